@@ -1,0 +1,117 @@
+//! The one error type of the library: an opaque struct with a kind, a sentence and a cause.
+//!
+//! A message says what is wrong, where (file, line, tensor, field) and what to do. It holds no
+//! formatting of a whole report: the command line prints `error: ` and the sentence.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What sort of thing went wrong; the sentence of the [`Error`] has the detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is off: a layer that does not exist, a reversed range, a bad option.
+    Usage,
+    /// A model, a file of it, or an input does not exist.
+    NotFound,
+    /// Reading or writing failed.
+    Io,
+    /// The checkpoint contradicts itself or its header: shapes, sizes, vocabularies.
+    Checkpoint,
+    /// The checkpoint asks for something this version does not compute.
+    Unsupported,
+    /// A text cannot be tokenised or is not valid UTF-8.
+    Text,
+    /// A text is longer than the limit and the caller asked for an error.
+    TooLong,
+    /// No adapter matches the device that was asked for.
+    NoAdapter,
+    /// The GPU driver refused an operation.
+    Gpu,
+    /// The GPU device was lost while working.
+    DeviceLost,
+    /// The device or the host ran out of memory.
+    OutOfMemory,
+    /// A hidden state holds NaN or infinity.
+    NotFinite,
+    /// The model hub could not be reached or refused.
+    Hub,
+}
+
+/// An error of this crate. Look at [`Error::kind`] to branch, print it to tell a person.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+    }
+
+    /// The same error with its cause, given back by [`StdError::source`].
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same error with `place: ` before its sentence (a file, a model, a layer).
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.0.message = format!("{place}: {}", self.0.message);
+        self
+    }
+
+    /// What sort of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// An I/O failure at `place`, with the system's reason in the sentence.
+    pub(crate) fn io(place: impl fmt::Display, source: std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::OutOfMemory => ErrorKind::OutOfMemory,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, format!("{place}: {source}")).with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.0.kind, self.0.message)?;
+        if let Some(source) = &self.0.source {
+            write!(f, " (caused by: {source})")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|s| s as &(dyn StdError + 'static))
+    }
+}
+
+/// `fail!(Kind, "sentence {x}")` is an [`Error`] of that kind with a formatted sentence.
+macro_rules! fail {
+    ($kind:ident, $($arg:tt)*) => {
+        $crate::error::Error::new($crate::error::ErrorKind::$kind, format!($($arg)*))
+    };
+}
+pub(crate) use fail;

@@ -1,0 +1,9 @@
+//! everylayer: every layer of any BERT, on any GPU.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod error;
+pub mod model;
+
+pub use error::{Error, ErrorKind, Result};
