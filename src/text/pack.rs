@@ -1,0 +1,144 @@
+//! Batches without padding: sequences laid end to end, up to a number of tokens.
+//!
+//! Texts of like length go together, longest first, so that the memory of the first batch is enough
+//! for all. Only ids, positions and types are laid out; what is done with them is not known here.
+
+use crate::text::Tokens;
+
+/// Sequences laid end to end: sequence `i` is the rows `offsets[i]..offsets[i + 1]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PackedBatch {
+    /// Row of each token in the vocabulary. // (tokens)
+    pub ids: Vec<u32>,
+    /// Place of each token in its own sequence, from 0. // (tokens)
+    pub positions: Vec<u32>,
+    /// Token type of each token. // (tokens)
+    pub types: Vec<u32>,
+    /// First row of each sequence, then the number of rows. // (sequences + 1)
+    pub offsets: Vec<u32>,
+    /// Sequence `i` is the caller's text `order[i]`. // (sequences)
+    pub order: Vec<usize>,
+}
+
+impl PackedBatch {
+    fn with_capacity(tokens: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(tokens),
+            positions: Vec::with_capacity(tokens),
+            types: Vec::with_capacity(tokens),
+            offsets: vec![0],
+            order: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, index: usize, tokens: &Tokens) {
+        self.ids.extend_from_slice(&tokens.ids);
+        self.types.extend_from_slice(&tokens.types);
+        self.positions.extend((0_u32..).take(tokens.len()));
+        // A batch is held to u32::MAX rows, and one text has spans counted in u32.
+        self.offsets.push(self.ids.len() as u32);
+        self.order.push(index);
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+}
+
+/// Packs `texts` into batches of at most `budget` tokens. Texts are taken longest first (equal
+/// lengths in the caller's order), and a batch is closed by the first that does not fit; a text of
+/// more than `budget` tokens gets a batch of its own. No texts give no batches.
+pub fn pack(texts: &[Tokens], budget: usize) -> Vec<PackedBatch> {
+    let budget = budget.min(u32::MAX as usize);
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(texts[index].len()));
+
+    let mut batches = Vec::new();
+    let mut rest = order.as_slice();
+    while let Some((&longest, _)) = rest.split_first() {
+        let mut rows = texts[longest].len();
+        let mut count = 1;
+        for &index in &rest[1..] {
+            let with = rows + texts[index].len();
+            if with > budget {
+                break;
+            }
+            rows = with;
+            count += 1;
+        }
+        let (taken, left) = rest.split_at(count);
+        let mut batch = PackedBatch::with_capacity(rows);
+        taken.iter().for_each(|&index| batch.push(index, &texts[index]));
+        batches.push(batch);
+        rest = left;
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(text: usize, length: usize) -> Tokens {
+        // Each token says which one it is, so that a batch can be traced back.
+        let ids = (0..length).map(|i| (text * 1000 + i) as u32).collect();
+        let types = (0..length).map(|i| (i % 2) as u32).collect();
+        Tokens { ids, types, ..Tokens::default() }
+    }
+
+    fn all(lengths: &[usize]) -> Vec<Tokens> {
+        lengths.iter().enumerate().map(|(i, &length)| tokens(i, length)).collect()
+    }
+
+    #[test]
+    fn longest_first_and_ties_in_order() {
+        let batches = pack(&all(&[2, 5, 2, 3]), 6);
+        let orders: Vec<_> = batches.iter().map(|b| b.order.clone()).collect();
+        assert_eq!(orders, [vec![1], vec![3, 0], vec![2]]);
+        assert_eq!(batches[1].offsets, [0, 3, 5]);
+        assert_eq!(batches[1].positions, [0, 1, 2, 0, 1]);
+        assert_eq!(batches[1].types, [0, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn nothing_gives_nothing() {
+        assert!(pack(&[], 100).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_once(lengths in prop::collection::vec(0_usize..60, 0..40), budget in 0_usize..100) {
+            let texts = all(&lengths);
+            let batches = pack(&texts, budget);
+            let mut seen = vec![false; texts.len()];
+            let mut last = usize::MAX;
+            for batch in &batches {
+                prop_assert!(batch.ids.len() <= budget || batch.len() == 1);
+                prop_assert_eq!(batch.offsets.len(), batch.order.len() + 1);
+                prop_assert_eq!(*batch.offsets.last().unwrap() as usize, batch.ids.len());
+                prop_assert_eq!(batch.positions.len(), batch.ids.len());
+                for (i, &index) in batch.order.iter().enumerate() {
+                    let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
+                    prop_assert!(!std::mem::replace(&mut seen[index], true));
+                    prop_assert!(rows.len() <= last);
+                    last = rows.len();
+                    prop_assert_eq!(&batch.ids[rows.clone()], &texts[index].ids[..]);
+                    prop_assert_eq!(&batch.types[rows.clone()], &texts[index].types[..]);
+                    let positions: Vec<u32> = (0..rows.len() as u32).collect();
+                    prop_assert_eq!(&batch.positions[rows], &positions[..]);
+                }
+            }
+            prop_assert!(seen.into_iter().all(|once| once));
+            let out: usize = batches.iter().map(|b| b.ids.len()).sum();
+            prop_assert_eq!(out, lengths.iter().sum::<usize>());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The tokenizer of a model, over the crate `tokenizers`: loading, encoding, truncation.
+//!
+//! The result is that of Hugging Face's fast tokenizers, token for token. Its own padding and
+//! truncation are dropped: limits come from the caller, and batches are not padded.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rayon::prelude::*;
+use tokenizers::utils::truncation::truncate_encodings;
+use tokenizers::{
+    Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper, TruncationDirection,
+    TruncationParams, TruncationStrategy,
+};
+
+use crate::error::{ErrorKind, Result, fail};
+use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
+use crate::text::wordpiece::{Config, from_vocab};
+use crate::text::{Overflow, Text, Tokens};
+
+/// Turns texts into tokens.
+pub struct Tokenizer {
+    /// Without the post-processor, which comes after the truncation.
+    inner: tokenizers::Tokenizer,
+    /// Adds the special tokens.
+    post: Option<PostProcessorWrapper>,
+    vocab_size: usize,
+    limit: Option<usize>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`, else `vocab.txt` with BERT's settings, and `tokenizer_config.json`.
+    ///
+    /// Where `tokenizer_config.json` says `do_lower_case`, `strip_accents` or
+    /// `tokenize_chinese_chars` for a BERT tokenizer, that holds over `tokenizer.json`, as in
+    /// transformers.
+    pub fn from_source(source: &dyn Source) -> Result<Self> {
+        let config = Config::read(source)?;
+        let mut inner = match read_all(source, "tokenizer.json", MAX_JSON_BYTES)? {
+            Some(bytes) => {
+                let place = format!("{}: tokenizer.json", source.name());
+                let inner = guard(|| serde_json::from_slice(&bytes))
+                    .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
+                inner.map_err(|e| json_error(e, &place))?
+            }
+            None => match from_vocab(source, &config)? {
+                Some(json) => {
+                    let place = format!("{}: vocab.txt", source.name());
+                    let inner = guard(|| serde_json::from_value(json))
+                        .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
+                    inner.map_err(|e| json_error(e, &place))?
+                }
+                None => {
+                    return Err(fail!(
+                        NotFound,
+                        "{}: no tokenizer: neither tokenizer.json nor vocab.txt is there",
+                        source.name()
+                    ));
+                }
+            },
+        };
+        override_normalizer(&mut inner, &config).map_err(|e| e.at(source.name()))?;
+        Self::new(inner, &config).map_err(|e| e.at(source.name()))
+    }
+
+    fn new(mut inner: tokenizers::Tokenizer, config: &Config) -> Result<Self> {
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| fail!(Checkpoint, "tokenizer.json: {e}").with_source(e))?;
+        let post = inner.get_post_processor().cloned();
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        let largest = inner.get_vocab(true).into_values().max();
+        let vocab_size = largest.map_or(0, |id| id as usize + 1);
+        let sane = |&limit: &f64| (1.0..1e6).contains(&limit);
+        // Whole and below a million, so the cast is exact.
+        let limit = config.model_max_length.filter(sane).map(|limit| limit as usize);
+        Ok(Self { inner, post, vocab_size, limit })
+    }
+
+    /// The largest token id and one: the rows that a model's word embeddings must have.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// `model_max_length` of `tokenizer_config.json`; `None` where it is missing or stands for "no
+    /// limit" (a million and more).
+    pub fn limit_from_config(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// How many special tokens are added to a text, or to a `pair`.
+    pub fn special_tokens(&self, pair: bool) -> usize {
+        self.post.as_ref().map_or(0, |post| post.added_tokens(pair))
+    }
+
+    /// The tokens of `text`, at most `max_tokens` with the special ones. Of a longer text `overflow`
+    /// says what becomes; of a pair, the longer text is cut first (`longest_first`).
+    pub fn encode(&self, text: &Text<'_>, max_tokens: usize, overflow: Overflow) -> Result<Tokens> {
+        let added = self.special_tokens(text.pair.is_some());
+        let Some(room) = max_tokens.checked_sub(added) else {
+            return Err(fail!(
+                Usage,
+                "a limit of {max_tokens} tokens is too small: the tokenizer adds {added} special tokens"
+            ));
+        };
+        let encoded = guard(|| self.encode_to(text, room, added, overflow));
+        encoded
+            .unwrap_or_else(|| Err(fail!(Text, "the tokenizer failed on the text (a panic in it)")))
+    }
+
+    fn encode_to(
+        &self,
+        text: &Text<'_>,
+        room: usize,
+        added: usize,
+        overflow: Overflow,
+    ) -> Result<Tokens> {
+        let failed = |e: tokenizers::Error| fail!(Text, "the tokenizer failed: {e}").with_source(e);
+        let encode = |text: &str| self.inner.encode_char_offsets(text, false).map_err(failed);
+        let first = encode(&text.text)?;
+        let second = text.pair.as_deref().map(encode).transpose()?;
+
+        let count = |second: &Option<Encoding>| second.as_ref().map_or(0, Encoding::len);
+        let found = first.len() + count(&second);
+        if found > room && overflow == Overflow::Error {
+            return Err(fail!(
+                TooLong,
+                "the text has {} tokens, the limit is {}: shorten it, raise the limit, or have it cut",
+                found + added,
+                room + added
+            ));
+        }
+        let params = TruncationParams {
+            direction: TruncationDirection::Right,
+            max_length: room,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        let (mut first, mut second) = truncate_encodings(first, second, &params).map_err(failed)?;
+        let lost = found - first.len() - count(&second);
+        // What was cut off is kept beside; it is not wanted.
+        first.take_overflowing();
+        if let Some(second) = &mut second {
+            second.take_overflowing();
+            second.set_type_ids(vec![1; second.len()]);
+        }
+
+        let encoding = match &self.post {
+            Some(post) => post.process(first, second, true),
+            None => <dyn PostProcessor>::default_process(
+                [first].into_iter().chain(second).collect(),
+                true,
+            )
+            .map(|encodings| Encoding::merge(encodings, false)),
+        }
+        .map_err(failed)?;
+        to_tokens(&encoding, lost)
+    }
+
+    /// [`Tokenizer::encode`] of many texts on all cores, in their order. The error is that of the
+    /// first text that has one, with its index where there are several.
+    pub fn encode_all(
+        &self,
+        texts: &[Text<'_>],
+        max_tokens: usize,
+        overflow: Overflow,
+    ) -> Result<Vec<Tokens>> {
+        let encoded: Vec<Result<Tokens>> =
+            texts.par_iter().map(|text| self.encode(text, max_tokens, overflow)).collect();
+        let several = texts.len() > 1;
+        let place = |index: usize, e: crate::Error| match e.kind() {
+            // The limit is wrong for every text.
+            ErrorKind::Usage => e,
+            _ if several => e.at(format_args!("text {index}")),
+            _ => e,
+        };
+        encoded.into_iter().enumerate().map(|(i, r)| r.map_err(|e| place(i, e))).collect()
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokenizer({} tokens)", self.vocab_size)
+    }
+}
+
+/// Runs `work`; `None` where it panicked. The crate `tokenizers` trusts its files: a template that
+/// names a token it does not define is an index out of bounds there.
+fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Sets BERT's normalizer to what `tokenizer_config.json` says of it.
+fn override_normalizer(inner: &mut tokenizers::Tokenizer, config: &Config) -> Result<()> {
+    let Some(NormalizerWrapper::BertNormalizer(found)) = inner.get_normalizer() else {
+        return Ok(());
+    };
+    if !config.is_bert() {
+        return Ok(());
+    }
+    let mut wanted = *found;
+    wanted.lowercase = config.do_lower_case.unwrap_or(found.lowercase);
+    wanted.strip_accents = config.strip_accents.or(found.strip_accents);
+    wanted.handle_chinese_chars =
+        config.tokenize_chinese_chars.unwrap_or(found.handle_chinese_chars);
+    let same = wanted.lowercase == found.lowercase
+        && wanted.strip_accents == found.strip_accents
+        && wanted.handle_chinese_chars == found.handle_chinese_chars;
+    if same {
+        return Ok(());
+    }
+    inner
+        .with_normalizer(Some(wanted))
+        .map(|_| ())
+        .map_err(|e| fail!(Checkpoint, "tokenizer_config.json: {e}").with_source(e))
+}
+
+fn to_tokens(encoding: &Encoding, lost: usize) -> Result<Tokens> {
+    let narrow = |at: usize| {
+        u32::try_from(at)
+            .map_err(|e| fail!(Text, "the text is too long: {at} characters").with_source(e))
+    };
+    let spans = encoding.get_offsets().iter();
+    let spans = spans.map(|&(start, end)| Ok([narrow(start)?, narrow(end)?]));
+    let second: Vec<bool> =
+        encoding.get_sequence_ids().into_iter().map(|sequence| sequence == Some(1)).collect();
+    let special: Vec<bool> = encoding.get_special_tokens_mask().iter().map(|&m| m != 0).collect();
+
+    let word_ids = encoding.get_word_ids();
+    let own = |wanted: bool| {
+        let words = word_ids.iter().zip(&second);
+        words.filter(move |&(_, &second)| second == wanted).filter_map(|(word, _)| *word)
+    };
+    let ahead = own(false).max().map_or(0, |word| word + 1);
+    let words = word_ids.iter().zip(second.iter().zip(&special));
+    let words = words.map(|(word, (&second, &special))| match special {
+        true => None,
+        false => word.map(|word| if second { ahead + word } else { word }),
+    });
+    Ok(Tokens {
+        ids: encoding.get_ids().to_vec(),
+        types: encoding.get_type_ids().to_vec(),
+        pieces: encoding.get_tokens().to_vec(),
+        spans: spans.collect::<Result<_>>()?,
+        words: words.collect(),
+        special,
+        second,
+        lost,
+    })
+}
