@@ -5,5 +5,6 @@
 
 pub mod error;
 pub mod model;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};

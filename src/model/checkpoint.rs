@@ -1,0 +1,334 @@
+//! The weights of a model by name: one safetensors file, or several with an index.
+//!
+//! Opening reads headers alone; a tensor is read and made float32 when it is asked for, in pieces,
+//! so that no second copy of it is held. What the names mean is the families' matter.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use serde::Deserialize;
+
+use crate::error::{Result, fail};
+use crate::model::safetensors::read_header;
+use crate::model::source::{Blob, Source, check_path, read_json};
+
+/// Half-precision values decoded at a time: 1 MiB of them.
+const CHUNK: usize = (1 << 20) / size_of::<f16>();
+
+/// Weights in formats that are not read, in the order in which they are looked for.
+const FOREIGN: [&str; 5] = [
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "model.ckpt.index",
+];
+
+/// The element type of a stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// IEEE float32.
+    F32,
+    /// IEEE float16.
+    F16,
+    /// bfloat16: the upper half of a float32.
+    Bf16,
+    /// A type that no weight is read from, by its name in the header (`I64`, `F8_E4M3`).
+    Other(Box<str>),
+}
+
+impl Dtype {
+    /// The type that a safetensors header calls `name`.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "F32" => Self::F32,
+            "F16" => Self::F16,
+            "BF16" => Self::Bf16,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// What a checkpoint says of one tensor.
+#[derive(Debug, Clone)]
+pub struct TensorInfo {
+    /// Its name in the file.
+    pub name: String,
+    /// Type of its elements as stored.
+    pub dtype: Dtype,
+    /// Its shape, the slowest axis first; empty for a single value.
+    pub shape: Vec<usize>,
+    /// The file that holds it, for messages.
+    pub file: Arc<str>,
+    /// Which of the checkpoint's files that is.
+    blob: usize,
+    /// Where its data begins in that file, in bytes.
+    start: u64,
+}
+
+/// The tensors of a model: what is there, and the way to their values.
+#[derive(Debug)]
+pub struct Checkpoint {
+    place: String,
+    blobs: Vec<Box<dyn Blob>>,
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+/// `model.safetensors.index.json`: in which file each tensor lies.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: HashMap<String, String>,
+}
+
+impl Checkpoint {
+    /// The weights at the root of `source`: `model.safetensors`, else the files that
+    /// `model.safetensors.index.json` names. Headers are read and checked, data is not.
+    pub fn open(source: &dyn Source) -> Result<Self> {
+        Self::open_in(source, "")
+    }
+
+    /// The weights in a folder of `source`, such as the `2_Dense` of a sentence-transformers model.
+    pub fn open_in(source: &dyn Source, folder: &str) -> Result<Self> {
+        let within = |file: &str| match folder {
+            "" => file.to_owned(),
+            _ => format!("{folder}/{file}"),
+        };
+        let place = match folder {
+            "" => source.name(),
+            _ => format!("{}: {folder}", source.name()),
+        };
+        let mut checkpoint = Self { place, blobs: Vec::new(), tensors: BTreeMap::new() };
+        if let Some(blob) = source.open(&within("model.safetensors"))? {
+            checkpoint.add(blob, |_| true)?;
+            return Ok(checkpoint);
+        }
+        let index_path = within("model.safetensors.index.json");
+        let Some(index) = read_json::<Index>(source, &index_path)? else {
+            return Err(no_weights(source, &checkpoint.place, within));
+        };
+        checkpoint.open_shards(source, &index, &index_path, within)?;
+        Ok(checkpoint)
+    }
+
+    fn open_shards(
+        &mut self,
+        source: &dyn Source,
+        index: &Index,
+        index_path: &str,
+        within: impl Fn(&str) -> String,
+    ) -> Result<()> {
+        let mut files: Vec<&str> = index.weight_map.values().map(String::as_str).collect();
+        files.sort_unstable();
+        files.dedup();
+        for file in files {
+            let named = format!("{}: {index_path}", source.name());
+            check_path(file).map_err(|e| e.at(&named))?;
+            let Some(blob) = source.open(&within(file))? else {
+                return Err(fail!(
+                    Checkpoint,
+                    "{named}: it names the file {file}, which is missing: fetch the model again"
+                ));
+            };
+            // A tensor belongs to the file that the index names, wherever else it may lie too.
+            self.add(blob, |tensor| index.weight_map.get(tensor).is_some_and(|f| f == file))?;
+        }
+        let lost = index.weight_map.iter().filter(|(name, _)| !self.tensors.contains_key(*name));
+        if let Some((name, file)) = lost.min() {
+            return Err(fail!(
+                Checkpoint,
+                "{}: {index_path} says that tensor {name} is in {file}, where it is not",
+                source.name()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds the tensors of one file that `wanted` lets pass.
+    fn add(&mut self, blob: Box<dyn Blob>, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let file: Arc<str> = blob.place().into();
+        let blob_index = self.blobs.len();
+        for entry in read_header(&*blob)? {
+            if wanted(&entry.name) {
+                let info = TensorInfo {
+                    name: entry.name.clone(),
+                    dtype: entry.dtype,
+                    shape: entry.shape,
+                    file: Arc::clone(&file),
+                    blob: blob_index,
+                    start: entry.start,
+                };
+                self.tensors.insert(entry.name, info);
+            }
+        }
+        self.blobs.push(blob);
+        Ok(())
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// What is known of the tensor `name`, `None` where the checkpoint has none.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    /// All values of the tensor `name`, which must have `expected_shape`, as float32.
+    pub fn read_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
+        let info = self.expect(name, expected_shape)?;
+        // The header was held against the file's size, so the product fits.
+        self.read_values(info, 0..expected_shape.iter().product())
+    }
+
+    /// The rows `rows` (of the first axis) of the tensor `name`, which must have `expected_shape`,
+    /// as float32.
+    pub fn read_rows_f32(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+        rows: Range<usize>,
+    ) -> Result<Vec<f32>> {
+        let info = self.expect(name, expected_shape)?;
+        let count = expected_shape.first().copied().unwrap_or(0);
+        if rows.start > rows.end || rows.end > count {
+            let Range { start, end } = rows;
+            return Err(fail!(
+                Usage,
+                "{}: rows {start}..{end} were asked of tensor {name}, which has {count}",
+                info.file
+            ));
+        }
+        let width: usize = expected_shape.iter().skip(1).product();
+        self.read_values(info, rows.start * width..rows.end * width)
+    }
+
+    /// The tensor `name`, or an error where it is missing or has another shape.
+    fn expect(&self, name: &str, expected: &[usize]) -> Result<&TensorInfo> {
+        let Some(info) = self.get(name) else {
+            let files: Vec<_> = self.blobs.iter().map(|blob| blob.place()).collect();
+            let files = if files.len() > 3 { self.place.clone() } else { files.join(", ") };
+            return Err(fail!(
+                Checkpoint,
+                "{files}: tensor {name} {expected:?} is missing among the {} that are there",
+                self.tensors.len()
+            ));
+        };
+        if info.shape != expected {
+            return Err(fail!(
+                Checkpoint,
+                "{}: tensor {name} has shape {:?}, the config asks for {expected:?}",
+                info.file,
+                info.shape
+            ));
+        }
+        Ok(info)
+    }
+
+    /// The values `range` of a tensor, counted from its first.
+    fn read_values(&self, info: &TensorInfo, range: Range<usize>) -> Result<Vec<f32>> {
+        let TensorInfo { name, dtype, shape, file, .. } = info;
+        let width = match dtype {
+            Dtype::F32 => size_of::<f32>(),
+            Dtype::F16 | Dtype::Bf16 => size_of::<f16>(),
+            Dtype::Other(found) => {
+                return Err(fail!(
+                    Unsupported,
+                    "{file}: tensor {name} {shape:?} has type {found}, F32, F16 or BF16 is expected"
+                ));
+            }
+        };
+        let mut out = Vec::new();
+        out.try_reserve_exact(range.len()).map_err(|e| {
+            fail!(OutOfMemory, "{file}: no memory for tensor {name} {shape:?}").with_source(e)
+        })?;
+        out.resize(range.len(), 0.0_f32);
+        let blob = &*self.blobs[info.blob];
+        let offset = info.start + (range.start * width) as u64;
+        match dtype {
+            Dtype::F16 => {
+                read_halves(blob, offset, &mut out, |h: &[f16], f| h.convert_to_f32_slice(f))
+            }
+            Dtype::Bf16 => {
+                read_halves(blob, offset, &mut out, |h: &[bf16], f| h.convert_to_f32_slice(f))
+            }
+            _ => read_floats(blob, offset, &mut out),
+        }
+        .map_err(|e| e.at(format_args!("tensor {name}")))?;
+        Ok(out)
+    }
+}
+
+/// Reads float32 values straight into place.
+fn read_floats(blob: &dyn Blob, offset: u64, out: &mut [f32]) -> Result<()> {
+    blob.read_at(offset, bytemuck::cast_slice_mut(out))?;
+    if cfg!(target_endian = "big") {
+        out.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
+    }
+    Ok(())
+}
+
+/// Reads two-byte values chunk by chunk and widens each chunk into place.
+fn read_halves<H: bytemuck::Pod>(
+    blob: &dyn Blob,
+    mut offset: u64,
+    out: &mut [f32],
+    widen: impl Fn(&[H], &mut [f32]),
+) -> Result<()> {
+    let mut stored = vec![H::zeroed(); CHUNK.min(out.len())];
+    for piece in out.chunks_mut(CHUNK) {
+        let stored = &mut stored[..piece.len()];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(stored);
+        blob.read_at(offset, bytes)?;
+        if cfg!(target_endian = "big") {
+            bytes.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        }
+        offset += bytes.len() as u64;
+        widen(stored, piece);
+    }
+    Ok(())
+}
+
+/// The error for a place without safetensors: it names the weights that are there instead.
+fn no_weights(
+    source: &dyn Source,
+    place: &str,
+    within: impl Fn(&str) -> String,
+) -> crate::error::Error {
+    for file in FOREIGN {
+        match source.has(&within(file)) {
+            Ok(true) => {
+                return fail!(
+                    Unsupported,
+                    "{place}: the weights are in {file}, which is not read: convert them to \
+                     safetensors, with transformers: \
+                     AutoModel.from_pretrained({:?}).save_pretrained(\"converted\", \
+                     safe_serialization=True)",
+                    source.name()
+                );
+            }
+            Ok(false) => {}
+            Err(e) => return e,
+        }
+    }
+    fail!(
+        NotFound,
+        "{place}: no weights: neither model.safetensors nor model.safetensors.index.json is there"
+    )
+}

@@ -1,0 +1,137 @@
+//! A source over a folder on disk, as `save_pretrained`, `git clone` or `hf download` make it.
+//!
+//! Files are read at offsets without a shared cursor, so threads may read one file at once.
+//! Links are followed: the snapshots of the hub's cache are made of them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, fail};
+use crate::model::bytes::ends_early;
+use crate::model::source::{Blob, Source, check_path};
+
+/// A folder with the files of one model.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The model in the folder `root`, which must hold a `config.json` (or the `modules.json` of
+    /// sentence-transformers, whose encoder may lie in a folder below).
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        let shown = root.display();
+        if root.is_file() {
+            return Err(fail!(
+                NotFound,
+                "{shown} is a file: name the folder that holds the model (config.json, \
+                 tokenizer.json, model.safetensors)"
+            ));
+        }
+        if !root.is_dir() {
+            return Err(fail!(
+                NotFound,
+                "{shown} does not exist: name a folder that holds a model (config.json, \
+                 tokenizer.json, model.safetensors)"
+            ));
+        }
+        if !root.join("config.json").is_file() && !root.join("modules.json").is_file() {
+            return Err(fail!(NotFound, "{shown} is not a model directory: it has no config.json"));
+        }
+        Ok(Self { root })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Source for Directory {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>> {
+        check_path(path)?;
+        Ok(FileBlob::open(self.root.join(path))?.map(|blob| Box::new(blob) as Box<dyn Blob>))
+    }
+
+    fn has(&self, path: &str) -> Result<bool> {
+        check_path(path)?;
+        Ok(self.root.join(path).is_file())
+    }
+}
+
+/// A file on disk.
+#[derive(Debug)]
+pub(crate) struct FileBlob {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
+impl FileBlob {
+    /// The file at `path`; `None` where there is no such file.
+    pub(crate) fn open(path: PathBuf) -> Result<Option<Self>> {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if matches!(e.kind(), NotFound | NotADirectory) => return Ok(None),
+            Err(e) => return Err(Error::io(path.display(), e)),
+        };
+        let metadata = file.metadata().map_err(|e| Error::io(path.display(), e))?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Self { file, path, size: metadata.len() }))
+    }
+}
+
+impl Blob for FileBlob {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        read_exact_at(&self.file, out, offset).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                ends_early(&self.place(), self.size, offset, out.len())
+            }
+            _ => Error::io(self.path.display(), e),
+        })
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    use std::os::windows::fs::FileExt;
+    while !out.is_empty() {
+        match file.seek_read(out, offset) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                out = &mut out[n..];
+                offset += n as u64;
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(any(unix, windows)))]
+fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
