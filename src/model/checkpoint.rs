@@ -220,7 +220,7 @@ impl Checkpoint {
     }
 
     /// The tensor `name`, or an error where it is missing or has another shape.
-    fn expect(&self, name: &str, expected: &[usize]) -> Result<&TensorInfo> {
+    pub fn expect(&self, name: &str, expected: &[usize]) -> Result<&TensorInfo> {
         let Some(info) = self.get(name) else {
             let files: Vec<_> = self.blobs.iter().map(|blob| blob.place()).collect();
             let files = if files.len() > 3 { self.place.clone() } else { files.join(", ") };

@@ -1,0 +1,59 @@
+//! What runs a recording: the one seam between the schedule and the devices.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+
+use crate::error::Result;
+use crate::model::layout::{Layout, WeightId};
+use crate::schedule::{Caps, Output, Recording};
+
+/// A boxed future; `Send` wherever the device allows (everywhere but in a browser).
+#[cfg(not(target_arch = "wasm32"))]
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A boxed future; `Send` wherever the device allows (everywhere but in a browser).
+#[cfg(target_arch = "wasm32")]
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Takes what comes back: numbers of a state or of the pooled result, row-major with the stride of
+/// [`Layout::width`]. [`Output::Status`] is checked by the executor and never arrives here.
+pub type Sink<'a> = &'a mut (dyn FnMut(Output, &[f32]) -> Result<()> + Send);
+
+/// Runs recordings of one model, whose weights it holds.
+pub trait Execute: Send + Sync {
+    /// What the schedule has to know.
+    fn caps(&self) -> &Caps;
+
+    /// Name of the device, for people.
+    fn device(&self) -> String;
+
+    /// Bytes the weights take on the device.
+    fn weight_bytes(&self) -> u64;
+
+    /// Runs `recording` and hands every readback to `sink`, in order.
+    ///
+    /// # Errors
+    ///
+    /// `NotFinite` where a state holds NaN or infinity, naming it; `Gpu`, `DeviceLost`,
+    /// `OutOfMemory` from a device; whatever `sink` returns.
+    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>>;
+}
+
+/// Where the numbers of a weight come from.
+pub trait Weights: Send + Sync {
+    /// Rows of weight `id`, padded as [`Layout`] says: (rows, cols) row-major.
+    fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>>;
+}
+
+/// The error for a status word that is not zero: the lowest state that is not finite.
+pub(crate) fn check_status(status: &[u32]) -> Result<()> {
+    match status.iter().position(|&row| row != 0) {
+        None => Ok(()),
+        Some(state) => Err(crate::error::fail!(
+            NotFinite,
+            "state {state} holds NaN or infinity (token {} of the batch): the checkpoint overflows \
+             f32 or is damaged",
+            status[state] - 1
+        )),
+    }
+}

@@ -1,0 +1,76 @@
+//! Reading typed fields out of a `config.json`, with errors that name the field and its value.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Result, fail};
+
+/// A parsed `config.json`.
+pub struct Config<'a> {
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Config<'a> {
+    /// The fields of the JSON object `value`.
+    pub fn new(value: &'a Value) -> Result<Self> {
+        match value {
+            Value::Object(fields) => Ok(Self { fields }),
+            _ => Err(fail!(Checkpoint, "config.json is not a JSON object")),
+        }
+    }
+
+    /// The field `key`, `None` where it is absent or null.
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.fields.get(key).filter(|v| !v.is_null())
+    }
+
+    /// A positive whole number.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        let value =
+            self.get(key).ok_or_else(|| fail!(Checkpoint, "config.json has no field `{key}`"))?;
+        match value.as_u64() {
+            Some(n) if (1..=u64::from(u32::MAX)).contains(&n) => Ok(n as usize),
+            _ => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {value}, expected a positive whole number"
+            )),
+        }
+    }
+
+    /// A positive finite number, `default` where the field is absent.
+    pub fn positive(&self, key: &str, default: f32) -> Result<f32> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        match value.as_f64() {
+            Some(x) if x > 0.0 && x.is_finite() => Ok(x as f32),
+            _ => {
+                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected a number above 0"))
+            }
+        }
+    }
+
+    /// A string, `default` where the field is absent.
+    pub fn text(&self, key: &str, default: &'a str) -> Result<&'a str> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::String(s)) => Ok(s),
+            Some(value) => {
+                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected a string"))
+            }
+        }
+    }
+
+    /// Fails unless `key` is absent or one of `supported`: what a model asks for is computed or
+    /// refused, never passed over.
+    pub fn require(&self, key: &str, supported: &[Value]) -> Result<()> {
+        match self.get(key) {
+            Some(value) if !supported.contains(value) => {
+                let list: Vec<_> = supported.iter().map(Value::to_string).collect();
+                let list = if list.is_empty() { "absent".to_owned() } else { list.join(", ") };
+                Err(fail!(
+                    Unsupported,
+                    "config.json: `{key}` is {value}, which is not supported (supported: {list})"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
