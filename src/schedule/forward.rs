@@ -1,0 +1,428 @@
+//! The forward pass, top to bottom as in the paper, written down instead of run.
+
+use std::f32::consts::LOG2_E;
+
+use super::params::{
+    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
+};
+use super::plan::Exit;
+use super::recorder::Recorder;
+use super::recording::{Bind, BufferId, Fill, Output, Recording};
+use super::tiles;
+use super::variant::{Elem, Merge, Variant};
+use crate::error::{Result, fail};
+use crate::model::layout::{Layout, LinearIds, WeightId};
+use crate::model::spec::{Activation, Spec};
+use crate::text::pack::PackedBatch;
+
+/// What the schedule has to know of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caps {
+    /// Bytes one binding may span.
+    pub max_binding: u64,
+    /// Storage type of matrices and tables.
+    pub elem: Elem,
+    /// Readbacks of one submit before it is closed, so that copies run beside later layers.
+    pub submit_read_bytes: u64,
+    /// Work of one submit before it is closed, so that no driver's watchdog wakes.
+    pub submit_flops: u64,
+}
+
+impl Caps {
+    /// Whether the word table has to be gathered on the host: it does not fit one binding.
+    pub fn gathers_on_host(&self, layout: &Layout) -> bool {
+        let table = layout.weight(layout.word);
+        let elem = if self.elem == Elem::F16 { 2 } else { 4 };
+        (table.rows * table.cols) as u64 * elem > self.max_binding
+    }
+
+    /// The most tokens one batch may have: every array stays inside one binding and one axis of
+    /// a dispatch.
+    pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
+        let widest = (3 * spec.heads * layout.head_dim).max(layout.inner).max(layout.width);
+        let fits = self.max_binding / (4 * widest as u64);
+        usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
+    }
+}
+
+/// Writes down the forward pass of `batch` through `spec` and what leaves the device.
+///
+/// # Errors
+///
+/// A batch without tokens or larger than [`Caps::max_tokens`], a state above the model's depth,
+/// a position or token type outside its table.
+pub fn record(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    exit: &Exit,
+    caps: &Caps,
+) -> Result<Recording> {
+    check(spec, layout, batch, exit, caps)?;
+    let mut pass = Pass {
+        spec,
+        layout,
+        exit,
+        elem: caps.elem,
+        tokens: batch.ids.len(),
+        texts: batch.offsets.len() - 1,
+        recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
+        status: BufferId(0),
+        ranges: None,
+        merged: None,
+        pooled: None,
+    };
+    pass.status =
+        pass.recorder.upload("status", &[spec.depth() + 1], Fill::Words(vec![0; spec.depth() + 1]));
+    if exit.pool.is_some() {
+        let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
+        pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
+    }
+    let tiles = tiles::attention_tiles(batch);
+    let tile_count = tiles.len() / 4;
+    let pairs = batch.offsets.windows(2).map(|o| u64::from(o[1] - o[0]).pow(2)).sum();
+
+    let mut x = pass.embed(batch, caps.gathers_on_host(layout));
+    pass.capture(0, x);
+    if exit.deepest() > 0 {
+        let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
+        for state in 1..=exit.deepest() {
+            x = pass.block(state, x, tiles, tile_count, pairs);
+            pass.capture(state, x);
+        }
+    }
+    pass.leave();
+    let Pass { recorder, texts, tokens, .. } = pass;
+    Ok(recorder.finish(texts, tokens))
+}
+
+fn check(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    exit: &Exit,
+    caps: &Caps,
+) -> Result<()> {
+    let most = caps.max_tokens(spec, layout);
+    let tokens = batch.ids.len();
+    if tokens == 0 || tokens > most {
+        return Err(fail!(Usage, "a batch of {tokens} tokens does not fit: 1 to {most} do"));
+    }
+    if exit.states.is_empty() || exit.deepest() > spec.depth() {
+        return Err(fail!(
+            Usage,
+            "state {} does not exist: the model has states 0 to {}",
+            exit.deepest(),
+            spec.depth()
+        ));
+    }
+    let inside = |what: &str, values: &[u32], rows: usize| match values.iter().max() {
+        Some(&v) if v as usize >= rows => {
+            Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
+        }
+        _ => Ok(()),
+    };
+    inside("token id", &batch.ids, spec.vocab)?;
+    inside("position", &batch.positions, spec.positions)?;
+    inside("token type", &batch.types, spec.types)
+}
+
+/// The forward pass being written.
+struct Pass<'a> {
+    spec: &'a Spec,
+    layout: &'a Layout,
+    exit: &'a Exit,
+    elem: Elem,
+    tokens: usize,
+    texts: usize,
+    recorder: Recorder,
+    status: BufferId,
+    ranges: Option<BufferId>,
+    merged: Option<BufferId>,
+    pooled: Option<BufferId>,
+}
+
+impl Pass<'_> {
+    /// x₀ = norm(word[id] + position[p] + type[t])  // (tokens, width)
+    fn embed(&mut self, batch: &PackedBatch, on_host: bool) -> BufferId {
+        let l = self.layout;
+        // Gathered rows are numbered in the order of their first use.
+        let (words, rows) =
+            if on_host { number_rows(&batch.ids) } else { (batch.ids.clone(), vec![]) };
+        let lines = words.iter().zip(&batch.positions).zip(&batch.types);
+        let lines = lines.flat_map(|((&w, &p), &t)| [w, p, t, 0]).collect();
+        let tokens = self.recorder.upload("tokens", &[self.tokens, 4], Fill::Words(lines));
+        let word = if on_host {
+            let shape = [rows.len(), l.width];
+            let fill = Fill::Rows { table: l.word, rows };
+            Bind::Buffer(self.recorder.upload("words", &shape, fill))
+        } else {
+            Bind::Weight(l.word)
+        };
+        let x = self.recorder.buffer("x", &[self.tokens, l.width]);
+        let params = EmbedParams {
+            rows: self.tokens as u32,
+            stride4: (l.width / 4) as u32,
+            width: self.spec.width as u32,
+            eps: self.spec.embedding.norm.eps,
+            state: 0,
+            pad: [0; 3],
+        };
+        let binds = [
+            Bind::Buffer(tokens),
+            word,
+            Bind::Weight(l.position),
+            Bind::Weight(l.token_type),
+            Bind::Weight(l.embedding_norm),
+            Bind::Buffer(x),
+            Bind::Buffer(self.status),
+        ];
+        let variant = Variant::Embed { tables: self.elem, gathered: on_host };
+        let grid = tiles::row_grid(self.tokens);
+        self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
+        x
+    }
+
+    /// h = norm₁(x + attention(x)); norm₂(h + W₂ act(W₁ h + b₁) + b₂)
+    fn block(
+        &mut self,
+        state: usize,
+        x: BufferId,
+        tiles: BufferId,
+        tile_count: usize,
+        pairs: u64,
+    ) -> BufferId {
+        let block = &self.spec.blocks[state - 1];
+        let ids = self.layout.blocks[state - 1];
+        let at = |what: &str| format!("block {state} {what}");
+
+        // q, k, v = W x + b  // (tokens, 3, heads, head_dim)
+        let qkv =
+            self.matmul(at("qkv"), "qkv", x, ids.qkv, Activation::Identity, None, self.tokens);
+        // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
+        let context = self.attention(at("attention"), qkv, tiles, tile_count, pairs);
+        let sum = self.matmul(
+            at("output"),
+            "sum",
+            context,
+            ids.output,
+            Activation::Identity,
+            Some(x),
+            self.tokens,
+        );
+        let h = self.norm(
+            at("attention norm"),
+            "h",
+            sum,
+            ids.attention_norm,
+            block.attention_norm.eps,
+            state,
+        );
+        // (tokens, inner)
+        let inner = self.matmul(at("up"), "inner", h, ids.up, block.activation, None, self.tokens);
+        let sum = self.matmul(
+            at("down"),
+            "sum",
+            inner,
+            ids.down,
+            Activation::Identity,
+            Some(h),
+            self.tokens,
+        );
+        self.norm(at("output norm"), "x", sum, ids.output_norm, block.output_norm.eps, state)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
+    fn matmul(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        activation: Activation,
+        residual: Option<BufferId>,
+        rows: usize,
+    ) -> BufferId {
+        let c = self.recorder.buffer(name, &[rows, weight.n]);
+        let params = MatmulParams {
+            m: rows as u32,
+            n4: (weight.n / 4) as u32,
+            k4: (weight.k / 4) as u32,
+            k_steps: weight.k.div_ceil(tiles::MATMUL_K) as u32,
+        };
+        let mut binds = vec![
+            Bind::Buffer(a),
+            Bind::Weight(weight.matrix),
+            Bind::Weight(weight.bias),
+            Bind::Buffer(c),
+        ];
+        binds.extend(residual.map(Bind::Buffer));
+        let variant =
+            Variant::Matmul { weights: self.elem, activation, residual: residual.is_some() };
+        let flops = 2 * (rows * weight.n * weight.k) as u64;
+        let grid = tiles::matmul_grid(rows, weight.n);
+        self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
+        c
+    }
+
+    fn attention(
+        &mut self,
+        label: String,
+        qkv: BufferId,
+        tiles: BufferId,
+        tile_count: usize,
+        pairs: u64,
+    ) -> BufferId {
+        let joined = self.spec.heads * self.layout.head_dim;
+        let context = self.recorder.buffer("context", &[self.tokens, joined]);
+        let params = AttentionParams {
+            qkv4: (3 * joined / 4) as u32,
+            out4: (joined / 4) as u32,
+            scale: LOG2_E / (self.spec.head_dim as f32).sqrt(),
+            pad: 0,
+        };
+        let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
+        let variant = Variant::Attention { head_dim: self.layout.head_dim as u32 };
+        let flops = 4 * pairs * joined as u64;
+        let grid = [tile_count as u32, self.spec.heads as u32];
+        self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
+        context
+    }
+
+    fn norm(
+        &mut self,
+        label: String,
+        name: &'static str,
+        x: BufferId,
+        weight: WeightId,
+        eps: f32,
+        state: usize,
+    ) -> BufferId {
+        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
+        let params = NormParams {
+            rows: self.tokens as u32,
+            stride4: (self.layout.width / 4) as u32,
+            width: self.spec.width as u32,
+            eps,
+            state: state as u32,
+            pad: [0; 3],
+        };
+        let binds =
+            [Bind::Buffer(x), Bind::Weight(weight), Bind::Buffer(y), Bind::Buffer(self.status)];
+        let grid = tiles::row_grid(self.tokens);
+        self.recorder.dispatch(label, Variant::Norm, Params::Norm(params), &binds, grid, 0);
+        y
+    }
+
+    /// Sends a state on its way out, where it was chosen.
+    fn capture(&mut self, state: usize, x: BufferId) {
+        let exit = self.exit;
+        let Some(place) = exit.states.iter().position(|&s| s == state) else { return };
+        if let Some(combination) = &exit.combine {
+            self.combine(state, x, combination.merge, combination.factors[place]);
+            if state == exit.deepest() {
+                let merged = self.merged.expect("combine has made it");
+                match exit.pool {
+                    Some(_) => self.pool(0, merged),
+                    None => self.recorder.read(Output::Combined, merged),
+                }
+            }
+        } else if exit.pool.is_some() {
+            self.pool(place, x);
+        } else {
+            self.recorder.read(Output::State(state), x);
+        }
+    }
+
+    fn combine(&mut self, state: usize, x: BufferId, merge: Merge, factor: f32) {
+        let first = self.merged.is_none();
+        let shape = [self.tokens, self.layout.width];
+        let merged = match self.merged {
+            Some(id) => id,
+            None => self.recorder.buffer("merged", &shape),
+        };
+        self.merged = Some(merged);
+        let vectors = self.tokens * self.layout.width / 4;
+        let (grid, row) = tiles::flat_grid(vectors);
+        let params =
+            CombineParams { vectors: vectors as u32, row, factor, first: u32::from(first) };
+        let binds = [Bind::Buffer(x), Bind::Buffer(merged)];
+        let label = format!("combine state {state}");
+        self.recorder.dispatch(
+            label,
+            Variant::Combine(merge),
+            Params::Combine(params),
+            &binds,
+            grid,
+            0,
+        );
+    }
+
+    /// Pools the array at `place` of the exit's order into its parts of the result.
+    fn pool(&mut self, place: usize, x: BufferId) {
+        let Some(pooling) = &self.exit.pool else { return };
+        let ranges = self.ranges.expect("uploaded with the pooling");
+        let shape = [self.exit.parts(), self.texts, self.layout.width];
+        let pooled = match self.pooled {
+            Some(id) => id,
+            None => self.recorder.buffer("pooled", &shape),
+        };
+        self.pooled = Some(pooled);
+        let stride4 = self.layout.width / 4;
+        for (i, &reduce) in pooling.reduces.iter().enumerate() {
+            let part = place * pooling.reduces.len() + i;
+            let params = PoolParams {
+                stride4: stride4 as u32,
+                out4: stride4 as u32,
+                start4: (part * self.texts * stride4) as u32,
+                pad: 0,
+            };
+            let binds = [Bind::Buffer(x), Bind::Buffer(ranges), Bind::Buffer(pooled)];
+            let grid = [self.texts as u32, stride4.div_ceil(tiles::INVOCATIONS) as u32];
+            self.recorder.dispatch(
+                format!("pool part {part}"),
+                Variant::Pool(reduce),
+                Params::Pool(params),
+                &binds,
+                grid,
+                0,
+            );
+        }
+    }
+
+    /// The pooler where it was asked for, then the last readbacks.
+    fn leave(&mut self) {
+        if let (Some(pooled), Some(pooling)) = (self.pooled, &self.exit.pool) {
+            let out = match (pooling.pooler, self.layout.pooler) {
+                (true, Some(pooler)) => self.matmul(
+                    "pooler".into(),
+                    "pooler",
+                    pooled,
+                    pooler,
+                    Activation::Tanh,
+                    None,
+                    self.texts,
+                ),
+                _ => pooled,
+            };
+            self.recorder.read(Output::Pooled, out);
+        }
+        self.recorder.read(Output::Status, self.status);
+    }
+}
+
+/// Numbers the distinct `ids` in the order of their first use: (number of each id, the ids).
+fn number_rows(ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut numbers = std::collections::HashMap::new();
+    let mut rows = Vec::new();
+    let numbered = ids
+        .iter()
+        .map(|&id| {
+            *numbers.entry(id).or_insert_with(|| {
+                rows.push(id);
+                rows.len() as u32 - 1
+            })
+        })
+        .collect();
+    (numbered, rows)
+}

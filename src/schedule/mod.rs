@@ -1,0 +1,18 @@
+//! From an encoder, a batch and a wish to a list of GPU work. Pure: no device, no I/O.
+//!
+//! [`record`] is the forward pass; everything else here is what it writes down and how memory is
+//! shared.
+
+pub mod forward;
+pub mod memory;
+pub mod params;
+pub mod plan;
+mod recorder;
+pub mod recording;
+pub mod tiles;
+pub mod variant;
+
+pub use forward::{Caps, record};
+pub use plan::{Combination, Exit, Pooling, Route};
+pub use recording::{Counts, Output, Recording};
+pub use variant::{Elem, Merge, Reduce, Variant};

@@ -1,0 +1,124 @@
+//! The uniform block of each kernel: `#[repr(C)]` twins of the WGSL structs, held equal by a test
+//! that reflects the shaders (`tests/shaders.rs`).
+//!
+//! Sizes are in vectors of four numbers where a name ends in 4, else in what the comment says.
+
+use bytemuck::{Pod, Zeroable};
+
+/// `shaders/embed.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct EmbedParams {
+    /// Tokens.
+    pub rows: u32,
+    /// Vectors in a row.
+    pub stride4: u32,
+    /// Numbers in a row, padding left out.
+    pub width: u32,
+    /// ε of the normalisation.
+    pub eps: f32,
+    /// State whose flag is set where a number is not finite.
+    pub state: u32,
+    /// Unused.
+    pub pad: [u32; 3],
+}
+
+/// `shaders/norm.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct NormParams {
+    /// Tokens.
+    pub rows: u32,
+    /// Vectors in a row.
+    pub stride4: u32,
+    /// Numbers in a row, padding left out.
+    pub width: u32,
+    /// ε.
+    pub eps: f32,
+    /// State whose flag is set where a number is not finite.
+    pub state: u32,
+    /// Unused.
+    pub pad: [u32; 3],
+}
+
+/// `shaders/matmul.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct MatmulParams {
+    /// Rows of A and C.
+    pub m: u32,
+    /// Vectors in a row of C.
+    pub n4: u32,
+    /// Vectors in a row of A.
+    pub k4: u32,
+    /// Steps of the K tile, the last one padded with zeros.
+    pub k_steps: u32,
+}
+
+/// `shaders/attention.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct AttentionParams {
+    /// Vectors in a row of queries, keys and values together.
+    pub qkv4: u32,
+    /// Vectors in a row of the result: heads × head stride.
+    pub out4: u32,
+    /// log₂(e) / √head_dim.
+    pub scale: f32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `shaders/combine.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct CombineParams {
+    /// Vectors in the whole array.
+    pub vectors: u32,
+    /// Vectors a row of workgroups covers, since a dispatch is at most 65,535 wide.
+    pub row: u32,
+    /// What the state is multiplied with.
+    pub factor: f32,
+    /// 1 where the sum starts with this state.
+    pub first: u32,
+}
+
+/// `shaders/pool.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct PoolParams {
+    /// Vectors in a row of the state.
+    pub stride4: u32,
+    /// Vectors in a row of the result.
+    pub out4: u32,
+    /// First vector of the result.
+    pub start4: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// The uniform block of one dispatch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "one variant a kernel, named like it")]
+pub enum Params {
+    Embed(EmbedParams),
+    Norm(NormParams),
+    Matmul(MatmulParams),
+    Attention(AttentionParams),
+    Combine(CombineParams),
+    Pool(PoolParams),
+}
+
+impl Params {
+    /// The bytes the shader reads.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Embed(p) => bytemuck::bytes_of(p),
+            Self::Norm(p) => bytemuck::bytes_of(p),
+            Self::Matmul(p) => bytemuck::bytes_of(p),
+            Self::Attention(p) => bytemuck::bytes_of(p),
+            Self::Combine(p) => bytemuck::bytes_of(p),
+            Self::Pool(p) => bytemuck::bytes_of(p),
+        }
+    }
+}

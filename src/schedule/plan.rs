@@ -1,0 +1,93 @@
+//! What leaves the device, and the choice between the two ways out.
+//!
+//! *stream* copies every chosen state to the host, which combines and pools there: always
+//! possible, the reference. *fold* combines and pools on the device and copies the result alone.
+
+use super::variant::{Merge, Reduce};
+use crate::model::spec::Spec;
+
+/// How the chosen states become one on the device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Combination {
+    /// Sum or maximum.
+    pub merge: Merge,
+    /// What each chosen state is multiplied with, in the order of [`Exit::states`]; ones under
+    /// [`Merge::Max`].
+    pub factors: Vec<f32>,
+}
+
+/// How rows become one a text on the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pooling {
+    /// Each makes one part of the result.
+    pub reduces: Vec<Reduce>,
+    /// Whether the checkpoint's pooler runs over the result of a single [`Reduce::Cls`].
+    pub pooler: bool,
+}
+
+/// What a recording brings to the host.
+///
+/// With neither `combine` nor `pool` it is every chosen state. With `pool` it is one array of
+/// `(states or 1) × reduces` parts of (texts, width), states outermost, in the order given here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exit {
+    /// Chosen states in the caller's order, without duplicates.
+    pub states: Vec<usize>,
+    /// Combination of the states, before pooling.
+    pub combine: Option<Combination>,
+    /// Pooling of the rows.
+    pub pool: Option<Pooling>,
+}
+
+/// Which way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Route {
+    /// The one that moves fewer bytes; *stream* where they are equal.
+    #[default]
+    Auto,
+    /// Copy the states, pool on the host.
+    Stream,
+    /// Pool on the device, copy the result.
+    Fold,
+}
+
+impl Exit {
+    /// The *stream* form of this exit: the same states, nothing folded.
+    pub fn streamed(&self) -> Self {
+        Self { states: self.states.clone(), combine: None, pool: None }
+    }
+
+    /// The highest state that has to be computed.
+    pub fn deepest(&self) -> usize {
+        self.states.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Parts of the pooled result, or arrays of (tokens, width).
+    pub fn parts(&self) -> usize {
+        let arrays = if self.combine.is_some() { 1 } else { self.states.len() };
+        arrays * self.pool.as_ref().map_or(1, |p| p.reduces.len())
+    }
+
+    /// Bytes to the host for `texts` texts of `tokens` tokens together.
+    pub fn bytes(&self, spec: &Spec, texts: usize, tokens: usize) -> u64 {
+        let rows = if self.pool.is_some() { texts } else { tokens };
+        (self.parts() * rows * crate::model::layout::align4(spec.width) * 4) as u64
+    }
+
+    /// Follows `route`; [`Route::Auto`] compares [`Exit::bytes`].
+    pub fn choose(self, route: Route, spec: &Spec, texts: usize, tokens: usize) -> Self {
+        // The pooler's product needs the device's weights, so it has one way out.
+        if self.pool.as_ref().is_some_and(|p| p.pooler) {
+            return self;
+        }
+        let streamed = self.streamed();
+        match route {
+            Route::Stream => streamed,
+            Route::Fold => self,
+            Route::Auto => {
+                let folds = self.bytes(spec, texts, tokens) < streamed.bytes(spec, texts, tokens);
+                if folds { self } else { streamed }
+            }
+        }
+    }
+}

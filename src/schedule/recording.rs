@@ -1,0 +1,204 @@
+//! Work as data: the buffers, uploads, dispatches and readbacks of one batch.
+//!
+//! A recording is made without a device and printed without one; `gpu/` and `cpu/` run it.
+
+use std::fmt;
+
+use super::params::Params;
+use super::variant::Variant;
+use crate::model::layout::WeightId;
+
+/// Index of a buffer in [`Recording::buffers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BufferId(pub usize);
+
+/// One array of 32-bit numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// What it holds.
+    pub name: &'static str,
+    /// Its axes, for people: `(tokens, width)`.
+    pub shape: Vec<usize>,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The piece of memory it lies in, shared with buffers that are never alive with it.
+    pub slot: usize,
+}
+
+/// What fills a buffer before the first dispatch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fill {
+    /// These words.
+    Words(Vec<u32>),
+    /// Rows of a table too large for a binding, gathered on the host.
+    Rows {
+        /// The table.
+        table: WeightId,
+        /// Which rows.
+        rows: Vec<u32>,
+    },
+}
+
+/// What a kernel reads or writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bind {
+    /// A buffer of the recording.
+    Buffer(BufferId),
+    /// A weight of the model.
+    Weight(WeightId),
+}
+
+/// One kernel over one grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// The kernel and what is compiled into it.
+    pub variant: Variant,
+    /// Its uniform block.
+    pub params: Params,
+    /// Its storage bindings, in the order of the shader.
+    pub binds: Vec<Bind>,
+    /// Workgroups in x and y.
+    pub grid: [u32; 2],
+    /// Floating-point operations, two a multiply-add; 0 for elementwise work.
+    pub flops: u64,
+    /// What it computes, for people: `block 2 up`.
+    pub label: String,
+}
+
+/// What a readback holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// A state, (tokens, width stride).
+    State(usize),
+    /// The combination of the chosen states, (tokens, width stride).
+    Combined,
+    /// Pooled rows, (parts, texts, width stride); see [`super::plan::Exit`].
+    Pooled,
+    /// One word a state: 1 + a row that is not finite, or 0.
+    Status,
+}
+
+/// A copy of a buffer to the host, taken after the dispatches of its submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readback {
+    /// What it is.
+    pub output: Output,
+    /// Where it lies.
+    pub buffer: BufferId,
+}
+
+/// One command buffer: one compute pass, then copies.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Submit {
+    /// In order.
+    pub dispatches: Vec<Dispatch>,
+    /// After all of them.
+    pub readbacks: Vec<Readback>,
+}
+
+/// Everything a device does for one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// Tokens worked on.
+    pub tokens: usize,
+    /// Texts in the batch.
+    pub texts: usize,
+    /// The arrays.
+    pub buffers: Vec<Buffer>,
+    /// Bytes of each piece of memory the arrays share.
+    pub slots: Vec<u64>,
+    /// What is written before the first dispatch.
+    pub uploads: Vec<(BufferId, Fill)>,
+    /// What is run, in order.
+    pub submits: Vec<Submit>,
+}
+
+/// Exact counts of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Kernels started.
+    pub dispatches: usize,
+    /// Command buffers.
+    pub submits: usize,
+    /// Bytes to the device, weights left out.
+    pub bytes_up: u64,
+    /// Bytes to the host.
+    pub bytes_down: u64,
+    /// Bytes of device memory for activations.
+    pub memory: u64,
+    /// Floating-point operations.
+    pub flops: u64,
+}
+
+impl Recording {
+    /// The buffer `id`.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.0]
+    }
+
+    /// All dispatches in order.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.submits.iter().flat_map(|s| &s.dispatches)
+    }
+
+    /// What running it takes.
+    pub fn counts(&self) -> Counts {
+        let down =
+            |s: &Submit| s.readbacks.iter().map(|r| self.buffer(r.buffer).bytes).sum::<u64>();
+        Counts {
+            dispatches: self.dispatches().count(),
+            submits: self.submits.len(),
+            bytes_up: self.uploads.iter().map(|(b, _)| self.buffer(*b).bytes).sum(),
+            bytes_down: self.submits.iter().map(down).sum(),
+            memory: self.slots.iter().sum(),
+            flops: self.dispatches().map(|d| d.flops).sum(),
+        }
+    }
+}
+
+impl fmt::Display for Recording {
+    /// One line a step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.counts();
+        writeln!(f, "recording: {} texts, {} tokens", self.texts, self.tokens)?;
+        for (id, fill) in &self.uploads {
+            let b = self.buffer(*id);
+            let how = match fill {
+                Fill::Words(_) => "upload",
+                Fill::Rows { .. } => "gather",
+            };
+            writeln!(f, "  {how:<8} {} -> slot {}", Shaped(b), b.slot)?;
+        }
+        for (i, submit) in self.submits.iter().enumerate() {
+            writeln!(f, "  submit {}", i + 1)?;
+            for d in &submit.dispatches {
+                let [x, y] = d.grid;
+                write!(f, "    {:<24} {:<30} {x}x{y}", d.label, d.variant.to_string())?;
+                for bind in &d.binds {
+                    if let Bind::Buffer(id) = bind {
+                        let b = self.buffer(*id);
+                        write!(f, " {}@{}", b.name, b.slot)?;
+                    }
+                }
+                writeln!(f)?;
+            }
+            for r in &submit.readbacks {
+                writeln!(f, "    read {:?} {}", r.output, Shaped(self.buffer(r.buffer)))?;
+            }
+        }
+        writeln!(
+            f,
+            "  {} dispatches, {} submits, {} bytes up, {} bytes down, {} bytes of memory, {} flops",
+            c.dispatches, c.submits, c.bytes_up, c.bytes_down, c.memory, c.flops
+        )
+    }
+}
+
+struct Shaped<'a>(&'a Buffer);
+
+impl fmt::Display for Shaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let axes: Vec<_> = self.0.shape.iter().map(usize::to_string).collect();
+        write!(f, "{} ({})", self.0.name, axes.join(", "))
+    }
+}

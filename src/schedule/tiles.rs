@@ -1,0 +1,47 @@
+//! Tile sizes and grids: every dispatch size comes from a function here.
+
+use crate::text::pack::PackedBatch;
+
+/// Rows of C a workgroup of `matmul.wgsl` computes.
+pub const MATMUL_M: usize = 64;
+/// Columns of C a workgroup of `matmul.wgsl` computes; weights are packed in panels of it.
+pub const MATMUL_N: usize = 64;
+/// Depth of a step of `matmul.wgsl`; packed weights are padded with zeros to whole steps.
+pub const MATMUL_K: usize = 16;
+/// Rows of one text a workgroup of `attention.wgsl` works on.
+pub const ATTENTION_ROWS: usize = 64;
+/// Invocations of a workgroup in every kernel.
+pub const INVOCATIONS: usize = 64;
+/// Largest number of workgroups along one axis on default WebGPU limits.
+pub const MAX_GROUPS: usize = 65_535;
+
+/// One workgroup a row. Rows are at most [`MAX_GROUPS`], which the caller's token budget holds.
+pub fn row_grid(rows: usize) -> [u32; 2] {
+    [rows as u32, 1]
+}
+
+/// Workgroups of a product with `m` rows and `n` columns.
+pub fn matmul_grid(m: usize, n: usize) -> [u32; 2] {
+    [n.div_ceil(MATMUL_N) as u32, m.div_ceil(MATMUL_M) as u32]
+}
+
+/// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many
+/// elements a row of workgroups covers.
+pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
+    let groups = vectors.div_ceil(INVOCATIONS).max(1);
+    let x = groups.min(MAX_GROUPS);
+    ([x as u32, groups.div_ceil(x) as u32], (x * INVOCATIONS) as u32)
+}
+
+/// One attention tile a line: first row of the text in the pack, tokens of the text, first query
+/// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
+pub fn attention_tiles(batch: &PackedBatch) -> Vec<u32> {
+    let mut tiles = Vec::new();
+    for pair in batch.offsets.windows(2) {
+        let (start, length) = (pair[0], pair[1] - pair[0]);
+        for query in (0..length).step_by(ATTENTION_ROWS) {
+            tiles.extend_from_slice(&[start, length, query, 0]);
+        }
+    }
+    tiles
+}

@@ -1,0 +1,133 @@
+//! The kernels and the choices compiled into them.
+//!
+//! A [`Variant`] is the whole key of a pipeline: two dispatches with equal variants share one.
+
+use std::fmt;
+
+use crate::model::spec::Activation;
+
+/// Storage type of the weights. Sums are in f32 whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Elem {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats, two in a u32, unpacked in the kernel.
+    F16,
+}
+
+/// How a text's rows become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// Mean of the rows.
+    Mean,
+    /// Row 0.
+    Cls,
+    /// The last row.
+    Last,
+    /// Largest number of each column.
+    Max,
+    /// Sum of the rows / √n.
+    MeanSqrt,
+    /// Mean with weights 1..=n.
+    WeightedMean,
+}
+
+/// How the states of several layers become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Merge {
+    /// Sum of factor × state.
+    Linear,
+    /// Largest number of each position.
+    Max,
+}
+
+/// One kernel with what is compiled into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// Gather, sum and normalise three table rows a token.
+    Embed {
+        /// Storage type of the tables.
+        tables: Elem,
+        /// Whether the word rows were gathered on the host, as f32.
+        gathered: bool,
+    },
+    /// Normalise each row.
+    Norm,
+    /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
+    Matmul {
+        /// Storage type of W.
+        weights: Elem,
+        /// Applied to the sum.
+        activation: Activation,
+        /// Whether a second array is added.
+        residual: bool,
+    },
+    /// softmax(Q Kᵀ / √d) V over each text and head.
+    Attention {
+        /// Numbers between two heads (head_dim rounded up to a multiple of 4).
+        head_dim: u32,
+    },
+    /// Merge a state into the running combination of layers.
+    Combine(Merge),
+    /// One row a text.
+    Pool(Reduce),
+}
+
+impl Variant {
+    /// Name of the kernel: its `.wgsl` file and its CPU function.
+    pub fn kernel(&self) -> &'static str {
+        match self {
+            Self::Embed { .. } => "embed",
+            Self::Norm => "norm",
+            Self::Matmul { .. } => "matmul",
+            Self::Attention { .. } => "attention",
+            Self::Combine(_) => "combine",
+            Self::Pool(_) => "pool",
+        }
+    }
+}
+
+impl fmt::Display for Elem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kernel())?;
+        match self {
+            Self::Norm => Ok(()),
+            Self::Embed { tables, gathered } => {
+                if *tables == Elem::F16 {
+                    f.write_str(".f16")?;
+                }
+                f.write_str(if *gathered { "+gathered" } else { "" })
+            }
+            Self::Matmul { weights, activation, residual } => {
+                if *weights == Elem::F16 {
+                    f.write_str(".f16")?;
+                }
+                if *activation != Activation::Identity {
+                    write!(f, "+{activation}")?;
+                }
+                f.write_str(if *residual { "+residual" } else { "" })
+            }
+            Self::Attention { head_dim } => write!(f, ".d{head_dim}"),
+            Self::Combine(Merge::Linear) => f.write_str(".linear"),
+            Self::Combine(Merge::Max) => f.write_str(".max"),
+            Self::Pool(reduce) => f.write_str(match reduce {
+                Reduce::Mean => ".mean",
+                Reduce::Cls => ".cls",
+                Reduce::Last => ".last",
+                Reduce::Max => ".max",
+                Reduce::MeanSqrt => ".mean-sqrt",
+                Reduce::WeightedMean => ".weighted-mean",
+            }),
+        }
+    }
+}
