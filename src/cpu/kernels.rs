@@ -1,0 +1,235 @@
+//! One function a kernel, named like its `.wgsl` file, with the same bindings and parameters.
+//!
+//! Shapes are those of the shaders; a slice may be longer than its array.
+
+use rayon::prelude::*;
+
+use super::elementwise::{activate, norm_rows, softmax2_rows};
+use super::product::{Packed, Scratch, product, product_parallel};
+use crate::model::spec::Activation;
+use crate::schedule::params::{
+    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
+};
+use crate::schedule::tiles::ATTENTION_ROWS;
+use crate::schedule::variant::{Merge, Reduce};
+
+/// Rows a task of an elementwise kernel works on.
+const ROWS: usize = 32;
+
+/// x = norm(word[id] + position[p] + type[t]); `tokens` is (rows, 4), `weight` (2, stride).
+/// Returns 1 + a row that is not finite, or 0, as `norm` does.
+pub fn embed(
+    p: &EmbedParams,
+    tokens: &[u32],
+    word: &[f32],
+    position: &[f32],
+    token_type: &[f32],
+    weight: &[f32],
+    x: &mut [f32],
+) -> u32 {
+    let stride = 4 * p.stride4 as usize;
+    let x = &mut x[..p.rows as usize * stride];
+    x.par_chunks_mut(stride).zip(tokens.par_chunks(4)).for_each(|(x, token)| {
+        let row = |table, i: u32| -> &[f32] { row_of(table, i as usize, stride) };
+        let words = row(word, token[0]).iter();
+        let rest = row(token_type, token[2]).iter().zip(row(position, token[1]));
+        for ((x, w), (t, p)) in x.iter_mut().zip(words).zip(rest) {
+            *x = w + t + p;
+        }
+    });
+    let summed = x.to_vec();
+    let p = NormParams {
+        rows: p.rows,
+        stride4: p.stride4,
+        width: p.width,
+        eps: p.eps,
+        state: p.state,
+        pad: p.pad,
+    };
+    norm(&p, &summed, weight, x)
+}
+
+fn row_of(table: &[f32], i: usize, stride: usize) -> &[f32] {
+    &table[i * stride..(i + 1) * stride]
+}
+
+/// y = γ (x − mean) / √(var + ε) + β over each row; `weight` is (2, stride). Returns 1 + the
+/// largest row of a block's first row that is not finite, or 0.
+pub fn norm(p: &NormParams, x: &[f32], weight: &[f32], y: &mut [f32]) -> u32 {
+    let stride = 4 * p.stride4 as usize;
+    let (x, y) = (&x[..p.rows as usize * stride], &mut y[..p.rows as usize * stride]);
+    let (width, block) = (p.width as usize, ROWS * stride);
+    x.par_chunks(block)
+        .zip(y.par_chunks_mut(block))
+        .enumerate()
+        .map(|(i, (x, y))| {
+            let bad = norm_rows(x, y, stride, width, weight, p.eps);
+            bad.map_or(0, |row| (i * ROWS + row + 1) as u32)
+        })
+        .reduce(|| 0, u32::max)
+}
+
+/// C = activate(A Wᵀ + b) (+ residual).
+pub fn matmul(
+    p: &MatmulParams,
+    activation: Activation,
+    a: &[f32],
+    w: &Packed,
+    bias: &[f32],
+    c: &mut [f32],
+    residual: Option<&[f32]>,
+) {
+    let (m, n) = (p.m as usize, w.n());
+    product_parallel(a, m, w, c, |first, c| {
+        for row in c.chunks_exact_mut(n) {
+            for (c, b) in row.iter_mut().zip(bias) {
+                *c += b;
+            }
+        }
+        activate(c, activation);
+        if let Some(residual) = residual {
+            for (c, r) in c.iter_mut().zip(&residual[first * n..]) {
+                *c += r;
+            }
+        }
+    });
+}
+
+/// context = softmax(q kᵀ / √d) v for each tile of up to 64 rows of one text, head by head.
+/// `qkv` is (tokens, 3, heads, head_dim), `tiles` (tiles, 4), `context` (tokens, heads, head_dim).
+pub fn attention(
+    p: &AttentionParams,
+    head_dim: usize,
+    qkv: &[f32],
+    tiles: &[u32],
+    context: &mut [f32],
+) {
+    let (qkv_stride, joined) = (4 * p.qkv4 as usize, 4 * p.out4 as usize);
+    // Tiles lie in the order of their texts: gather the texts, one task each (text, head).
+    let texts: Vec<(usize, usize)> = tiles
+        .chunks_exact(4)
+        .filter(|t| t[2] == 0)
+        .map(|t| (t[0] as usize, t[1] as usize))
+        .collect();
+    let mut rest = context;
+    let mut outs = Vec::with_capacity(texts.len());
+    for &(_, length) in &texts {
+        let (out, tail) = rest.split_at_mut(length * joined);
+        outs.push(out);
+        rest = tail;
+    }
+    texts.par_iter().zip(outs).for_each(|(&(first, length), out)| {
+        let rows = &qkv[first * qkv_stride..(first + length) * qkv_stride];
+        let heads: Vec<Vec<f32>> = (0..joined / head_dim)
+            .into_par_iter()
+            .map_init(Default::default, |scratch, head| {
+                one_head(
+                    rows,
+                    qkv_stride,
+                    joined,
+                    length,
+                    head * head_dim,
+                    head_dim,
+                    p.scale,
+                    scratch,
+                )
+            })
+            .collect();
+        for (head, values) in heads.iter().enumerate() {
+            for (out, row) in out.chunks_exact_mut(joined).zip(values.chunks_exact(head_dim)) {
+                out[head * head_dim..(head + 1) * head_dim].copy_from_slice(row);
+            }
+        }
+    });
+}
+
+/// What one thread of [`attention`] keeps from head to head.
+#[derive(Default)]
+struct HeadScratch {
+    keys: Packed,
+    values: Packed,
+    scores: Vec<f32>,
+    rows: Scratch,
+}
+
+/// One head of one text: (length, head_dim).
+#[expect(clippy::too_many_arguments, reason = "the strides of one packed array")]
+fn one_head(
+    qkv: &[f32],
+    stride: usize,
+    joined: usize,
+    length: usize,
+    at: usize,
+    head_dim: usize,
+    scale: f32,
+    scratch: &mut HeadScratch,
+) -> Vec<f32> {
+    let HeadScratch { keys, values, scores, rows } = scratch;
+    keys.pack(length, head_dim, |j, i| qkv[j * stride + joined + at + i]);
+    values.pack(head_dim, length, |j, i| qkv[i * stride + 2 * joined + at + j]);
+    let mut out = vec![0.0; length * head_dim];
+    for (block, out) in out.chunks_mut(ATTENTION_ROWS * head_dim).enumerate() {
+        let count = out.len() / head_dim;
+        scores.clear();
+        scores.resize(count * length, 0.0);
+        let q = &qkv[block * ATTENTION_ROWS * stride + at..];
+        product(q, stride, count, keys, scores, length, rows);
+        softmax2_rows(scores, length, length, scale);
+        product(scores, length, count, values, out, head_dim, rows);
+    }
+    out
+}
+
+/// merged = merge(merged, factor × x), started by the first state.
+pub fn combine(p: &CombineParams, merge: Merge, x: &[f32], merged: &mut [f32]) {
+    let numbers = 4 * p.vectors as usize;
+    let (x, merged) = (&x[..numbers], &mut merged[..numbers]);
+    x.par_chunks(4096).zip(merged.par_chunks_mut(4096)).for_each(|(x, merged)| {
+        for (m, x) in merged.iter_mut().zip(x) {
+            let value = p.factor * x;
+            *m = match (p.first, merge) {
+                (1, _) => value,
+                (_, Merge::Linear) => *m + value,
+                (_, Merge::Max) => m.max(value),
+            };
+        }
+    });
+}
+
+/// One row a text: `ranges` is (texts, 2), first row and rows.
+pub fn pool(p: &PoolParams, reduce: Reduce, x: &[f32], ranges: &[u32], pooled: &mut [f32]) {
+    let (stride, out) = (4 * p.stride4 as usize, 4 * p.out4 as usize);
+    let start = 4 * p.start4 as usize;
+    for (i, range) in ranges.chunks_exact(2).enumerate() {
+        let (first, rows) = (range[0] as usize, range[1] as usize);
+        let x = &x[first * stride..(first + rows) * stride];
+        let to = &mut pooled[start + i * out..][..stride];
+        let mut sum_of = |weight: fn(usize) -> f64, divisor: f64| {
+            let mut sum = vec![0f64; stride];
+            for (i, row) in x.chunks_exact(stride).enumerate() {
+                for (sum, x) in sum.iter_mut().zip(row) {
+                    *sum += weight(i) * f64::from(*x);
+                }
+            }
+            for (to, sum) in to.iter_mut().zip(sum) {
+                *to = (sum / divisor) as f32;
+            }
+        };
+        let n = rows as f64;
+        match reduce {
+            Reduce::Mean => sum_of(|_| 1.0, n),
+            Reduce::MeanSqrt => sum_of(|_| 1.0, n.sqrt()),
+            Reduce::WeightedMean => sum_of(|i| (i + 1) as f64, n * (n + 1.0) / 2.0),
+            Reduce::Cls => to.copy_from_slice(&x[..stride]),
+            Reduce::Last => to.copy_from_slice(&x[(rows - 1) * stride..]),
+            Reduce::Max => {
+                to.copy_from_slice(&x[..stride]);
+                for row in x.chunks_exact(stride).skip(1) {
+                    for (to, x) in to.iter_mut().zip(row) {
+                        *to = to.max(*x);
+                    }
+                }
+            }
+        }
+    }
+}

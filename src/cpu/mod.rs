@@ -1,0 +1,199 @@
+//! Runs a recording on the CPU: the oracle of the kernel tests and of `doctor`, and the fallback
+//! where no GPU is found.
+//!
+//! Holds the executor alone; the kernels are in `kernels.rs`, one function each.
+
+pub mod elementwise;
+pub mod kernels;
+pub mod product;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Result, fail};
+use crate::execute::{Execute, Sink, Task, Weights, check_status};
+use crate::model::layout::{Layout, Use};
+use crate::schedule::params::Params;
+use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
+use crate::schedule::{Caps, Elem, Output, Variant};
+use product::Packed;
+
+/// One weight in memory.
+enum Held {
+    /// Row-major.
+    Plain(Vec<f32>),
+    /// The right side of a product.
+    Packed(Packed),
+}
+
+/// The CPU executor: a model's weights, packed, and scratch memory it gives from run to run.
+pub struct Cpu {
+    layout: Arc<Layout>,
+    weights: Vec<Held>,
+    caps: Caps,
+    spare: Mutex<Vec<Vec<Vec<f32>>>>,
+}
+
+/// Memory of one slot: numbers, or words seen as numbers bit by bit.
+type Slots = Vec<Vec<f32>>;
+
+impl Cpu {
+    /// Reads and packs every weight of `layout`; under [`Elem::F16`] each number is rounded to
+    /// f16 first, so that both executors agree.
+    pub fn new(layout: Arc<Layout>, source: &dyn Weights, elem: Elem) -> Result<Self> {
+        let mut weights = Vec::with_capacity(layout.weights.len());
+        for (i, weight) in layout.weights.iter().enumerate() {
+            let id = crate::model::layout::WeightId(i);
+            let mut numbers = source.rows(&layout, id, 0..weight.rows)?;
+            if elem == Elem::F16 && weight.usage != Use::Vector {
+                for number in &mut numbers {
+                    *number = half::f16::from_f32(*number).to_f32();
+                }
+            }
+            weights.push(match weight.usage {
+                Use::Matrix => Held::Packed(Packed::new(&numbers, weight.rows, weight.cols)),
+                Use::Table | Use::Vector => Held::Plain(numbers),
+            });
+        }
+        let caps = Caps {
+            max_binding: u64::MAX,
+            elem,
+            submit_read_bytes: u64::MAX,
+            submit_flops: u64::MAX,
+        };
+        Ok(Self { layout, weights, caps, spare: Mutex::default() })
+    }
+
+    fn run_now(&self, recording: &Recording, sink: Sink<'_>) -> Result<()> {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = spare().pop().unwrap_or_default();
+        let result = self.steps(recording, &mut slots, sink);
+        spare().push(slots);
+        result
+    }
+
+    fn steps(&self, recording: &Recording, slots: &mut Slots, sink: Sink<'_>) -> Result<()> {
+        slots.resize_with(recording.slots.len().max(slots.len()), Vec::new);
+        for (slot, &bytes) in slots.iter_mut().zip(&recording.slots) {
+            slot.resize(slot.len().max(bytes as usize / 4), 0.0);
+        }
+        for (id, fill) in &recording.uploads {
+            let slot = &mut slots[recording.buffer(*id).slot];
+            match fill {
+                Fill::Words(words) => {
+                    slot[..words.len()].copy_from_slice(bytemuck::cast_slice(words));
+                }
+                Fill::Rows { .. } => {
+                    return Err(fail!(Usage, "this recording was made for a GPU: it gathers rows"));
+                }
+            }
+        }
+        for submit in &recording.submits {
+            for dispatch in &submit.dispatches {
+                self.dispatch(recording, dispatch, slots)?;
+            }
+            for read in &submit.readbacks {
+                let buffer = recording.buffer(read.buffer);
+                let numbers = &slots[buffer.slot][..buffer.bytes as usize / 4];
+                match read.output {
+                    Output::Status => check_status(bytemuck::cast_slice(numbers))?,
+                    output => sink(output, numbers)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.
+    fn dispatch(&self, recording: &Recording, d: &Dispatch, slots: &mut Slots) -> Result<()> {
+        let malformed = || fail!(Usage, "the step `{}` has the wrong bindings", d.label);
+        let slot = |i: usize| match d.binds.get(i) {
+            Some(Bind::Buffer(id)) => Ok(recording.buffer(*id).slot),
+            _ => Err(malformed()),
+        };
+        let out_at = match d.variant {
+            Variant::Embed { .. } => 5,
+            Variant::Norm | Variant::Attention { .. } | Variant::Pool(_) => 2,
+            Variant::Matmul { .. } => 3,
+            Variant::Combine(_) => 1,
+        };
+        let out_slot = slot(out_at)?;
+        let mut out = std::mem::take(&mut slots[out_slot]);
+        let read = |i: usize| -> Result<&[f32]> {
+            match d.binds.get(i) {
+                Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot]),
+                Some(Bind::Weight(id)) => match &self.weights[id.0] {
+                    Held::Plain(numbers) => Ok(numbers),
+                    Held::Packed(_) => Err(malformed()),
+                },
+                None => Err(malformed()),
+            }
+        };
+        let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
+        let mut bad = None;
+        match (&d.variant, &d.params) {
+            (Variant::Embed { .. }, Params::Embed(p)) => {
+                let row =
+                    kernels::embed(p, words(0)?, read(1)?, read(2)?, read(3)?, read(4)?, &mut out);
+                bad = Some((slot(6)?, p.state, row));
+            }
+            (Variant::Norm, Params::Norm(p)) => {
+                let row = kernels::norm(p, read(0)?, read(1)?, &mut out);
+                bad = Some((slot(3)?, p.state, row));
+            }
+            (Variant::Matmul { activation, residual, .. }, Params::Matmul(p)) => {
+                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
+                let residual = if *residual { Some(read(4)?) } else { None };
+                kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
+            }
+            (Variant::Attention { head_dim }, Params::Attention(p)) => {
+                let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };
+                let tiles = recording.buffer(*tiles);
+                let count = tiles.bytes as usize / 4;
+                kernels::attention(p, *head_dim as usize, read(0)?, &words(1)?[..count], &mut out);
+            }
+            (Variant::Combine(merge), Params::Combine(p)) => {
+                kernels::combine(p, *merge, read(0)?, &mut out);
+            }
+            (Variant::Pool(reduce), Params::Pool(p)) => {
+                let ranges = &words(1)?[..2 * recording.texts];
+                kernels::pool(p, *reduce, read(0)?, ranges, &mut out);
+            }
+            _ => return Err(malformed()),
+        }
+        slots[out_slot] = out;
+        if let Some((status, state, row)) = bad {
+            let word = &mut slots[status][state as usize];
+            *word = f32::from_bits(word.to_bits().max(row));
+        }
+        Ok(())
+    }
+}
+
+impl Execute for Cpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn device(&self) -> String {
+        format!("CPU ({} threads)", rayon::current_num_threads())
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        let bytes = |held: &Held| match held {
+            Held::Plain(numbers) => (numbers.len() * 4) as u64,
+            Held::Packed(packed) => packed.bytes(),
+        };
+        self.weights.iter().map(bytes).sum()
+    }
+
+    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+        Box::pin(async move { self.run_now(recording, sink) })
+    }
+}
+
+impl std::fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cpu({} weights)", self.layout.weights.len())
+    }
+}
