@@ -1,0 +1,57 @@
+// x = norm(word[id] + position[p] + type[t]): one workgroup a token gathers three table rows and
+// normalises their sum.
+
+struct EmbedParams {
+    rows: u32,
+    stride4: u32,
+    width: u32,
+    eps: f32,
+    state: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: EmbedParams;
+@group(0) @binding(1) var<storage, read> tokens: array<vec4<u32>>; // (rows): word, position, type
+@group(0) @binding(2) var<storage, read> word: array<WordRow>; // (words, stride4)
+@group(0) @binding(3) var<storage, read> position: array<Packed4>; // (positions, stride4)
+@group(0) @binding(4) var<storage, read> token_type: array<Packed4>; // (types, stride4)
+@group(0) @binding(5) var<storage, read> weight: array<vec4<f32>>; // (2, stride4): γ, β
+@group(0) @binding(6) var<storage, read_write> x: array<vec4<f32>>; // (rows, stride4)
+@group(0) @binding(7) var<storage, read_write> status: array<atomic<u32>>; // (states)
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x;
+    let start = row * params.stride4;
+    let token = tokens[row] * params.stride4;
+    let n = f32(params.width);
+
+    // Each invocation reads back only the vectors it wrote.
+    var sum = 0.0;
+    for (var i = lane; i < params.stride4; i += 64u) {
+        let value = unpack_word(word[token.x + i]) + unpack4(token_type[token.z + i])
+            + unpack4(position[token.y + i]);
+        x[start + i] = value;
+        sum += sum4(value);
+    }
+    let mean = workgroup_sum(sum, lane) / n;
+
+    var square = 0.0;
+    for (var i = lane; i < params.stride4; i += 64u) {
+        let d = within(x[start + i] - mean, 4u * i, params.width);
+        square += sum4(d * d);
+    }
+    let scale = 1.0 / sqrt(workgroup_sum(square, lane) / n + params.eps);
+
+    var bad = false;
+    for (var i = lane; i < params.stride4; i += 64u) {
+        let value = fma((x[start + i] - mean) * scale, weight[i], weight[params.stride4 + i]);
+        bad = bad || not_finite(value);
+        x[start + i] = value;
+    }
+    if bad {
+        atomicMax(&status[params.state], row + 1u);
+    }
+}

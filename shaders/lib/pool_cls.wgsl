@@ -1,0 +1,3 @@
+fn reduce(at: u32, rows: u32) -> vec4<f32> {
+    return x[at];
+}

@@ -1,0 +1,3 @@
+fn add_residual(value: vec4<f32>, at: u32) -> vec4<f32> {
+    return value;
+}

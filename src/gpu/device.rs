@@ -1,0 +1,283 @@
+//! Adapters and the open device: which there are, which is taken, what it may do, and how its
+//! errors reach the caller.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result, fail};
+
+/// What is known of one adapter without opening it.
+#[derive(Debug, Clone)]
+pub struct AdapterReport {
+    /// Its name.
+    pub name: String,
+    /// `Vulkan`, `Metal`, `Dx12`, `BrowserWebGpu`.
+    pub backend: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Whether it runs on the CPU (llvmpipe, SwiftShader).
+    pub software: bool,
+    /// `DiscreteGpu`, `IntegratedGpu`, `Cpu`, ...
+    pub device_type: String,
+    /// Features that later kernels ask for, those it has.
+    pub features: Vec<&'static str>,
+    /// Limits that bound a batch, by name.
+    pub limits: Vec<(&'static str, u64)>,
+}
+
+/// Which adapter to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// A real GPU, discrete before integrated.
+    Real,
+    /// Any adapter, real ones first.
+    Any,
+    /// The first whose name holds this, ignoring case.
+    Named(String),
+}
+
+/// How to open it.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Stay inside the default WebGPU limits even where the adapter allows more.
+    pub default_limits: bool,
+}
+
+/// An open device.
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) report: AdapterReport,
+    faults: Arc<Mutex<Faults>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: Poller,
+}
+
+/// What the device told between two looks.
+#[derive(Default)]
+struct Faults {
+    lost: Option<String>,
+    first: Option<(ErrorKind, String)>,
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    wgpu::Instance::new(descriptor)
+}
+
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let mut adapters = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let rank = |a: &wgpu::Adapter| match a.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    adapters.sort_by_key(rank);
+    adapters
+}
+
+/// Every adapter of this machine, the one `Pick::Real` would take first.
+pub async fn list() -> Vec<AdapterReport> {
+    adapters().await.iter().map(report).collect()
+}
+
+fn report(adapter: &wgpu::Adapter) -> AdapterReport {
+    let info = adapter.get_info();
+    let (features, limits) = (adapter.features(), adapter.limits());
+    let known = [
+        ("shader-f16", wgpu::Features::SHADER_F16),
+        ("subgroups", wgpu::Features::SUBGROUP),
+        ("timestamp-query", wgpu::Features::TIMESTAMP_QUERY),
+        ("cooperative-matrix", wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    ];
+    AdapterReport {
+        backend: format!("{:?}", info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        device_type: format!("{:?}", info.device_type),
+        features: known.iter().filter(|(_, f)| features.contains(*f)).map(|(n, _)| *n).collect(),
+        limits: vec![
+            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
+            ("max_buffer_size", limits.max_buffer_size),
+            (
+                "max_compute_workgroup_storage_size",
+                u64::from(limits.max_compute_workgroup_storage_size),
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                u64::from(limits.max_compute_invocations_per_workgroup),
+            ),
+            ("subgroup_min_size", u64::from(info.subgroup_min_size)),
+            ("subgroup_max_size", u64::from(info.subgroup_max_size)),
+        ],
+        name: info.name,
+    }
+}
+
+impl Gpu {
+    /// Opens the adapter that `pick` describes.
+    ///
+    /// # Errors
+    ///
+    /// `NoAdapter` where none fits, with the names of those there are; `Gpu` where the driver
+    /// refuses.
+    pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
+        let adapters = adapters().await;
+        let fits = |a: &&wgpu::Adapter| {
+            let info = a.get_info();
+            match pick {
+                Pick::Real => info.device_type != wgpu::DeviceType::Cpu,
+                Pick::Any => true,
+                Pick::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
+            }
+        };
+        let Some(adapter) = adapters.iter().find(fits) else {
+            return Err(no_adapter(pick, &adapters));
+        };
+        // Defaults everywhere; the two sizes that bound a batch as far as the adapter goes.
+        let mut limits = wgpu::Limits::default();
+        if !options.default_limits {
+            let has = adapter.limits();
+            limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
+            limits.max_buffer_size = has.max_buffer_size;
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("everylayer"),
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let report = report(adapter);
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            fail!(Gpu, "{} could not be opened: {e}; try another --device", report.name)
+                .with_source(e)
+        })?;
+        let faults = Arc::new(Mutex::new(Faults::default()));
+        let seen = Arc::clone(&faults);
+        device.set_device_lost_callback(move |reason, message| {
+            // A device that is dropped on purpose is not lost.
+            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
+                lock(&seen).lost.get_or_insert(message);
+            }
+        });
+        let seen = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let kind = match error {
+                wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+                _ => ErrorKind::Gpu,
+            };
+            lock(&seen).first.get_or_insert((kind, error.to_string()));
+        }));
+        Ok(Self {
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: Poller::new(device.clone()),
+            device,
+            queue,
+            report,
+            faults,
+        })
+    }
+
+    /// What is known of the adapter.
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    /// Bytes one binding may span on this device.
+    pub fn max_binding(&self) -> u64 {
+        self.device.limits().max_storage_buffer_binding_size
+    }
+
+    /// Fails where the device was lost or refused something since the last look.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut faults = lock(&self.faults);
+        if let Some(reason) = &faults.lost {
+            return Err(fail!(
+                DeviceLost,
+                "{}: the device was lost ({}); load the model again",
+                self.report.name,
+                reason.trim()
+            ));
+        }
+        match faults.first.take() {
+            None => Ok(()),
+            Some((kind, message)) => {
+                let text = message.split_whitespace().collect::<Vec<_>>().join(" ");
+                let hint = if kind == ErrorKind::OutOfMemory {
+                    "; use a smaller --batch-tokens"
+                } else {
+                    ""
+                };
+                Err(Error::new(kind, format!("{}: {text}{hint}", self.report.name)))
+            }
+        }
+    }
+
+    /// Sees to it that the callbacks of `submission` run: on a thread here, by the event loop in a
+    /// browser.
+    pub(crate) fn watch(&self, submission: wgpu::SubmissionIndex) {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.poller.watch(submission);
+        #[cfg(target_arch = "wasm32")]
+        let _ = submission;
+    }
+
+    /// Gives the device up, as a driver reset would: for tests of what happens then.
+    #[doc(hidden)]
+    pub fn destroy(&self) {
+        lock(&self.faults).lost.get_or_insert_with(|| "destroyed".to_owned());
+        self.device.destroy();
+    }
+}
+
+fn lock(faults: &Mutex<Faults>) -> std::sync::MutexGuard<'_, Faults> {
+    faults.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
+    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+    let names = if names.is_empty() {
+        "no GPU adapter was found on this machine; install a Vulkan driver or use --device cpu"
+            .to_owned()
+    } else {
+        format!("there are: cpu, {}", names.join(", "))
+    };
+    match pick {
+        Pick::Named(name) => fail!(NoAdapter, "no device is named like \"{name}\"; {names}"),
+        Pick::Real => fail!(NoAdapter, "no real GPU; {names}"),
+        Pick::Any => fail!(NoAdapter, "{names}"),
+    }
+}
+
+/// A thread that waits for submissions, so that mapping callbacks run while nothing else blocks.
+#[cfg(not(target_arch = "wasm32"))]
+struct Poller(std::sync::mpsc::Sender<wgpu::SubmissionIndex>);
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Poller {
+    fn new(device: wgpu::Device) -> Self {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            while let Ok(submission) = receiver.recv() {
+                let wait =
+                    wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+                // A lost device answers through its callback and the mapping's own result.
+                drop(device.poll(wait));
+            }
+        });
+        Self(sender)
+    }
+
+    fn watch(&self, submission: wgpu::SubmissionIndex) {
+        // The thread ends only with the sender.
+        drop(self.0.send(submission));
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.report.name)
+    }
+}

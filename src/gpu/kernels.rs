@@ -1,0 +1,162 @@
+//! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
+//! only place that includes shader text.
+
+use crate::model::spec::Activation;
+use crate::schedule::variant::{Elem, Merge, Reduce, Variant};
+
+/// How a storage binding is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+use Access::{Read, Write};
+
+/// Bytes of workgroup memory the portable variants may take (the default WebGPU limit).
+const WORKGROUP_BYTES: u32 = 16 * 1024;
+
+/// Keys of one tile of `attention.wgsl`: what fits workgroup memory beside the values, at most 64.
+pub fn attention_keys(head_dim: u32) -> u32 {
+    (WORKGROUP_BYTES / (2 * 4 * head_dim.max(1)) / 4 * 4).clamp(4, 64)
+}
+
+/// The storage bindings of a kernel, from binding 1 on; binding 0 is its uniform block.
+pub fn bindings(variant: Variant) -> &'static [Access] {
+    match variant {
+        Variant::Embed { .. } => &[Read, Read, Read, Read, Read, Write, Write],
+        Variant::Norm => &[Read, Read, Write, Write],
+        Variant::Matmul { residual: false, .. } => &[Read, Read, Read, Write],
+        Variant::Matmul { residual: true, .. } => &[Read, Read, Read, Write, Read],
+        Variant::Attention { .. } => &[Read, Read, Write],
+        Variant::Combine(_) => &[Read, Write],
+        Variant::Pool(_) => &[Read, Read, Write],
+    }
+}
+
+/// The whole WGSL of a variant: a prelude with its constants, the kernel's file, the lib files it
+/// uses. WGSL looks names up module-wide, so the order does not matter.
+pub fn source(variant: Variant) -> String {
+    let (prelude, files) = parts(variant);
+    let mut text = format!("// {variant}\n{prelude}");
+    for file in files {
+        text.push('\n');
+        text.push_str(file);
+    }
+    text
+}
+
+macro_rules! lib {
+    ($name:literal) => {
+        include_str!(concat!("../../shaders/lib/", $name, ".wgsl"))
+    };
+}
+
+fn parts(variant: Variant) -> (String, Vec<&'static str>) {
+    match variant {
+        Variant::Embed { tables, gathered } => (
+            String::new(),
+            vec![
+                include_str!("../../shaders/embed.wgsl"),
+                lib!("row"),
+                elem(tables),
+                if gathered { lib!("word_rows") } else { lib!("word_table") },
+            ],
+        ),
+        Variant::Norm => {
+            (String::new(), vec![include_str!("../../shaders/norm.wgsl"), lib!("row")])
+        }
+        Variant::Matmul { weights, activation, residual } => (
+            String::new(),
+            vec![
+                include_str!("../../shaders/matmul.wgsl"),
+                elem(weights),
+                activate(activation),
+                if residual { lib!("residual_add") } else { lib!("residual_none") },
+            ],
+        ),
+        Variant::Attention { head_dim } => (
+            format!(
+                "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
+                head_dim / 4,
+                attention_keys(head_dim)
+            ),
+            vec![include_str!("../../shaders/attention.wgsl")],
+        ),
+        Variant::Combine(merge) => (
+            String::new(),
+            vec![
+                include_str!("../../shaders/combine.wgsl"),
+                match merge {
+                    Merge::Linear => lib!("merge_linear"),
+                    Merge::Max => lib!("merge_max"),
+                },
+            ],
+        ),
+        Variant::Pool(reduce) => {
+            let mut files = vec![include_str!("../../shaders/pool.wgsl")];
+            files.extend_from_slice(match reduce {
+                Reduce::Mean => &[lib!("pool_mean"), lib!("pool_sum")],
+                Reduce::MeanSqrt => &[lib!("pool_mean_sqrt"), lib!("pool_sum")],
+                Reduce::WeightedMean => &[lib!("pool_weighted_mean"), lib!("pool_sum")],
+                Reduce::Cls => &[lib!("pool_cls")],
+                Reduce::Last => &[lib!("pool_last")],
+                Reduce::Max => &[lib!("pool_max")],
+            });
+            (String::new(), files)
+        }
+    }
+}
+
+fn elem(elem: Elem) -> &'static str {
+    match elem {
+        Elem::F32 => lib!("elem_f32"),
+        Elem::F16 => lib!("elem_f16"),
+    }
+}
+
+fn activate(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Identity => lib!("act_identity"),
+        Activation::Gelu => lib!("act_gelu"),
+        Activation::GeluTanh => lib!("act_gelu_tanh"),
+        Activation::Relu => lib!("act_relu"),
+        Activation::Silu => lib!("act_silu"),
+        Activation::Tanh => lib!("act_tanh"),
+    }
+}
+
+/// Every variant of every kernel, for tests; `head_dims` are those of `attention.wgsl`.
+pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
+    let elems = [Elem::F32, Elem::F16];
+    let activations = [
+        Activation::Identity,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::Tanh,
+    ];
+    let reduces = [
+        Reduce::Mean,
+        Reduce::Cls,
+        Reduce::Last,
+        Reduce::Max,
+        Reduce::MeanSqrt,
+        Reduce::WeightedMean,
+    ];
+    let mut all = vec![Variant::Norm];
+    for tables in elems {
+        all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered }));
+        for activation in activations {
+            for residual in [false, true] {
+                all.push(Variant::Matmul { weights: tables, activation, residual });
+            }
+        }
+    }
+    all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { head_dim }));
+    all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
+    all.extend(reduces.map(Variant::Pool));
+    all
+}

@@ -1,0 +1,227 @@
+//! Everything that names `wgpu`: the device, the kernel table, pipelines, weights, the executor
+//! and readback.
+
+mod arena;
+pub mod device;
+pub mod kernels;
+mod pipelines;
+mod readback;
+mod weights;
+
+use std::sync::Arc;
+
+use crate::error::{Result, fail};
+use crate::execute::{Execute, Sink, Task, Weights};
+use crate::model::layout::{Layout, WeightId};
+use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
+use crate::schedule::{Caps, Elem};
+use arena::{Arena, Arenas};
+use device::Gpu;
+use pipelines::Pipelines;
+use readback::{Ring, Staging};
+
+/// Readbacks of a submit before it is closed: 8 MiB, a few layers of a small batch or one of a
+/// large, so that copies run beside later layers.
+const SUBMIT_READ_BYTES: u64 = 8 << 20;
+/// Work of a submit before it is closed: 0.1 s at 2 TFLOP/s, well under Windows' 2 s watchdog.
+const SUBMIT_FLOPS: u64 = 200_000_000_000;
+
+/// The GPU executor: a model's weights on one device.
+pub struct GpuExecutor {
+    gpu: Arc<Gpu>,
+    layout: Arc<Layout>,
+    source: Arc<dyn Weights>,
+    caps: Caps,
+    weights: Vec<Option<wgpu::Buffer>>,
+    pipelines: Pipelines,
+    arenas: Arenas,
+    staging: Staging,
+}
+
+impl GpuExecutor {
+    /// Uploads every weight of `layout`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `source`; `OutOfMemory` or `Gpu` where the device refuses.
+    pub fn new(
+        gpu: Arc<Gpu>,
+        layout: Arc<Layout>,
+        source: Arc<dyn Weights>,
+        elem: Elem,
+    ) -> Result<Self> {
+        let caps = Caps {
+            max_binding: gpu.max_binding(),
+            elem,
+            submit_read_bytes: SUBMIT_READ_BYTES,
+            submit_flops: SUBMIT_FLOPS,
+        };
+        let weights = weights::upload(&gpu, &layout, &caps, source.as_ref())?;
+        Ok(Self {
+            gpu,
+            layout,
+            source,
+            caps,
+            weights,
+            pipelines: Pipelines::default(),
+            arenas: Arenas::default(),
+            staging: Staging::default(),
+        })
+    }
+
+    /// The device it runs on.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<()> {
+        self.gpu.check()?;
+        let arena = self.arenas.take(&self.gpu, recording);
+        let result = self.submits(recording, &arena, sink).await;
+        if result.is_ok() {
+            self.arenas.give(arena);
+        }
+        result
+    }
+
+    async fn submits(&self, recording: &Recording, arena: &Arena, sink: Sink<'_>) -> Result<()> {
+        for (id, fill) in &recording.uploads {
+            let slot = &arena.slots[recording.buffer(*id).slot];
+            match fill {
+                Fill::Words(words) => {
+                    self.gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(words));
+                }
+                Fill::Rows { table, rows } => self.gather(slot, *table, rows)?,
+            }
+        }
+        let mut ring = Ring::default();
+        let mut step = 0;
+        for submit in &recording.submits {
+            if ring.is_full() {
+                ring.read(&self.gpu, &self.staging, sink).await?;
+            }
+            self.submit(recording, arena, submit, step, &mut ring)?;
+            step += submit.dispatches.len();
+            self.gpu.check()?;
+        }
+        while ring.read(&self.gpu, &self.staging, sink).await? {}
+        Ok(())
+    }
+
+    /// Rows of a table that is not on the device, each row once.
+    fn gather(&self, slot: &wgpu::Buffer, table: WeightId, rows: &[u32]) -> Result<()> {
+        let width = self.layout.weight(table).cols;
+        let mut numbers = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            let row = row as usize;
+            numbers.extend(self.source.rows(&self.layout, table, row..row + 1)?);
+        }
+        self.gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(&numbers));
+        Ok(())
+    }
+
+    /// One pass with the dispatches from number `step` on, then the copies to a staging buffer.
+    fn submit(
+        &self,
+        recording: &Recording,
+        arena: &Arena,
+        submit: &Submit,
+        step: usize,
+        ring: &mut Ring,
+    ) -> Result<()> {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for (i, dispatch) in submit.dispatches.iter().enumerate() {
+                let pipeline = self.pipelines.get(&self.gpu, dispatch.variant);
+                let group = self.group(recording, arena, dispatch, &pipeline.layout)?;
+                pass.set_pipeline(&pipeline.pipeline);
+                pass.set_bind_group(0, &group, &[arena.offset(step + i)]);
+                pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+            }
+        }
+        let parts: Vec<_> =
+            submit.readbacks.iter().map(|r| (r.output, recording.buffer(r.buffer).bytes)).collect();
+        let bytes = parts.iter().map(|(_, b)| b).sum::<u64>();
+        if bytes == 0 {
+            self.gpu.watch(self.gpu.queue.submit([encoder.finish()]));
+            return Ok(());
+        }
+        let staging = self.staging.take(&self.gpu, bytes);
+        let mut offset = 0;
+        for read in &submit.readbacks {
+            let buffer = recording.buffer(read.buffer);
+            let slot = &arena.slots[buffer.slot];
+            encoder.copy_buffer_to_buffer(slot, 0, &staging, offset, buffer.bytes);
+            offset += buffer.bytes;
+        }
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        ring.push(staging, parts);
+        self.gpu.watch(submission);
+        Ok(())
+    }
+
+    fn group(
+        &self,
+        recording: &Recording,
+        arena: &Arena,
+        dispatch: &Dispatch,
+        layout: &wgpu::BindGroupLayout,
+    ) -> Result<wgpu::BindGroup> {
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: arena.block() }];
+        for (i, bind) in dispatch.binds.iter().enumerate() {
+            let resource = match bind {
+                Bind::Buffer(id) => {
+                    let buffer = recording.buffer(*id);
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &arena.slots[buffer.slot],
+                        offset: 0,
+                        size: wgpu::BufferSize::new(buffer.bytes),
+                    })
+                }
+                Bind::Weight(id) => match &self.weights[id.0] {
+                    Some(buffer) => buffer.as_entire_binding(),
+                    None => {
+                        return Err(fail!(
+                            Gpu,
+                            "{} is not on the device, yet `{}` reads it there",
+                            self.layout.weight(*id).label,
+                            dispatch.label
+                        ));
+                    }
+                },
+            };
+            entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
+        }
+        Ok(self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout,
+            entries: &entries,
+        }))
+    }
+}
+
+impl Execute for GpuExecutor {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn device(&self) -> String {
+        let r = self.gpu.report();
+        format!("{} ({})", r.name, r.backend)
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.weights.iter().flatten().map(wgpu::Buffer::size).sum()
+    }
+
+    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+        Box::pin(self.run_all(recording, sink))
+    }
+}
+
+impl std::fmt::Debug for GpuExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GpuExecutor({:?})", self.gpu)
+    }
+}

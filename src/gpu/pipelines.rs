@@ -1,0 +1,85 @@
+//! Pipelines, made once a variant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::device::Gpu;
+use super::kernels::{Access, bindings, source};
+use crate::schedule::Variant;
+
+/// A pipeline and the layout of its bindings.
+pub struct Pipeline {
+    /// Group 0: the uniform block with a dynamic offset, then the storage bindings.
+    pub layout: wgpu::BindGroupLayout,
+    /// The compiled kernel.
+    pub pipeline: wgpu::ComputePipeline,
+}
+
+/// Every pipeline of a device so far.
+#[derive(Default)]
+pub struct Pipelines(Mutex<HashMap<Variant, Arc<Pipeline>>>);
+
+impl Pipelines {
+    /// The pipeline of `variant`, compiled at its first use.
+    pub fn get(&self, gpu: &Gpu, variant: Variant) -> Arc<Pipeline> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(variant).or_insert_with(|| Arc::new(create(gpu, variant))))
+    }
+}
+
+fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
+    let label = variant.to_string();
+    let device = &gpu.device;
+    let entry = |binding: u32, ty, dynamic| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+        count: None,
+    };
+    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
+    for (i, access) in bindings(variant).iter().enumerate() {
+        let ty = wgpu::BufferBindingType::Storage { read_only: *access == Access::Read };
+        entries.push(entry(i as u32 + 1, ty, false));
+    }
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(&label),
+        entries: &entries,
+    });
+    let module = module(device, &label, &source(variant));
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&label),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    });
+    Pipeline { layout, pipeline }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "run-time checks cost a third of a product's speed (kernels.md, section 1); our own \
+              shaders do not need them: every index is bounded by the sizes the schedule computed, \
+              ids are checked against their tables in schedule::record, every loop has a bound, \
+              and no divisor is zero"
+)]
+fn module(device: &wgpu::Device, label: &str, text: &str) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(label),
+        source: wgpu::ShaderSource::Wgsl(text.into()),
+    };
+    // SAFETY: see the reason above; tests/shaders.rs and tests/kernels.rs hold the shaders to it.
+    unsafe {
+        device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
+}

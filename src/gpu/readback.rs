@@ -1,0 +1,115 @@
+//! Copies to the host through a ring of staging buffers, mapped while later layers run.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use futures::channel::oneshot;
+
+use super::device::Gpu;
+use crate::error::{Result, fail};
+use crate::execute::{Sink, check_status};
+use crate::schedule::Output;
+
+/// Staging buffers in flight before the oldest is waited for.
+const RING: usize = 3;
+
+/// Staging buffers that wait for their next use.
+#[derive(Default)]
+pub struct Staging(Mutex<Vec<wgpu::Buffer>>);
+
+impl Staging {
+    /// The smallest free buffer of at least `bytes`, else a new one.
+    pub fn take(&self, gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits =
+            (0..free.len()).filter(|&i| free[i].size() >= bytes).min_by_key(|&i| free[i].size());
+        if let Some(i) = fits {
+            return free.swap_remove(i);
+        }
+        // Too small for this kind of request: the next ones will be alike.
+        free.truncate(RING);
+        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size: bytes.next_multiple_of(256),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// One staging buffer on its way.
+struct Pending {
+    buffer: wgpu::Buffer,
+    /// What lies in it, one after the other: (output, bytes).
+    parts: Vec<(Output, u64)>,
+    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+/// The staging buffers of one run, oldest first.
+#[derive(Default)]
+pub struct Ring(VecDeque<Pending>);
+
+impl Ring {
+    /// Starts mapping a staging buffer whose copy was submitted.
+    pub fn push(&mut self, buffer: wgpu::Buffer, parts: Vec<(Output, u64)>) {
+        let (sender, mapped) = oneshot::channel();
+        let bytes = parts.iter().map(|(_, b)| b).sum::<u64>();
+        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver is gone where the run has failed already.
+            drop(sender.send(result));
+        });
+        self.0.push_back(Pending { buffer, parts, mapped });
+    }
+
+    /// Whether the oldest has to be read before another is submitted.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= RING
+    }
+
+    /// Waits for the oldest and hands its parts on; `false` where nothing is in flight.
+    pub async fn read(&mut self, gpu: &Gpu, staging: &Staging, sink: Sink<'_>) -> Result<bool> {
+        let Some(Pending { buffer, parts, mapped }) = self.0.pop_front() else { return Ok(false) };
+        let mapping = mapped.await;
+        gpu.check()?;
+        match mapping {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => {
+                return Err(fail!(Gpu, "{}: readback failed: {e}", gpu.report().name));
+            }
+            Err(_) => {
+                return Err(fail!(
+                    DeviceLost,
+                    "{}: the device went away while its result was awaited; load the model again",
+                    gpu.report().name
+                ));
+            }
+        }
+        {
+            let bytes = parts.iter().map(|(_, b)| b).sum::<u64>();
+            let view = buffer
+                .slice(..bytes)
+                .get_mapped_range()
+                .map_err(|e| fail!(Gpu, "{}: readback failed: {e}", gpu.report().name))?;
+            let mut offset = 0;
+            for (output, bytes) in parts {
+                let data = &view[offset..offset + bytes as usize];
+                offset += bytes as usize;
+                match output {
+                    Output::Status => {
+                        let words: Vec<u32> = bytemuck::pod_collect_to_vec(data);
+                        check_status(&words)?;
+                    }
+                    // Mapped memory may be slow to read twice: one pass into ours.
+                    output => sink(output, &bytemuck::pod_collect_to_vec::<u8, f32>(data))?,
+                }
+            }
+        }
+        buffer.unmap();
+        staging.give(buffer);
+        Ok(true)
+    }
+}
