@@ -1,0 +1,164 @@
+//! Every variant of every kernel, as text: it validates, translates to every back end, stays
+//! inside default WebGPU limits, and its uniform block is the one Rust writes.
+
+#![cfg(feature = "gpu")]
+
+use std::mem::offset_of;
+
+use everylayer::gpu::kernels::{Access, bindings, source, variants};
+use everylayer::schedule::Variant;
+use everylayer::schedule::params::{
+    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
+};
+use naga::back::{hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, Layouter};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, TypeInner};
+
+const HEAD_DIMS: [u32; 12] = [4, 8, 12, 16, 32, 48, 64, 80, 96, 128, 160, 256];
+
+fn all() -> Vec<Variant> {
+    variants(&HEAD_DIMS)
+}
+
+/// `unpack2x16float` is in WebGPU's core; naga counts it apart for downlevel devices.
+const CORE: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+
+/// Parses and validates with no capability beyond WebGPU's core.
+fn parse(variant: Variant) -> (Module, ModuleInfo) {
+    let text = source(variant);
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&text)));
+    let info = Validator::new(ValidationFlags::all(), CORE)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&text)));
+    (module, info)
+}
+
+#[test]
+fn every_variant_translates_to_every_back_end() {
+    for variant in all() {
+        let (module, info) = parse(variant);
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{variant}: SPIR-V: {e}"));
+        assert!(words.len() > 100, "{variant}");
+        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = msl::PipelineOptions::default();
+        let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+            .unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
+        assert!(text.contains("kernel void"), "{variant}");
+        let mut text = String::new();
+        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{variant}: HLSL: {e}"));
+        assert!(text.contains("[numthreads(64, 1, 1)]"), "{variant}");
+    }
+}
+
+#[test]
+fn every_variant_stays_inside_default_webgpu_limits() {
+    for variant in all() {
+        let (module, _) = parse(variant);
+        let entry = &module.entry_points[0];
+        assert_eq!(entry.workgroup_size.iter().product::<u32>(), 64, "{variant}");
+        let mut layouter = Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let in_space =
+            |space| module.global_variables.iter().filter(move |(_, v)| v.space == space);
+        let shared: u32 = in_space(AddressSpace::WorkGroup).map(|(_, v)| layouter[v.ty].size).sum();
+        assert!(shared <= 16_384, "{variant}: {shared} bytes of workgroup memory");
+        let storage = module
+            .global_variables
+            .iter()
+            .filter(|(_, v)| matches!(v.space, AddressSpace::Storage { .. }))
+            .count();
+        assert!(storage <= 8, "{variant}: {storage} storage buffers");
+        let text = source(variant);
+        for word in ["enable ", "subgroup", "f16;"] {
+            assert!(!text.contains(word), "{variant}: not portable, it has `{word}`");
+        }
+    }
+}
+
+#[test]
+fn bindings_of_the_table_are_those_of_the_shaders() {
+    for variant in all() {
+        let (module, _) = parse(variant);
+        let mut found: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, v)| {
+                let AddressSpace::Storage { access } = v.space else { return None };
+                let writes = access.contains(StorageAccess::STORE);
+                let access = if writes { Access::Write } else { Access::Read };
+                v.binding.map(|b| (b.group, b.binding, access))
+            })
+            .collect();
+        found.sort_by_key(|b| b.1);
+        let table: Vec<_> =
+            bindings(variant).iter().enumerate().map(|(i, a)| (0, i as u32 + 1, *a)).collect();
+        assert_eq!(found, table, "{variant}");
+    }
+}
+
+/// Name and byte offset of each member, and the size of the block in Rust.
+type Block = (Vec<(&'static str, usize)>, usize);
+
+macro_rules! block {
+    ($type:ty: $($field:ident),+) => {
+        (vec![$((stringify!($field), offset_of!($type, $field))),+], size_of::<$type>())
+    };
+}
+
+fn rust_block(variant: Variant) -> Block {
+    match variant {
+        Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state),
+        Variant::Norm => block!(NormParams: rows, stride4, width, eps, state),
+        Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
+        Variant::Attention { .. } => block!(AttentionParams: qkv4, out4, scale),
+        Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
+        Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
+    }
+}
+
+#[test]
+fn uniform_blocks_are_laid_out_as_in_rust() {
+    for variant in all() {
+        let (module, _) = parse(variant);
+        let (_, uniform) = module
+            .global_variables
+            .iter()
+            .find(|(_, v)| v.space == AddressSpace::Uniform)
+            .unwrap_or_else(|| panic!("{variant} has no uniform block"));
+        let binding = uniform.binding.map(|b| (b.group, b.binding));
+        assert_eq!(binding, Some((0, 0)), "{variant}");
+        let TypeInner::Struct { ref members, span } = module.types[uniform.ty].inner else {
+            panic!("{variant}: the uniform is no struct");
+        };
+        let wgsl: Vec<_> = members
+            .iter()
+            .map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize))
+            .collect();
+        let (rust, size) = rust_block(variant);
+        let rust: Vec<_> = rust.into_iter().map(|(n, o)| (n.to_owned(), o)).collect();
+        assert_eq!(wgsl, rust, "{variant}");
+        assert!(span as usize <= size, "{variant}: {span} bytes in WGSL, {size} in Rust");
+    }
+}
+
+#[test]
+fn checks_can_be_left_out_in_spirv() {
+    // As `create_shader_module_trusted` compiles it: no bounds checks, no loop bounds.
+    for variant in all() {
+        let (module, info) = parse(variant);
+        let options = spv::Options {
+            bounds_check_policies: BoundsCheckPolicies::default(),
+            force_loop_bounding: false,
+            ..Default::default()
+        };
+        let words = spv::write_vec(&module, &info, &options, None).unwrap();
+        assert_eq!(words[0], 0x0723_0203, "{variant}");
+    }
+}
