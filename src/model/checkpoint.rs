@@ -215,6 +215,10 @@ impl Checkpoint {
                 info.file
             ));
         }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        // There is a row, so the product is no larger than that of the whole shape.
         let width: usize = expected_shape.iter().skip(1).product();
         self.read_values(info, rows.start * width..rows.end * width)
     }
@@ -260,7 +264,7 @@ impl Checkpoint {
         })?;
         out.resize(range.len(), 0.0_f32);
         let blob = &*self.blobs[info.blob];
-        let offset = info.start + (range.start * width) as u64;
+        let offset = info.start + range.start as u64 * width as u64;
         match dtype {
             Dtype::F16 => {
                 read_halves(blob, offset, &mut out, |h: &[f16], f| h.convert_to_f32_slice(f))

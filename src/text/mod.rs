@@ -1,7 +1,7 @@
 //! Texts and their tokens: what goes into an encoder, and how its rows map back to the text.
 //!
 //! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], the vocabulary
-//! of old checkpoints in `wordpiece`, batches in [`pack`]. Nothing here knows a model or a device.
+//! of old checkpoints in `wordpiece`, batches in [`mod@pack`]. Nothing here knows a model or a device.
 
 pub mod pack;
 pub mod tokenizer;

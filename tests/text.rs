@@ -1,0 +1,328 @@
+//! Tokenizers over small vocabularies: loading, spans, words, pairs, truncation, and bad files.
+//!
+//! That tokens equal Hugging Face's on real vocabularies is held by the goldens, not here.
+
+use std::collections::HashMap;
+
+use everylayer::ErrorKind;
+use everylayer::model::bytes::Bytes;
+use everylayer::text::{Overflow, Text, Tokenizer, Tokens};
+use serde_json::{Value, json};
+
+const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\nplay\n##ing\n,\n中\ncafe\na\nb\nc\nd\ne\nHello\n";
+
+const NO_LIMIT: usize = usize::MAX;
+
+fn source(files: &[(&str, &str)]) -> Bytes {
+    let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
+    Bytes::new("toy", files.collect::<HashMap<_, _>>())
+}
+
+fn toy() -> Tokenizer {
+    Tokenizer::from_source(&source(&[("vocab.txt", VOCAB)])).unwrap()
+}
+
+fn cut<'a>(tokenizer: &Tokenizer, text: impl Into<Text<'a>>, limit: usize) -> Tokens {
+    tokenizer.encode(&text.into(), limit, Overflow::Truncate).unwrap()
+}
+
+fn error(files: &[(&str, &str)]) -> (ErrorKind, String) {
+    let e = Tokenizer::from_source(&source(files)).unwrap_err();
+    (e.kind(), e.to_string())
+}
+
+/// A `tokenizer.json` of whole words.
+fn word_level() -> Value {
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "decoder": null,
+        "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null,
+        "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "a": 1, "b": 7}, "unk_token": "<unk>"},
+    })
+}
+
+#[test]
+fn a_text_becomes_tokens() {
+    let t = cut(&toy(), "Hello, PLAYING 中!", NO_LIMIT);
+    assert_eq!(t.pieces, ["[CLS]", "hello", ",", "play", "##ing", "中", "[UNK]", "[SEP]"]);
+    assert_eq!(t.ids, [2, 5, 9, 7, 8, 10, 1, 3]);
+    assert_eq!(t.types, [0; 8]);
+    assert_eq!(t.spans, [[0, 0], [0, 5], [5, 6], [7, 11], [11, 14], [15, 16], [16, 17], [0, 0]]);
+    let words = [None, Some(0), Some(1), Some(2), Some(2), Some(3), Some(4), None];
+    assert_eq!(t.words, words);
+    assert_eq!(t.special, [true, false, false, false, false, false, false, true]);
+    assert_eq!((t.second, t.lost, t.ids.len()), (vec![false; 8], 0, 8));
+}
+
+#[test]
+fn spans_count_characters_of_the_original() {
+    // An accent of its own, an emoji of four bytes, a control character that is dropped.
+    let text = "👩 cafe\u{301}\u{1} a";
+    let t = cut(&toy(), text, NO_LIMIT);
+    assert_eq!(t.pieces, ["[CLS]", "[UNK]", "cafe", "a", "[SEP]"]);
+    assert_eq!(t.spans[1], [0, 1]);
+    assert_eq!(t.spans[3], [9, 10]);
+    let words = t.words(&text.into());
+    let found: Vec<_> =
+        words.iter().map(|w| (w.text.as_str(), w.start, w.tokens.clone())).collect();
+    assert_eq!((found[0].clone(), found[2].clone()), (("👩", 0, 1..2), ("a", 9, 3..4)));
+    for word in &words {
+        let slice: String =
+            text.chars().skip(word.start as usize).take((word.end - word.start) as usize).collect();
+        assert_eq!(slice, word.text);
+    }
+}
+
+#[test]
+fn words_of_a_pair_go_on_counting() {
+    let text = Text::from(("hello playing", "playing a"));
+    let t = toy().encode(&text, NO_LIMIT, Overflow::Truncate).unwrap();
+    assert_eq!(t.types, [0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    let index = |n| Some(n);
+    let expected = [None, index(0), index(1), index(1), None, index(2), index(2), index(3), None];
+    assert_eq!(t.words, expected);
+    assert_eq!(t.second, [false, false, false, false, false, true, true, true, false]);
+    let words = t.words(&text);
+    let found: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.start, w.end, w.second)).collect();
+    let expected = [
+        ("hello", 0, 5, false),
+        ("playing", 6, 13, false),
+        ("playing", 0, 7, true),
+        ("a", 8, 9, true),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(words[2].tokens, 5..7);
+}
+
+#[test]
+fn whitespace_is_no_part_of_a_word() {
+    let t = Tokens {
+        ids: vec![1, 2],
+        spans: vec![[0, 2], [2, 5]],
+        words: vec![Some(0), Some(1)],
+        ..Tokens::default()
+    };
+    let words = t.words(&"é\u{a0} ab".into());
+    let found: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
+    assert_eq!(found, [("é", 0, 1), ("ab", 3, 5)]);
+}
+
+#[test]
+fn tokens_of_another_text_do_not_panic() {
+    let t = cut(&toy(), "hello world 中", NO_LIMIT);
+    for text in ["", "é", "hello"] {
+        assert_eq!(t.words(&text.into()).len(), 3);
+    }
+}
+
+#[test]
+fn a_long_text_is_cut_and_the_loss_counted() {
+    let t = cut(&toy(), "a b c d e", 5);
+    assert_eq!(t.pieces, ["[CLS]", "a", "b", "c", "[SEP]"]);
+    assert_eq!(t.lost, 2);
+    assert_eq!(cut(&toy(), "a b c d e", 7).lost, 0);
+    let bare = cut(&toy(), "a b", 2);
+    assert_eq!((bare.ids.as_slice(), bare.lost), (&[2, 3][..], 2));
+}
+
+#[test]
+fn of_a_pair_the_longer_is_cut_first() {
+    // (limit, tokens kept of the first, of the second); Hugging Face gives the odd one to the
+    // longer text.
+    for (limit, first, second) in [(8, 4, 1), (7, 3, 1), (5, 1, 1), (4, 1, 0), (3, 0, 0)] {
+        let t = cut(&toy(), ("a b c d e", "a"), limit);
+        let kept = |want: bool| {
+            t.second.iter().zip(&t.special).filter(|&(&s, &special)| !special && s == want).count()
+        };
+        assert_eq!((kept(false), kept(true)), (first, second), "limit {limit}");
+        assert_eq!((t.len(), t.lost), (limit, 9 - limit), "limit {limit}");
+    }
+}
+
+#[test]
+fn too_long_and_too_small_are_errors() {
+    let e = toy().encode(&"a b c d e".into(), 5, Overflow::Error).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::TooLong);
+    assert!(e.to_string().contains("has 7 tokens, the limit is 5"), "{e}");
+    let e = toy().encode(&("a", "b").into(), 2, Overflow::Truncate).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Usage);
+    assert!(e.to_string().contains("3 special tokens"), "{e}");
+}
+
+#[test]
+fn many_at_once_are_as_one_by_one() {
+    let texts: Vec<Text> = (0..200).map(|i| "a playing ".repeat(i % 17).into()).collect();
+    let toy = toy();
+    let all = toy.encode_all(&texts, 12, Overflow::Truncate).unwrap();
+    for (text, tokens) in texts.iter().zip(all) {
+        assert_eq!(toy.encode(text, 12, Overflow::Truncate).unwrap(), tokens);
+    }
+    let e = toy.encode_all(&texts, 12, Overflow::Error).unwrap_err();
+    assert!(e.to_string().starts_with("text 4: the text has 14 tokens"), "{e}");
+}
+
+#[test]
+fn a_literal_special_token_is_matched_but_not_marked() {
+    let t = cut(&toy(), "a [SEP] b", NO_LIMIT);
+    assert_eq!(t.ids, [2, 12, 3, 13, 3]);
+    assert_eq!(t.special, [true, false, false, false, true]);
+}
+
+#[test]
+fn padding_and_truncation_of_the_file_are_dropped() {
+    let mut json = word_level();
+    json["truncation"] =
+        json!({"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"});
+    json["padding"] = json!({
+        "strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "<unk>",
+    });
+    let tokenizer = Tokenizer::from_source(&source(&[("tokenizer.json", &json.to_string())]));
+    let tokenizer = tokenizer.unwrap();
+    assert_eq!(cut(&tokenizer, "a b a", NO_LIMIT).ids, [1, 7, 1]);
+    assert_eq!(tokenizer.vocab_size(), 8);
+    assert_eq!(tokenizer.limit_from_config(), None);
+    // Without a post-processor nothing is added, and the second text still has type 1.
+    assert_eq!(cut(&tokenizer, ("a", "b b"), NO_LIMIT).types, [0, 1, 1]);
+    assert_eq!(cut(&tokenizer, "", 0), Tokens::default());
+}
+
+#[test]
+fn settings_of_tokenizer_config_hold() {
+    let cased = source(&[
+        ("vocab.txt", VOCAB),
+        ("tokenizer_config.json", r#"{"do_lower_case": false, "model_max_length": 128}"#),
+    ]);
+    let cased = Tokenizer::from_source(&cased).unwrap();
+    assert_eq!(cut(&cased, "Hello hello HELLO", NO_LIMIT).ids, [2, 17, 5, 1, 3]);
+    assert_eq!(cased.limit_from_config(), Some(128));
+    assert_eq!((cased.vocab_size(), toy().vocab_size()), (18, 18));
+
+    let endless = r#"{"model_max_length": 1000000000000000019884624838656}"#;
+    let endless = source(&[("vocab.txt", VOCAB), ("tokenizer_config.json", endless)]);
+    assert_eq!(Tokenizer::from_source(&endless).unwrap().limit_from_config(), None);
+}
+
+#[test]
+fn bert_settings_hold_over_tokenizer_json() {
+    // transformers rebuilds the normalizer of a BERT tokenizer from tokenizer_config.json.
+    let mut json = word_level();
+    json["normalizer"] = json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+        "strip_accents": null, "lowercase": true,
+    });
+    let json = json.to_string();
+    for (config, id) in [
+        (r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#, 0),
+        (r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#, 1),
+        (r#"{"tokenizer_class": "BertTokenizerFast"}"#, 1),
+    ] {
+        let source = source(&[("tokenizer.json", &json), ("tokenizer_config.json", config)]);
+        let tokenizer = Tokenizer::from_source(&source).unwrap();
+        assert_eq!(cut(&tokenizer, "A", NO_LIMIT).ids, [id], "{config}");
+    }
+}
+
+#[test]
+fn special_tokens_of_other_names() {
+    let vocab = "<s>\n</s>\n<unk>\na\r\na\n";
+    let config = r#"{"cls_token": {"content": "<s>", "lstrip": false}, "unk_token": "<unk>"}"#;
+    let map = r#"{"sep_token": "</s>", "cls_token": "ignored"}"#;
+    let files =
+        [("vocab.txt", vocab), ("tokenizer_config.json", config), ("special_tokens_map.json", map)];
+    let tokenizer = Tokenizer::from_source(&source(&files)).unwrap();
+    // The last of two equal lines counts.
+    assert_eq!(cut(&tokenizer, "a x", NO_LIMIT).ids, [0, 4, 2, 1]);
+}
+
+#[test]
+fn bad_tokenizers_are_named() {
+    type Files = [(&'static str, &'static str)];
+    let cases: &[(&Files, ErrorKind, &[&str])] = &[
+        (&[], ErrorKind::NotFound, &["tokenizer.json", "vocab.txt"]),
+        (
+            &[("tokenizer.json", "{\n  \"version\": 1.0,,")],
+            ErrorKind::Checkpoint,
+            &["toy: tokenizer.json", "line 2"],
+        ),
+        (&[("tokenizer.json", "")], ErrorKind::Checkpoint, &["toy: tokenizer.json"]),
+        (&[("vocab.txt", "a\nb\n")], ErrorKind::Checkpoint, &["vocab.txt", "[UNK]"]),
+        (&[("vocab.txt", "")], ErrorKind::Checkpoint, &["vocab.txt", "[UNK]"]),
+        (
+            &[("vocab.txt", VOCAB), ("tokenizer_config.json", "[1,\n2")],
+            ErrorKind::Checkpoint,
+            &["tokenizer_config.json", "line"],
+        ),
+        (
+            &[("vocab.txt", VOCAB), ("tokenizer_config.json", r#"{"do_lower_case": "no"}"#)],
+            ErrorKind::Checkpoint,
+            &["tokenizer_config.json", "line 1"],
+        ),
+        (
+            &[
+                ("vocab.txt", VOCAB),
+                ("tokenizer_config.json", r#"{"tokenizer_class": "BertJapaneseTokenizer"}"#),
+            ],
+            ErrorKind::Unsupported,
+            &["tokenizer_class", "BertJapaneseTokenizer"],
+        ),
+        (
+            &[("vocab.txt", VOCAB), ("added_tokens.json", r#"{"<new>": 18}"#)],
+            ErrorKind::Unsupported,
+            &["added_tokens.json"],
+        ),
+        (
+            &[
+                ("vocab.txt", VOCAB),
+                (
+                    "tokenizer_config.json",
+                    r#"{"added_tokens_decoder": {"18": {"content": "<new>"}}}"#,
+                ),
+            ],
+            ErrorKind::Unsupported,
+            &["added_tokens_decoder", "<new>"],
+        ),
+    ];
+    for (files, kind, parts) in cases {
+        let (found, message) = error(files);
+        assert_eq!(found, *kind, "{message}");
+        for part in *parts {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn vocab_that_is_not_text_is_named_with_its_line() {
+    let files = HashMap::from([("vocab.txt".to_owned(), b"[PAD]\n\xff\n".to_vec())]);
+    let e = Tokenizer::from_source(&Bytes::new("toy", files)).unwrap_err();
+    assert!(e.to_string().contains("vocab.txt: line 2: not valid UTF-8"), "{e}");
+}
+
+#[test]
+fn a_template_that_lies_is_an_error() {
+    // It asks for a second text where there is one: an index out of bounds in the crate.
+    let mut json = word_level();
+    json["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "B", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {},
+    });
+    let tokenizer = Tokenizer::from_source(&source(&[("tokenizer.json", &json.to_string())]));
+    if let Ok(tokenizer) = tokenizer {
+        let e = tokenizer.encode(&"a".into(), NO_LIMIT, Overflow::Truncate).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Text);
+    }
+}
+
+#[test]
+fn an_unknown_word_without_unk_is_an_error() {
+    let mut json = word_level();
+    json["model"] = json!({"type": "WordLevel", "vocab": {"a": 1}, "unk_token": "gone"});
+    let tokenizer = Tokenizer::from_source(&source(&[("tokenizer.json", &json.to_string())]));
+    let tokenizer = tokenizer.unwrap();
+    let texts: Vec<Text> = vec!["a".into(), "b".into()];
+    let e = tokenizer.encode_all(&texts, NO_LIMIT, Overflow::Truncate).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Text);
+    assert!(e.to_string().starts_with("text 1: the tokenizer failed"), "{e}");
+}
