@@ -3,7 +3,9 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod capture;
 pub mod error;
 pub mod model;
 
+pub use capture::{Capture, Combine, Layers, Pool, Precision};
 pub use error::{Error, ErrorKind, Result};
