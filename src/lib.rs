@@ -4,8 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod embeddings;
 pub mod error;
 pub mod model;
 
 pub use capture::{Capture, Combine, Layers, Pool, Precision};
+pub use embeddings::{Embeddings, TextEmbedding};
 pub use error::{Error, ErrorKind, Result};
