@@ -8,22 +8,19 @@
 
 pub mod combine;
 pub mod layers;
-pub mod overflow;
+mod overflow;
 pub mod pool;
 pub mod precision;
 pub mod reduce;
 pub mod vector;
 
-use std::fmt;
-use std::str::FromStr;
-
 pub use combine::Combine;
 pub use layers::{LayerItem, Layers};
-pub use overflow::Overflow;
 pub use pool::{Pool, PoolMode, Pooling, WordPool};
 pub use precision::Precision;
 
-use crate::error::{Error, Result, fail};
+pub use crate::schedule::Route;
+pub use crate::text::Overflow;
 
 /// A request: everything that shapes the result but not the texts.
 ///
@@ -99,41 +96,6 @@ impl Capture {
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
-    }
-}
-
-/// Where the tokens of a text are pooled. Both ways agree to 1e-6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Route {
-    /// Whichever moves fewer bytes off the device.
-    #[default]
-    Auto,
-    /// On the host, from the token rows of every chosen layer: always possible, the reference.
-    Stream,
-    /// On the device, right after the layer; only vectors come back.
-    Fold,
-}
-
-impl FromStr for Route {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "stream" => Ok(Self::Stream),
-            "fold" => Ok(Self::Fold),
-            _ => Err(fail!(Usage, "route `{text}` is not known: use auto, stream or fold")),
-        }
-    }
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Stream => "stream",
-            Self::Fold => "fold",
-        })
     }
 }
 

@@ -1,20 +1,11 @@
-//! What happens to a text that is longer than the limit. The cutting itself is in `text`.
+//! How the command line and the servers spell what happens to a text that is longer than the
+//! limit. The cutting itself is in `text`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
-
-/// What happens to a text of more tokens than the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Cut it, and say how many tokens were lost.
-    #[default]
-    Truncate,
-    /// Fail with [`ErrorKind::TooLong`](crate::ErrorKind::TooLong).
-    Error,
-}
+use crate::text::Overflow;
 
 impl FromStr for Overflow {
     type Err = Error;

@@ -8,6 +8,7 @@ mod config;
 mod names;
 mod rows;
 
+pub use crate::schedule::PoolMode;
 pub use config::Pooling;
 pub(crate) use rows::pool_into;
 pub use rows::{pool_rows, pool_words};
@@ -52,24 +53,6 @@ pub enum WordPool {
     Last,
     /// The first, then the last: twice the width.
     FirstLast,
-}
-
-/// One elementary pooling of some rows to one row of the same width, as
-/// sentence-transformers' `Pooling` defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PoolMode {
-    /// The first row.
-    Cls,
-    /// The largest value of each coordinate.
-    Max,
-    /// `sum / n`.
-    Mean,
-    /// `sum / sqrt n`.
-    MeanSqrt,
-    /// `sum i h_i / sum i`, i = 1.. being the position in the text.
-    WeightedMean,
-    /// The last row.
-    Last,
 }
 
 impl Pool {
