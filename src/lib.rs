@@ -7,6 +7,7 @@ pub mod capture;
 pub mod embeddings;
 pub mod error;
 pub mod model;
+pub mod output;
 
 pub use capture::{Capture, Combine, Layers, Pool, Precision};
 pub use embeddings::{Embeddings, TextEmbedding};
