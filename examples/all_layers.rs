@@ -18,9 +18,8 @@ fn main() -> Result<()> {
     println!("{} states of {} tokens of {} numbers", all.layer_axis, all.texts[0].rows, all.width);
 
     // How far apart the two `bank`s are, layer by layer.
-    let banks: Vec<usize> = (0..all.texts[0].rows)
-        .filter(|&row| all.texts[0].tokens[row].text == "bank")
-        .collect();
+    let banks: Vec<usize> =
+        (0..all.texts[0].rows).filter(|&row| all.texts[0].tokens[row].text == "bank").collect();
     for (row, layer) in all.layers.iter().enumerate() {
         let [a, b] = [banks[0], banks[1]].map(|t| all.vector(0, row, t).unwrap_or_default());
         println!("state {layer}: cosine of the two banks {:.3}", cosine(a, b));

@@ -33,7 +33,7 @@
 //!   ending in `_blocking` are for code without an async runtime.
 //! * [`Capture`] says what to bring back: [`Layers`], [`Combine`], [`Pool`], normalisation,
 //!   dimensions, [`Precision`].
-//! * [`Embeddings`] holds the numbers and what each row stands for; `output` writes them as JSON,
+//! * [`Embeddings`] holds the numbers and what each row stands for; [`output`] writes them as JSON,
 //!   NumPy or safetensors.
 //! * [`model`] reads checkpoints and describes an encoder as data; [`schedule`] writes its forward
 //!   pass down as a [`Recording`]; `gpu` and [`cpu`] run that.
@@ -61,6 +61,7 @@ pub mod execute;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod model;
+pub mod output;
 pub mod schedule;
 pub mod text;
 
