@@ -252,8 +252,7 @@ fn states_that_do_not_exist_are_refused() {
     }
     let capture = Capture::default().layers(Layers::All).pool(Pool::Pooler);
     assert_eq!(common::kind(encoder.embed_blocking(["a"], &capture)), Some(ErrorKind::Usage));
-    let mut capture = Capture::default();
-    capture.max_tokens = Some(100_000);
+    let capture = Capture::default().max_tokens(100_000);
     assert_eq!(common::kind(encoder.embed_blocking(["a"], &capture)), Some(ErrorKind::Usage));
 }
 
