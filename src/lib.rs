@@ -12,6 +12,7 @@ pub mod execute;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod model;
+pub mod output;
 pub mod schedule;
 pub mod text;
 
