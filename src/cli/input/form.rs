@@ -119,7 +119,9 @@ fn kind(value: &Value) -> &'static str {
 /// The column `field` of a table with a header row.
 fn table(reader: impl BufRead + 'static, delimiter: u8, name: String, field: &str) -> Result<Rows> {
     let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
-    let header = table.byte_headers().map_err(|e| table_error(&name, e))?;
+    let header = table.byte_headers().map_err(|e| table_error(&name, 0, e))?.clone();
+    // Of `\r\n` the reader leaves the second to the next row, which then seems a line higher.
+    let lag = u64::from(table.position().line() == 1);
     let Some(column) = header.iter().position(|column| column == field.as_bytes()) else {
         if header.is_empty() {
             return Ok(Box::new(std::iter::empty()));
@@ -135,8 +137,8 @@ fn table(reader: impl BufRead + 'static, delimiter: u8, name: String, field: &st
         if failed {
             return None;
         }
-        let row = row.map_err(|e| table_error(&name, e)).and_then(|row| {
-            let line = row.position().map_or(0, csv::Position::line);
+        let row = row.map_err(|e| table_error(&name, lag, e)).and_then(|row| {
+            let line = line_of(row.position()) + lag;
             let bytes = row.get(column).unwrap_or_default().to_vec();
             match String::from_utf8(bytes) {
                 Ok(text) => Ok(Item { text: text.into(), line }),
@@ -148,13 +150,17 @@ fn table(reader: impl BufRead + 'static, delimiter: u8, name: String, field: &st
     })))
 }
 
-fn table_error(name: &str, e: csv::Error) -> Error {
+fn line_of(position: Option<&csv::Position>) -> u64 {
+    position.map_or(0, csv::Position::line)
+}
+
+fn table_error(name: &str, lag: u64, e: csv::Error) -> Error {
     let kind = if e.is_io_error() { ErrorKind::Io } else { ErrorKind::Text };
     let said = match e.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
             "{name}: line {}: {len} fields where the header has {expected_len}: quote what holds a \
              delimiter",
-            pos.as_ref().map_or(0, csv::Position::line)
+            line_of(pos.as_ref()) + lag
         ),
         csv::ErrorKind::Io(e) => format!("{name}: {e}"),
         _ => format!("{name}: {e}"),
@@ -200,6 +206,7 @@ mod tests {
             ("csv", "\u{feff}text,id\r\na,1\r\n", None, vec!["2:a"]),
             ("csv", "text\n", None, vec![]),
             ("csv", "", None, vec![]),
+            ("csv", "text\r\n\"a\r\nb\"\r\nc\r\n", None, vec!["2:a\r\nb", "4:c"]),
             ("tsv", "t\ttext\nx\ta,b\n", Some("text"), vec!["2:a,b"]),
         ] {
             assert_eq!(texts(ending, file, field), want, "{ending} {file:?}");
