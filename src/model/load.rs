@@ -44,8 +44,7 @@ impl Model {
             ErrorKind::Io | ErrorKind::NotFound | ErrorKind::Hub => e,
             _ => e.at(&name),
         };
-        let config: Value = read_json(source, "config.json")?
-            .ok_or_else(|| fail!(NotFound, "{name} is not a model: it has no config.json"))?;
+        let config = config(source)?;
         let config = Config::new(&config).map_err(at_model)?;
         let family = family::find(&config).map_err(at_model)?;
         let checkpoint = Checkpoint::open(source)?;
@@ -70,6 +69,25 @@ impl Model {
         let layout = Arc::new(layout);
         Ok(Self { name, spec, layout, weights: Arc::new(CheckpointWeights(checkpoint)) })
     }
+}
+
+/// The longest text in tokens, as `config.json` tells it: no weights are looked at.
+///
+/// # Errors
+///
+/// `Unsupported` or `Checkpoint`, naming the field.
+pub fn positions(source: &dyn Source) -> Result<usize> {
+    let config = config(source)?;
+    let positions = || {
+        let config = Config::new(&config)?;
+        Ok((family::find(&config)?.spec)(&config, &|_| true)?.positions)
+    };
+    positions().map_err(|e: crate::error::Error| e.at(source.name()))
+}
+
+fn config(source: &dyn Source) -> Result<Value> {
+    read_json(source, "config.json")?
+        .ok_or_else(|| fail!(NotFound, "{} is not a model: it has no config.json", source.name()))
 }
 
 /// The name under which the checkpoint has the tensor, the first one where it has none.
