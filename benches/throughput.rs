@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     println!("{{\"device\":{:?},\"dtype\":\"f32\",\"rows\":[", encoder.device());
     for (i, (name, texts)) in [("8x128", even), ("ragged32", ragged)].into_iter().enumerate() {
         let tokens: usize =
-            encoder.tokenize(&texts_of(&texts), &capture)?.iter().map(|t| t.len()).sum();
+            encoder.tokenize(texts_of(&texts), &capture)?.iter().map(|t| t.len()).sum();
         encoder.embed_blocking(&texts, &capture)?;
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
