@@ -16,7 +16,7 @@ use super::help;
 
 /// Every layer of any BERT, on any GPU.
 #[derive(Debug, Parser)]
-#[command(name = "everylayer", version, after_help = help::PROGRAM, disable_help_subcommand = true)]
+#[command(name = "everylayer", version, after_help = help::PROGRAM)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -50,7 +50,7 @@ pub struct InputArgs {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
     /// Field or column that holds the text, in .jsonl, .csv and .tsv [default: text]
-    #[arg(long, value_name = "NAME", requires = "input")]
+    #[arg(long, value_name = "NAME")]
     pub field: Option<String>,
 }
 

@@ -16,6 +16,9 @@ use super::target::Target;
 
 /// Texts of a chunk at most.
 const CHUNK_TEXTS: usize = 4096;
+/// Batches of a chunk on a CPU, should all its texts be as long as the model takes them: a chunk
+/// must end now and then for somebody who looks at the bar.
+const CPU_BATCHES: usize = 4;
 /// Results of a chunk at most, should all its texts be as long as the model takes them.
 const CHUNK_BYTES: usize = 1 << 30;
 
@@ -141,14 +144,14 @@ impl Job {
         Ok(tally)
     }
 
-    /// How many texts are worked on at a time: what a batch holds of the longest on a CPU, which
-    /// gains nothing from more, and as memory allows on a GPU.
+    /// How many texts are worked on at a time: few on a CPU, and as memory allows on a GPU. No
+    /// number of a result depends on it.
     fn chunk_texts(&self) -> usize {
         let longest = self.capture.max_tokens.unwrap_or(self.encoder.max_tokens()).max(1);
         let rows = if self.header.rows == Rows::Texts { 1 } else { longest };
         let bytes = rows * self.header.layer_axis * self.header.width * size_of::<f32>();
         let most = if self.header.device.starts_with("CPU ") {
-            self.encoder.batch_tokens() / longest
+            CPU_BATCHES * self.encoder.batch_tokens() / longest
         } else {
             CHUNK_TEXTS
         };

@@ -73,10 +73,10 @@ impl Input {
             }
             None => Origin::Stdin,
         };
-        let lines = matches!(&origin, Origin::Stdin | Origin::File(_, Form::Lines));
+        let fields = matches!(&origin, Origin::File(_, Form::Json | Form::Table(_)));
         match &field {
-            Some(field) if lines => Err(usage(&format!(
-                "lines of text have no field `{field}`: --field is for .jsonl, .csv and .tsv"
+            Some(field) if !fields => Err(usage(&format!(
+                "plain text has no field `{field}`: --field is for .jsonl, .csv and .tsv"
             ))),
             _ => Ok(Self { origin, field }),
         }

@@ -31,6 +31,8 @@ fn words_that_are_off() {
         (&["embed", "-o", "x.docx", "x"], &["docx", "npy"]),
         (&["embed", "-o", "x", "x"], &["ending"]),
         (&["embed", "-i", "x.txt", "x"], &["--input"]),
+        (&["embed", "--field", "body", "x"], &["`body`", "--field is for"]),
+        (&["embed", "--field", "body"], &["`body`", "--field is for"]),
         (&["embed", "--plan", "-f", "json", "x"], &["--plan"]),
         (&["embed", "--modle", "x"], &["--modle", "--model"]),
         (&["tokenize", "-f", "npy", "x"], &["npy", "json"]),

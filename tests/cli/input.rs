@@ -47,11 +47,11 @@ fn pairs_are_read_together() {
 
 #[test]
 fn an_index_counts_over_the_whole_input() {
-    let texts: Vec<String> = (0..100).map(|i| format!("text {i}")).collect();
+    let texts: Vec<String> = (0..300).map(|i| format!("text {i}")).collect();
     let got = pipe(&["embed"], texts.join("\n").as_bytes()).lines();
     let index: Vec<u64> = got.iter().map(|line| line["index"].as_u64().unwrap()).collect();
-    assert_eq!(index, (0..100).collect::<Vec<_>>());
-    assert_eq!(flat(&got[77]["vectors"]), alone("text 77"));
+    assert_eq!(index, (0..300).collect::<Vec<_>>());
+    assert_eq!(flat(&got[277]["vectors"]), alone("text 277"));
     // The range of int8 is that of all texts, not of the chunk they come in.
     let words = ["embed", "--precision", "int8"];
     let piped = pipe(&words, texts.join("\n").as_bytes()).lines();
