@@ -27,8 +27,7 @@ fn main() -> Result<()> {
     let ragged: Vec<String> = (0..32).map(|i| text(8 + i * 8)).collect();
     println!("{{\"device\":{:?},\"dtype\":\"f32\",\"rows\":[", encoder.device());
     for (i, (name, texts)) in [("8x128", even), ("ragged32", ragged)].into_iter().enumerate() {
-        let tokens: usize =
-            encoder.tokenize(texts_of(&texts), &capture)?.iter().map(|t| t.len()).sum();
+        let tokens: usize = encoder.tokenize(&texts, &capture)?.iter().map(|t| t.len()).sum();
         encoder.embed_blocking(&texts, &capture)?;
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
@@ -49,8 +48,4 @@ fn main() -> Result<()> {
     }
     println!("]}}");
     Ok(())
-}
-
-fn texts_of(texts: &[String]) -> Vec<everylayer::Text<'_>> {
-    texts.iter().map(Into::into).collect()
 }

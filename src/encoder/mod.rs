@@ -239,7 +239,9 @@ impl Encoder {
         if let Some((i, _)) = tokens.iter().enumerate().find(|(_, t)| t.is_empty()) {
             return Err(fail!(Text, "text {i} has no tokens: this tokenizer adds no special ones"));
         }
-        let batches = pack(&tokens, self.batch_tokens);
+        let caps = self.executor.caps();
+        let most = wish.exit.max_texts(&self.model.layout, caps.max_binding);
+        let batches = pack(&tokens, self.batch_tokens, most);
         Ok(Job { texts, tokens, batches, wish, skip })
     }
 
