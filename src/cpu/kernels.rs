@@ -11,7 +11,7 @@ use crate::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
 };
 use crate::schedule::tiles::ATTENTION_ROWS;
-use crate::schedule::variant::{Merge, Reduce};
+use crate::schedule::variant::{Merge, PoolMode};
 
 /// Rows a task of an elementwise kernel works on.
 const ROWS: usize = 32;
@@ -197,7 +197,7 @@ pub fn combine(p: &CombineParams, merge: Merge, x: &[f32], merged: &mut [f32]) {
 }
 
 /// One row a text: `ranges` is (texts, 2), first row and rows.
-pub fn pool(p: &PoolParams, reduce: Reduce, x: &[f32], ranges: &[u32], pooled: &mut [f32]) {
+pub fn pool(p: &PoolParams, reduce: PoolMode, x: &[f32], ranges: &[u32], pooled: &mut [f32]) {
     let (stride, out) = (4 * p.stride4 as usize, 4 * p.out4 as usize);
     let start = 4 * p.start4 as usize;
     for (i, range) in ranges.chunks_exact(2).enumerate() {
@@ -217,12 +217,12 @@ pub fn pool(p: &PoolParams, reduce: Reduce, x: &[f32], ranges: &[u32], pooled: &
         };
         let n = rows as f64;
         match reduce {
-            Reduce::Mean => sum_of(|_| 1.0, n),
-            Reduce::MeanSqrt => sum_of(|_| 1.0, n.sqrt()),
-            Reduce::WeightedMean => sum_of(|i| (i + 1) as f64, n * (n + 1.0) / 2.0),
-            Reduce::Cls => to.copy_from_slice(&x[..stride]),
-            Reduce::Last => to.copy_from_slice(&x[(rows - 1) * stride..]),
-            Reduce::Max => {
+            PoolMode::Mean => sum_of(|_| 1.0, n),
+            PoolMode::MeanSqrt => sum_of(|_| 1.0, n.sqrt()),
+            PoolMode::WeightedMean => sum_of(|i| (i + 1) as f64, n * (n + 1.0) / 2.0),
+            PoolMode::Cls => to.copy_from_slice(&x[..stride]),
+            PoolMode::Last => to.copy_from_slice(&x[(rows - 1) * stride..]),
+            PoolMode::Max => {
                 to.copy_from_slice(&x[..stride]);
                 for row in x.chunks_exact(stride).skip(1) {
                     for (to, x) in to.iter_mut().zip(row) {

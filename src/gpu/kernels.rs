@@ -2,7 +2,7 @@
 //! only place that includes shader text.
 
 use crate::model::spec::Activation;
-use crate::schedule::variant::{Elem, Merge, Reduce, Variant};
+use crate::schedule::variant::{Elem, Merge, PoolMode, Variant};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,12 +97,12 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
         Variant::Pool(reduce) => {
             let mut files = vec![include_str!("../../shaders/pool.wgsl")];
             files.extend_from_slice(match reduce {
-                Reduce::Mean => &[lib!("pool_mean"), lib!("pool_sum")],
-                Reduce::MeanSqrt => &[lib!("pool_mean_sqrt"), lib!("pool_sum")],
-                Reduce::WeightedMean => &[lib!("pool_weighted_mean"), lib!("pool_sum")],
-                Reduce::Cls => &[lib!("pool_cls")],
-                Reduce::Last => &[lib!("pool_last")],
-                Reduce::Max => &[lib!("pool_max")],
+                PoolMode::Mean => &[lib!("pool_mean"), lib!("pool_sum")],
+                PoolMode::MeanSqrt => &[lib!("pool_mean_sqrt"), lib!("pool_sum")],
+                PoolMode::WeightedMean => &[lib!("pool_weighted_mean"), lib!("pool_sum")],
+                PoolMode::Cls => &[lib!("pool_cls")],
+                PoolMode::Last => &[lib!("pool_last")],
+                PoolMode::Max => &[lib!("pool_max")],
             });
             (String::new(), files)
         }
@@ -139,12 +139,12 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         Activation::Tanh,
     ];
     let reduces = [
-        Reduce::Mean,
-        Reduce::Cls,
-        Reduce::Last,
-        Reduce::Max,
-        Reduce::MeanSqrt,
-        Reduce::WeightedMean,
+        PoolMode::Mean,
+        PoolMode::Cls,
+        PoolMode::Last,
+        PoolMode::Max,
+        PoolMode::MeanSqrt,
+        PoolMode::WeightedMean,
     ];
     let mut all = vec![Variant::Norm];
     for tables in elems {

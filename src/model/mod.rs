@@ -13,6 +13,7 @@ pub mod hub;
 pub mod layout;
 pub mod load;
 pub mod locate;
+pub mod pipeline;
 mod safetensors;
 pub mod source;
 pub mod spec;

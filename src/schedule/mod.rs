@@ -15,4 +15,4 @@ pub mod variant;
 pub use forward::{Caps, record};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
-pub use variant::{Elem, Merge, Reduce, Variant};
+pub use variant::{Elem, Merge, PoolMode, Variant};

@@ -3,7 +3,11 @@
 //! *stream* copies every chosen state to the host, which combines and pools there: always
 //! possible, the reference. *fold* combines and pools on the device and copies the result alone.
 
-use super::variant::{Merge, Reduce};
+use std::fmt;
+use std::str::FromStr;
+
+use super::variant::{Merge, PoolMode};
+use crate::error::{Error, Result, fail};
 use crate::model::spec::Spec;
 
 /// How the chosen states become one on the device.
@@ -20,8 +24,8 @@ pub struct Combination {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pooling {
     /// Each makes one part of the result.
-    pub reduces: Vec<Reduce>,
-    /// Whether the checkpoint's pooler runs over the result of a single [`Reduce::Cls`].
+    pub reduces: Vec<PoolMode>,
+    /// Whether the checkpoint's pooler runs over the result of a single [`PoolMode::Cls`].
     pub pooler: bool,
 }
 
@@ -39,16 +43,39 @@ pub struct Exit {
     pub pool: Option<Pooling>,
 }
 
-/// Which way out.
+/// Where the tokens of a text are pooled. Both ways agree to 1e-6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Route {
-    /// The one that moves fewer bytes; *stream* where they are equal.
+    /// Whichever moves fewer bytes off the device.
     #[default]
     Auto,
-    /// Copy the states, pool on the host.
+    /// On the host, from the token rows of every chosen layer: always possible, the reference.
     Stream,
-    /// Pool on the device, copy the result.
+    /// On the device, right after the layer; only vectors come back.
     Fold,
+}
+
+impl FromStr for Route {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "stream" => Ok(Self::Stream),
+            "fold" => Ok(Self::Fold),
+            _ => Err(fail!(Usage, "route `{text}` is not known: use auto, stream or fold")),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Stream => "stream",
+            Self::Fold => "fold",
+        })
+    }
 }
 
 impl Exit {
@@ -74,20 +101,12 @@ impl Exit {
         (self.parts() * rows * crate::model::layout::align4(spec.width) * 4) as u64
     }
 
-    /// Follows `route`; [`Route::Auto`] compares [`Exit::bytes`].
-    pub fn choose(self, route: Route, spec: &Spec, texts: usize, tokens: usize) -> Self {
+    /// Follows `route`. [`Route::Auto`] folds wherever there is something to fold: a text has at
+    /// least as many tokens as vectors, so that moves fewer bytes for all but the shortest texts,
+    /// and the choice must not look at the texts, or a text's bits would depend on its batch.
+    pub fn choose(self, route: Route) -> Self {
         // The pooler's product needs the device's weights, so it has one way out.
-        if self.pool.as_ref().is_some_and(|p| p.pooler) {
-            return self;
-        }
-        let streamed = self.streamed();
-        match route {
-            Route::Stream => streamed,
-            Route::Fold => self,
-            Route::Auto => {
-                let folds = self.bytes(spec, texts, tokens) < streamed.bytes(spec, texts, tokens);
-                if folds { self } else { streamed }
-            }
-        }
+        let pooler = self.pool.as_ref().is_some_and(|p| p.pooler);
+        if route == Route::Stream && !pooler { self.streamed() } else { self }
     }
 }

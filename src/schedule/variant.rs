@@ -18,7 +18,7 @@ pub enum Elem {
 
 /// How a text's rows become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reduce {
+pub enum PoolMode {
     /// Mean of the rows.
     Mean,
     /// Row 0.
@@ -71,7 +71,7 @@ pub enum Variant {
     /// Merge a state into the running combination of layers.
     Combine(Merge),
     /// One row a text.
-    Pool(Reduce),
+    Pool(PoolMode),
 }
 
 impl Variant {
@@ -120,14 +120,20 @@ impl fmt::Display for Variant {
             Self::Attention { head_dim } => write!(f, ".d{head_dim}"),
             Self::Combine(Merge::Linear) => f.write_str(".linear"),
             Self::Combine(Merge::Max) => f.write_str(".max"),
-            Self::Pool(reduce) => f.write_str(match reduce {
-                Reduce::Mean => ".mean",
-                Reduce::Cls => ".cls",
-                Reduce::Last => ".last",
-                Reduce::Max => ".max",
-                Reduce::MeanSqrt => ".mean-sqrt",
-                Reduce::WeightedMean => ".weighted-mean",
-            }),
+            Self::Pool(mode) => write!(f, ".{mode}"),
         }
+    }
+}
+
+impl fmt::Display for PoolMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::Cls => "cls",
+            Self::Last => "last",
+            Self::Max => "max",
+            Self::MeanSqrt => "mean-sqrt",
+            Self::WeightedMean => "weighted-mean",
+        })
     }
 }

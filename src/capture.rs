@@ -1,0 +1,126 @@
+//! What the caller wants back: which layers, how they are combined, how tokens become rows, and
+//! what is done to the rows afterwards.
+//!
+//! The order is the same on every path and is part of the meaning: combine the layers, pool the
+//! tokens, (the checkpoint's Dense layers,) normalise, keep the first dimensions, quantise. This
+//! module holds the words of the request and their meaning on host slices; it runs no model and
+//! writes no file.
+
+pub mod combine;
+pub mod layers;
+mod overflow;
+pub mod pool;
+pub mod precision;
+pub mod reduce;
+pub mod vector;
+
+pub use combine::Combine;
+pub use layers::{LayerItem, Layers};
+pub use pool::{Pool, PoolMode, Pooling, WordPool};
+pub use precision::Precision;
+
+pub use crate::schedule::Route;
+pub use crate::text::Overflow;
+
+/// A request: everything that shapes the result but not the texts.
+///
+/// ```
+/// use everylayer::capture::{Capture, Combine, Layers, Pool};
+///
+/// let capture = Capture::default().layers(Layers::All).combine(Combine::Mean).pool(Pool::Mean);
+/// assert_eq!(capture.layers.resolve(2)?, [0, 1, 2]);
+/// # Ok::<(), everylayer::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Capture {
+    /// Which hidden states; the last one unless said otherwise.
+    pub layers: Layers,
+    /// How the chosen states become one (or stay apart, the default).
+    pub combine: Combine,
+    /// How tokens become rows; what the checkpoint says unless said otherwise.
+    pub pool: Pool,
+    /// Scale every row to length 1: `None` leaves it to the checkpoint.
+    pub normalize: Option<bool>,
+    /// Keep the first so many dimensions of a row and renormalise.
+    pub dims: Option<usize>,
+    /// The type of the numbers that come back.
+    pub precision: Precision,
+    /// At most so many tokens of a text, special ones included; `None` is the checkpoint's limit.
+    pub max_tokens: Option<usize>,
+    /// What happens to a text that is longer.
+    pub overflow: Overflow,
+    /// Put before every text, before it is tokenised.
+    pub prompt: Option<String>,
+    /// Where pooling happens.
+    pub route: Route,
+}
+
+impl Capture {
+    /// The same request for these layers.
+    #[must_use]
+    pub fn layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
+    }
+
+    /// The same request with the layers combined like this.
+    #[must_use]
+    pub fn combine(mut self, combine: Combine) -> Self {
+        self.combine = combine;
+        self
+    }
+
+    /// The same request with this pooling.
+    #[must_use]
+    pub fn pool(mut self, pool: Pool) -> Self {
+        self.pool = pool;
+        self
+    }
+
+    /// The same request with rows of length 1, or left as they are, whatever the checkpoint says.
+    #[must_use]
+    pub fn normalize(mut self, normalize: bool) -> Self {
+        self.normalize = Some(normalize);
+        self
+    }
+
+    /// The same request for the first `dims` dimensions.
+    #[must_use]
+    pub fn dims(mut self, dims: usize) -> Self {
+        self.dims = Some(dims);
+        self
+    }
+
+    /// The same request in numbers of this type.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_is_the_last_layer_as_the_model_pools_it() {
+        let capture = Capture::default();
+        assert_eq!(capture.layers, Layers::Last);
+        assert_eq!(capture.combine, Combine::Stack);
+        assert_eq!(capture.pool, Pool::Model);
+        assert_eq!(capture.precision, Precision::F32);
+        assert_eq!(capture.overflow, Overflow::Truncate);
+        assert_eq!(capture.route, Route::Auto);
+        assert_eq!((capture.normalize, capture.dims, capture.max_tokens), (None, None, None));
+        assert_eq!(capture.prompt, None);
+    }
+
+    #[test]
+    fn routes_round_trip() {
+        for route in [Route::Auto, Route::Stream, Route::Fold] {
+            assert_eq!(route.to_string().parse::<Route>().unwrap(), route);
+        }
+        assert!("both".parse::<Route>().is_err());
+    }
+}

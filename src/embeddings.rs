@@ -1,0 +1,308 @@
+//! What comes back: numbers with their shape, and what each row stands for.
+//!
+//! One [`TextEmbedding`] a text, (layer axis, rows, width), in the caller's order. Nothing here
+//! computes a vector; writing them down is in [`output`](crate::output).
+
+mod values;
+
+use crate::capture::precision::{Ranges, to_f16, ubinary};
+use crate::capture::{Combine, Pool, Precision};
+use crate::error::{Result, fail};
+
+pub use values::{Slice, Values};
+
+/// What a row of the result stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// A text; each has exactly one row.
+    Texts,
+    /// A token of a text, special tokens included.
+    Tokens,
+    /// A word of a text.
+    Words,
+}
+
+impl From<Pool> for Rows {
+    fn from(pool: Pool) -> Self {
+        match pool {
+            Pool::Tokens => Self::Tokens,
+            Pool::Words(_) => Self::Words,
+            _ => Self::Texts,
+        }
+    }
+}
+
+/// A token of a text: the row of the same number.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TokenInfo {
+    /// As the vocabulary writes it.
+    pub text: String,
+    /// In the vocabulary.
+    pub id: u32,
+    /// First character of the input text, counted in Unicode scalar values; 0 for special tokens.
+    pub start: usize,
+    /// One past the last character; 0 for special tokens.
+    pub end: usize,
+    /// Which word it belongs to; `None` for special tokens.
+    pub word: Option<u32>,
+}
+
+/// A word of a text: the row of the same number.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WordInfo {
+    /// As it stands in the input text.
+    pub text: String,
+    /// First character of the input text, counted in Unicode scalar values.
+    pub start: usize,
+    /// One past the last character.
+    pub end: usize,
+}
+
+/// What came of one text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextEmbedding {
+    /// Which text of the call, from 0.
+    pub index: usize,
+    /// Tokens that went through the model, special ones included.
+    pub text_tokens: usize,
+    /// Tokens that were cut off because the text was too long.
+    pub lost: usize,
+    /// 1 for poolings of a text, else its tokens or words.
+    pub rows: usize,
+    /// (layer axis, `rows`, width)
+    pub values: Values,
+    /// One a row where rows are tokens, else none.
+    pub tokens: Vec<TokenInfo>,
+    /// One a row where rows are words, else none.
+    pub words: Vec<WordInfo>,
+}
+
+/// What all texts of a call have in common; enough to begin writing before the first is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// The model, as a person would name it.
+    pub model: String,
+    /// Where it ran.
+    pub device: String,
+    /// What it computed in: `f32`, `f16`.
+    pub dtype: String,
+    /// The chosen states, in the caller's order.
+    pub layers: Vec<usize>,
+    /// How they were combined.
+    pub combine: Combine,
+    /// How tokens became rows.
+    pub pool: Pool,
+    /// What a row stands for.
+    pub rows: Rows,
+    /// Layers kept apart; 1 where they were combined.
+    pub layer_axis: usize,
+    /// Stored numbers of a row: with [`Precision::Ubinary`], bytes.
+    pub width: usize,
+    /// The type of the numbers.
+    pub precision: Precision,
+}
+
+/// The result of a call: a [`Header`] and the texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// The model, as a person would name it.
+    pub model: String,
+    /// Where it ran.
+    pub device: String,
+    /// What it computed in: `f32`, `f16`.
+    pub dtype: String,
+    /// The chosen states, in the caller's order.
+    pub layers: Vec<usize>,
+    /// How they were combined.
+    pub combine: Combine,
+    /// How tokens became rows.
+    pub pool: Pool,
+    /// What a row stands for.
+    pub rows: Rows,
+    /// Layers kept apart; 1 where they were combined.
+    pub layer_axis: usize,
+    /// Stored numbers of a row: with [`Precision::Ubinary`], bytes.
+    pub width: usize,
+    /// The type of the numbers.
+    pub precision: Precision,
+    /// In the caller's order.
+    pub texts: Vec<TextEmbedding>,
+}
+
+impl Embeddings {
+    /// The result made of `header` and `texts`.
+    pub fn new(header: Header, texts: Vec<TextEmbedding>) -> Self {
+        let Header {
+            model,
+            device,
+            dtype,
+            layers,
+            combine,
+            pool,
+            rows,
+            layer_axis,
+            width,
+            precision,
+        } = header;
+        Self {
+            model,
+            device,
+            dtype,
+            layers,
+            combine,
+            pool,
+            rows,
+            layer_axis,
+            width,
+            precision,
+            texts,
+        }
+    }
+
+    /// What the texts have in common.
+    pub fn header(&self) -> Header {
+        Header {
+            model: self.model.clone(),
+            device: self.device.clone(),
+            dtype: self.dtype.clone(),
+            layers: self.layers.clone(),
+            combine: self.combine.clone(),
+            pool: self.pool,
+            rows: self.rows,
+            layer_axis: self.layer_axis,
+            width: self.width,
+            precision: self.precision,
+        }
+    }
+
+    /// The `width` numbers of one row: of the text `text`, on row `layer` of the layer axis, row
+    /// `row` of the text. `None` beyond any of them, or where the numbers are not
+    /// [`Precision::F32`]; [`Embeddings::slice`] reads those.
+    pub fn vector(&self, text: usize, layer: usize, row: usize) -> Option<&[f32]> {
+        match self.slice(text, layer, row)? {
+            Slice::F32(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    /// As [`Embeddings::vector`], of any precision.
+    pub fn slice(&self, text: usize, layer: usize, row: usize) -> Option<Slice<'_>> {
+        self.texts.get(text)?.row(layer, row, self.width)
+    }
+
+    /// Every number as f32, texts after one another, each (layer axis, rows, width).
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.texts.iter().flat_map(|text| text.values.to_f32()).collect()
+    }
+
+    /// How many texts were cut.
+    pub fn truncated(&self) -> usize {
+        self.texts.iter().filter(|text| text.lost > 0).count()
+    }
+
+    /// How many tokens were cut off, of all texts.
+    pub fn lost(&self) -> usize {
+        self.texts.iter().map(|text| text.lost).sum()
+    }
+
+    /// Quantises f32 numbers. int8 takes the range of each coordinate from all rows of the call,
+    /// each row of the layer axis by itself, as `quantize_embeddings` called once a layer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) where int8 has one row only, or the numbers
+    /// are quantised already; [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for a number
+    /// that 16 bits cannot hold, naming the text.
+    pub fn quantize(mut self, precision: Precision) -> Result<Self> {
+        if self.precision != Precision::F32 {
+            return Err(fail!(
+                Usage,
+                "the vectors are {} already and cannot become {precision}",
+                self.precision
+            ));
+        }
+        if precision == Precision::Int8 {
+            self.int8()?;
+        } else {
+            for text in &mut self.texts {
+                text.quantize(precision, self.width)?;
+            }
+        }
+        self.width = precision.stored(self.width);
+        self.precision = precision;
+        Ok(self)
+    }
+
+    fn int8(&mut self) -> Result<()> {
+        let (width, axis) = (self.width, self.layer_axis);
+        if self.texts.iter().all(|text| text.rows == 0) {
+            self.texts.iter_mut().for_each(|text| text.values = Values::I8(Vec::new()));
+            return Ok(());
+        }
+        let mut done: Vec<Vec<i8>> =
+            self.texts.iter().map(|text| Vec::with_capacity(text.values.len())).collect();
+        for layer in 0..axis {
+            let places = self
+                .texts
+                .iter()
+                .enumerate()
+                .flat_map(|(t, text)| (0..text.rows).map(move |row| (t, row)));
+            let ranges = Ranges::of(places.filter_map(|(t, row)| self.vector(t, layer, row)))?;
+            for (t, out) in done.iter_mut().enumerate() {
+                let rows =
+                    (0..self.texts[t].rows).filter_map(|row| self.texts[t].row(layer, row, width));
+                for row in rows {
+                    if let Slice::F32(row) = row {
+                        ranges.int8(row, out);
+                    }
+                }
+            }
+        }
+        self.texts.iter_mut().zip(done).for_each(|(text, values)| text.values = Values::I8(values));
+        Ok(())
+    }
+}
+
+impl TextEmbedding {
+    /// The `width` numbers on row `layer` of the layer axis, row `row` of the text.
+    pub fn row(&self, layer: usize, row: usize, width: usize) -> Option<Slice<'_>> {
+        if row >= self.rows {
+            return None;
+        }
+        let start = layer.checked_mul(self.rows)?.checked_add(row)?.checked_mul(width)?;
+        self.values.get(start..start.checked_add(width)?)
+    }
+
+    /// Quantises the f32 numbers of this text, whose rows are `width` wide, where that needs no
+    /// other text: everything but int8, for which see [`Embeddings::quantize`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for int8, or numbers that are quantised
+    /// already; [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for a number that 16 bits
+    /// cannot hold.
+    pub fn quantize(&mut self, precision: Precision, width: usize) -> Result<()> {
+        let Values::F32(values) = &self.values else {
+            return Err(fail!(Usage, "text {}: its vectors are quantised already", self.index));
+        };
+        self.values = match precision {
+            Precision::F32 => return Ok(()),
+            Precision::F16 => Values::F16(
+                to_f16(values).map_err(|error| error.at(format_args!("text {}", self.index)))?,
+            ),
+            Precision::Ubinary => {
+                let mut bytes = Vec::with_capacity(values.len().div_ceil(8));
+                values.chunks(width.max(1)).for_each(|row| ubinary(row, &mut bytes));
+                Values::U8(bytes)
+            }
+            Precision::Int8 => {
+                return Err(fail!(
+                    Usage,
+                    "precision int8 takes its range from all vectors of the call and cannot be had text by text"
+                ));
+            }
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! How a model is loaded: on which device, in which storage type, in batches of what size.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, fail};
+
+/// Where the work is done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Device {
+    /// A real GPU where there is one, else the CPU executor; never a software Vulkan.
+    #[default]
+    Auto,
+    /// The CPU executor.
+    Cpu,
+    /// Any adapter, real ones first; a software one where there is no other.
+    Gpu,
+    /// The first adapter whose name holds this, ignoring case.
+    Named(String),
+}
+
+impl FromStr for Device {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "auto" | "" => Self::Auto,
+            "cpu" => Self::Cpu,
+            "gpu" => Self::Gpu,
+            _ => Self::Named(text.to_owned()),
+        })
+    }
+}
+
+/// Storage type of the weights. Sums and activations are f32 under each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Dtype {
+    /// f32: exact whatever the checkpoint holds.
+    #[default]
+    Auto,
+    /// f32.
+    F32,
+    /// f16: half the memory; the weights are rounded, nothing else.
+    F16,
+}
+
+impl FromStr for Dtype {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            _ => Err(fail!(Usage, "dtype `{text}` is not known: use auto, f32 or f16")),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+/// How to load a model. `LoadOptions::default()` is right for most.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Where the work is done.
+    pub device: Device,
+    /// Storage type of the weights.
+    pub dtype: Dtype,
+    /// Tokens of one batch at most; 8,192 where it is `None`. Results do not depend on it.
+    pub batch_tokens: Option<usize>,
+    /// Stay inside the default WebGPU limits even where the adapter allows more.
+    pub default_limits: bool,
+}
+
+impl LoadOptions {
+    /// The same options on `device`.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// The same options with weights stored as `dtype`.
+    #[must_use]
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
+    /// The same options with batches of at most `tokens` tokens.
+    #[must_use]
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = Some(tokens);
+        self
+    }
+
+    /// The same options inside the default WebGPU limits.
+    #[must_use]
+    pub fn default_limits(mut self, on: bool) -> Self {
+        self.default_limits = on;
+        self
+    }
+}
