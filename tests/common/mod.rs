@@ -1,25 +1,32 @@
-//! What the tests of kernels and of the forward pass share: seeded random numbers, weights held in
-//! memory, one GPU device a test file, and a table that reports every failing case.
+//! What the tests of kernels, of recordings and of the forward pass share: seeded random numbers,
+//! weights held in memory, one GPU device a test file, and a table that reports every failing case.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::io::Write as _;
+pub mod model;
+
 use std::ops::Range;
+#[cfg(feature = "gpu")]
 use std::sync::{Arc, OnceLock};
 
-use everylayer::cpu::Cpu;
+use everylayer::Result;
 use everylayer::execute::{Execute, Weights};
-use everylayer::gpu::GpuExecutor;
-use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
+#[cfg(feature = "gpu")]
+use everylayer::gpu::device::Gpu;
 use everylayer::model::layout::{Layout, WeightId};
-use everylayer::schedule::{Elem, Output, Recording};
-use everylayer::{ErrorKind, Result};
+use everylayer::schedule::{Output, Recording};
 
 /// The device of this test file, opened once: the one EVERYLAYER_DEVICE names, else any.
 ///
 /// Where there is none, one line says so past the test harness's capture, so that `./test` can
 /// count them; with EVERYLAYER_REQUIRE_GPU=1 it is a failure.
+#[cfg(feature = "gpu")]
 pub fn gpu() -> Option<Arc<Gpu>> {
+    use std::io::Write as _;
+
+    use everylayer::ErrorKind;
+    use everylayer::gpu::device::{GpuOptions, Pick};
+
     static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| {
         let pick = std::env::var("EVERYLAYER_DEVICE").map_or(Pick::Any, Pick::Named);
@@ -91,22 +98,6 @@ impl Weights for Held {
     fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
         let cols = layout.weight(id).cols;
         Ok(self.0[id.0][rows.start * cols..rows.end * cols].to_vec())
-    }
-}
-
-/// The same weights on both executors.
-pub struct Pair {
-    pub cpu: Cpu,
-    pub gpu: GpuExecutor,
-}
-
-impl Pair {
-    pub fn new(gpu: &Arc<Gpu>, layout: &Arc<Layout>, held: &Arc<Held>, elem: Elem) -> Self {
-        let source: Arc<dyn Weights> = held.clone();
-        Self {
-            cpu: Cpu::new(layout.clone(), held.as_ref(), elem).unwrap(),
-            gpu: GpuExecutor::new(gpu.clone(), layout.clone(), source, elem).unwrap(),
-        }
     }
 }
 
