@@ -1,4 +1,53 @@
 //! everylayer: every layer of any BERT, on any GPU.
+//!
+//! An encoder turns a text of n tokens into L + 1 hidden states of (n, width): state 0 goes into
+//! block 1, state i comes out of block i. Other libraries hand out the last one; this crate gives
+//! back every state, combined and pooled as you wish, computed by handwritten WGSL kernels on any
+//! adapter that `wgpu` reaches, or on the CPU.
+//!
+//! # A first vector
+//!
+#![cfg_attr(feature = "bundled", doc = "```")]
+#![cfg_attr(not(feature = "bundled"), doc = "```no_run")]
+//! use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Pool};
+//!
+//! let encoder = Encoder::open_blocking("bundled", &LoadOptions::default())?;
+//!
+//! // What the checkpoint was trained for: mean of the last state, normalised.
+//! let one = encoder.embed_blocking(["Hello, world!"], &Capture::default())?;
+//! assert_eq!(one.vector(0, 0, 0).map(<[f32]>::len), Some(384));
+//!
+//! // The mean of the last four layers, for every token.
+//! let capture = Capture::default()
+//!     .layers("-4..-1".parse::<Layers>()?)
+//!     .combine(Combine::Mean)
+//!     .pool(Pool::Tokens);
+//! let tokens = encoder.embed_blocking(["Hello, world!"], &capture)?;
+//! assert_eq!(tokens.texts[0].tokens[1].text, "hello");
+//! # Ok::<(), everylayer::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! * [`Encoder`] loads a model ([`Encoder::open`]) and embeds texts ([`Encoder::embed`]); methods
+//!   ending in `_blocking` are for code without an async runtime.
+//! * [`Capture`] says what to bring back: [`Layers`], [`Combine`], [`Pool`], normalisation,
+//!   dimensions, [`Precision`].
+//! * [`Embeddings`] holds the numbers and what each row stands for; [`output`] writes them as JSON,
+//!   NumPy or safetensors.
+//! * [`model`] reads checkpoints and describes an encoder as data; [`schedule`] writes its forward
+//!   pass down as a [`Recording`]; `gpu` and [`cpu`] run that.
+//!
+//! # What holds
+//!
+//! A text's vectors are the same bits alone and in any batch, on one device with one
+//! configuration. Nothing is padded. What a checkpoint asks for and this version does not compute
+//! is an [`Error`] that names it.
+//!
+//! # Features
+//!
+//! `gpu` (wgpu), `hub` (Hugging Face hub), `bundled` (all-MiniLM-L6-v2 inside the binary), `cli`
+//! (the program). Without any of them the crate still loads checkpoints and runs on the CPU.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -12,6 +61,7 @@ pub mod execute;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod model;
+pub mod output;
 pub mod schedule;
 pub mod text;
 

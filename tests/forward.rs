@@ -5,12 +5,10 @@
 
 #![cfg(feature = "gpu")]
 
-mod common;
+mod toy;
 
 use std::sync::Arc;
 
-use common::model::{SMALL, Shape, TextIds, Toy, batch, pack, text};
-use common::{Held, Report, Rng, gpu, run};
 use everylayer::ErrorKind;
 use everylayer::cpu::Cpu;
 use everylayer::execute::Execute;
@@ -22,6 +20,8 @@ use everylayer::schedule::{
     Combination, Elem, Exit, Merge, Output, PoolMode, Pooling, Recording, Variant, record,
 };
 use everylayer::text::pack::PackedBatch;
+use toy::model::{SMALL, Shape, TextIds, Toy, batch, pack, text};
+use toy::{Held, Report, Rng, gpu, run};
 
 const SHAPES: [Shape; 8] = [
     SMALL,

@@ -3,10 +3,8 @@
 //! `tests/golden/recording_*.txt` are recordings as they print. EVERYLAYER_BLESS=1 writes them
 //! anew: read the difference before it is committed.
 
-mod common;
+mod toy;
 
-use common::model::{SMALL, Shape, pack};
-use common::{Report, Rng};
 use everylayer::ErrorKind;
 use everylayer::model::layout::Layout;
 use everylayer::model::spec::Spec;
@@ -16,6 +14,8 @@ use everylayer::schedule::{
     Caps, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant, record,
 };
 use everylayer::text::pack::PackedBatch;
+use toy::model::{SMALL, Shape, pack};
+use toy::{Report, Rng};
 
 /// Default WebGPU limits.
 const CAPS: Caps = Caps {

@@ -67,15 +67,14 @@ impl Layers {
                      (L = {depth}); write the lower state first"
                 ));
             }
-            for state in first..=last {
-                if std::mem::replace(&mut seen[state], true) {
-                    return Err(fail!(
-                        Usage,
-                        "layer {state} is asked for twice, the second time by `{item}` (L = {depth})"
-                    ));
-                }
-                states.push(state);
+            if let Some(state) = (first..=last).find(|&state| seen[state]) {
+                return Err(fail!(
+                    Usage,
+                    "layer {state} is asked for twice, the second time by `{item}` (L = {depth})"
+                ));
             }
+            seen[first..=last].fill(true);
+            states.extend(first..=last);
         }
         Ok(states)
     }
@@ -134,8 +133,8 @@ impl FromStr for LayerItem {
 /// `6` or `-1`; not `+6`, and not `-0`, which would count from no end.
 fn index(text: &str) -> Option<i32> {
     let number = text.parse().ok()?;
-    let plain = !text.starts_with('+') && !(number == 0 && text.starts_with('-'));
-    plain.then_some(number)
+    let signed = text.starts_with('+') || (number == 0 && text.starts_with('-'));
+    (!signed).then_some(number)
 }
 
 impl fmt::Display for Layers {

@@ -224,9 +224,10 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let far = [0..4];
-        let none = [1..1];
-        let cases: &[(&[&[f32]], usize, Combine, Reduction<'_>, ErrorKind)] = &[
+        let far = [0..1, 0..4];
+        let none = [0..1, 1..1];
+        type Case<'a> = (&'a [&'a [f32]], usize, Combine, Reduction<'a>, ErrorKind);
+        let cases: &[Case<'_>] = &[
             (&[], 2, Combine::Stack, MEAN, ErrorKind::Usage),
             (&[A], 0, Combine::Stack, MEAN, ErrorKind::Usage),
             (&[A], 4, Combine::Stack, MEAN, ErrorKind::Usage),

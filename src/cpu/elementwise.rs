@@ -49,7 +49,7 @@ fn gelu(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_tanh(x: f32) -> f32 {
     // x/2 (1 + tanh u) = x / (1 + exp(-2u))
-    let u = 0.797_884_56 * (x + 0.044_715 * x * x * x);
+    let u = 0.797_884_6 * (x + 0.044_715 * x * x * x);
     x / (1.0 + exp(-2.0 * u))
 }
 
@@ -207,7 +207,8 @@ mod tests {
             }
             total * 2.0 / std::f64::consts::PI.sqrt()
         };
-        let cases: [(Activation, &dyn Fn(f64) -> f64, f64); 5] = [
+        type Case<'a> = (Activation, &'a dyn Fn(f64) -> f64, f64);
+        let cases: [Case<'_>; 5] = [
             (Activation::Gelu, &|x| x / 2.0 * (1.0 + erf(x / 2f64.sqrt())), 2.5e-7),
             (
                 Activation::GeluTanh,

@@ -26,6 +26,8 @@ pub struct Tokenizer {
     post: Option<PostProcessorWrapper>,
     vocab_size: usize,
     limit: Option<usize>,
+    /// Whether the model is given token types.
+    typed: bool,
 }
 
 impl Tokenizer {
@@ -75,7 +77,9 @@ impl Tokenizer {
         let sane = |&limit: &f64| (1.0..1e6).contains(&limit);
         // Whole and below a million, so the cast is exact.
         let limit = config.model_max_length.filter(sane).map(|limit| limit as usize);
-        Ok(Self { inner, post, vocab_size, limit })
+        let names = config.model_input_names.as_deref();
+        let typed = names.is_none_or(|names| names.iter().any(|n| n == "token_type_ids"));
+        Ok(Self { inner, post, vocab_size, limit, typed })
     }
 
     /// The largest token id and one: the rows that a model's word embeddings must have.
@@ -155,7 +159,11 @@ impl Tokenizer {
             .map(|encodings| Encoding::merge(encodings, false)),
         }
         .map_err(failed)?;
-        to_tokens(&encoding, lost)
+        let mut tokens = to_tokens(&encoding, lost)?;
+        if !self.typed {
+            tokens.types.fill(0);
+        }
+        Ok(tokens)
     }
 
     /// [`Tokenizer::encode`] of many texts on all cores, in their order. The error is that of the

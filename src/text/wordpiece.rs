@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) strip_accents: Option<bool>,
     pub(crate) tokenize_chinese_chars: Option<bool>,
     pub(crate) model_max_length: Option<f64>,
+    /// What the model is given; without `token_type_ids` every token is of type 0.
+    pub(crate) model_input_names: Option<Vec<String>>,
     do_basic_tokenize: Option<bool>,
     never_split: Option<Value>,
     unk_token: Option<Special>,

@@ -1,197 +1,120 @@
-//! What the tests of kernels, of recordings and of the forward pass share: seeded random numbers,
-//! weights held in memory, one GPU device a test file, and a table that reports every failing case.
+//! What several test files share: goldens, devices, differences.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
-pub mod model;
+use std::path::{Path, PathBuf};
 
-use std::ops::Range;
-#[cfg(feature = "gpu")]
-use std::sync::{Arc, OnceLock};
+use everylayer::model::directory::Directory;
+use everylayer::{Device, Encoder, ErrorKind, LoadOptions, Text};
+use safetensors::SafeTensors;
+use serde::Deserialize;
 
-use everylayer::Result;
-use everylayer::execute::{Execute, Weights};
-#[cfg(feature = "gpu")]
-use everylayer::gpu::device::Gpu;
-use everylayer::model::layout::{Layout, WeightId};
-use everylayer::schedule::{Output, Recording};
-
-/// The device of this test file, opened once: the one EVERYLAYER_DEVICE names, else any.
-///
-/// Where there is none, one line says so past the test harness's capture, so that `./test` can
-/// count them; with EVERYLAYER_REQUIRE_GPU=1 it is a failure.
-#[cfg(feature = "gpu")]
-pub fn gpu() -> Option<Arc<Gpu>> {
-    use std::io::Write as _;
-
-    use everylayer::ErrorKind;
-    use everylayer::gpu::device::{GpuOptions, Pick};
-
-    static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
-    let gpu = GPU.get_or_init(|| {
-        let pick = std::env::var("EVERYLAYER_DEVICE").map_or(Pick::Any, Pick::Named);
-        match pollster::block_on(Gpu::open(&pick, &GpuOptions::default())) {
-            Ok(gpu) => Some(Arc::new(gpu)),
-            Err(e) if e.kind() == ErrorKind::NoAdapter => None,
-            Err(e) => panic!("{e}"),
-        }
-    });
-    if gpu.is_none() {
-        let required = std::env::var("EVERYLAYER_REQUIRE_GPU").is_ok_and(|v| v == "1");
-        assert!(!required, "no Vulkan adapter, and EVERYLAYER_REQUIRE_GPU=1 asks for one");
-        writeln!(std::io::stdout(), "skipped: no Vulkan adapter").unwrap();
-    }
-    gpu.clone()
+/// The fixtures folder.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// Seeded random numbers (SplitMix64, Steele et al. 2014).
-pub struct Rng(u64);
+/// The bundled model's folder.
+pub fn bundled() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2")
+}
 
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
+/// `goldens.json`, as tests/fixtures/README.md describes it.
+#[derive(Deserialize)]
+pub struct Goldens {
+    pub layers: usize,
+    pub width: usize,
+    pub pooler: bool,
+    pub sentence_max_tokens: usize,
+    pub texts: Vec<Golden>,
+    #[serde(skip)]
+    tensors: Vec<u8>,
+}
 
-    pub fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+/// One text and what Transformers makes of it.
+#[derive(Deserialize)]
+pub struct Golden {
+    pub name: String,
+    pub text: String,
+    pub pair: Option<String>,
+    pub max_tokens: usize,
+    pub tokens_lost: usize,
+    pub ids: Vec<u32>,
+    pub types: Vec<u32>,
+    pub tokens: Vec<String>,
+    pub offsets: Vec<[u32; 2]>,
+    pub words: Vec<Option<u32>>,
+}
 
-    /// A whole number in 0..n.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.word() % n as u64) as usize
-    }
-
-    /// Close to a standard normal number: twelve uniform ones less six.
-    pub fn normal(&mut self) -> f32 {
-        let sum: u64 = (0..3)
-            .map(|_| {
-                let w = self.word();
-                (w & 0xffff) + (w >> 16 & 0xffff) + (w >> 32 & 0xffff) + (w >> 48)
-            })
-            .sum();
-        (sum as f64 / 65_535.0 - 6.0) as f32
-    }
-
-    pub fn normals(&mut self, count: usize, scale: f32) -> Vec<f32> {
-        (0..count).map(|_| scale * self.normal()).collect()
-    }
-
-    /// Normal numbers, one in a hundred of them between 25 and 30 away from zero, as the few large
-    /// channels of a real hidden state are.
-    pub fn loud(&mut self, count: usize) -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                let x = self.normal();
-                if self.below(100) > 0 { x } else { (27.5 + 2.5 * x.clamp(-1.0, 1.0)) * x.signum() }
-            })
-            .collect()
+impl Golden {
+    pub fn text(&self) -> Text<'_> {
+        Text { text: self.text.as_str().into(), pair: self.pair.as_deref().map(Into::into) }
     }
 }
 
-/// The numbers of every weight of a layout, (rows, cols) each.
-pub struct Held(pub Vec<Vec<f32>>);
+impl Goldens {
+    /// Reads `<path>.json` and `<path>.safetensors`.
+    pub fn read(path: &Path) -> Self {
+        let json = std::fs::read_to_string(path.with_extension("json")).unwrap();
+        let mut goldens: Self = serde_json::from_str(&json).unwrap();
+        goldens.tensors = std::fs::read(path.with_extension("safetensors")).unwrap();
+        goldens
+    }
 
-impl Weights for Held {
-    fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
-        let cols = layout.weight(id).cols;
-        Ok(self.0[id.0][rows.start * cols..rows.end * cols].to_vec())
+    /// A tensor, row-major, if there is one of this name.
+    pub fn tensor(&self, name: &str) -> Option<Vec<f32>> {
+        let file = SafeTensors::deserialize(&self.tensors).unwrap();
+        let data = file.tensor(name).ok()?;
+        Some(bytemuck::pod_collect_to_vec(data.data()))
     }
 }
 
-/// Runs `recording` and collects what it brings to the host.
-pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<(Output, Vec<f32>)>> {
-    let mut outputs = Vec::new();
-    let mut sink = |output: Output, numbers: &[f32]| {
-        outputs.push((output, numbers.to_vec()));
-        Ok(())
-    };
-    pollster::block_on(executor.run(recording, &mut sink))?;
-    Ok(outputs)
+/// The devices to test on: the CPU executor, and whatever Vulkan adapter there is.
+pub fn devices() -> Vec<Device> {
+    if gpu_missing() { vec![Device::Cpu] } else { vec![Device::Cpu, Device::Gpu] }
 }
 
-/// The cases of one test: all are run, and those that failed are reported together.
-pub struct Report {
-    name: &'static str,
-    cases: usize,
-    failed: Vec<String>,
-    largest: f32,
-    closest: f32,
-}
-
-impl Report {
-    pub fn new(name: &'static str) -> Self {
-        Self { name, cases: 0, failed: Vec::new(), largest: 0.0, closest: 0.0 }
-    }
-
-    /// One case: every number of `got` within `tolerance(index)` of `want`, NaN being nowhere.
-    pub fn compare(
-        &mut self,
-        case: impl std::fmt::Display,
-        got: &[f32],
-        want: &[f32],
-        tolerance: impl Fn(usize) -> f32,
-    ) {
-        self.cases += 1;
-        if got.len() != want.len() {
-            self.failed.push(format!("{case}: {} numbers, want {}", got.len(), want.len()));
-            return;
-        }
-        let mut wrong = 0;
-        let (mut first, mut worst, mut worst_by) = (None, 0, 0.0);
-        for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
-            if g.to_bits() == w.to_bits() {
-                continue;
-            }
-            let (off, allowed) = ((g - w).abs(), tolerance(i));
-            self.largest = self.largest.max(off);
-            if off <= allowed {
-                self.closest = self.closest.max(off / allowed);
-                continue;
-            }
-            wrong += 1;
-            first.get_or_insert(i);
-            let by = if off.is_nan() { f32::INFINITY } else { off / allowed };
-            if by > worst_by {
-                (worst, worst_by) = (i, by);
-            }
-        }
-        if let Some(first) = first {
-            let at = |i: usize| {
-                format!("[{i}] got {:e} want {:e} tolerance {:e}", got[i], want[i], tolerance(i))
-            };
-            self.failed.push(format!(
-                "{case}: {wrong} of {} differ; first {}; worst {}",
-                got.len(),
-                at(first),
-                at(worst)
-            ));
-        }
-    }
-
-    /// One case that holds or not.
-    pub fn check(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
-        self.cases += 1;
-        if !holds {
-            self.failed.push(otherwise());
-        }
-    }
-
-    /// Fails where a case did, with all of them.
-    pub fn finish(self) {
-        let Self { name, cases, failed, largest, closest } = self;
-        println!(
-            "{name}: {cases} cases, largest difference {largest:e}, at most {closest:.2} of the \
-             tolerance"
-        );
-        assert!(cases > 0, "{name}: no case was run");
+/// Whether there is no adapter; says so once a call, for `./test` to count.
+pub fn gpu_missing() -> bool {
+    #[cfg(feature = "gpu")]
+    let none = pollster::block_on(everylayer::gpu::device::list()).is_empty();
+    #[cfg(not(feature = "gpu"))]
+    let none = true;
+    if none {
         assert!(
-            failed.is_empty(),
-            "{name}: {} of {cases} cases failed:\n{}",
-            failed.len(),
-            failed.join("\n")
+            std::env::var_os("EVERYLAYER_REQUIRE_GPU").is_none(),
+            "EVERYLAYER_REQUIRE_GPU is set, yet there is no adapter"
         );
+        println!("skipped: no Vulkan adapter");
     }
+    none
+}
+
+/// The model in `folder` on `device`.
+pub fn load(folder: &Path, device: Device) -> Encoder {
+    let source = Directory::open(folder).unwrap();
+    Encoder::load_blocking(&source, &LoadOptions::default().device(device)).unwrap()
+}
+
+/// Largest |a - b|.
+pub fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Smallest cosine between rows of `width`.
+pub fn cosine(a: &[f32], b: &[f32], width: usize) -> f64 {
+    let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+    rows.map(|(a, b)| {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt())
+    })
+    .fold(1.0, f64::min)
+}
+
+/// The kind of the error in `result`.
+pub fn kind<T>(result: Result<T, everylayer::Error>) -> Option<ErrorKind> {
+    result.err().map(|e| e.kind())
 }

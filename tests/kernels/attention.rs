@@ -3,7 +3,7 @@
 use everylayer::schedule::params::{AttentionParams, Params};
 use everylayer::schedule::{Elem, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both, largest};
 
 #[test]

@@ -3,7 +3,7 @@
 use everylayer::schedule::params::{CombineParams, Params};
 use everylayer::schedule::{Elem, Merge, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, gpu};
 use crate::{GUARD, One, Pair, Shelf, both};
 
 #[test]

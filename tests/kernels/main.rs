@@ -10,30 +10,26 @@
 
 mod attention;
 mod combine;
-#[path = "../common/mod.rs"]
-mod common;
 mod matmul;
 mod not_finite;
 mod pool;
 mod rows;
+#[path = "../toy/mod.rs"]
+mod toy;
 
 use std::sync::Arc;
 
-use common::{Held, Report, Rng, gpu, run};
-use everylayer::ErrorKind;
 use everylayer::cpu::Cpu;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
-use everylayer::model::layout::{Layout, Use, Weight, WeightId, align4};
-use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
-};
+use everylayer::model::layout::{Layout, Use, Weight, WeightId};
+use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{
     Bind, Buffer, BufferId, Dispatch, Fill, Readback, Recording, Submit,
 };
-use everylayer::schedule::{Elem, Merge, Output, PoolMode, Variant, tiles};
+use everylayer::schedule::{Elem, Output, Variant};
+use toy::{Held, run};
 
 /// What the written array holds before: no kernel computes it.
 const UNTOUCHED: f32 = -7777.0;

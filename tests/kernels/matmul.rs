@@ -6,7 +6,7 @@ use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
 use everylayer::schedule::{Elem, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both};
 
 const ELEMS: [Elem; 2] = [Elem::F32, Elem::F16];

@@ -6,8 +6,8 @@ use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, NormParams, Params};
 use everylayer::schedule::{Elem, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu, run};
 use crate::rows::{gamma_beta, padded};
+use crate::toy::{Report, Rng, gpu, run};
 use crate::{One, Shelf};
 
 #[test]

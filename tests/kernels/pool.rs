@@ -3,7 +3,7 @@
 use everylayer::schedule::params::{Params, PoolParams};
 use everylayer::schedule::{Elem, PoolMode, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both, largest};
 
 #[test]

@@ -4,7 +4,7 @@ use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, NormParams, Params};
 use everylayer::schedule::{Elem, Variant, tiles};
 
-use crate::common::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, largest};
 
 /// Widths of a model; those that are no multiple of four are padded.

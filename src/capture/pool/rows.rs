@@ -128,7 +128,7 @@ mod tests {
     fn nothing_to_pool_is_zeros() {
         assert_eq!(pool_rows(PoolMode::Max, &[], 2), [0.0, 0.0]);
         assert!(pool_rows(PoolMode::Mean, ROWS, 0).is_empty());
-        assert_eq!(pool_words(WordPool::Mean, ROWS, 2, &[3..9]), [0.0, 0.0]);
+        assert_eq!(pool_words(WordPool::Mean, ROWS, 2, &[3..9, 0..0]), [0.0; 4]);
     }
 
     #[test]

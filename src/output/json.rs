@@ -1,0 +1,187 @@
+//! `json`: one object, a result a line, the totals before the results.
+//!
+//! The shape of `vectors` depends on the request alone: a layer axis of one is dropped, the row
+//! axis is there for tokens and words and not for poolings of a text.
+
+use std::io::Write;
+
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+
+use super::{Sink, broken, check};
+use crate::embeddings::{
+    Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
+};
+use crate::error::{Result, fail};
+
+/// Holds the texts until it is finished, since how many were cut stands before them.
+pub struct JsonWriter<W> {
+    out: W,
+    header: Header,
+    texts: Vec<TextEmbedding>,
+}
+
+impl<W: Write> JsonWriter<W> {
+    /// Begins; nothing is written before the end.
+    pub fn start(out: W, header: Header) -> Self {
+        Self { out, header, texts: Vec::new() }
+    }
+}
+
+impl<W: Write> Sink<W> for JsonWriter<W> {
+    fn push(&mut self, text: TextEmbedding) -> Result<()> {
+        check(&self.header, &text, self.texts.len())?;
+        finite(&text)?;
+        self.texts.push(text);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<W> {
+        let all = Embeddings::new(self.header, self.texts);
+        write(&mut self.out, &all)?;
+        self.out.flush().map_err(broken)?;
+        Ok(self.out)
+    }
+}
+
+/// The object as a string, with its newline.
+///
+/// # Errors
+/// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN or infinity, which JSON has not.
+pub fn to_string(embeddings: &Embeddings) -> Result<String> {
+    embeddings.texts.iter().try_for_each(finite)?;
+    let mut out = Vec::new();
+    write(&mut out, embeddings)?;
+    String::from_utf8(out)
+        .map_err(|error| fail!(Text, "the results are not UTF-8").with_source(error))
+}
+
+/// The fields before `results`, in their order.
+#[derive(serde::Serialize)]
+struct Head<'a> {
+    model: &'a str,
+    device: &'a str,
+    dtype: &'a str,
+    layers: &'a [usize],
+    combine: String,
+    pool: String,
+    width: usize,
+    truncated: usize,
+    tokens_lost: usize,
+}
+
+fn write(out: &mut impl Write, all: &Embeddings) -> Result<()> {
+    let mut line = encode(&Head {
+        model: &all.model,
+        device: &all.device,
+        dtype: &all.dtype,
+        layers: &all.layers,
+        combine: all.combine.to_string(),
+        pool: all.pool.to_string(),
+        width: all.width,
+        truncated: all.truncated(),
+        tokens_lost: all.lost(),
+    })?;
+    line.pop(); // The closing brace comes after the results.
+    line.extend_from_slice(b",\"results\":[");
+    let header = all.header();
+    for (i, text) in all.texts.iter().enumerate() {
+        line.extend_from_slice(if i == 0 { b"\n" } else { b",\n" });
+        line.extend(result(&header, text)?);
+        out.write_all(&line).map_err(broken)?;
+        line.clear();
+    }
+    line.extend_from_slice(if all.texts.is_empty() { b"]}\n" } else { b"\n]}\n" });
+    out.write_all(&line).map_err(broken)
+}
+
+/// One result object, without a newline.
+pub(super) fn result(header: &Header, text: &TextEmbedding) -> Result<Vec<u8>> {
+    #[derive(serde::Serialize)]
+    struct One<'a> {
+        index: usize,
+        text_tokens: usize,
+        vectors: Vectors<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tokens: Option<&'a [TokenInfo]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        words: Option<&'a [WordInfo]>,
+    }
+    encode(&One {
+        index: text.index,
+        text_tokens: text.text_tokens,
+        vectors: Vectors { header, text },
+        tokens: (header.rows == Rows::Tokens).then_some(&text.tokens),
+        words: (header.rows == Rows::Words).then_some(&text.words),
+    })
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| fail!(Text, "the results are no JSON: {error}").with_source(error))
+}
+
+/// NaN and infinity would become `null` without a word.
+pub(super) fn finite(text: &TextEmbedding) -> Result<()> {
+    let all = match &text.values {
+        Values::F32(values) => values.iter().all(|x| x.is_finite()),
+        Values::F16(values) => values.iter().all(|x| x.is_finite()),
+        Values::I8(_) | Values::U8(_) => true,
+    };
+    if all {
+        return Ok(());
+    }
+    Err(fail!(
+        NotFinite,
+        "text {}: its vectors hold NaN or infinity, which JSON cannot say; npy, npz and safetensors can",
+        text.index
+    ))
+}
+
+/// \[layer\]\[row\]\[width\], with the axes that the request has.
+struct Vectors<'a> {
+    header: &'a Header,
+    text: &'a TextEmbedding,
+}
+
+/// \[row\]\[width\]
+struct Layer<'a>(&'a Vectors<'a>, usize);
+
+/// \[width\]
+struct Row<'a>(Slice<'a>);
+
+impl Serialize for Vectors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.header.layer_axis {
+            1 => Layer(self, 0).serialize(serializer),
+            layers => serializer.collect_seq((0..layers).map(|layer| Layer(self, layer))),
+        }
+    }
+}
+
+impl Serialize for Layer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(Vectors { header, text }, layer) = *self;
+        let mut rows = (0..text.rows).filter_map(|row| text.row(layer, row, header.width)).map(Row);
+        match header.rows {
+            Rows::Texts => match rows.next() {
+                Some(row) => row.serialize(serializer),
+                None => serializer.serialize_seq(Some(0))?.end(),
+            },
+            Rows::Tokens | Rows::Words => serializer.collect_seq(rows),
+        }
+    }
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Slice::F32(row) => serializer.collect_seq(row),
+            Slice::F16(row) => serializer.collect_seq(row.iter().map(|x| x.to_f32())),
+            Slice::I8(row) => serializer.collect_seq(row),
+            Slice::U8(row) => serializer.collect_seq(row),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

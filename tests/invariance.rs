@@ -1,0 +1,92 @@
+//! A text's vectors are the same bits alone, twice in a call, in any batch, in any order.
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{bundled, devices, fixtures};
+use everylayer::model::directory::Directory;
+use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Pool, Precision};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Texts from one token to a few dozen, some alike.
+fn corpus() -> Vec<String> {
+    let mut texts: Vec<String> = ["", "Hello", "Hello, world!", "the word is the word", "a b c d"]
+        .map(str::to_owned)
+        .to_vec();
+    texts.extend((1..20).map(|n| "every token is for the words ".repeat(n)));
+    texts
+}
+
+fn captures() -> Vec<Capture> {
+    let all = || Capture::default().layers(Layers::All);
+    vec![
+        Capture::default(),
+        all().pool(Pool::Tokens),
+        all().pool(Pool::MeanMax),
+        all().combine(Combine::Mean).pool(Pool::Max),
+        all().combine(Combine::Concat).pool(Pool::WeightedMean).normalize(true),
+        Capture::default().pool(Pool::Pooler).precision(Precision::F16),
+    ]
+}
+
+/// Runs `cases` random batches of the corpus and compares every vector, bit by bit, with that of
+/// the text alone. `sizes` are the batch sizes in tokens that are tried.
+fn check(encoder: &Encoder, cases: u32, texts: &[String], capture: &Capture) {
+    let bits = |text: usize, got: &everylayer::Embeddings| -> Vec<u32> {
+        got.texts[text].values.to_f32().iter().map(|x| x.to_bits()).collect()
+    };
+    let mut alone: HashMap<usize, Vec<u32>> = HashMap::new();
+    for (i, text) in texts.iter().enumerate() {
+        alone.insert(i, bits(0, &encoder.embed_blocking([text], capture).unwrap()));
+    }
+    let mut runner =
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let batch = prop::collection::vec(0..texts.len(), 1..9);
+    runner
+        .run(&batch, |batch| {
+            let chosen: Vec<&String> = batch.iter().map(|&i| &texts[i]).collect();
+            let got = encoder.embed_blocking(chosen, capture).unwrap();
+            for (at, i) in batch.iter().enumerate() {
+                prop_assert!(
+                    bits(at, &got) == alone[i],
+                    "text {i} at {at} of {batch:?} has other bits than alone ({capture:?})"
+                );
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{}: {e}", encoder.device()));
+}
+
+#[test]
+fn same_bits_in_any_batch_of_a_small_model() {
+    let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
+    let texts: Vec<String> = corpus().into_iter().map(|t| t.chars().take(120).collect()).collect();
+    for device in devices() {
+        // A small budget splits a call into many batches.
+        for batch_tokens in [1, 70, 8192] {
+            let options = LoadOptions::default().device(device.clone()).batch_tokens(batch_tokens);
+            let encoder = Encoder::load_blocking(&source, &options).unwrap();
+            for mut capture in captures() {
+                if encoder.spec().pooler.is_none() && capture.pool == Pool::Pooler {
+                    capture = capture.pool(Pool::Cls);
+                }
+                check(&encoder, 35, &texts, &capture);
+            }
+        }
+    }
+}
+
+#[test]
+fn same_bits_in_200_batches_of_the_bundled_model() {
+    for device in devices() {
+        // llvmpipe runs 200 tokens/s of this model: short texts there.
+        let texts: Vec<String> = match device {
+            everylayer::Device::Cpu => corpus(),
+            _ => corpus().into_iter().take(5).collect(),
+        };
+        let encoder = common::load(&bundled(), device);
+        check(&encoder, 200, &texts, &Capture::default().layers(Layers::All).pool(Pool::Mean));
+    }
+}

@@ -1,0 +1,155 @@
+//! What is written is read by the programs it is for: numpy and safetensors in Python.
+//!
+//! Runs the Python named by EVERYLAYER_PYTHON, else `python3`; says so and passes where that has
+//! no numpy.
+
+use std::path::Path;
+use std::process::Command;
+
+use everylayer::capture::{Combine, Pool, Precision, WordPool};
+use everylayer::embeddings::{
+    Embeddings, Header, Rows, TextEmbedding, TokenInfo, Values, WordInfo,
+};
+use everylayer::output::write_file;
+
+/// Reads `NAME.json` and holds the array files of that name against it. In JSON the layers come
+/// first, in arrays the rows.
+const READER: &str = r#"
+import json, sys
+import numpy as np
+try:
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+except ImportError:
+    load_file = None
+    print("skipped: no safetensors in this Python")
+folder, names = sys.argv[1], sys.argv[2:]
+for name in names:
+    path = f"{folder}/{name}"
+    want = json.load(open(path + ".json"))
+    lines = [json.loads(line) for line in open(path + ".jsonl")]
+    assert lines == want["results"], name
+    files = {"npz": dict(np.load(path + ".npz", allow_pickle=False))}
+    if load_file:
+        files["safetensors"] = load_file(path + ".safetensors")
+        with safe_open(path + ".safetensors", "np") as f:
+            meta = f.metadata()
+        for key in ("model", "device", "dtype", "combine", "pool"):
+            assert meta[key] == want[key], (name, key)
+        assert meta["layers"] == ",".join(map(str, want["layers"])) and meta["version"]
+    ragged = want["pool"] == "tokens" or want["pool"].startswith("words")
+    if not ragged:
+        files["npy"] = {"vectors": np.load(path + ".npy", allow_pickle=False)}
+    stacked = want["combine"] == "stack" and len(want["layers"]) > 1
+    dtype = {"f32": "<f4", "f16": "<f2", "int8": "|i1", "ubinary": "|u1"}[name.split("-")[0]]
+    for kind, arrays in files.items():
+        place = (name, kind)
+        got = arrays["vectors"]
+        assert got.dtype == np.dtype(dtype), (place, got.dtype)
+        assert got.shape[1:] == ((len(want["layers"]),) if stacked else ()) + (want["width"],), (place, got.shape)
+        if not ragged:
+            assert set(arrays) == {"vectors"} and len(got) == len(lines), place
+            for row, line in zip(got, lines):
+                assert np.array_equal(row, np.array(line["vectors"]).astype(dtype)), place
+            continue
+        offsets, spans = arrays["offsets"], arrays["spans"]
+        assert offsets.dtype == spans.dtype == np.int64, place
+        assert offsets.shape == (len(lines) + 1,) and spans.shape == (len(got), 2), place
+        assert offsets[0] == 0 and offsets[-1] == len(got), place
+        for line, a, b in zip(lines, offsets, offsets[1:]):
+            infos = line["tokens" if want["pool"] == "tokens" else "words"]
+            assert [[i["start"], i["end"]] for i in infos] == spans[a:b].tolist(), place
+            part = got[a:b].swapaxes(0, 1) if stacked else got[a:b]
+            vectors = np.array(line["vectors"]).astype(dtype).reshape(part.shape)
+            assert np.array_equal(part, vectors), place
+print("read", len(names), "results")
+"#;
+
+fn result(
+    pool: Pool,
+    layers: usize,
+    width: usize,
+    precision: Precision,
+    texts: &[usize],
+) -> Embeddings {
+    let rows_are = Rows::from(pool);
+    let header = Header {
+        model: "a \"model\" ☃".into(),
+        device: "cpu".into(),
+        dtype: "f32".into(),
+        layers: (0..layers).collect(),
+        combine: Combine::Stack,
+        pool,
+        rows: rows_are,
+        layer_axis: layers,
+        width,
+        precision: Precision::F32,
+    };
+    let text = |(index, &rows): (usize, &usize)| TextEmbedding {
+        index,
+        text_tokens: rows,
+        lost: 0,
+        rows,
+        values: Values::F32(
+            (0..layers * rows * width).map(|i| ((index * 37 + i * 11) as f32).sin()).collect(),
+        ),
+        tokens: (0..if rows_are == Rows::Tokens { rows } else { 0 })
+            .map(|i| TokenInfo { text: "é\n".into(), id: 1, start: i, end: i + 2, word: None })
+            .collect(),
+        words: (0..if rows_are == Rows::Words { rows } else { 0 })
+            .map(|i| WordInfo { text: "w".into(), start: i * 5, end: i * 5 + 4 })
+            .collect(),
+    };
+    let texts = texts.iter().enumerate().map(text).collect();
+    Embeddings::new(header, texts).quantize(precision).unwrap()
+}
+
+fn python() -> Option<String> {
+    let python = std::env::var("EVERYLAYER_PYTHON").unwrap_or_else(|_| "python3".into());
+    let works = Command::new(&python)
+        .args(["-c", "import numpy"])
+        .output()
+        .is_ok_and(|out| out.status.success());
+    works.then_some(python)
+}
+
+fn write(folder: &Path, name: &str, result: &Embeddings) {
+    for ending in ["json", "jsonl", "npz", "safetensors", "npy"] {
+        if ending != "npy" || result.rows == Rows::Texts {
+            write_file(&folder.join(format!("{name}.{ending}")), None, result.clone()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn numpy_and_safetensors_read_every_array() {
+    let Some(python) = python() else {
+        println!("skipped: no python3 with numpy; EVERYLAYER_PYTHON names another");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut names = Vec::new();
+    for precision in [Precision::F32, Precision::F16, Precision::Int8, Precision::Ubinary] {
+        for pool in [Pool::Mean, Pool::Tokens, Pool::Words(WordPool::Mean)] {
+            for (layers, width) in [(1, 8), (1, 3), (3, 5)] {
+                let rows: &[usize] =
+                    if Rows::from(pool) == Rows::Texts { &[1, 1, 1] } else { &[2, 0, 3, 1] };
+                for texts in [rows, &[]] {
+                    let name =
+                        format!("{precision}-{}-{layers}-{width}-{}", names.len(), texts.len());
+                    write(folder.path(), &name, &result(pool, layers, width, precision, texts));
+                    names.push(name);
+                }
+            }
+        }
+    }
+    let out = Command::new(python)
+        .arg("-c")
+        .arg(READER)
+        .arg(folder.path())
+        .args(&names)
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&out.stdout));
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
