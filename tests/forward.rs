@@ -411,7 +411,8 @@ fn gathered_rows_give_the_bits_of_the_table() {
             Fill::Words(_) => None,
         });
         let (mut rows, mut ids) = (rows.unwrap(), batch.ids.clone());
-        (rows.sort_unstable(), ids.sort_unstable());
+        rows.sort_unstable();
+        ids.sort_unstable();
         ids.dedup();
         assert_eq!(rows, ids);
         let got = run(&gathers, &recording).unwrap();

@@ -91,7 +91,8 @@ pub fn activate(values: &mut [f32], activation: Activation) {
                 }
             },
         ),
-        Activation::Relu => each(values, |x| x.max(0.0)),
+        // `max` would take the zero where x is NaN.
+        Activation::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
         Activation::Tanh => each(values, f32::tanh),
     }
 }

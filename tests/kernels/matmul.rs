@@ -10,7 +10,7 @@ use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both};
 
 const ELEMS: [Elem; 2] = [Elem::F32, Elem::F16];
-const ACTIVATIONS: [Activation; 6] = [
+pub const ACTIVATIONS: [Activation; 6] = [
     Activation::Identity,
     Activation::Gelu,
     Activation::GeluTanh,

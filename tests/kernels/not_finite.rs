@@ -1,14 +1,16 @@
-//! NaN and infinity: found by `embed.wgsl` and `norm.wgsl`, told with the number of the state.
+//! NaN and infinity: found by `embed.wgsl` and `norm.wgsl`, told with the number of the state, and
+//! lost in no kernel before.
 
 use everylayer::ErrorKind;
 use everylayer::execute::Execute;
 use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::params::{EmbedParams, NormParams, Params};
+use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
 use everylayer::schedule::{Elem, Variant, tiles};
 
+use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
 use crate::toy::{Report, Rng, gpu, run};
-use crate::{One, Shelf};
+use crate::{One, Shelf, both};
 
 #[test]
 fn what_is_not_finite_is_told_with_its_state() {
@@ -97,4 +99,40 @@ fn of_several_states_the_lowest_is_named() {
         assert_eq!(e.kind(), ErrorKind::NotFinite, "{}", executor.device());
         assert!(e.to_string().starts_with("state 2 holds"), "{}: {e}", executor.device());
     }
+}
+
+/// A NaN in a checkpoint came out of a block with ReLU as a zero, and nothing was said: max(NaN, 0)
+/// is 0 in Rust and may be in WGSL.
+#[test]
+fn nan_comes_through_every_activation() {
+    let Some(gpu) = gpu() else { return };
+    let (m, n, k) = (3, 8, 20);
+    let mut rng = Rng::new(6);
+    let mut shelf = Shelf::default();
+    let matrix = shelf.add(Use::Matrix, (n, k), rng.normals(n * k, 1.0));
+    let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
+    let pair = shelf.open(&gpu, Elem::F32);
+    let mut report = Report::new("activations of NaN");
+    for activation in ACTIVATIONS {
+        for nan in [f32::NAN, -f32::NAN] {
+            let mut a = rng.loud(m * k);
+            a[k + 7] = nan;
+            let mut one = One::default();
+            let from = one.input(&a, k);
+            let to = one.output(m, n);
+            let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
+            let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
+            let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
+            let variant = Variant::Matmul { weights: Elem::F32, activation, residual: false };
+            one.dispatch(variant, params, &[from, matrix, bias, to], tiles::matmul_grid(3, n));
+            let (on_gpu, on_cpu) = both(&pair, &one.finish());
+            for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
+                let rows: Vec<bool> = c.chunks(n).map(|r| r.iter().all(|x| x.is_nan())).collect();
+                report.check(rows[..3] == [false, true, false], || {
+                    format!("{device}: {variant} of {nan}: {:?}", &c[n..2 * n])
+                });
+            }
+        }
+    }
+    report.finish();
 }
