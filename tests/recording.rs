@@ -296,21 +296,70 @@ fn what_cannot_be_run_is_refused() {
         batch
     };
     let empty = PackedBatch { offsets: vec![0], ..PackedBatch::default() };
-    let tight = Caps { max_binding: 80_000, ..CAPS };
-    let cases = [
-        ("no tokens", empty, states([2]), &CAPS, ErrorKind::Usage),
-        ("201 tokens where 185 fit", batch.clone(), states([2]), &tight, ErrorKind::Usage),
-        ("state 3", batch.clone(), states([0, 3]), &CAPS, ErrorKind::Usage),
-        ("no state", batch.clone(), states([]), &CAPS, ErrorKind::Usage),
-        ("id", with(&|b| b.ids[7] = 300), states([2]), &CAPS, ErrorKind::Checkpoint),
-        ("position", with(&|b| b.positions[7] = 520), states([2]), &CAPS, ErrorKind::Checkpoint),
-        ("type", with(&|b| b.types[7] = 2), states([2]), &CAPS, ErrorKind::Checkpoint),
+    let pooler = |reduces: &[PoolMode]| Some(Pooling { reduces: reduces.to_vec(), pooler: true });
+    let last = states([2]);
+    let two_of_three = Exit { combine: mean_of(2), ..states(0..=2) };
+    // 3 parts of 3 texts of 32 numbers are 1,152 bytes.
+    let three = Exit { pool: pooled(&[PoolMode::Mean]), ..states(0..=2) };
+    let no_mode = Exit { pool: pooled(&[]), ..states([2]) };
+    let mean_pooler = Exit { pool: pooler(&[PoolMode::Mean]), ..states([2]) };
+    let all_poolers = Exit { pool: pooler(&[PoolMode::Cls]), ..states(0..=2) };
+    let usage = [
+        ("no tokens", empty, last.clone()),
+        ("state 3", batch.clone(), states([0, 3])),
+        ("no state", batch.clone(), states([])),
+        ("a state twice", batch.clone(), states([1, 2, 1])),
+        ("two factors for three states", batch.clone(), two_of_three),
+        ("no mode", batch.clone(), no_mode),
+        ("a pooler over a mean", batch.clone(), mean_pooler),
+        ("a pooler over three states", batch.clone(), all_poolers),
+        ("no offsets", with(&|b| b.offsets.clear()), last.clone()),
+        ("a first text past row 0", with(&|b| b.offsets[0] = 1), last.clone()),
+        ("a last text past the end", with(&|b| b.offsets[3] = 202), last.clone()),
+        ("a last text before the end", with(&|b| b.offsets[3] = 200), last.clone()),
+        ("an empty text", with(&|b| b.offsets[1] = 194), last.clone()),
+        ("texts in the wrong order", with(&|b| b.offsets[1] = 200), last.clone()),
+        ("too few positions", with(&|b| b.positions.truncate(200)), last.clone()),
+        ("too many types", with(&|b| b.types.push(0)), last.clone()),
+    ]
+    .map(|(name, batch, exit)| (name, batch, exit, CAPS, ErrorKind::Usage));
+    let binds = |max_binding| Caps { max_binding, ..CAPS };
+    let limits = [
+        ("201 tokens where 185 fit", last.clone(), binds(80_000), Some(ErrorKind::Usage)),
+        ("201 tokens where 201 fit", last.clone(), binds(201 * 432), None),
+        ("pooled vectors that fit", three.clone(), binds(201 * 432), None),
     ];
+    let checkpoint = [
+        ("id", with(&|b| b.ids[7] = 300)),
+        ("position", with(&|b| b.positions[7] = 520)),
+        ("type", with(&|b| b.types[7] = 2)),
+    ]
+    .map(|(name, batch)| (name, batch, last.clone(), CAPS, ErrorKind::Checkpoint));
+    let cases = usage.into_iter().chain(checkpoint);
+    let cases = cases.map(|(name, batch, exit, caps, want)| (name, batch, exit, caps, Some(want)));
+    let limits = limits.into_iter().map(|(n, exit, caps, w)| (n, batch.clone(), exit, caps, w));
     let mut report = Report::new("refused");
-    for (name, batch, exit, caps, want) in cases {
-        let got = record(&spec, &layout, &batch, &exit, caps);
+    for (name, batch, exit, caps, want) in cases.chain(limits) {
+        let got = record(&spec, &layout, &batch, &exit, &caps);
         let kind = got.as_ref().map_err(|e| e.kind()).err();
-        report.check(kind == Some(want), || format!("{name}: got {got:?}, want {want:?}"));
+        report.check(kind == want, || format!("{name}: got {got:?}, want {want:?}"));
     }
     report.finish();
+}
+
+/// Three layers of many short texts made an array larger than a binding, and the driver's
+/// validation said so in place of a sentence.
+#[test]
+fn pooled_vectors_that_no_binding_holds_are_refused() {
+    let (spec, layout, _) = small();
+    let batch = pack(&mut Rng::new(6), &spec, &[1; 100]);
+    let exit = Exit { pool: pooled(&[PoolMode::Mean, PoolMode::Max]), ..states(0..=2) };
+    let bytes = 3 * 2 * 100 * 32 * 4;
+    let with = |max_binding| {
+        record(&spec, &layout, &batch, &exit, &Caps { max_binding, ..CAPS }).map(|_| ())
+    };
+    with(bytes).unwrap();
+    let e = with(bytes - 1).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Usage);
+    assert!(e.to_string().contains("6 pooled vectors for each of 100 texts take 76800"), "{e}");
 }
