@@ -1,7 +1,7 @@
 //! Whole forward passes of small random encoders: the GPU against the CPU, one way out against the
 //! other, and the same bits whatever stands beside a text.
 //!
-//! Single kernels are in `kernels.rs`; values from another implementation are goldens.
+//! Single kernels are in `kernels/`; values from another implementation are goldens.
 
 #![cfg(feature = "gpu")]
 
