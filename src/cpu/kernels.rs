@@ -4,8 +4,8 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{activate, norm_rows, softmax2_rows};
 use super::product::{Packed, Scratch, product, product_parallel};
+use super::vector::{activate, norm_rows, softmax2_rows};
 use crate::model::spec::Activation;
 use crate::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
@@ -105,42 +105,31 @@ pub fn attention(
     context: &mut [f32],
 ) {
     let (qkv_stride, joined) = (4 * p.qkv4 as usize, 4 * p.out4 as usize);
-    // Tiles lie in the order of their texts: gather the texts, one task each (text, head).
     let texts: Vec<(usize, usize)> = tiles
         .chunks_exact(4)
         .filter(|t| t[2] == 0)
         .map(|t| (t[0] as usize, t[1] as usize))
         .collect();
-    let mut rest = context;
-    let mut outs = Vec::with_capacity(texts.len());
-    for &(_, length) in &texts {
-        let (out, tail) = rest.split_at_mut(length * joined);
-        outs.push(out);
-        rest = tail;
-    }
-    texts.par_iter().zip(outs).for_each(|(&(first, length), out)| {
-        let rows = &qkv[first * qkv_stride..(first + length) * qkv_stride];
-        let heads: Vec<Vec<f32>> = (0..joined / head_dim)
-            .into_par_iter()
-            .map_init(Default::default, |scratch, head| {
-                one_head(
-                    rows,
-                    qkv_stride,
-                    joined,
-                    length,
-                    head * head_dim,
-                    head_dim,
-                    p.scale,
-                    scratch,
-                )
-            })
-            .collect();
-        for (head, values) in heads.iter().enumerate() {
-            for (out, row) in out.chunks_exact_mut(joined).zip(values.chunks_exact(head_dim)) {
-                out[head * head_dim..(head + 1) * head_dim].copy_from_slice(row);
+    let heads = joined / head_dim;
+    // One task a text and head, longest texts first; then the heads are joined.
+    let parts: Vec<Vec<f32>> = (0..texts.len() * heads)
+        .into_par_iter()
+        .map_init(HeadScratch::default, |scratch, i| {
+            let ((first, length), head) = (texts[i / heads], i % heads);
+            let rows = &qkv[first * qkv_stride..(first + length) * qkv_stride];
+            let shape =
+                HeadShape { stride: qkv_stride, joined, length, at: head * head_dim, head_dim };
+            one_head(rows, &shape, p.scale, scratch)
+        })
+        .collect();
+    for (&(first, length), parts) in texts.iter().zip(parts.chunks_exact(heads)) {
+        let out = &mut context[first * joined..(first + length) * joined];
+        out.par_chunks_exact_mut(joined).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
+            for (out, part) in out.chunks_exact_mut(head_dim).zip(parts) {
+                out.copy_from_slice(&part[row * head_dim..(row + 1) * head_dim]);
             }
-        }
-    });
+        });
+    }
 }
 
 /// What one thread of [`attention`] keeps from head to head.
@@ -152,29 +141,34 @@ struct HeadScratch {
     rows: Scratch,
 }
 
-/// One head of one text: (length, head_dim).
-#[expect(clippy::too_many_arguments, reason = "the strides of one packed array")]
-fn one_head(
-    qkv: &[f32],
+/// Where one head of one text lies.
+struct HeadShape {
+    /// Numbers between two rows of queries, keys and values.
     stride: usize,
+    /// Numbers from a query to its key, and from a key to its value.
     joined: usize,
+    /// Tokens of the text.
     length: usize,
+    /// First number of the head's queries.
     at: usize,
     head_dim: usize,
-    scale: f32,
-    scratch: &mut HeadScratch,
-) -> Vec<f32> {
+}
+
+/// One head of one text: (length, head_dim).
+fn one_head(qkv: &[f32], shape: &HeadShape, scale: f32, scratch: &mut HeadScratch) -> Vec<f32> {
+    let HeadShape { stride, joined, length, at, head_dim } = *shape;
     let HeadScratch { keys, values, scores, rows } = scratch;
-    keys.pack(length, head_dim, |j, i| qkv[j * stride + joined + at + i]);
-    values.pack(head_dim, length, |j, i| qkv[i * stride + 2 * joined + at + j]);
+    let part = |row: usize, which: usize| &qkv[row * stride + which * joined + at..][..head_dim];
+    keys.pack_columns(length, head_dim, |j| part(j, 1));
+    values.pack_lines(head_dim, length, |i| part(i, 2));
     let mut out = vec![0.0; length * head_dim];
     for (block, out) in out.chunks_mut(ATTENTION_ROWS * head_dim).enumerate() {
         let count = out.len() / head_dim;
         scores.clear();
         scores.resize(count * length, 0.0);
-        let q = &qkv[block * ATTENTION_ROWS * stride + at..];
-        product(q, stride, count, keys, scores, length, rows);
-        softmax2_rows(scores, length, length, scale);
+        let queries = &qkv[block * ATTENTION_ROWS * stride + at..];
+        product(queries, stride, count, keys, scores, length, rows);
+        softmax2_rows(scores, length, scale);
         product(scores, length, count, values, out, head_dim, rows);
     }
     out

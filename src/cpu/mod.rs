@@ -3,9 +3,9 @@
 //!
 //! Holds the executor alone; the kernels are in `kernels.rs`, one function each.
 
-pub mod elementwise;
 pub mod kernels;
 pub mod product;
+pub mod vector;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

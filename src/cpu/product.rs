@@ -8,6 +8,8 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::vector::load;
+
 /// Rows of A that are packed and worked on together; a multiple of both tile heights below.
 const ROW_BLOCK: usize = 48;
 
@@ -36,29 +38,39 @@ impl Packed {
     /// Packs `w`, (n, k) row-major.
     pub fn new(w: &[f32], n: usize, k: usize) -> Self {
         let mut packed = Self::default();
-        packed.pack(n, k, |j, i| w[j * k + i]);
+        packed.pack_columns(n, k, |j| &w[j * k..(j + 1) * k]);
         packed
     }
 
-    /// Packs n columns of k numbers, number i of column j being `at(j, i)`, into the memory this
-    /// already holds.
-    pub fn pack(&mut self, n: usize, k: usize, at: impl Fn(usize, usize) -> f32) {
+    /// Packs n columns of k numbers, `column(j)` being number j, into the memory this holds.
+    pub fn pack_columns<'a>(&mut self, n: usize, k: usize, column: impl Fn(usize) -> &'a [f32]) {
+        let nr = self.reset(n, k);
+        for j in 0..n {
+            let panel = &mut self.data[j / nr * nr * k..][..nr * k];
+            for (line, number) in panel.chunks_exact_mut(nr).zip(column(j)) {
+                line[j % nr] = *number;
+            }
+        }
+    }
+
+    /// Packs k lines of n numbers, `line(i)` being number i of every column.
+    pub fn pack_lines<'a>(&mut self, n: usize, k: usize, line: impl Fn(usize) -> &'a [f32]) {
+        let nr = self.reset(n, k);
+        for i in 0..k {
+            for (p, part) in line(i)[..n].chunks(nr).enumerate() {
+                self.data[(p * k + i) * nr..][..part.len()].copy_from_slice(part);
+            }
+        }
+    }
+
+    /// Makes room for (n, k), zeros past n; the width of a panel.
+    fn reset(&mut self, n: usize, k: usize) -> usize {
         let nr = panel_width();
         self.n = n;
         self.k = k;
         self.data.clear();
         self.data.resize(n.div_ceil(nr) * nr * k, 0.0);
-        if k == 0 {
-            return;
-        }
-        for (p, panel) in self.data.chunks_exact_mut(nr * k).enumerate() {
-            let columns = nr.min(n - p * nr);
-            for (i, line) in panel.chunks_exact_mut(nr).enumerate() {
-                for (c, number) in line.iter_mut().take(columns).enumerate() {
-                    *number = at(p * nr + c, i);
-                }
-            }
-        }
+        nr
     }
 
     /// Columns of C.
@@ -219,8 +231,7 @@ fn tile<S: Simd, const MR: usize>(
     let mut sum = [[simd.splat_f32s(0.0); 2]; MR];
     let (a, _) = a.as_chunks::<MR>();
     for (a, w) in a.iter().zip(panel.chunks_exact(2 * lanes)) {
-        let w0: S::f32s = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&w[..lanes]));
-        let w1: S::f32s = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&w[lanes..]));
+        let (w0, w1) = (load(simd, w), load(simd, &w[lanes..]));
         for r in 0..MR {
             let a = simd.splat_f32s(a[r]);
             sum[r][0] = simd.mul_add_f32s(a, w0, sum[r][0]);

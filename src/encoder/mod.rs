@@ -1,11 +1,13 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
 mod collect;
+mod intake;
 mod options;
 mod wish;
 
 use std::sync::Arc;
 
+pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 
 use crate::capture::{Capture, Precision};
@@ -19,7 +21,7 @@ use crate::model::source::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
 use crate::text::pack::{PackedBatch, pack};
-use crate::text::{Overflow, Text, Tokenizer, Tokens};
+use crate::text::{Text, Tokens};
 use collect::Collector;
 use wish::Wish;
 
@@ -31,8 +33,7 @@ const BATCH_TOKENS: usize = 8192;
 /// `embed` takes `&self`: one encoder serves many threads.
 pub struct Encoder {
     model: Model,
-    pipeline: Pipeline,
-    tokenizer: Tokenizer,
+    intake: Intake,
     executor: Box<dyn Execute>,
     elem: Elem,
     batch_tokens: usize,
@@ -63,8 +64,8 @@ impl Encoder {
     /// `OutOfMemory` for the device.
     pub async fn load(source: &dyn Source, options: &LoadOptions) -> Result<Self> {
         let model = Model::open(source)?;
-        let pipeline = Pipeline::open(source)?;
-        let tokenizer = Tokenizer::from_source(source)?;
+        let intake = Intake::with_positions(source, model.spec.positions)?;
+        let tokenizer = intake.tokenizer();
         if tokenizer.vocab_size() > model.spec.vocab {
             return Err(fail!(
                 Checkpoint,
@@ -82,7 +83,7 @@ impl Encoder {
         let executor = executor(&model, options, elem).await?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
-        Ok(Self { model, pipeline, tokenizer, executor, elem, batch_tokens })
+        Ok(Self { model, intake, executor, elem, batch_tokens })
     }
 
     /// [`Encoder::load`], blocking.
@@ -125,7 +126,7 @@ impl Encoder {
     ///
     /// `Usage` where the capture does not fit the model.
     pub fn header(&self, capture: &Capture) -> Result<Header> {
-        let wish = Wish::new(capture, &self.model.spec, &self.pipeline, 0)?;
+        let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), 0)?;
         let mut header = self.header_of(&wish, capture.precision);
         header.width = capture.precision.stored(header.width);
         Ok(header)
@@ -180,9 +181,7 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Vec<Tokens>> {
-        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        let limit = self.limit(capture)?;
-        self.tokenizer.encode_all(&self.prompted(texts, capture), limit, capture.overflow)
+        self.intake.tokenize(texts, capture)
     }
 
     /// The encoder as data.
@@ -192,7 +191,7 @@ impl Encoder {
 
     /// What the repository says beyond the encoder.
     pub fn pipeline(&self) -> &Pipeline {
-        &self.pipeline
+        self.intake.pipeline()
     }
 
     /// The model's name.
@@ -223,55 +222,7 @@ impl Encoder {
     /// The limit of tokens for one text where the caller names none: the repository's
     /// `max_seq_length`, else the position table.
     pub fn max_tokens(&self) -> usize {
-        let positions = self.model.spec.positions;
-        self.pipeline
-            .max_tokens
-            .or(self.tokenizer.limit_from_config())
-            .map_or(positions, |m| m.min(positions))
-    }
-
-    fn limit(&self, capture: &Capture) -> Result<usize> {
-        let positions = self.model.spec.positions;
-        match capture.max_tokens {
-            Some(n) if n > positions => Err(fail!(
-                Usage,
-                "a limit of {n} tokens is more than the {positions} positions of this model"
-            )),
-            Some(n) => Ok(n),
-            None => Ok(self.max_tokens()),
-        }
-    }
-
-    /// The texts with the prompt before them.
-    fn prompted<'t>(&self, texts: Vec<Text<'t>>, capture: &Capture) -> Vec<Text<'t>> {
-        match self.prompt(capture) {
-            None => texts,
-            Some(prompt) => texts
-                .into_iter()
-                .map(|t| Text { text: format!("{prompt}{}", t.text).into(), pair: t.pair })
-                .collect(),
-        }
-    }
-
-    fn prompt<'c>(&'c self, capture: &'c Capture) -> Option<&'c str> {
-        let prompt = capture.prompt.as_deref().or(self.pipeline.default_prompt.as_deref());
-        prompt.filter(|p| !p.is_empty())
-    }
-
-    /// Tokens at the start of every text that the repository keeps out of pooling: the prompt
-    /// with the special token before it (sentence-transformers: the prompt's own length without
-    /// the special token after it).
-    fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
-        let pools = capture.pool.modes(&self.pipeline.pooling).is_some();
-        match self.prompt(capture) {
-            Some(prompt) if pools && !self.pipeline.pooling.include_prompt => {
-                let tokens =
-                    self.tokenizer.encode(&Text::from(prompt), limit, Overflow::Truncate)?;
-                let after = usize::from(tokens.special.last().copied().unwrap_or(false));
-                Ok(tokens.len() - after)
-            }
-            _ => Ok(0),
-        }
+        self.intake.max_tokens()
     }
 
     fn prepare<'t, 'c, T: Into<Text<'t>>>(
@@ -280,15 +231,17 @@ impl Encoder {
         capture: &'c Capture,
     ) -> Result<Job<'t, 'c>> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        let texts = self.prompted(texts, capture);
-        let limit = self.limit(capture)?;
-        let skip = self.skip(capture, limit)?;
-        let wish = Wish::new(capture, &self.model.spec, &self.pipeline, skip)?;
-        let tokens = self.tokenizer.encode_all(&texts, limit, capture.overflow)?;
+        let texts = self.intake.prompted(texts, capture);
+        let limit = self.intake.limit(capture)?;
+        let skip = self.intake.skip(capture, limit)?;
+        let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
+        let tokens = self.intake.tokenizer().encode_all(&texts, limit, capture.overflow)?;
         if let Some((i, _)) = tokens.iter().enumerate().find(|(_, t)| t.is_empty()) {
             return Err(fail!(Text, "text {i} has no tokens: this tokenizer adds no special ones"));
         }
-        let batches = pack(&tokens, self.batch_tokens);
+        let caps = self.executor.caps();
+        let most = wish.exit.max_texts(&self.model.layout, caps.max_binding);
+        let batches = pack(&tokens, self.batch_tokens, most);
         Ok(Job { texts, tokens, batches, wish, skip })
     }
 

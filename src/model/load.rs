@@ -44,8 +44,7 @@ impl Model {
             ErrorKind::Io | ErrorKind::NotFound | ErrorKind::Hub => e,
             _ => e.at(&name),
         };
-        let config: Value = read_json(source, "config.json")?
-            .ok_or_else(|| fail!(NotFound, "{name} is not a model: it has no config.json"))?;
+        let config = config(source)?;
         let config = Config::new(&config).map_err(at_model)?;
         let family = family::find(&config).map_err(at_model)?;
         let checkpoint = Checkpoint::open(source)?;
@@ -72,6 +71,25 @@ impl Model {
     }
 }
 
+/// The longest text in tokens, as `config.json` tells it: no weights are looked at.
+///
+/// # Errors
+///
+/// `Unsupported` or `Checkpoint`, naming the field.
+pub fn positions(source: &dyn Source) -> Result<usize> {
+    let config = config(source)?;
+    let positions = || {
+        let config = Config::new(&config)?;
+        Ok((family::find(&config)?.spec)(&config, &|_| true)?.positions)
+    };
+    positions().map_err(|e: crate::error::Error| e.at(source.name()))
+}
+
+fn config(source: &dyn Source) -> Result<Value> {
+    read_json(source, "config.json")?
+        .ok_or_else(|| fail!(NotFound, "{} is not a model: it has no config.json", source.name()))
+}
+
 /// The name under which the checkpoint has the tensor, the first one where it has none.
 fn present<'a>(checkpoint: &Checkpoint, part: &'a Part) -> &'a str {
     let name = part.names.iter().find(|n| checkpoint.get(n).is_some());
@@ -85,6 +103,7 @@ pub struct CheckpointWeights(Checkpoint);
 impl Weights for CheckpointWeights {
     fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
         let weight = layout.weight(id);
+        // Zeros from the system cost nothing until they are written.
         let mut numbers = vec![0f32; rows.len() * weight.cols];
         for part in &weight.parts {
             let name = present(&self.0, part);
@@ -102,6 +121,10 @@ impl Weights for CheckpointWeights {
             } else {
                 self.0.read_f32(name, &part.shape)?
             };
+            // A tensor that is the whole answer as it stands: no second copy of a large table.
+            if weight.parts.len() == 1 && values.len() == numbers.len() && width == weight.cols {
+                return Ok(values);
+            }
             for (r, values) in (first..last).zip(values.chunks_exact(width)) {
                 let row = (part.rows.place(r) - rows.start) * weight.cols;
                 let groups = values.chunks(part.cols.size).enumerate();

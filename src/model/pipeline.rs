@@ -14,7 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::source::{Source, check_path, read_json};
 use super::spec::Activation;
 use crate::capture::Pooling;
-use crate::cpu::elementwise::activate;
+use crate::cpu::vector::activate;
 use crate::error::{Result, fail};
 
 /// The names the settings of the Transformer module have had, newest first.

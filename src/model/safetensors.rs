@@ -1,7 +1,7 @@
 //! The header of a safetensors file, read and held against the file's size.
 //!
-//! Written here, not taken from the crate `safetensors`, because that one wants the whole file
-//! in memory, keeps the last of two tensors of one name, refuses a file for an element type it does
+//! Element types are those of the crate `safetensors`; the rest is written here, because the crate
+//! wants the whole file in memory, keeps the last of two tensors of one name, refuses a file for an element type it does
 //! not know even where nobody asks for that tensor, and names no tensor in most of its errors.
 //! Format: <https://github.com/huggingface/safetensors#format>. Tensor data is not read here.
 
@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Result, fail};
@@ -125,16 +126,9 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
 
 /// Bits of one element of the type that a header calls `dtype`; `None` for an unknown one.
 fn element_bits(dtype: &str) -> Option<u64> {
-    Some(match dtype {
-        "F4" => 4,
-        "F6_E2M3" | "F6_E3M2" => 6,
-        "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ"
-        | "F8_E5M2FNUZ" => 8,
-        "I16" | "U16" | "F16" | "BF16" => 16,
-        "I32" | "U32" | "F32" => 32,
-        "C64" | "F64" | "I64" | "U64" => 64,
-        _ => return None,
-    })
+    let name = StrDeserializer::<serde::de::value::Error>::new(dtype);
+    let known = ::safetensors::Dtype::deserialize(name).ok()?;
+    Some(known.bitsize() as u64)
 }
 
 /// A header as its JSON says it, names possibly twice.

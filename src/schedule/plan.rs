@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::variant::{Merge, PoolMode};
 use crate::error::{Error, Result, fail};
-use crate::model::spec::Spec;
+use crate::model::layout::Layout;
 
 /// How the chosen states become one on the device.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +95,15 @@ impl Exit {
         arrays * self.pool.as_ref().map_or(1, |p| p.reduces.len())
     }
 
-    /// Bytes to the host for `texts` texts of `tokens` tokens together.
-    pub fn bytes(&self, spec: &Spec, texts: usize, tokens: usize) -> u64 {
-        let rows = if self.pool.is_some() { texts } else { tokens };
-        (self.parts() * rows * crate::model::layout::align4(spec.width) * 4) as u64
+    /// The most texts of one batch whose pooled rows fit one array of `max_binding` bytes.
+    pub fn max_texts(&self, layout: &Layout, max_binding: u64) -> usize {
+        let row = 4 * self.parts() * layout.width;
+        match self.pool {
+            Some(_) => {
+                usize::try_from(max_binding / row.max(1) as u64).unwrap_or(usize::MAX).max(1)
+            }
+            None => usize::MAX,
+        }
     }
 
     /// Follows `route`. [`Route::Auto`] folds wherever there is something to fold: a text has at

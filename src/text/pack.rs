@@ -51,10 +51,10 @@ impl PackedBatch {
     }
 }
 
-/// Packs `texts` into batches of at most `budget` tokens. Texts are taken longest first (equal
+/// Packs `texts` into batches of at most `budget` tokens and `most` texts. Texts are taken longest first (equal
 /// lengths in the caller's order), and a batch is closed by the first that does not fit; a text of
 /// more than `budget` tokens gets a batch of its own. No texts give no batches.
-pub fn pack(texts: &[Tokens], budget: usize) -> Vec<PackedBatch> {
+pub fn pack(texts: &[Tokens], budget: usize, most: usize) -> Vec<PackedBatch> {
     let budget = budget.min(u32::MAX as usize);
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(texts[index].len()));
@@ -66,7 +66,7 @@ pub fn pack(texts: &[Tokens], budget: usize) -> Vec<PackedBatch> {
         let mut count = 1;
         for &index in &rest[1..] {
             let with = rows + texts[index].len();
-            if with > budget {
+            if with > budget || count >= most {
                 break;
             }
             rows = with;
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn longest_first_and_ties_in_order() {
-        let batches = pack(&all(&[2, 5, 2, 3]), 6);
+        let batches = pack(&all(&[2, 5, 2, 3]), 6, 9);
         let orders: Vec<_> = batches.iter().map(|b| b.order.clone()).collect();
         assert_eq!(orders, [vec![1], vec![3, 0], vec![2]]);
         assert_eq!(batches[1].offsets, [0, 3, 5]);
@@ -110,18 +110,23 @@ mod tests {
 
     #[test]
     fn nothing_gives_nothing() {
-        assert!(pack(&[], 100).is_empty());
+        assert!(pack(&[], 100, 1).is_empty());
     }
 
     proptest! {
         #[test]
-        fn every_token_once(lengths in prop::collection::vec(0_usize..60, 0..40), budget in 0_usize..100) {
+        fn every_token_once(
+            lengths in prop::collection::vec(0_usize..60, 0..40),
+            budget in 0_usize..100,
+            most in 1_usize..9,
+        ) {
             let texts = all(&lengths);
-            let batches = pack(&texts, budget);
+            let batches = pack(&texts, budget, most);
             let mut seen = vec![false; texts.len()];
             let mut last = usize::MAX;
             for batch in &batches {
                 prop_assert!(batch.ids.len() <= budget || batch.len() == 1);
+                prop_assert!(batch.len() <= most);
                 prop_assert_eq!(batch.offsets.len(), batch.order.len() + 1);
                 prop_assert_eq!(*batch.offsets.last().unwrap() as usize, batch.ids.len());
                 prop_assert_eq!(batch.positions.len(), batch.ids.len());

@@ -1,0 +1,275 @@
+//! The words of the command line, as clap reads them. What they mean is decided by the commands.
+//!
+//! Typed values are parsed by the library, so that a bad word has the same sentence everywhere.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use everylayer::output::Format;
+use everylayer::{
+    Capture, Combine, Device, Dtype, Error, ErrorKind, Layers, LoadOptions, Overflow, Pool,
+    Precision, Route,
+};
+
+use super::help;
+
+/// Every layer of any BERT, on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "everylayer", version, after_help = help::PROGRAM, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Turn texts into vectors, from any layers of the model
+    #[command(after_help = help::EMBED)]
+    Embed(Box<EmbedArgs>),
+    /// Show the tokens that a model makes of texts
+    #[command(after_help = help::TOKENIZE)]
+    Tokenize(TokenizeArgs),
+    /// Show the GPUs of this machine, a model's shape and the memory it takes
+    #[command(after_help = help::INFO)]
+    Info(InfoArgs),
+    /// Write a completion script for a shell to standard output
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+}
+
+/// Where texts come from.
+#[derive(Debug, Clone, Args)]
+pub struct InputArgs {
+    /// Texts; one that begins with `-` goes after `--`
+    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    pub texts: Vec<String>,
+    /// File of texts: .txt (one a line), .jsonl, .csv or .tsv; `-` is lines on standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// Field or column that holds the text, in .jsonl, .csv and .tsv [default: text]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    pub field: Option<String>,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model: `bundled`, a folder, or a name on the Hugging Face hub
+    #[arg(short, long, value_name = "MODEL", default_value = "bundled", value_hint = ValueHint::DirPath)]
+    pub model: String,
+}
+
+/// How texts become tokens.
+#[derive(Debug, Args)]
+pub struct TextArgs {
+    /// Most tokens of a text, special ones included [default: what the model says]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub max_tokens: Option<usize>,
+    /// What becomes of a longer text: `truncate` or `error`
+    #[arg(long, value_name = "MODE", default_value = "truncate")]
+    pub overflow: Overflow,
+    /// Text put before every text; empty for none, whatever the model says
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name", allow_hyphen_values = true)]
+    pub prompt: Option<String>,
+    /// The model's own prompt of this name (`everylayer info` lists them)
+    #[arg(long, value_name = "NAME")]
+    pub prompt_name: Option<String>,
+}
+
+/// Where the work is done.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Device: `auto`, `cpu`, `gpu`, or part of an adapter's name
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    pub device: Device,
+    /// How weights are stored: `auto`, `f32` or `f16`
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub dtype: Dtype,
+    /// Most tokens of one batch [default: 8192]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub batch_tokens: Option<usize>,
+}
+
+/// `everylayer embed`
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// Texts.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Layers: `last`, `all`, `blocks`, or states such as `0,6,-1` and `-4..-1`
+    #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
+    pub layers: Layers,
+    /// Layers into one: `stack` (keep them apart), `mean`, `sum`, `max`, `concat`, `weighted=W,..`,
+    /// `scalar-mix=W,..[;GAMMA]`
+    #[arg(long, value_name = "HOW", default_value = "stack")]
+    pub combine: Combine,
+    /// Tokens into rows: `model` (as the checkpoint says), `tokens`, `words`, `mean`, `cls`, `last`,
+    /// `max`, `mean-sqrt`, `weighted-mean`, `mean-max`, `pooler`, `words:first`, `words:last`,
+    /// `words:first-last`
+    #[arg(short, long, value_name = "POOL", default_value = "model")]
+    pub pool: Pool,
+    /// File for the results, whose ending names the format; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Format: `json`, `jsonl`, `npy`, `npz` or `safetensors` [default: by FILE's ending, else
+    /// `json`, or `jsonl` for a file or lines into a pipe]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Scale rows to length 1, or not [default: what the model says]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    pub normalize: Option<bool>,
+    /// Keep the first N numbers of a row and scale it to length 1 again
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub dims: Option<usize>,
+    /// Type of the numbers: `f32`, `f16`, `int8` or `ubinary`
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub precision: Precision,
+    /// Tokens.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Where tokens are pooled: `stream` (on the host), `fold` (on the device) or `auto`
+    #[arg(long, value_name = "ROUTE", default_value = "auto")]
+    pub route: Route,
+    /// Print the work, step by step, instead of doing it
+    #[arg(long, conflicts_with_all = ["output", "format"])]
+    pub plan: bool,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `everylayer tokenize`
+#[derive(Debug, Args)]
+pub struct TokenizeArgs {
+    /// Texts.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Format: `json` or `jsonl` [default: `json`, or `jsonl` for a file or lines into a pipe]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `everylayer info`
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `everylayer completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell.
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+impl DeviceArgs {
+    /// The library's options for the same.
+    pub fn options(&self) -> LoadOptions {
+        let options = LoadOptions::default().device(self.device.clone()).dtype(self.dtype);
+        match self.batch_tokens {
+            Some(tokens) => options.batch_tokens(tokens),
+            None => options,
+        }
+    }
+}
+
+impl TextArgs {
+    /// A capture that says of tokens what these words say, `prompts` being the model's.
+    pub fn capture(
+        &self,
+        prompts: &std::collections::BTreeMap<String, String>,
+    ) -> Result<Capture, Error> {
+        let named = |name: &String| {
+            prompts.get(name).cloned().ok_or_else(|| {
+                let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
+                let known = match known.is_empty() {
+                    true => "it has none; give one with --prompt".to_owned(),
+                    false => format!("it has {}", known.join(", ")),
+                };
+                let said = format!("the model has no prompt named `{name}`: {known}");
+                Error::new(ErrorKind::Usage, said)
+            })
+        };
+        let prompt = match &self.prompt {
+            Some(prompt) => Some(prompt.clone()),
+            None => self.prompt_name.as_ref().map(named).transpose()?,
+        };
+        let (max_tokens, overflow) = (self.max_tokens, self.overflow);
+        Ok(Capture { max_tokens, overflow, prompt, ..Capture::default() })
+    }
+}
+
+/// A whole number above 0.
+fn count(text: &str) -> Result<usize, Error> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("`{text}` is not a whole number above 0"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn layers_may_begin_with_a_hyphen() {
+        for (words, want) in
+            [(["-l", "-1"], "-1"), (["--layers", "-4..-1"], "-4..-1"), (["-l", "0,-1"], "0,-1")]
+        {
+            let cli = Cli::try_parse_from(["everylayer", "embed", words[0], words[1], "a text"]);
+            let Command::Embed(args) = cli.unwrap().command else { panic!("not embed") };
+            assert_eq!(args.layers.to_string(), want);
+            assert_eq!(args.input.texts, ["a text"]);
+        }
+    }
+
+    #[test]
+    fn normalize_takes_no_text_for_its_value() {
+        for (word, want) in [
+            ("--normalize", Some(true)),
+            ("--normalize=true", Some(true)),
+            ("--normalize=false", Some(false)),
+            ("--quiet", None),
+        ] {
+            let cli = Cli::try_parse_from(["everylayer", "embed", word, "a text"]).unwrap();
+            let Command::Embed(args) = cli.command else { panic!("not embed") };
+            assert_eq!(args.normalize, want, "{word}");
+            assert_eq!(args.input.texts, ["a text"]);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Examples, shown at the end of `--help`. Every line of them is meant to be run as it stands.
+
+/// `everylayer --help`
+pub const PROGRAM: &str = "\
+Examples:
+  everylayer embed \"Good morning\" \"Bonjour\"       one vector a text, from the model in this binary
+  everylayer embed --layers all --pool tokens Hi   every hidden state of every token
+  everylayer embed -i texts.txt -o vectors.npy     a line a text, into a NumPy array
+  everylayer info                                  which GPUs there are, what the model is
+
+`everylayer COMMAND --help` says more of each.";
+
+/// `everylayer embed --help`
+pub const EMBED: &str = "\
+Examples:
+  everylayer embed \"Good morning\"
+      the sentence vector, as the checkpoint pools it, as JSON
+  everylayer embed -l -4..-1 --combine concat -p cls \"Good morning\"
+      the first token of the last four layers, side by side
+  everylayer embed -l all -p words \"Good morning\"
+      a vector a word from each hidden state
+  everylayer embed -m BAAI/bge-small-en-v1.5 -i docs.jsonl --field body -o docs.safetensors
+      a model from the hub over the field `body` of each line
+  tail -f log.txt | everylayer embed -i -
+      a JSON line for each text as soon as it comes
+  everylayer embed --plan \"Good morning\"
+      what the device would do
+
+Layers: state 0 goes into block 1, state i comes out of block i, the last is the model's result.
+Lines of .jsonl that have a `text_pair` are read as pairs.
+Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
+
+/// `everylayer tokenize --help`
+pub const TOKENIZE: &str = "\
+Examples:
+  everylayer tokenize \"Unbelievable!\"
+  everylayer tokenize -m ./my-model --max-tokens 128 -i texts.txt -f jsonl";
+
+/// `everylayer info --help`
+pub const INFO: &str = "\
+Examples:
+  everylayer info
+  everylayer info -m sentence-transformers/all-mpnet-base-v2 --device cpu --json";
+
+/// `everylayer completions --help`
+pub const COMPLETIONS: &str = "\
+Examples:
+  everylayer completions bash > ~/.local/share/bash-completion/completions/everylayer
+  everylayer completions fish > ~/.config/fish/completions/everylayer.fish";

@@ -1,0 +1,184 @@
+//! `everylayer info`: the GPUs of this machine, what a model is, and the memory it takes.
+//!
+//! The model is loaded onto the device, and work is written down for it; none is run.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+use everylayer::capture::{Layers, Pool};
+use everylayer::model::layout::Layout;
+use everylayer::model::locate::locate_with_progress;
+use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
+use serde::Serialize;
+
+use super::args::InfoArgs;
+use super::say;
+
+/// All that is known.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    adapters: Vec<Adapter>,
+    model: Model,
+    memory: Memory,
+}
+
+/// A GPU, or what takes itself for one.
+#[derive(Debug, Serialize)]
+struct Adapter {
+    name: String,
+    backend: String,
+    driver: String,
+    device_type: String,
+    software: bool,
+    features: Vec<&'static str>,
+    limits: BTreeMap<&'static str, u64>,
+}
+
+/// What a model is.
+#[derive(Debug, Serialize)]
+struct Model {
+    name: String,
+    family: &'static str,
+    /// Blocks L.
+    layers: usize,
+    /// L + 1.
+    states: usize,
+    width: usize,
+    heads: usize,
+    head_dim: usize,
+    inner: usize,
+    vocab: usize,
+    positions: usize,
+    types: usize,
+    /// Numbers in all its tensors.
+    parameters: usize,
+    /// Whether `--pool pooler` works.
+    pooler: bool,
+    /// A line a module.
+    pipeline: Vec<String>,
+    max_tokens: usize,
+    prompts: BTreeMap<String, String>,
+    default_prompt: Option<String>,
+}
+
+/// What it takes on a device.
+#[derive(Debug, Serialize)]
+struct Memory {
+    device: String,
+    dtype: String,
+    weight_bytes: u64,
+    batch_tokens: usize,
+    plans: Vec<Plan>,
+}
+
+/// What a call takes besides the weights.
+#[derive(Debug, Serialize)]
+struct Plan {
+    layers: &'static str,
+    pool: String,
+    texts: usize,
+    tokens: usize,
+    activation_bytes: u64,
+    bytes_to_host: u64,
+    flops: u64,
+}
+
+/// Runs the command.
+pub fn run(args: &InfoArgs) -> Result<()> {
+    let source = locate_with_progress(&args.model.model, std::io::stderr().is_terminal())?;
+    let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        adapters: adapters(),
+        model: model(&encoder),
+        memory: memory(&encoder)?,
+    };
+    if !args.json {
+        return say::print(report.to_string().as_bytes());
+    }
+    let json = serde_json::to_string_pretty(&report)
+        .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
+    say::print(format!("{json}\n").as_bytes())
+}
+
+#[cfg(feature = "gpu")]
+fn adapters() -> Vec<Adapter> {
+    let found = pollster::block_on(everylayer::gpu::device::list());
+    let adapter = |a: everylayer::gpu::device::AdapterReport| Adapter {
+        name: a.name,
+        backend: a.backend,
+        driver: a.driver,
+        device_type: a.device_type,
+        software: a.software,
+        features: a.features,
+        limits: a.limits.into_iter().collect(),
+    };
+    found.into_iter().map(adapter).collect()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapters() -> Vec<Adapter> {
+    Vec::new()
+}
+
+fn model(encoder: &Encoder) -> Model {
+    let (spec, pipeline) = (encoder.spec(), encoder.pipeline());
+    let layout = Layout::new(spec);
+    let parts = layout.weights.iter().flat_map(|weight| &weight.parts);
+    Model {
+        name: encoder.name().to_owned(),
+        family: spec.family,
+        layers: spec.depth(),
+        states: spec.depth() + 1,
+        width: spec.width,
+        heads: spec.heads,
+        head_dim: spec.head_dim,
+        inner: spec.inner,
+        vocab: spec.vocab,
+        positions: spec.positions,
+        types: spec.types,
+        parameters: parts.map(|part| part.shape.iter().product::<usize>()).sum(),
+        pooler: spec.pooler.is_some(),
+        pipeline: pipeline.describe(),
+        max_tokens: encoder.max_tokens(),
+        prompts: pipeline.prompts.clone(),
+        default_prompt: pipeline.default_prompt.clone(),
+    }
+}
+
+/// The least and the most that is asked for, each for one text of the greatest length and for a
+/// batch full of them.
+fn memory(encoder: &Encoder) -> Result<Memory> {
+    let (longest, batch) = (encoder.max_tokens(), encoder.batch_tokens());
+    let all = Capture::default().layers(Layers::All).pool(Pool::Tokens);
+    // A word is a token at least; what is too much is cut off.
+    let text = "a ".repeat(longest);
+    let mut plans = Vec::new();
+    for (layers, capture) in [("last", Capture::default()), ("all", all)] {
+        for texts in [1, (batch / longest.max(1)).max(1)] {
+            let recordings = encoder.record(vec![text.as_str(); texts], &capture)?;
+            let counts = recordings.iter().map(|r| (r.tokens, r.counts()));
+            for (tokens, counts) in counts {
+                plans.push(Plan {
+                    layers,
+                    pool: capture.pool.to_string(),
+                    texts,
+                    tokens,
+                    activation_bytes: counts.memory,
+                    bytes_to_host: counts.bytes_down,
+                    flops: counts.flops,
+                });
+            }
+        }
+    }
+    Ok(Memory {
+        device: encoder.device(),
+        dtype: encoder.dtype().to_string(),
+        weight_bytes: encoder.weight_bytes(),
+        batch_tokens: batch,
+        plans,
+    })
+}

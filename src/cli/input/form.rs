@@ -1,0 +1,247 @@
+//! The forms a file of texts may have, by the ending of its name: lines, JSON lines, tables.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use everylayer::{Error, ErrorKind, Result, Text};
+use serde_json::{Map, Value};
+
+use super::lines::{Lines, not_utf8};
+use super::{Item, Rows};
+
+/// The field or column of the text where none is named.
+const FIELD: &str = "text";
+/// The field of the second text of a pair.
+const PAIR: &str = "text_pair";
+
+/// How texts lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A text a line.
+    Lines,
+    /// A JSON object a line, the text in one of its fields.
+    Json,
+    /// A table with a header row, the text in one of its columns; fields are parted by this byte.
+    Table(u8),
+}
+
+impl Form {
+    /// The form of the file `path`.
+    pub fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let name = path.display();
+        Ok(match ending.to_ascii_lowercase().as_str() {
+            "txt" => Self::Lines,
+            "jsonl" => Self::Json,
+            "csv" => Self::Table(b','),
+            "tsv" => Self::Table(b'\t'),
+            "parquet" => {
+                let said = format!("{name}: parquet is not read yet: use .jsonl or .csv");
+                return Err(Error::new(ErrorKind::Unsupported, said));
+            }
+            _ => {
+                let said = format!(
+                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .csv or \
+                     .tsv, or `-` to pipe lines in"
+                );
+                return Err(Error::new(ErrorKind::Usage, said));
+            }
+        })
+    }
+
+    /// The texts that `reader`, called `name` in errors, holds in `field`.
+    pub fn rows(
+        self,
+        reader: impl BufRead + 'static,
+        name: &str,
+        field: Option<&str>,
+    ) -> Result<Rows> {
+        let (name, field) = (name.to_owned(), field.unwrap_or(FIELD).to_owned());
+        match self {
+            Self::Lines => {
+                let lines = Lines::new(reader, &name);
+                Ok(Box::new(lines.map(|l| l.map(|(line, t)| Item { text: t.into(), line }))))
+            }
+            Self::Json => {
+                let lines = Lines::new(reader, &name);
+                let filled = lines.filter(|l| !matches!(l, Ok((_, l)) if l.trim().is_empty()));
+                Ok(Box::new(filled.map(move |l| {
+                    let (line, json) = l?;
+                    let text = object(&json, &field);
+                    let text = text.map_err(|e| e.at(format_args!("{name}: line {line}")))?;
+                    Ok(Item { text, line })
+                })))
+            }
+            Self::Table(delimiter) => table(reader, delimiter, name, &field),
+        }
+    }
+}
+
+/// The text, or pair, of one JSON object.
+fn object(json: &str, field: &str) -> Result<Text<'static>> {
+    let bad = |said: String| Error::new(ErrorKind::Text, said);
+    let fields: Map<String, Value> = match serde_json::from_str(json) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(other) => return Err(bad(format!("{} is no JSON object", kind(&other)))),
+        Err(e) => {
+            let said = e.to_string();
+            let said = said.split(" at line ").next().unwrap_or_default();
+            return Err(bad(format!("not JSON: {said} at column {}", e.column())).with_source(e));
+        }
+    };
+    let string = |field: &str, value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(bad(format!("field `{field}` is {}, not a string", kind(other)))),
+    };
+    let Some(text) = fields.get(field) else {
+        let known = fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "no field at all".to_owned() } else { known };
+        return Err(bad(format!("no field `{field}`: it has {known}; name one with --field")));
+    };
+    let text = string(field, text)?;
+    match fields.get(PAIR).filter(|pair| !pair.is_null() && field != PAIR) {
+        Some(pair) => Ok((text, string(PAIR, pair)?).into()),
+        None => Ok(text.into()),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The column `field` of a table with a header row.
+fn table(reader: impl BufRead + 'static, delimiter: u8, name: String, field: &str) -> Result<Rows> {
+    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
+    let header = table.byte_headers().map_err(|e| table_error(&name, 0, e))?.clone();
+    // Of `\r\n` the reader leaves the second to the next row, which then seems a line higher.
+    let lag = u64::from(table.position().line() == 1);
+    let Some(column) = header.iter().position(|column| column == field.as_bytes()) else {
+        if header.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+        let known = known.join(", ");
+        let said =
+            format!("{name}: line 1: no column `{field}`: it has {known}; name one with --field");
+        return Err(Error::new(ErrorKind::Text, said));
+    };
+    let mut failed = false;
+    Ok(Box::new(table.into_byte_records().map_while(move |row| {
+        if failed {
+            return None;
+        }
+        let row = row.map_err(|e| table_error(&name, lag, e)).and_then(|row| {
+            let line = line_of(row.position()) + lag;
+            let bytes = row.get(column).unwrap_or_default().to_vec();
+            match String::from_utf8(bytes) {
+                Ok(text) => Ok(Item { text: text.into(), line }),
+                Err(e) => Err(not_utf8(&name, line, e.utf8_error().valid_up_to())),
+            }
+        });
+        failed = row.is_err();
+        Some(row)
+    })))
+}
+
+fn line_of(position: Option<&csv::Position>) -> u64 {
+    position.map_or(0, csv::Position::line)
+}
+
+fn table_error(name: &str, lag: u64, e: csv::Error) -> Error {
+    let kind = if e.is_io_error() { ErrorKind::Io } else { ErrorKind::Text };
+    let said = match e.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+            "{name}: line {}: {len} fields where the header has {expected_len}: quote what holds a \
+             delimiter",
+            line_of(pos.as_ref()) + lag
+        ),
+        csv::ErrorKind::Io(e) => format!("{name}: {e}"),
+        _ => format!("{name}: {e}"),
+    };
+    Error::new(kind, said).with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<Item>> {
+        let name = format!("x.{ending}");
+        match Form::of(Path::new(&name)).and_then(|f| f.rows(file.as_bytes(), &name, field)) {
+            Ok(rows) => rows.collect(),
+            Err(e) => vec![Err(e)],
+        }
+    }
+
+    /// Texts with their lines, as `line:text`.
+    fn texts(ending: &str, file: &'static str, field: Option<&str>) -> Vec<String> {
+        let rows = read(ending, file, field).into_iter().map(|row| row.unwrap());
+        rows.map(|item| format!("{}:{}", item.line, item.text.text)).collect()
+    }
+
+    #[test]
+    fn texts_and_their_lines() {
+        for (ending, file, field, want) in [
+            ("TXT", "a\r\nb", None, vec!["1:a", "2:b"]),
+            (
+                "jsonl",
+                "{\"text\":\"a\"}\n\n{\"x\":1,\"text\":\"b\\nc\"}",
+                None,
+                vec!["1:a", "3:b\nc"],
+            ),
+            ("jsonl", "{\"body\":\"a\"}", Some("body"), vec!["1:a"]),
+            (
+                "csv",
+                "id,text\n1,a\n2,\"b,\n\"\"c\"\"\"\n3,d\n",
+                None,
+                vec!["2:a", "3:b,\n\"c\"", "5:d"],
+            ),
+            ("csv", "\u{feff}text,id\r\na,1\r\n", None, vec!["2:a"]),
+            ("csv", "text\n", None, vec![]),
+            ("csv", "", None, vec![]),
+            ("csv", "text\r\n\"a\r\nb\"\r\nc\r\n", None, vec!["2:a\r\nb", "4:c"]),
+            ("tsv", "t\ttext\nx\ta,b\n", Some("text"), vec!["2:a,b"]),
+        ] {
+            assert_eq!(texts(ending, file, field), want, "{ending} {file:?}");
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        let file = "{\"text\":\"a\",\"text_pair\":\"b\"}\n{\"text\":\"a\",\"text_pair\":null}";
+        let pairs: Vec<_> =
+            read("jsonl", file, None).into_iter().map(|r| r.unwrap().text.pair).collect();
+        assert_eq!(pairs, [Some("b".into()), None]);
+    }
+
+    #[test]
+    fn errors_name_file_line_and_field() {
+        for (ending, file, want) in [
+            ("jsonl", "{\"text\":\"a\"}\n{\"text\":", "x.jsonl: line 2: not JSON: "),
+            ("jsonl", "[1]", "x.jsonl: line 1: a list is no JSON object"),
+            ("jsonl", "{\"b\":1}", "x.jsonl: line 1: no field `text`: it has b; name one"),
+            ("jsonl", "{}", "x.jsonl: line 1: no field `text`: it has no field at all"),
+            ("jsonl", "{\"text\":3}", "x.jsonl: line 1: field `text` is a number, not a string"),
+            (
+                "jsonl",
+                "{\"text\":\"a\",\"text_pair\":[]}",
+                "x.jsonl: line 1: field `text_pair` is a list",
+            ),
+            ("csv", "a,b\n1,2\n", "x.csv: line 1: no column `text`: it has a, b; name one"),
+            ("csv", "text,b\n1,2\n1\n", "x.csv: line 3: 1 fields where the header has 2"),
+            ("parquet", "", "x.parquet: parquet is not read yet"),
+            ("docx", "", "x.docx: its ending does not say"),
+        ] {
+            let rows = read(ending, file, None);
+            let error = rows.last().unwrap().as_ref().unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands: words in, results on standard output, everything else on standard error.
+//!
+//! Nothing here computes; each command turns its words into calls of the library, whose public
+//! surface is all it sees.
+
+mod args;
+mod embed;
+mod help;
+mod info;
+mod input;
+mod progress;
+mod say;
+mod target;
+mod tokenize;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use everylayer::{ErrorKind, Result};
+
+use args::{Cli, Command, CompletionsArgs};
+
+/// The call that `words` make, the program's name first; else the exit code, all being said.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(words).map_err(|refusal| say::refusal(&refusal))
+}
+
+/// Does what `call` says. The exit code is 0, 1 where the work failed, 2 where the words are off.
+pub fn run(call: Cli) -> ExitCode {
+    let done = match call.command {
+        Command::Embed(args) => embed::run(*args),
+        Command::Tokenize(args) => tokenize::run(args),
+        Command::Info(args) => info::run(&args),
+        Command::Completions(args) => completions(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the results has read enough.
+        Err(error) if say::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error.to_string());
+            ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn completions(args: &CompletionsArgs) -> Result<()> {
+    // Into memory first: the generators panic where they cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "everylayer", &mut script);
+    say::print(&script)
+}

@@ -1,0 +1,54 @@
+//! A bar on standard error for work that takes long, where somebody looks.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// Work that is over sooner shows no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far the work is; gone from the screen when dropped.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Begins; shows nothing unless `visible`, standard error is a terminal and the work takes a
+    /// second. Without a `total` it counts.
+    pub fn start(total: Option<usize>, visible: bool) -> Self {
+        let bar =
+            ProgressBar::with_draw_target(total.map(|n| n as u64), ProgressDrawTarget::hidden());
+        let template = match total {
+            Some(_) => "{wide_bar} {human_pos}/{human_len} texts, {rate}, {eta} left",
+            None => "{spinner} {human_pos} texts, {rate}, {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // Nothing to be done where a screen cannot be written.
+                let _ = write!(out, "{:.0} texts/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
+        }
+        if visible {
+            let shown = bar.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(PATIENCE);
+                if !shown.is_finished() {
+                    shown.set_draw_target(ProgressDrawTarget::stderr());
+                    shown.enable_steady_tick(PATIENCE / 5);
+                }
+            });
+        }
+        Self(bar)
+    }
+
+    /// `texts` more are done.
+    pub fn advance(&self, texts: usize) {
+        self.0.inc(texts as u64);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,87 @@
+//! What a person reads: notes and errors on standard error, a line each, and writing to standard
+//! output without a panic where it is closed.
+
+use std::error::Error as StdError;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind as Refusal};
+use everylayer::{Error, ErrorKind, Result};
+
+/// Says `sentence`. Where standard error is closed there is nobody to tell.
+pub fn note(sentence: &str) {
+    let _ = writeln!(io::stderr(), "everylayer: {}", one_line(sentence));
+}
+
+/// Says what went wrong.
+pub fn error(sentence: &str) {
+    note(&format!("error: {sentence}"));
+}
+
+/// Writes `bytes` to standard output.
+///
+/// # Errors
+/// `Io`, with the system's reason as its source.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| {
+        let said = format!("standard output could not be written: {e}");
+        Error::new(ErrorKind::Io, said).with_source(e)
+    })
+}
+
+/// Whether `error` comes of a reader that closed its end of a pipe.
+pub fn is_broken_pipe(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(found) = cause {
+        if let Some(e) = found.downcast_ref::<io::Error>() {
+            return e.kind() == io::ErrorKind::BrokenPipe;
+        }
+        cause = found.source();
+    }
+    false
+}
+
+/// Prints what clap has to say of a call that is not one: help and version as asked for, else one
+/// sentence.
+pub fn refusal(refusal: &clap::Error) -> ExitCode {
+    match refusal.kind() {
+        Refusal::DisplayHelp | Refusal::DisplayVersion => {
+            return match refusal.print() {
+                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::SUCCESS,
+            };
+        }
+        Refusal::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = refusal.print();
+        }
+        _ => error(&sentence(refusal)),
+    }
+    ExitCode::from(2)
+}
+
+/// The library's sentence where it refused a value, else clap's, with its tip.
+fn sentence(refusal: &clap::Error) -> String {
+    let ours = refusal.source().and_then(|source| source.downcast_ref::<Error>());
+    if let Some(ours) = ours {
+        return match refusal.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(arg)) => {
+                format!("{}: {ours}", arg.split([' ', '[']).next().unwrap_or_default())
+            }
+            _ => ours.to_string(),
+        };
+    }
+    let said = refusal.render().to_string();
+    let mut parts = said.split("\n\n").map(one_line);
+    let first = parts.next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(&first);
+    let tips: String =
+        parts.filter_map(|part| part.strip_prefix("tip: ").map(|tip| format!("; {tip}"))).collect();
+    format!("{first}{tips}; --help says more")
+}
+
+/// `text` on one line: what comes from drivers and parsers may have several.
+fn one_line(text: &str) -> String {
+    let parts = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
+}

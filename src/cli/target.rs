@@ -1,0 +1,109 @@
+//! Where results go and in which format: a file that appears whole, or standard output.
+
+use std::io::{BufWriter, Cursor, IsTerminal, Stdout, stdout};
+use std::path::{Path, PathBuf};
+
+use everylayer::embeddings::{Header, TextEmbedding};
+use everylayer::output::{self, FileSink, Format, Sink};
+use everylayer::{Error, ErrorKind, Result};
+
+use super::input::Input;
+use super::say;
+
+/// A place for results; nothing is written yet.
+#[derive(Debug)]
+pub enum Target {
+    /// A file.
+    File(PathBuf, Format),
+    /// Standard output.
+    Stdout(Format),
+}
+
+impl Target {
+    /// The place and the format that the words of the call name, or that fit the `input`.
+    ///
+    /// # Errors
+    /// `Usage` for an ending that is not known, and for bytes that would go to a terminal.
+    pub fn choose(file: Option<PathBuf>, format: Option<Format>, input: &Input) -> Result<Self> {
+        if let Some(path) = file.filter(|path| path != Path::new("-")) {
+            let format = format.map_or_else(|| Format::from_path(&path), Ok)?;
+            return Ok(Self::File(path, format));
+        }
+        let format = format.unwrap_or_else(|| default_format(input));
+        if !format.is_text() && stdout().is_terminal() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("{format} is not for a terminal: name a file with --output"),
+            ));
+        }
+        Ok(Self::Stdout(format))
+    }
+
+    /// Whether results go to a terminal, where a bar would stand between them.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Stdout(_)) && stdout().is_terminal()
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// As [`FileSink::create`] and [`output::start`].
+    pub fn start(self, header: Header) -> Result<Writer> {
+        Ok(match self {
+            Self::File(path, format) => {
+                Writer::File(FileSink::create(&path, Some(format), header)?)
+            }
+            Self::Stdout(format) if format.is_text() => {
+                Writer::Text(output::start_text(format, BufWriter::new(stdout()), header)?)
+            }
+            Self::Stdout(format) => {
+                Writer::Held(output::start(format, Cursor::new(Vec::new()), header)?)
+            }
+        })
+    }
+}
+
+/// The format on standard output where none is named.
+pub fn default_format(input: &Input) -> Format {
+    if input.is_words() || (!input.is_stdin() && stdout().is_terminal()) {
+        Format::Json
+    } else {
+        Format::Jsonl
+    }
+}
+
+/// Results being written.
+pub enum Writer {
+    /// To a file.
+    File(FileSink),
+    /// To standard output, as they come.
+    Text(Box<dyn Sink<BufWriter<Stdout>> + Send>),
+    /// To memory, and to standard output at the end: a pipe cannot be sought in.
+    Held(Box<dyn Sink<Cursor<Vec<u8>>> + Send>),
+}
+
+impl Writer {
+    /// Takes the next text.
+    ///
+    /// # Errors
+    /// As [`Sink::push`].
+    pub fn push(&mut self, text: TextEmbedding) -> Result<()> {
+        match self {
+            Self::File(sink) => sink.push(text),
+            Self::Text(sink) => sink.push(text),
+            Self::Held(sink) => sink.push(text),
+        }
+    }
+
+    /// Ends: the file is in its place, or standard output has everything.
+    ///
+    /// # Errors
+    /// As [`Sink::finish`].
+    pub fn finish(self) -> Result<()> {
+        match self {
+            Self::File(sink) => sink.finish(),
+            Self::Text(sink) => sink.finish().map(drop),
+            Self::Held(sink) => say::print(sink.finish()?.get_ref()),
+        }
+    }
+}

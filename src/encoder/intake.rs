@@ -1,0 +1,118 @@
+//! From texts to tokens as a model wants them: its prompt before, its tokenizer, its limit.
+//!
+//! Needs no weights and no device; what becomes of the tokens is the encoder's matter.
+
+use crate::capture::Capture;
+use crate::error::{Result, fail};
+use crate::model::load;
+use crate::model::pipeline::Pipeline;
+use crate::model::source::Source;
+use crate::text::{Overflow, Text, Tokenizer, Tokens};
+
+/// What a model makes of a text before anything is computed.
+#[derive(Debug)]
+pub struct Intake {
+    pipeline: Pipeline,
+    tokenizer: Tokenizer,
+    positions: usize,
+}
+
+impl Intake {
+    /// Reads the tokenizer and the settings of `source`, not its weights.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, `Checkpoint`, `NotFound` or `Io` for the files.
+    pub fn open(source: &dyn Source) -> Result<Self> {
+        Self::with_positions(source, load::positions(source)?)
+    }
+
+    /// [`Intake::open`] where the size of the position table is known.
+    pub(super) fn with_positions(source: &dyn Source, positions: usize) -> Result<Self> {
+        let pipeline = Pipeline::open(source)?;
+        let tokenizer = Tokenizer::from_source(source)?;
+        Ok(Self { pipeline, tokenizer, positions })
+    }
+
+    /// What the repository says beyond the encoder.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The limit of tokens for one text where the caller names none: the repository's
+    /// `max_seq_length`, else the position table.
+    pub fn max_tokens(&self) -> usize {
+        self.pipeline
+            .max_tokens
+            .or(self.tokenizer.limit_from_config())
+            .map_or(self.positions, |m| m.min(self.positions))
+    }
+
+    /// The limit under `capture`.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for more tokens than the model has positions.
+    pub fn limit(&self, capture: &Capture) -> Result<usize> {
+        let positions = self.positions;
+        match capture.max_tokens {
+            Some(n) if n > positions => Err(fail!(
+                Usage,
+                "a limit of {n} tokens is more than the {positions} positions of this model"
+            )),
+            Some(n) => Ok(n),
+            None => Ok(self.max_tokens()),
+        }
+    }
+
+    /// Splits `texts` into tokens, prompt included.
+    ///
+    /// # Errors
+    ///
+    /// `Text` or `TooLong` for a text; `Usage` for the limit.
+    pub fn tokenize<'t, T: Into<Text<'t>>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        capture: &Capture,
+    ) -> Result<Vec<Tokens>> {
+        let texts = self.prompted(texts.into_iter().map(Into::into).collect(), capture);
+        self.tokenizer.encode_all(&texts, self.limit(capture)?, capture.overflow)
+    }
+
+    /// The texts with the prompt before them.
+    pub fn prompted<'t>(&self, texts: Vec<Text<'t>>, capture: &Capture) -> Vec<Text<'t>> {
+        match self.prompt(capture) {
+            None => texts,
+            Some(prompt) => texts
+                .into_iter()
+                .map(|t| Text { text: format!("{prompt}{}", t.text).into(), pair: t.pair })
+                .collect(),
+        }
+    }
+
+    fn prompt<'c>(&'c self, capture: &'c Capture) -> Option<&'c str> {
+        let prompt = capture.prompt.as_deref().or(self.pipeline.default_prompt.as_deref());
+        prompt.filter(|p| !p.is_empty())
+    }
+
+    /// Tokens at the start of every text that the repository keeps out of pooling: the prompt
+    /// with the special token before it (sentence-transformers: the prompt's own length without
+    /// the special token after it).
+    pub(super) fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
+        let pools = capture.pool.modes(&self.pipeline.pooling).is_some();
+        match self.prompt(capture) {
+            Some(prompt) if pools && !self.pipeline.pooling.include_prompt => {
+                let tokens =
+                    self.tokenizer.encode(&Text::from(prompt), limit, Overflow::Truncate)?;
+                let after = usize::from(tokens.special.last().copied().unwrap_or(false));
+                Ok(tokens.len() - after)
+            }
+            _ => Ok(0),
+        }
+    }
+}

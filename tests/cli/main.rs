@@ -1,0 +1,12 @@
+//! The command line as a user meets it: words in, output, notes and exit code out.
+//!
+//! Runs the binary over the bundled model on the CPU; what the numbers are is held by the goldens.
+
+#![cfg(all(feature = "cli", feature = "bundled"))]
+
+mod calls;
+mod embed;
+mod errors;
+mod files;
+mod input;
+mod other;
