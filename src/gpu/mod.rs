@@ -50,8 +50,25 @@ impl GpuExecutor {
         source: Arc<dyn Weights>,
         elem: Elem,
     ) -> Result<Self> {
+        let max_binding = gpu.max_binding();
+        Self::with_max_binding(gpu, layout, source, elem, max_binding)
+    }
+
+    /// As [`GpuExecutor::new`], binding at most `max_binding` bytes at once where the device would
+    /// bind more: a word table above it stays on the host, as on a device with that limit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`GpuExecutor::new`]; `OutOfMemory` where another weight is above the limit.
+    pub fn with_max_binding(
+        gpu: Arc<Gpu>,
+        layout: Arc<Layout>,
+        source: Arc<dyn Weights>,
+        elem: Elem,
+        max_binding: u64,
+    ) -> Result<Self> {
         let caps = Caps {
-            max_binding: gpu.max_binding(),
+            max_binding: max_binding.min(gpu.max_binding()),
             elem,
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,

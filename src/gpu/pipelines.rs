@@ -78,7 +78,7 @@ fn module(device: &wgpu::Device, label: &str, text: &str) -> wgpu::ShaderModule 
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(text.into()),
     };
-    // SAFETY: see the reason above; tests/shaders.rs and tests/kernels.rs hold the shaders to it.
+    // SAFETY: see the reason above; tests/shaders.rs and tests/kernels/ hold the shaders to it.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

@@ -2,6 +2,7 @@
 
 use std::f32::consts::LOG2_E;
 
+use super::check::check;
 use super::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
 };
@@ -10,7 +11,7 @@ use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
 use super::variant::{Elem, Merge, Variant};
-use crate::error::{Result, fail};
+use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
 use crate::text::pack::PackedBatch;
@@ -49,8 +50,9 @@ impl Caps {
 ///
 /// # Errors
 ///
-/// A batch without tokens or larger than [`Caps::max_tokens`], a state above the model's depth,
-/// a position or token type outside its table.
+/// `Usage` for a batch that is no batch, has no tokens or more than [`Caps::max_tokens`], and for
+/// an exit that names a state twice or none, one above the model's depth, or more than fits;
+/// `Checkpoint` for an id, position or token type outside its table.
 pub fn record(
     spec: &Spec,
     layout: &Layout,
@@ -94,37 +96,6 @@ pub fn record(
     pass.leave();
     let Pass { recorder, texts, tokens, .. } = pass;
     Ok(recorder.finish(texts, tokens))
-}
-
-fn check(
-    spec: &Spec,
-    layout: &Layout,
-    batch: &PackedBatch,
-    exit: &Exit,
-    caps: &Caps,
-) -> Result<()> {
-    let most = caps.max_tokens(spec, layout);
-    let tokens = batch.ids.len();
-    if tokens == 0 || tokens > most {
-        return Err(fail!(Usage, "a batch of {tokens} tokens does not fit: 1 to {most} do"));
-    }
-    if exit.states.is_empty() || exit.deepest() > spec.depth() {
-        return Err(fail!(
-            Usage,
-            "state {} does not exist: the model has states 0 to {}",
-            exit.deepest(),
-            spec.depth()
-        ));
-    }
-    let inside = |what: &str, values: &[u32], rows: usize| match values.iter().max() {
-        Some(&v) if v as usize >= rows => {
-            Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
-        }
-        _ => Ok(()),
-    };
-    inside("token id", &batch.ids, spec.vocab)?;
-    inside("position", &batch.positions, spec.positions)?;
-    inside("token type", &batch.types, spec.types)
 }
 
 /// The forward pass being written.

@@ -3,6 +3,7 @@
 //! [`record`] is the forward pass; everything else here is what it writes down and how memory is
 //! shared.
 
+mod check;
 pub mod forward;
 pub mod memory;
 pub mod params;

@@ -1,0 +1,106 @@
+//! What may be written down: a batch, an exit and a device that fit each other.
+//!
+//! The shaders run without bounds checks, so nothing that could lead them past an array may pass
+//! here, whoever made the batch.
+
+use super::forward::Caps;
+use super::plan::Exit;
+use super::variant::PoolMode;
+use crate::error::{Result, fail};
+use crate::model::layout::Layout;
+use crate::model::spec::Spec;
+use crate::text::pack::PackedBatch;
+
+/// Refuses what [`super::record`] could not write down truthfully.
+pub fn check(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    exit: &Exit,
+    caps: &Caps,
+) -> Result<()> {
+    check_batch(spec, layout, batch, caps)?;
+    check_exit(spec, layout, exit)?;
+    if exit.pool.is_some() {
+        let texts = batch.offsets.len() - 1;
+        let bytes = (exit.parts() * texts * layout.width) as u64 * 4;
+        if bytes > caps.max_binding {
+            return Err(fail!(
+                Usage,
+                "{} pooled vectors for each of {texts} texts take {bytes} bytes, more than the {} \
+                 the device binds at once; use a smaller --batch-tokens or the route stream",
+                exit.parts(),
+                caps.max_binding
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -> Result<()> {
+    let most = caps.max_tokens(spec, layout);
+    let tokens = batch.ids.len();
+    if tokens == 0 || tokens > most {
+        return Err(fail!(Usage, "a batch of {tokens} tokens does not fit: 1 to {most} do"));
+    }
+    let (positions, types) = (batch.positions.len(), batch.types.len());
+    if positions != tokens || types != tokens {
+        return Err(fail!(
+            Usage,
+            "a batch of {tokens} ids has {positions} positions and {types} token types"
+        ));
+    }
+    let ends = (batch.offsets.first(), batch.offsets.last());
+    if ends != (Some(&0), Some(&(tokens as u32))) {
+        return Err(fail!(Usage, "the texts of a batch do not cover its {tokens} tokens"));
+    }
+    if let Some(text) = batch.offsets.windows(2).position(|o| o[0] >= o[1]) {
+        return Err(fail!(Usage, "text {text} of a batch has no tokens"));
+    }
+    let inside = |what: &str, values: &[u32], rows: usize| match values.iter().max() {
+        Some(&v) if v as usize >= rows => {
+            Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
+        }
+        _ => Ok(()),
+    };
+    inside("token id", &batch.ids, spec.vocab)?;
+    inside("position", &batch.positions, spec.positions)?;
+    inside("token type", &batch.types, spec.types)
+}
+
+fn check_exit(spec: &Spec, layout: &Layout, exit: &Exit) -> Result<()> {
+    let states = &exit.states;
+    if states.is_empty() || exit.deepest() > spec.depth() {
+        return Err(fail!(
+            Usage,
+            "state {} does not exist: the model has states 0 to {}",
+            exit.deepest(),
+            spec.depth()
+        ));
+    }
+    // The second place of a state would stay as the memory was.
+    if let Some(i) = (1..states.len()).find(|&i| states[..i].contains(&states[i])) {
+        return Err(fail!(Usage, "state {} is asked for twice", states[i]));
+    }
+    if let Some(combination) = &exit.combine {
+        let factors = combination.factors.len();
+        if factors != states.len() {
+            return Err(fail!(Usage, "{factors} factors for {} states", states.len()));
+        }
+    }
+    if let Some(pooling) = &exit.pool {
+        if pooling.reduces.is_empty() {
+            return Err(fail!(Usage, "a pooling without a mode gives nothing"));
+        }
+        if pooling.pooler && (layout.pooler.is_none() || exit.parts() != 1) {
+            return Err(fail!(
+                Usage,
+                "the pooler reads one state of a checkpoint that has a pooler"
+            ));
+        }
+        if pooling.pooler && pooling.reduces != [PoolMode::Cls] {
+            return Err(fail!(Usage, "the pooler reads the first row of a text alone"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! `attention.wgsl`: every head stride, texts around its tiles, scores up to 80.
+
+use everylayer::schedule::params::{AttentionParams, Params};
+use everylayer::schedule::{Elem, Variant, tiles};
+
+use crate::toy::{Report, Rng, gpu};
+use crate::{One, Pair, Shelf, both, largest};
+
+#[test]
+fn attention_of_every_head_stride() {
+    let Some(gpu) = gpu() else { return };
+    let pair = Shelf::default().open(&gpu, Elem::F32);
+    let mut report = Report::new("attention");
+    let mixed: &[usize] = &[512, 130, 65, 64, 63, 17, 5, 4, 3, 2, 1, 1];
+    for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
+        let short: &[&[usize]] = &[&[1], &[63], &[64], &[65], &[1, 7, 1]];
+        for &lengths in short {
+            attention(&mut report, &pair, head_dim, 1, lengths, 1.0);
+        }
+        for spread in [1.0, 17.0] {
+            attention(&mut report, &pair, head_dim, 2, mixed, spread);
+        }
+    }
+    for length in [511, 513] {
+        attention(&mut report, &pair, 32, 3, &[length], 17.0);
+    }
+    report.finish();
+}
+
+/// `spread` is the deviation of the scores: 17 makes some of 512 x 512 reach 80.
+fn attention(
+    report: &mut Report,
+    pair: &Pair,
+    head_dim: usize,
+    heads: usize,
+    lengths: &[usize],
+    spread: f32,
+) {
+    let tokens: usize = lengths.iter().sum();
+    let joined = heads * head_dim;
+    let mut rng = Rng::new((head_dim * 1000 + tokens) as u64);
+    let mut qkv = Vec::with_capacity(tokens * 3 * joined);
+    for _ in 0..tokens {
+        qkv.extend(rng.normals(2 * joined, spread.sqrt()));
+        qkv.extend(rng.loud(joined));
+    }
+    let values = qkv.chunks_exact(joined).skip(2).step_by(3).map(largest).fold(0.0, f32::max);
+    let mut lines = Vec::new();
+    let mut first = 0;
+    for &length in lengths {
+        for query in (0..length).step_by(tiles::ATTENTION_ROWS) {
+            lines.extend([first as u32, length as u32, query as u32, 0]);
+        }
+        first += length;
+    }
+    let grid = [(lines.len() / 4) as u32, heads as u32];
+    let mut one = One { texts: lengths.len(), ..One::default() };
+    let from = one.input(&qkv, 3 * joined);
+    let tiles = one.words(lines);
+    let to = one.output(tokens, joined);
+    let params = AttentionParams {
+        qkv4: (3 * joined / 4) as u32,
+        out4: (joined / 4) as u32,
+        scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
+        pad: 0,
+    };
+    let variant = Variant::Attention { head_dim: head_dim as u32 };
+    one.dispatch(variant, Params::Attention(params), &[from, tiles, to], grid);
+    let (got, want) = both(pair, &one.finish());
+    // A score has a size of `spread`, up to 5 of them; scaling it rounds it once (on q on one side,
+    // on the score on the other) and its d products and sums walk at random for √d units more. Its
+    // error is a relative error of e^score, and that moves the weighted mean of the values by as
+    // much of their size.
+    let score = 6e-8 * spread * (5.0 + (head_dim as f32).sqrt());
+    let tolerance = (1e-6 + score) * values;
+    let case = format!("{variant} heads {heads} lengths {lengths:?} spread {spread}");
+    report.compare(case, &got, &want, |i| if i < tokens * joined { tolerance } else { 0.0 });
+}

@@ -1,0 +1,143 @@
+//! `matmul.wgsl`: shapes around its tiles, and every variant.
+
+use everylayer::model::layout::Use;
+use everylayer::model::spec::Activation;
+use everylayer::schedule::params::{MatmulParams, Params};
+use everylayer::schedule::recording::Bind;
+use everylayer::schedule::{Elem, Variant, tiles};
+
+use crate::toy::{Report, Rng, gpu};
+use crate::{One, Pair, Shelf, both};
+
+const ELEMS: [Elem; 2] = [Elem::F32, Elem::F16];
+pub const ACTIVATIONS: [Activation; 6] = [
+    Activation::Identity,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Tanh,
+];
+
+/// (n, k): neither a multiple of a tile, one of them, both.
+const PRODUCTS: [(usize, usize); 13] = [
+    (4, 4),
+    (12, 36),
+    (36, 12),
+    (60, 68),
+    (64, 16),
+    (68, 20),
+    (100, 108),
+    (108, 100),
+    (388, 36),
+    (384, 384),
+    (384, 388),
+    (1536, 384),
+    (384, 1536),
+];
+const ROWS: [usize; 8] = [1, 2, 13, 63, 64, 65, 512, 513];
+
+struct Product {
+    n: usize,
+    k: usize,
+    matrix: Bind,
+    bias: Bind,
+}
+
+fn products(shelf: &mut Shelf) -> Vec<Product> {
+    let mut rng = Rng::new(1);
+    PRODUCTS
+        .iter()
+        .map(|&(n, k)| Product {
+            n,
+            k,
+            matrix: shelf.add(Use::Matrix, (n, k), rng.normals(n * k, (k as f32).sqrt().recip())),
+            bias: shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0)),
+        })
+        .collect()
+}
+
+fn matmul(
+    report: &mut Report,
+    pair: &Pair,
+    product: &Product,
+    m: usize,
+    (weights, activation, residual): (Elem, Activation, bool),
+) {
+    let &Product { n, k, matrix, bias } = product;
+    let mut rng = Rng::new((m * 10_000 + n + k) as u64);
+    let a = rng.loud(m * k);
+    let mut one = One::default();
+    let from = one.input(&a, k);
+    let to = one.output(m, n);
+    let mut binds = vec![from, matrix, bias, to];
+    if residual {
+        let numbers = rng.loud(m * n);
+        binds.push(one.input(&numbers, n));
+    }
+    let params = MatmulParams {
+        m: m as u32,
+        n4: (n / 4) as u32,
+        k4: (k / 4) as u32,
+        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
+    };
+    let variant = Variant::Matmul { weights, activation, residual };
+    one.dispatch(variant, Params::Matmul(params), &binds, tiles::matmul_grid(m, n));
+    let (got, want) = both(pair, &one.finish());
+    // Both sides add the same products in the same order; a fused multiply-add may be split, which
+    // rounds k products and sums once more each, and these roundings walk at random: √k units of
+    // the sum's own size, which for weights of variance 1/k is the root mean square of the row of
+    // A. The activation adds what exp is allowed (3 + 2|x| units, WGSL) and the last roundings.
+    let rounding = |i: usize| {
+        let row = i / n;
+        if row >= m {
+            return 0.0;
+        }
+        let size = root_mean_square(&a[row * k..(row + 1) * k]).max(1.0);
+        3e-7 * (k as f32).sqrt() * size + 5e-7 * want[i].abs().max(1.0)
+    };
+    report.compare(format!("{variant} m {m} n {n} k {k}"), &got, &want, rounding);
+}
+
+#[test]
+fn matmul_of_every_shape() {
+    let Some(gpu) = gpu() else { return };
+    let mut report = Report::new("matmul shapes");
+    for elem in ELEMS {
+        let mut shelf = Shelf::default();
+        let products = products(&mut shelf);
+        let pair = shelf.open(&gpu, elem);
+        for product in &products {
+            for m in ROWS {
+                matmul(&mut report, &pair, product, m, (elem, Activation::Identity, m % 2 == 1));
+            }
+        }
+    }
+    report.finish();
+}
+
+#[test]
+fn matmul_of_every_variant() {
+    let Some(gpu) = gpu() else { return };
+    let mut report = Report::new("matmul variants");
+    for elem in ELEMS {
+        let mut shelf = Shelf::default();
+        let products = products(&mut shelf);
+        let pair = shelf.open(&gpu, elem);
+        for activation in ACTIVATIONS {
+            for residual in [false, true] {
+                for product in products.iter().filter(|p| [12, 100, 388].contains(&p.n)) {
+                    for m in [1, 65, 200] {
+                        matmul(&mut report, &pair, product, m, (elem, activation, residual));
+                    }
+                }
+            }
+        }
+    }
+    report.finish();
+}
+
+fn root_mean_square(numbers: &[f32]) -> f32 {
+    let sum: f64 = numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (sum / numbers.len() as f64).sqrt() as f32
+}
