@@ -57,3 +57,19 @@ pub(crate) fn check_status(status: &[u32]) -> Result<()> {
         )),
     }
 }
+
+/// The numbers of the weight `label` as f16.
+///
+/// # Errors
+///
+/// `NotFinite` for a number beyond 65,504, which f16 does not hold.
+pub(crate) fn narrow(label: &str, numbers: &[f32]) -> Result<Vec<half::f16>> {
+    let narrow = |&x: &f32| match half::f16::from_f32(x) {
+        y if y.is_finite() || !x.is_finite() => Ok(y),
+        _ => Err(crate::error::fail!(
+            NotFinite,
+            "{label}: the weight {x} does not fit f16 (65504 at most); load the model with dtype f32"
+        )),
+    };
+    numbers.iter().map(narrow).collect()
+}

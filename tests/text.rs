@@ -326,3 +326,25 @@ fn an_unknown_word_without_unk_is_an_error() {
     assert_eq!(e.kind(), ErrorKind::Text);
     assert!(e.to_string().starts_with("text 1: the tokenizer failed"), "{e}");
 }
+
+#[test]
+fn a_prompt_takes_no_span_and_no_word_of_the_text() {
+    use everylayer::text::Tokens;
+    // "ask: new york": the prompt is `ask: `, the text `new york`.
+    let mut tokens = Tokens {
+        ids: vec![1, 10, 11, 12, 13, 2],
+        types: vec![0; 6],
+        pieces: ["[CLS]", "ask", ":", "new", "york", "[SEP]"].map(String::from).to_vec(),
+        spans: vec![[0, 0], [0, 3], [3, 4], [5, 8], [9, 13], [0, 0]],
+        words: vec![None, Some(0), Some(1), Some(2), Some(3), None],
+        special: vec![true, false, false, false, false, true],
+        second: vec![false; 6],
+        lost: 0,
+    };
+    tokens.forget_prefix(5);
+    assert_eq!(tokens.spans, [[0, 0], [0, 0], [0, 0], [0, 3], [4, 8], [0, 0]]);
+    assert_eq!(tokens.words, [None, None, None, Some(0), Some(1), None]);
+    let words = tokens.words(&"new york".into());
+    let words: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
+    assert_eq!(words, [("new", 0, 3), ("york", 4, 8)]);
+}

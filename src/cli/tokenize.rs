@@ -63,20 +63,17 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
         if items.is_empty() {
             break;
         }
-        // Spans count from the prompt on, so words are cut out of the text with its prompt.
-        let lines: Vec<u64> = items.iter().map(|item| item.line).collect();
-        let whole = intake.prompted(items.into_iter().map(|item| item.text).collect(), &capture);
-        let tokens = whole.iter().zip(lines).map(|(text, line)| {
-            let tokens = intake.tokenizer().encode(text, limit, capture.overflow);
-            tokens.map_err(|e| match input.place(line) {
+        for item in items {
+            let tokens = intake.tokenize(std::slice::from_ref(&item.text), &capture);
+            let tokens = tokens.map_err(|e| match input.place(item.line) {
                 Some(place) if e.kind() != ErrorKind::Usage => e.at(place),
                 _ => e,
-            })
-        });
-        for (tokens, text) in tokens.zip(&whole) {
-            let row = row(tally.texts, &tokens?, text);
-            tally.add(row.lost);
-            rows.push(json(&row)?);
+            })?;
+            for tokens in tokens {
+                let row = row(tally.texts, &tokens, &item.text);
+                tally.add(row.lost);
+                rows.push(json(&row)?);
+            }
         }
         if format == Format::Jsonl {
             rows.push(String::new());

@@ -10,7 +10,7 @@ pub mod vector;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, Sink, Task, Weights, check_status};
+use crate::execute::{Execute, Sink, Task, Weights, check_status, narrow};
 use crate::model::layout::{Layout, Use};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
@@ -45,9 +45,8 @@ impl Cpu {
             let id = crate::model::layout::WeightId(i);
             let mut numbers = source.rows(&layout, id, 0..weight.rows)?;
             if elem == Elem::F16 && weight.usage != Use::Vector {
-                for number in &mut numbers {
-                    *number = half::f16::from_f32(*number).to_f32();
-                }
+                let halves = narrow(&weight.label, &numbers)?;
+                numbers.iter_mut().zip(halves).for_each(|(x, half)| *x = half.to_f32());
             }
             weights.push(match weight.usage {
                 Use::Matrix => Held::Packed(Packed::new(&numbers, weight.rows, weight.cols)),

@@ -33,7 +33,7 @@ fn map<S: Simd>(simd: S, values: &mut [f32], f: impl Fn(S::f32s) -> S::f32s) {
 /// Cody and Waite's reduction with the polynomial of Cephes' `expf`.
 #[inline(always)]
 fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
-    // The argument stands last: where it is NaN, so is the result of both instructions.
+    // NaN may be lost here; what calls this keeps it.
     let x = s.min_f32s(s.splat_f32s(88.0), s.max_f32s(s.splat_f32s(-87.0), x));
     // Adding 1.5 x 2^23 rounds to a whole number n, which then stands in the low bits.
     let shifted =
@@ -117,15 +117,13 @@ pub fn activate(values: &mut [f32], activation: Activation) {
                     #[inline(always)]
                     |x| silu(s, x),
                 ),
-                Activation::Relu => {
-                    // NaN stays NaN, as in PyTorch: the argument stands last.
-                    map(
-                        s,
-                        self.0,
-                        #[inline(always)]
-                        |x| s.max_f32s(s.splat_f32s(0.0), x),
-                    );
-                }
+                // (x + |x|)/2 is max(x, 0), exactly, and NaN where x is, as in PyTorch.
+                Activation::Relu => map(
+                    s,
+                    self.0,
+                    #[inline(always)]
+                    |x| s.mul_f32s(s.splat_f32s(0.5), s.add_f32s(x, s.abs_f32s(x))),
+                ),
                 Activation::Identity => {}
                 Activation::Tanh => self.0.iter_mut().for_each(|x| *x = x.tanh()),
             }
@@ -174,7 +172,11 @@ pub fn softmax2_rows(scores: &mut [f32], n: usize, scale: f32) {
                     s,
                     row,
                     #[inline(always)]
-                    |x| exp(s, s.mul_f32s(s.sub_f32s(x, largest), scale)),
+                    |x| {
+                        let y = s.mul_f32s(s.sub_f32s(x, largest), scale);
+                        // + 0 y: NaN stays NaN on every processor.
+                        s.mul_add_e_f32s(y, s.splat_f32s(0.0), exp(s, y))
+                    },
                 );
                 let factor = s.splat_f32s(
                     1.0 / sum(
@@ -348,6 +350,13 @@ mod tests {
             activate(&mut y, activation);
             assert!(y[1].is_nan() && y[0] > 0.0 && y[2] > 0.0, "{activation}: {y:?}");
         }
+    }
+
+    #[test]
+    fn softmax_keeps_nan() {
+        let mut scores = [0.0, f32::NAN, 1.0, 2.0];
+        softmax2_rows(&mut scores, 4, 1.0);
+        assert!(scores[1].is_nan() && scores[0].is_nan(), "{scores:?}");
     }
 
     #[test]

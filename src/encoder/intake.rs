@@ -70,29 +70,26 @@ impl Intake {
         }
     }
 
-    /// Splits `texts` into tokens, prompt included.
+    /// Splits `texts` into tokens, prompt included; spans and words are those of the texts
+    /// themselves.
     ///
     /// # Errors
     ///
     /// `Text` or `TooLong` for a text; `Usage` for the limit.
-    pub fn tokenize<'t, T: Into<Text<'t>>>(
-        &self,
-        texts: impl IntoIterator<Item = T>,
-        capture: &Capture,
-    ) -> Result<Vec<Tokens>> {
-        let texts = self.prompted(texts.into_iter().map(Into::into).collect(), capture);
-        self.tokenizer.encode_all(&texts, self.limit(capture)?, capture.overflow)
-    }
-
-    /// The texts with the prompt before them.
-    pub fn prompted<'t>(&self, texts: Vec<Text<'t>>, capture: &Capture) -> Vec<Text<'t>> {
-        match self.prompt(capture) {
-            None => texts,
-            Some(prompt) => texts
-                .into_iter()
-                .map(|t| Text { text: format!("{prompt}{}", t.text).into(), pair: t.pair })
-                .collect(),
-        }
+    pub fn tokenize(&self, texts: &[Text<'_>], capture: &Capture) -> Result<Vec<Tokens>> {
+        let limit = self.limit(capture)?;
+        let Some(prompt) = self.prompt(capture) else {
+            return self.tokenizer.encode_all(texts, limit, capture.overflow);
+        };
+        let with = |t: &Text<'_>| Text {
+            text: format!("{prompt}{}", t.text).into(),
+            pair: t.pair.as_deref().map(|pair| pair.to_owned().into()),
+        };
+        let prompted: Vec<Text<'static>> = texts.iter().map(with).collect();
+        let mut tokens = self.tokenizer.encode_all(&prompted, limit, capture.overflow)?;
+        let characters = prompt.chars().count() as u32;
+        tokens.iter_mut().for_each(|t| t.forget_prefix(characters));
+        Ok(tokens)
     }
 
     fn prompt<'c>(&'c self, capture: &'c Capture) -> Option<&'c str> {

@@ -181,7 +181,8 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Vec<Tokens>> {
-        self.intake.tokenize(texts, capture)
+        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+        self.intake.tokenize(&texts, capture)
     }
 
     /// The encoder as data.
@@ -231,11 +232,10 @@ impl Encoder {
         capture: &'c Capture,
     ) -> Result<Job<'t, 'c>> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        let texts = self.intake.prompted(texts, capture);
         let limit = self.intake.limit(capture)?;
         let skip = self.intake.skip(capture, limit)?;
         let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
-        let tokens = self.intake.tokenizer().encode_all(&texts, limit, capture.overflow)?;
+        let tokens = self.intake.tokenize(&texts, capture)?;
         if let Some((i, _)) = tokens.iter().enumerate().find(|(_, t)| t.is_empty()) {
             return Err(fail!(Text, "text {i} has no tokens: this tokenizer adds no special ones"));
         }

@@ -3,7 +3,7 @@
 
 use super::device::Gpu;
 use crate::error::{Result, fail};
-use crate::execute::Weights;
+use crate::execute::{Weights, narrow};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 use crate::schedule::tiles::{MATMUL_K, MATMUL_N};
 use crate::schedule::{Caps, Elem};
@@ -70,7 +70,7 @@ fn rows(
     for first in (0..weight.rows).step_by(step) {
         let last = (first + step).min(weight.rows);
         let numbers = source.rows(layout, id, first..last)?;
-        write(gpu, &buffer, of(first * weight.cols), &numbers, elem);
+        write(gpu, &buffer, of(first * weight.cols), &weight.label, &numbers, elem)?;
     }
     Ok(buffer)
 }
@@ -98,20 +98,28 @@ fn matrix(
                 packed[i * MATMUL_N + column] = number;
             }
         }
-        write(gpu, &buffer, of(p * panel), &packed, caps.elem);
+        write(gpu, &buffer, of(p * panel), &weight.label, &packed, caps.elem)?;
     }
     Ok(buffer)
 }
 
-fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, numbers: &[f32], elem: Elem) {
+fn write(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    label: &str,
+    numbers: &[f32],
+    elem: Elem,
+) -> Result<()> {
     match elem {
         Elem::F32 => gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(numbers)),
         Elem::F16 => {
-            let halves: Vec<half::f16> = numbers.iter().map(|&x| half::f16::from_f32(x)).collect();
+            let halves = narrow(label, numbers)?;
             gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
         }
     }
     // Hands the staging memory of this write back once it is copied.
     let submission = gpu.queue.submit([]);
     gpu.watch(submission);
+    Ok(())
 }

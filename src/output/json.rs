@@ -100,6 +100,9 @@ pub(super) fn result(header: &Header, text: &TextEmbedding) -> Result<Vec<u8>> {
     struct One<'a> {
         index: usize,
         text_tokens: usize,
+        /// Only where tokens were cut off: a stream has no totals that could say it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tokens_lost: Option<usize>,
         vectors: Vectors<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         tokens: Option<&'a [TokenInfo]>,
@@ -109,6 +112,7 @@ pub(super) fn result(header: &Header, text: &TextEmbedding) -> Result<Vec<u8>> {
     encode(&One {
         index: text.index,
         text_tokens: text.text_tokens,
+        tokens_lost: (text.lost > 0).then_some(text.lost),
         vectors: Vectors { header, text },
         tokens: (header.rows == Rows::Tokens).then_some(&text.tokens),
         words: (header.rows == Rows::Words).then_some(&text.words),

@@ -118,6 +118,25 @@ impl Tokens {
         self.ids.is_empty()
     }
 
+    /// Counts spans and words from character `prefix` of the first text on: what stands before it,
+    /// a prompt, was not the caller's. Its tokens keep their place and lose span and word, as
+    /// special tokens have none.
+    pub fn forget_prefix(&mut self, prefix: u32) {
+        for i in 0..self.len() {
+            let [start, end] = self.spans[i];
+            if self.second[i] || self.special[i] {
+                continue;
+            }
+            self.spans[i] = [start.saturating_sub(prefix), end.saturating_sub(prefix)];
+            if end <= prefix {
+                self.words[i] = None;
+            }
+        }
+        // A word that the prompt and the text share keeps its tokens in the text.
+        let first = self.words.iter().flatten().min().copied().unwrap_or(0);
+        self.words.iter_mut().flatten().for_each(|word| *word -= first);
+    }
+
     /// The words that the tokens make up, in order, as `text` (the one that was encoded) spells
     /// them. A word is a run of tokens of one word index. Whitespace at its ends is left out: the
     /// tokens of some models begin with the space before them.
