@@ -16,6 +16,17 @@ pub enum Elem {
     F16,
 }
 
+/// How a product is cut up. Which one a device takes depends on the device alone, never on the
+/// shape, so that a text's bits do not depend on its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Tile {
+    /// Tiles in workgroup memory: GPUs, and every browser.
+    #[default]
+    Workgroup,
+    /// Rows handed round subgroups of eight: software Vulkan.
+    Broadcast,
+}
+
 /// How a text's rows become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolMode {
@@ -56,6 +67,8 @@ pub enum Variant {
     Norm,
     /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
     Matmul {
+        /// How the product is cut up.
+        tile: Tile,
         /// Storage type of W.
         weights: Elem,
         /// Applied to the sum.
@@ -75,6 +88,11 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
+    pub fn is_portable(&self) -> bool {
+        !matches!(self, Self::Matmul { tile: Tile::Broadcast, .. })
+    }
+
     /// Name of the kernel: its `.wgsl` file and its CPU function.
     pub fn kernel(&self) -> &'static str {
         match self {
@@ -108,7 +126,10 @@ impl fmt::Display for Variant {
                 }
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
-            Self::Matmul { weights, activation, residual } => {
+            Self::Matmul { tile, weights, activation, residual } => {
+                if *tile == Tile::Broadcast {
+                    f.write_str(".broadcast")?;
+                }
                 if *weights == Elem::F16 {
                     f.write_str(".f16")?;
                 }
