@@ -146,7 +146,7 @@ impl Cpu {
                 let residual = if *residual { Some(read(4)?) } else { None };
                 kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
             }
-            (Variant::Attention { head_dim }, Params::Attention(p)) => {
+            (Variant::Attention { head_dim, .. }, Params::Attention(p)) => {
                 let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };
                 let tiles = recording.buffer(*tiles);
                 let count = tiles.bytes as usize / 4;

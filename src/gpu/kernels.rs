@@ -80,13 +80,19 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Attention { head_dim } => (
+        Variant::Attention { tile, head_dim } => (
             format!(
                 "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
                 head_dim / 4,
                 attention_keys(head_dim)
             ),
-            vec![include_str!("../../shaders/attention.wgsl")],
+            vec![
+                match tile {
+                    Tile::Workgroup => include_str!("../../shaders/attention.wgsl"),
+                    Tile::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
+                },
+                lib!("attention_io"),
+            ],
         ),
         Variant::Combine(merge) => (
             String::new(),
@@ -161,7 +167,9 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
             }
         }
     }
-    all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { head_dim }));
+    for tile in [Tile::Workgroup, Tile::Broadcast] {
+        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { tile, head_dim }));
+    }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all

@@ -261,7 +261,7 @@ impl Pass<'_> {
             pad: 0,
         };
         let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
-        let variant = Variant::Attention { head_dim: self.layout.head_dim as u32 };
+        let variant = Variant::Attention { tile: self.tile, head_dim: self.layout.head_dim as u32 };
         let flops = 4 * pairs * joined as u64;
         let grid = [tile_count as u32, self.spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
