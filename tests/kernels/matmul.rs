@@ -142,8 +142,8 @@ fn matmul_of_every_variant() {
 }
 
 /// Every cut of every product.
-fn pairs<'a>(cuts: &[Tile], products: &'a [Product]) -> impl Iterator<Item = (Tile, &'a Product)> {
-    cuts.to_vec().into_iter().flat_map(move |cut| products.iter().map(move |p| (cut, p)))
+fn pairs<'a>(cuts: &[Tile], products: &'a [Product]) -> Vec<(Tile, &'a Product)> {
+    cuts.iter().flat_map(|&cut| products.iter().map(move |product| (cut, product))).collect()
 }
 
 fn root_mean_square(numbers: &[f32]) -> f32 {
