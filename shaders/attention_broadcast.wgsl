@@ -15,6 +15,10 @@ fn main(
     let head = group.y * HEAD_DIM4;
     let query = tile.z + index;
     let lane = index % 8u;
+    // Nothing waits for the others: a subgroup past the end of the text is done.
+    if query - lane >= length {
+        return;
+    }
     // Invocations past the end of the text work on its last row and write nothing.
     let row = first + min(query, length - 1u);
 

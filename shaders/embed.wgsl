@@ -18,6 +18,14 @@ struct EmbedParams {
 @group(0) @binding(6) var<storage, read_write> x: array<vec4<f32>>; // (rows, stride4)
 @group(0) @binding(7) var<storage, read_write> status: array<atomic<u32>>; // (states)
 
+fn row_at(i: u32) -> vec4<f32> {
+    return x[i];
+}
+
+fn put_row(i: u32, value: vec4<f32>) {
+    x[i] = value;
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -26,32 +34,10 @@ fn main(
     let row = group.x;
     let start = row * params.stride4;
     let token = tokens[row] * params.stride4;
-    let n = f32(params.width);
-
-    // Each invocation reads back only the vectors it wrote.
-    var sum = 0.0;
     for (var i = lane; i < params.stride4; i += 64u) {
-        let value = unpack_word(word[token.x + i]) + unpack4(token_type[token.z + i])
+        x[start + i] = unpack_word(word[token.x + i]) + unpack4(token_type[token.z + i])
             + unpack4(position[token.y + i]);
-        x[start + i] = value;
-        sum += sum4(value);
     }
-    let mean = workgroup_sum(sum, lane) / n;
-
-    var square = 0.0;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        let d = within(x[start + i] - mean, 4u * i, params.width);
-        square += sum4(d * d);
-    }
-    let scale = 1.0 / sqrt(workgroup_sum(square, lane) / n + params.eps);
-
-    var bad = false;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        let value = fma((x[start + i] - mean) * scale, weight[i], weight[params.stride4 + i]);
-        bad = bad || not_finite(value);
-        x[start + i] = value;
-    }
-    if bad {
-        atomicMax(&status[params.state], row + 1u);
-    }
+    // Each invocation reads back only the vectors it wrote.
+    normalize_row(row, lane);
 }
