@@ -33,6 +33,8 @@ pub enum Pick {
     Any,
     /// The first whose name holds this, ignoring case.
     Named(String),
+    /// The one at this place of [`list`].
+    At(usize),
 }
 
 /// How to open it.
@@ -125,15 +127,16 @@ impl Gpu {
     /// refuses.
     pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
         let adapters = adapters().await;
-        let fits = |a: &&wgpu::Adapter| {
+        let fits = |(place, a): &(usize, &wgpu::Adapter)| {
             let info = a.get_info();
             match pick {
                 Pick::Real => info.device_type != wgpu::DeviceType::Cpu,
                 Pick::Any => true,
                 Pick::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
+                Pick::At(wanted) => place == wanted,
             }
         };
-        let Some(adapter) = adapters.iter().find(fits) else {
+        let Some((_, adapter)) = adapters.iter().enumerate().find(fits) else {
             return Err(no_adapter(pick, &adapters));
         };
         // Defaults everywhere; the two sizes that bound a batch as far as the adapter goes.
@@ -248,6 +251,7 @@ fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
         Pick::Named(name) => fail!(NoAdapter, "no device is named like \"{name}\"; {names}"),
         Pick::Real => fail!(NoAdapter, "no real GPU; {names}"),
         Pick::Any => fail!(NoAdapter, "{names}"),
+        Pick::At(place) => fail!(NoAdapter, "there is no adapter {place}; {names}"),
     }
 }
 
