@@ -132,8 +132,8 @@ impl Checked {
         states: Option<&States>,
         progress: &Progress,
     ) -> Result<()> {
-        let gpu = Gpu::open(&Pick::At(place), &GpuOptions::default());
-        let gpu = Arc::new(pollster::block_on(gpu)?);
+        let (pick, options) = (Pick::At(place), GpuOptions::default());
+        let gpu = Arc::new(pollster::block_on(Gpu::open(&pick, &options))?);
         let computed = kernels.check(&gpu, &mut self.kernels, progress);
         if computed.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost) {
             return computed;
