@@ -59,7 +59,11 @@ impl Display for Checked {
 }
 
 fn short(number: f32) -> String {
-    if number.is_finite() { format!("{number:.1e}") } else { "not finite".to_owned() }
+    match number {
+        0.0 => "0".to_owned(),
+        _ if number.is_finite() => format!("{number:.1e}"),
+        _ => "not finite".to_owned(),
+    }
 }
 
 fn word(ok: bool) -> &'static str {
