@@ -91,6 +91,13 @@ fn the_cpu_has_nothing_to_be_compared_with() {
 }
 
 #[test]
+fn help_teaches() {
+    let got = run(&["doctor", "--help"]);
+    assert!(got.text().contains("\nExamples:\n  everylayer doctor\n"));
+    assert_eq!(got.err, "");
+}
+
+#[test]
 fn an_adapter_that_is_not_there() {
     let got = run(&["doctor", "--device", "no such device"]);
     let error = got.error(1);

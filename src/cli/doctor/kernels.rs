@@ -1,6 +1,7 @@
 //! Every kernel on its own: what the CPU executor computes, once, and how far an adapter is off.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use everylayer::cpu::Cpu;
@@ -50,19 +51,36 @@ pub struct Kernel {
     pub tolerance: f32,
     /// Whether it is.
     pub ok: bool,
+    /// The variants that have a case beyond it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 impl Kernel {
     /// A row of the table before the first case.
     pub fn new(kernel: &'static str, tolerance: f32) -> Self {
-        Self { kernel, variants: 0, cases: 0, max_difference: 0.0, tolerance, ok: false }
+        Self {
+            kernel,
+            variants: 0,
+            cases: 0,
+            max_difference: 0.0,
+            tolerance,
+            ok: false,
+            failed: Vec::new(),
+        }
     }
 
-    /// One case more, off by `difference`.
-    pub fn add(&mut self, difference: f32) {
+    /// One case more, of `variant`, off by `difference`.
+    pub fn add(&mut self, variant: &dyn Display, difference: f32) {
         self.cases += 1;
         self.max_difference = self.max_difference.max(difference);
         self.ok = self.max_difference <= self.tolerance;
+        if difference > self.tolerance {
+            let variant = variant.to_string();
+            if !self.failed.contains(&variant) {
+                self.failed.push(variant);
+            }
+        }
     }
 }
 
@@ -124,7 +142,7 @@ impl Kernels {
                     .map_or(f32::INFINITY, |got| difference(&got.concat(), &want.concat()));
                 if let Some(row) = rows.iter_mut().find(|row| row.kernel == variant.kernel()) {
                     row.variants += usize::from(seen.insert(*variant));
-                    row.add(apart);
+                    row.add(variant, apart);
                 }
                 progress.advance(1);
                 let lost = got.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost);

@@ -30,9 +30,9 @@ fn report(checked: Checked) -> Report {
 /// A row that was given `got` where `want` is right.
 fn row(got: &[f32], want: &[f32]) -> Kernel {
     let mut row = Kernel::new("matmul", 1e-5);
-    row.add(0.0);
-    row.add(difference(got, want));
-    row.add(0.0);
+    row.add(&"matmul", 0.0);
+    row.add(&"matmul+silu", difference(got, want));
+    row.add(&"matmul", 0.0);
     row
 }
 
@@ -66,6 +66,17 @@ fn a_wrong_array_fails() {
         assert!(error.to_string().starts_with("a GPU does not compute"), "{error}");
         assert_ne!(error.kind(), ErrorKind::Usage);
     }
+}
+
+#[test]
+fn the_variants_that_fail_are_named() {
+    let mut row = Kernel::new("pool", 1e-5);
+    for variant in ["pool.cls", "pool.mean", "pool.mean", "pool.max", "pool.last", "pool.sum"] {
+        row.add(&variant, if variant == "pool.cls" { 0.0 } else { 1.0 });
+    }
+    assert_eq!(row.failed, ["pool.mean", "pool.max", "pool.last", "pool.sum"]);
+    let text = report(checked(vec![row], Vec::new(), Ok(()))).to_string();
+    assert!(text.contains("FAIL pool.mean, pool.max, pool.last and 1 more\n"), "{text}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Display for Checked {
                 row.kernel,
                 row.variants,
                 row.cases,
-                word(row.ok)
+                [word(row.ok), &listed(&row.failed)].join(" ").trim_end()
             )?;
         }
         if !self.states.is_empty() {
@@ -64,6 +64,13 @@ fn short(number: f32) -> String {
         _ if number.is_finite() => format!("{number:.1e}"),
         _ => "not finite".to_owned(),
     }
+}
+
+/// The first of `variants`, and how many more there are.
+fn listed(variants: &[String]) -> String {
+    let (first, more) = variants.split_at(variants.len().min(3));
+    let first = first.join(", ");
+    if more.is_empty() { first } else { format!("{first} and {} more", more.len()) }
 }
 
 fn word(ok: bool) -> &'static str {
