@@ -2,25 +2,12 @@
 // (Milakov and Gimelshein 2018; Dao et al. 2022): scores never reach memory, and no mask is read,
 // since a tile knows the first row and the length of its text.
 //
-// One query row an invocation, 64 rows a workgroup, query and result in registers, KEYS keys and
+// For GPUs: one query row an invocation, 64 rows a workgroup, query and result in registers, KEYS keys and
 // values at a time in workgroup memory. Keys go four at a time from the start of the text, so the
 // bits of a row depend on its text alone. exp2 with log2(e) folded into the scale; the sentinel is
 // finite, and the division is left to the end.
 //
 // The prelude gives HEAD_DIM4 (vectors a head) and KEYS (keys a tile, a multiple of 4).
-
-struct AttentionParams {
-    qkv4: u32,
-    out4: u32,
-    scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: AttentionParams;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>; // (tokens, 3, heads, HEAD_DIM4)
-@group(0) @binding(2) var<storage, read> tiles: array<vec4<u32>>; // first row, tokens, first query
-@group(0) @binding(3) var<storage, read_write> context: array<vec4<f32>>; // (tokens, heads, HEAD_DIM4)
-
-const FAR = -1e30;
 
 var<workgroup> keys: array<vec4<f32>, KEYS * HEAD_DIM4>;
 var<workgroup> values: array<vec4<f32>, KEYS * HEAD_DIM4>;
@@ -102,8 +89,4 @@ fn main(
             context[row * params.out4 + head + i] = o[i] * factor;
         }
     }
-}
-
-fn sum4(v: vec4<f32>) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
 }

@@ -1,4 +1,4 @@
-// C = activate(A Wᵀ + b) (+ residual).
+// C = activate(A Wᵀ + b) (+ residual), tiles in workgroup memory: for GPUs.
 //
 // 64 invocations compute a tile of 64 x 64, each 8 rows by 8 columns in sixteen named vectors:
 // an indexed array would not be kept in registers by every compiler. Tiles of A and W of depth 16
@@ -8,19 +8,6 @@
 // Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ...: its bits depend on
 // its row of A alone, not on the rows beside it.
 
-struct MatmulParams {
-    m: u32,
-    n4: u32,
-    k4: u32,
-    k_steps: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: MatmulParams;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>; // (m, k4)
-@group(0) @binding(2) var<storage, read> w: array<Packed4>; // (n / 64, k, 16)
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // (n4)
-@group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>; // (m, n4)
-
 var<workgroup> tile_a: array<vec4<f32>, 256>; // (16 k, 16 groups of 4 rows)
 var<workgroup> tile_w: array<vec4<f32>, 256>; // (16 k, 16 groups of 4 columns)
 
@@ -29,13 +16,6 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
         return a[row * params.k4 + k4];
     }
     return vec4<f32>(0.0);
-}
-
-fn store(row: u32, column4: u32, sum: vec4<f32>) {
-    if row < params.m && column4 < params.n4 {
-        let at = row * params.n4 + column4;
-        c[at] = add_residual(activate(sum + bias[column4]), at);
-    }
 }
 
 @compute @workgroup_size(64)

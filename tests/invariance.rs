@@ -90,3 +90,20 @@ fn same_bits_in_200_batches_of_the_bundled_model() {
         check(&encoder, 200, &texts, &Capture::default().layers(Layers::All).pool(Pool::Mean));
     }
 }
+
+#[test]
+fn embedding_is_send() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let encoder = common::load(&bundled(), everylayer::Device::Cpu);
+    let capture = Capture::default();
+    // One encoder serves many threads, and its futures may move between them.
+    let future = is_send(encoder.embed(["Hello"], &capture));
+    assert_eq!(pollster::block_on(future).unwrap().texts.len(), 1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| encoder.embed_blocking(["Hello", "world"], &capture).unwrap());
+        }
+    });
+}

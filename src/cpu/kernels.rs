@@ -16,7 +16,7 @@ use crate::schedule::variant::{Merge, PoolMode};
 /// Rows a task of an elementwise kernel works on.
 const ROWS: usize = 32;
 
-/// x = norm(word[id] + position[p] + type[t]); `tokens` is (rows, 4), `weight` (2, stride).
+/// `x = norm(word[id] + position[p] + type[t])`; `tokens` is (rows, 4), `weight` (2, stride).
 /// Returns 1 + a row that is not finite, or 0, as `norm` does.
 pub fn embed(
     p: &EmbedParams,

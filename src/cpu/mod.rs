@@ -14,7 +14,7 @@ use crate::execute::{Execute, Sink, Task, Weights, check_status, narrow};
 use crate::model::layout::{Layout, Use};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
-use crate::schedule::{Caps, Elem, Output, Variant};
+use crate::schedule::{Caps, Elem, Output, Tile, Variant};
 use product::Packed;
 
 /// One weight in memory.
@@ -56,6 +56,7 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
+            tile: Tile::default(),
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };
@@ -145,7 +146,7 @@ impl Cpu {
                 let residual = if *residual { Some(read(4)?) } else { None };
                 kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
             }
-            (Variant::Attention { head_dim }, Params::Attention(p)) => {
+            (Variant::Attention { head_dim, .. }, Params::Attention(p)) => {
                 let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };
                 let tiles = recording.buffer(*tiles);
                 let count = tiles.bytes as usize / 4;

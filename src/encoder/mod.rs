@@ -96,7 +96,8 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// `Usage` where the capture does not fit the model; `TooLong` under [`Overflow::Error`];
+    /// `Usage` where the capture does not fit the model; `TooLong` under
+    /// [`Overflow::Error`](crate::Overflow::Error);
     /// `NotFinite` where a state overflows; `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
     pub async fn embed<'t, T: Into<Text<'t>>>(
         &self,

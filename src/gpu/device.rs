@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result, fail};
+use crate::schedule::Tile;
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -40,7 +41,8 @@ pub enum Pick {
 /// How to open it.
 #[derive(Debug, Clone, Default)]
 pub struct GpuOptions {
-    /// Stay inside the default WebGPU limits even where the adapter allows more.
+    /// Stay inside the default WebGPU limits, and with the portable kernels, even where the adapter
+    /// allows more: what a browser runs.
     pub default_limits: bool,
 }
 
@@ -49,6 +51,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    tile: Tile,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -118,6 +121,19 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
+/// Software Vulkan whose subgroups are eight wide takes the broadcast kernel, eight times as fast
+/// there; every other adapter the portable one.
+fn tile(adapter: &wgpu::Adapter) -> Tile {
+    let info = adapter.get_info();
+    let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    if software && eight && adapter.features().contains(wgpu::Features::SUBGROUP) {
+        Tile::Broadcast
+    } else {
+        Tile::Workgroup
+    }
+}
+
 impl Gpu {
     /// Opens the adapter that `pick` describes.
     ///
@@ -146,8 +162,13 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
             limits.max_buffer_size = has.max_buffer_size;
         }
+        let tile = if options.default_limits { Tile::default() } else { tile(adapter) };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
+            required_features: match tile {
+                Tile::Workgroup => wgpu::Features::empty(),
+                Tile::Broadcast => wgpu::Features::SUBGROUP,
+            },
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -179,6 +200,7 @@ impl Gpu {
             device,
             queue,
             report,
+            tile,
             faults,
         })
     }
@@ -186,6 +208,11 @@ impl Gpu {
     /// What is known of the adapter.
     pub fn report(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// How products are cut up on this device.
+    pub fn tile(&self) -> Tile {
+        self.tile
     }
 
     /// Bytes one binding may span on this device.

@@ -2,7 +2,7 @@
 //! only place that includes shader text.
 
 use crate::model::spec::Activation;
-use crate::schedule::variant::{Elem, Merge, PoolMode, Variant};
+use crate::schedule::variant::{Elem, Merge, PoolMode, Tile, Variant};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,22 +67,32 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
         Variant::Norm => {
             (String::new(), vec![include_str!("../../shaders/norm.wgsl"), lib!("row")])
         }
-        Variant::Matmul { weights, activation, residual } => (
+        Variant::Matmul { tile, weights, activation, residual } => (
             String::new(),
             vec![
-                include_str!("../../shaders/matmul.wgsl"),
+                match tile {
+                    Tile::Workgroup => include_str!("../../shaders/matmul.wgsl"),
+                    Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
+                },
+                lib!("matmul_io"),
                 elem(weights),
                 activate(activation),
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Attention { head_dim } => (
+        Variant::Attention { tile, head_dim } => (
             format!(
                 "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
                 head_dim / 4,
                 attention_keys(head_dim)
             ),
-            vec![include_str!("../../shaders/attention.wgsl")],
+            vec![
+                match tile {
+                    Tile::Workgroup => include_str!("../../shaders/attention.wgsl"),
+                    Tile::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
+                },
+                lib!("attention_io"),
+            ],
         ),
         Variant::Combine(merge) => (
             String::new(),
@@ -151,11 +161,15 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered }));
         for activation in activations {
             for residual in [false, true] {
-                all.push(Variant::Matmul { weights: tables, activation, residual });
+                for tile in [Tile::Workgroup, Tile::Broadcast] {
+                    all.push(Variant::Matmul { tile, weights: tables, activation, residual });
+                }
             }
         }
     }
-    all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { head_dim }));
+    for tile in [Tile::Workgroup, Tile::Broadcast] {
+        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { tile, head_dim }));
+    }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all

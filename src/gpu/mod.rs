@@ -70,6 +70,7 @@ impl GpuExecutor {
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
+            tile: gpu.tile(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };

@@ -16,6 +16,17 @@ pub enum Elem {
     F16,
 }
 
+/// How a product, or attention, is cut up. Which one a device takes depends on the device alone, never on the
+/// shape, so that a text's bits do not depend on its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Tile {
+    /// Tiles in workgroup memory: GPUs, and every browser.
+    #[default]
+    Workgroup,
+    /// Rows handed round subgroups of eight: software Vulkan.
+    Broadcast,
+}
+
 /// How a text's rows become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolMode {
@@ -56,6 +67,8 @@ pub enum Variant {
     Norm,
     /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
     Matmul {
+        /// How the product is cut up.
+        tile: Tile,
         /// Storage type of W.
         weights: Elem,
         /// Applied to the sum.
@@ -65,6 +78,8 @@ pub enum Variant {
     },
     /// softmax(Q Kᵀ / √d) V over each text and head.
     Attention {
+        /// Where keys and values lie while they are used.
+        tile: Tile,
         /// Numbers between two heads (head_dim rounded up to a multiple of 4).
         head_dim: u32,
     },
@@ -75,6 +90,15 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
+    pub fn is_portable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Matmul { tile: Tile::Broadcast, .. }
+                | Self::Attention { tile: Tile::Broadcast, .. }
+        )
+    }
+
     /// Name of the kernel: its `.wgsl` file and its CPU function.
     pub fn kernel(&self) -> &'static str {
         match self {
@@ -108,7 +132,10 @@ impl fmt::Display for Variant {
                 }
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
-            Self::Matmul { weights, activation, residual } => {
+            Self::Matmul { tile, weights, activation, residual } => {
+                if *tile == Tile::Broadcast {
+                    f.write_str(".broadcast")?;
+                }
                 if *weights == Elem::F16 {
                     f.write_str(".f16")?;
                 }
@@ -117,7 +144,12 @@ impl fmt::Display for Variant {
                 }
                 f.write_str(if *residual { "+residual" } else { "" })
             }
-            Self::Attention { head_dim } => write!(f, ".d{head_dim}"),
+            Self::Attention { tile, head_dim } => {
+                if *tile == Tile::Broadcast {
+                    f.write_str(".broadcast")?;
+                }
+                write!(f, ".d{head_dim}")
+            }
             Self::Combine(Merge::Linear) => f.write_str(".linear"),
             Self::Combine(Merge::Max) => f.write_str(".max"),
             Self::Pool(mode) => write!(f, ".{mode}"),

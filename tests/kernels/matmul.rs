@@ -4,9 +4,9 @@ use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
 use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
-use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::schedule::{Elem, Tile, Variant, tiles};
 
-use crate::toy::{Report, Rng, gpu};
+use crate::toy::{Report, Rng, cuts, gpu};
 use crate::{One, Pair, Shelf, both};
 
 const ELEMS: [Elem; 2] = [Elem::F32, Elem::F16];
@@ -62,7 +62,7 @@ fn matmul(
     pair: &Pair,
     product: &Product,
     m: usize,
-    (weights, activation, residual): (Elem, Activation, bool),
+    (tile, weights, activation, residual): (Tile, Elem, Activation, bool),
 ) {
     let &Product { n, k, matrix, bias } = product;
     let mut rng = Rng::new((m * 10_000 + n + k) as u64);
@@ -81,7 +81,7 @@ fn matmul(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    let variant = Variant::Matmul { weights, activation, residual };
+    let variant = Variant::Matmul { tile, weights, activation, residual };
     one.dispatch(variant, Params::Matmul(params), &binds, tiles::matmul_grid(m, n));
     let (got, want) = both(pair, &one.finish());
     // Both sides add the same products in the same order; a fused multiply-add may be split, which
@@ -107,9 +107,10 @@ fn matmul_of_every_shape() {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = shelf.open(&gpu, elem);
-        for product in &products {
+        for (tile, product) in pairs(&cuts(&gpu), &products) {
             for m in ROWS {
-                matmul(&mut report, &pair, product, m, (elem, Activation::Identity, m % 2 == 1));
+                let variant = (tile, elem, Activation::Identity, m % 2 == 1);
+                matmul(&mut report, &pair, product, m, variant);
             }
         }
     }
@@ -126,15 +127,23 @@ fn matmul_of_every_variant() {
         let pair = shelf.open(&gpu, elem);
         for activation in ACTIVATIONS {
             for residual in [false, true] {
-                for product in products.iter().filter(|p| [12, 100, 388].contains(&p.n)) {
-                    for m in [1, 65, 200] {
-                        matmul(&mut report, &pair, product, m, (elem, activation, residual));
+                for (tile, product) in pairs(&cuts(&gpu), &products) {
+                    if [12, 100, 388].contains(&product.n) {
+                        for m in [1, 65, 200] {
+                            let variant = (tile, elem, activation, residual);
+                            matmul(&mut report, &pair, product, m, variant);
+                        }
                     }
                 }
             }
         }
     }
     report.finish();
+}
+
+/// Every cut of every product.
+fn pairs<'a>(cuts: &[Tile], products: &'a [Product]) -> Vec<(Tile, &'a Product)> {
+    cuts.iter().flat_map(|&cut| products.iter().map(move |product| (cut, product))).collect()
 }
 
 fn root_mean_square(numbers: &[f32]) -> f32 {

@@ -123,7 +123,8 @@ fn nan_comes_through_every_activation() {
             let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
             let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
             let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
-            let variant = Variant::Matmul { weights: Elem::F32, activation, residual: false };
+            let tile = gpu.tile();
+            let variant = Variant::Matmul { tile, weights: Elem::F32, activation, residual: false };
             one.dispatch(variant, params, &[from, matrix, bias, to], tiles::matmul_grid(3, n));
             let (on_gpu, on_cpu) = both(&pair, &one.finish());
             for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {

@@ -16,6 +16,14 @@ use everylayer::gpu::device::Gpu;
 use everylayer::model::layout::{Layout, WeightId};
 use everylayer::schedule::{Output, Recording};
 
+/// The ways of cutting a product that `gpu` runs.
+#[cfg(feature = "gpu")]
+pub fn cuts(gpu: &Gpu) -> Vec<everylayer::schedule::Tile> {
+    let mut cuts = vec![everylayer::schedule::Tile::Workgroup, gpu.tile()];
+    cuts.dedup();
+    cuts
+}
+
 /// The device of this test file, opened once: a real one where there is one, else any.
 ///
 /// Where there is none, a line says so, for `./test` to count; with EVERYLAYER_REQUIRE_GPU set it

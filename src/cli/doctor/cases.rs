@@ -49,7 +49,7 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Matmul { residual, .. } => {
                 PRODUCTS.iter().for_each(|&shape| add(matmul(variant, residual, shape, shelf)));
             }
-            Variant::Attention { head_dim } => {
+            Variant::Attention { head_dim, .. } => {
                 TEXTS.iter().for_each(|texts| add(attention(variant, head_dim as usize, texts)));
             }
             Variant::Combine(_) => {

@@ -8,7 +8,7 @@ use everylayer::cpu::Cpu;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::model::layout::Layout;
-use everylayer::schedule::{Elem, Recording, Variant};
+use everylayer::schedule::{Elem, Recording, Tile, Variant};
 use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
@@ -126,8 +126,8 @@ impl Kernels {
         self.shelves.iter().map(|shelf| shelf.cases.len()).sum()
     }
 
-    /// Runs every case on `gpu` and fills `rows`. A case that the device refuses fails, and the
-    /// others go on, unless the device is lost; the first error is given back.
+    /// Runs every case that `gpu` can run and fills `rows`. A case that the device refuses fails,
+    /// and the others go on, unless the device is lost; the first error is given back.
     pub fn check(&self, gpu: &Arc<Gpu>, rows: &mut Vec<Kernel>, progress: &Progress) -> Result<()> {
         rows.extend(TOLERANCES.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
         let mut first = Ok(());
@@ -136,6 +136,10 @@ impl Kernels {
             let executor = GpuExecutor::new(Arc::clone(gpu), layout, held, *elem)?;
             let mut seen = HashSet::new();
             for Case { variant, recording, want } in cases {
+                progress.advance(1);
+                if !variant.is_portable() && gpu.tile() != Tile::Broadcast {
+                    continue;
+                }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));
                 let apart = got
                     .as_ref()
@@ -144,7 +148,6 @@ impl Kernels {
                     row.variants += usize::from(seen.insert(*variant));
                     row.add(variant, apart);
                 }
-                progress.advance(1);
                 let lost = got.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost);
                 first = first.and(got.map(drop));
                 if lost {

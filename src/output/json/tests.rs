@@ -14,7 +14,7 @@ fn json_to_the_letter() {
             &[1, 1],
             r#"[12],"combine":"stack","pool":"mean","width":2,"truncated":1,"tokens_lost":1,"results":[
 {"index":0,"text_tokens":3,"vectors":[0.0,0.25]},
-{"index":1,"text_tokens":3,"vectors":[25.0,25.25]}
+{"index":1,"text_tokens":3,"tokens_lost":1,"vectors":[25.0,25.25]}
 ]}
 "#,
         ),
@@ -33,7 +33,7 @@ fn json_to_the_letter() {
             &[1, 2],
             r#"[12],"combine":"stack","pool":"tokens","width":2,"truncated":1,"tokens_lost":1,"results":[
 {"index":0,"text_tokens":3,"vectors":[[0.0,0.25]],"tokens":[{"text":"t0","id":100,"start":0,"end":1,"word":null}]},
-{"index":1,"text_tokens":4,"vectors":[[25.0,25.25],[25.5,25.75]],"tokens":[{"text":"t0","id":100,"start":0,"end":1,"word":null},{"text":"t1","id":101,"start":1,"end":2,"word":0}]}
+{"index":1,"text_tokens":4,"tokens_lost":1,"vectors":[[25.0,25.25],[25.5,25.75]],"tokens":[{"text":"t0","id":100,"start":0,"end":1,"word":null},{"text":"t1","id":101,"start":1,"end":2,"word":0}]}
 ]}
 "#,
         ),
@@ -43,7 +43,7 @@ fn json_to_the_letter() {
             &[1, 0],
             r#"[0,1],"combine":"stack","pool":"words:mean","width":2,"truncated":1,"tokens_lost":1,"results":[
 {"index":0,"text_tokens":3,"vectors":[[[0.0,0.25]],[[0.5,0.75]]],"words":[{"text":"w\"0","start":0,"end":2}]},
-{"index":1,"text_tokens":2,"vectors":[[],[]],"words":[]}
+{"index":1,"text_tokens":2,"tokens_lost":1,"vectors":[[],[]],"words":[]}
 ]}
 "#,
         ),
