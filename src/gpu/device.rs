@@ -283,14 +283,20 @@ fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
 }
 
 /// A thread that waits for submissions, so that mapping callbacks run while nothing else blocks.
+///
+/// It holds the device, and ends before its owner is gone: a driver that is taken down by the end
+/// of the process while a thread still lets go of it may crash.
 #[cfg(not(target_arch = "wasm32"))]
-struct Poller(std::sync::mpsc::Sender<wgpu::SubmissionIndex>);
+struct Poller {
+    sender: Option<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Poller {
     fn new(device: wgpu::Device) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while let Ok(submission) = receiver.recv() {
                 let wait =
                     wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
@@ -298,12 +304,25 @@ impl Poller {
                 drop(device.poll(wait));
             }
         });
-        Self(sender)
+        Self { sender: Some(sender), thread: Some(thread) }
     }
 
     fn watch(&self, submission: wgpu::SubmissionIndex) {
-        // The thread ends only with the sender.
-        drop(self.0.send(submission));
+        if let Some(sender) = &self.sender {
+            // The thread ends only with the sender.
+            drop(sender.send(submission));
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell; what failed is in the faults.
+            drop(thread.join());
+        }
     }
 }
 
