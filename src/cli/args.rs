@@ -35,6 +35,10 @@ pub enum Command {
     /// Show the GPUs of this machine, a model's shape and the memory it takes
     #[command(after_help = help::INFO)]
     Info(InfoArgs),
+    /// Check that the GPUs of this machine compute what the CPU does
+    #[cfg(feature = "gpu")]
+    #[command(after_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -179,6 +183,22 @@ pub struct InfoArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `everylayer doctor`
+#[cfg(feature = "gpu")]
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Device: `auto` (every adapter), `gpu` (the first), or part of an adapter's name
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    pub device: Device,
+    /// Print one JSON object, to paste into a bug report
     #[arg(long)]
     pub json: bool,
 }

@@ -7,6 +7,7 @@ Examples:
   everylayer embed --layers all --pool tokens Hi   every hidden state of every token
   everylayer embed -i texts.txt -o vectors.npy     a line a text, into a NumPy array
   everylayer info                                  which GPUs there are, what the model is
+  everylayer doctor                                whether they compute right
 
 `everylayer COMMAND --help` says more of each.";
 
@@ -41,6 +42,21 @@ pub const INFO: &str = "\
 Examples:
   everylayer info
   everylayer info -m sentence-transformers/all-mpnet-base-v2 --device cpu --json";
+
+/// `everylayer doctor --help`
+#[cfg(feature = "gpu")]
+pub const DOCTOR: &str = "\
+Examples:
+  everylayer doctor
+      every kernel and every state of the model in this binary, on every adapter
+  everylayer doctor --device radeon -m BAAI/bge-small-en-v1.5
+      the adapters of that name, and a model from the hub
+  everylayer doctor --json > report.json
+      the same as data, to paste into a bug report
+
+What is compared: each kernel in every variant over awkward shapes, and each state of a few texts,
+against the CPU executor. The tolerances are what rounding explains.
+Exit codes: 0 all is right, 1 something is not, or there is no adapter, 2 the words are off.";
 
 /// `everylayer completions --help`
 pub const COMPLETIONS: &str = "\

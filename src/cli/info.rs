@@ -13,6 +13,7 @@ use everylayer::model::locate::locate_with_progress;
 use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
 use serde::Serialize;
 
+use super::adapter::{self, Adapter};
 use super::args::InfoArgs;
 use super::say;
 
@@ -23,18 +24,6 @@ struct Report {
     adapters: Vec<Adapter>,
     model: Model,
     memory: Memory,
-}
-
-/// A GPU, or what takes itself for one.
-#[derive(Debug, Serialize)]
-struct Adapter {
-    name: String,
-    backend: String,
-    driver: String,
-    device_type: String,
-    software: bool,
-    features: Vec<&'static str>,
-    limits: BTreeMap<&'static str, u64>,
 }
 
 /// What a model is.
@@ -92,7 +81,7 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        adapters: adapters(),
+        adapters: adapter::all(),
         model: model(&encoder),
         memory: memory(&encoder)?,
     };
@@ -102,26 +91,6 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
     say::print(format!("{json}\n").as_bytes())
-}
-
-#[cfg(feature = "gpu")]
-fn adapters() -> Vec<Adapter> {
-    let found = pollster::block_on(everylayer::gpu::device::list());
-    let adapter = |a: everylayer::gpu::device::AdapterReport| Adapter {
-        name: a.name,
-        backend: a.backend,
-        driver: a.driver,
-        device_type: a.device_type,
-        software: a.software,
-        features: a.features,
-        limits: a.limits.into_iter().collect(),
-    };
-    found.into_iter().map(adapter).collect()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn adapters() -> Vec<Adapter> {
-    Vec::new()
 }
 
 fn model(encoder: &Encoder) -> Model {

@@ -3,7 +3,10 @@
 //! Nothing here computes; each command turns its words into calls of the library, whose public
 //! surface is all it sees.
 
+mod adapter;
 mod args;
+#[cfg(feature = "gpu")]
+mod doctor;
 mod embed;
 mod help;
 mod info;
@@ -32,6 +35,8 @@ pub fn run(call: Cli) -> ExitCode {
         Command::Embed(args) => embed::run(*args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Info(args) => info::run(&args),
+        #[cfg(feature = "gpu")]
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions(&args),
     };
     match done {

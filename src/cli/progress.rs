@@ -15,12 +15,22 @@ impl Progress {
     /// Begins; shows nothing unless `visible`, standard error is a terminal and the work takes a
     /// second. Without a `total` it counts.
     pub fn start(total: Option<usize>, visible: bool) -> Self {
-        let bar =
-            ProgressBar::with_draw_target(total.map(|n| n as u64), ProgressDrawTarget::hidden());
         let template = match total {
             Some(_) => "{wide_bar} {human_pos}/{human_len} texts, {rate}, {eta} left",
             None => "{spinner} {human_pos} texts, {rate}, {elapsed}",
         };
+        Self::with(template, total, visible)
+    }
+
+    /// The same for checks, `total` of them.
+    #[cfg(feature = "gpu")]
+    pub fn checks(total: usize, visible: bool) -> Self {
+        Self::with("{wide_bar} {human_pos}/{human_len} checks, {elapsed}", Some(total), visible)
+    }
+
+    fn with(template: &str, total: Option<usize>, visible: bool) -> Self {
+        let bar =
+            ProgressBar::with_draw_target(total.map(|n| n as u64), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(template) {
             let rate = |state: &ProgressState, out: &mut dyn Write| {
                 // Nothing to be done where a screen cannot be written.
@@ -41,9 +51,9 @@ impl Progress {
         Self(bar)
     }
 
-    /// `texts` more are done.
-    pub fn advance(&self, texts: usize) {
-        self.0.inc(texts as u64);
+    /// `count` more are done.
+    pub fn advance(&self, count: usize) {
+        self.0.inc(count as u64);
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Pick {
     Any,
     /// The first whose name holds this, ignoring case.
     Named(String),
+    /// The one at this place of [`list`].
+    At(usize),
 }
 
 /// How to open it.
@@ -141,15 +143,16 @@ impl Gpu {
     /// refuses.
     pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
         let adapters = adapters().await;
-        let fits = |a: &&wgpu::Adapter| {
+        let fits = |(place, a): &(usize, &wgpu::Adapter)| {
             let info = a.get_info();
             match pick {
                 Pick::Real => info.device_type != wgpu::DeviceType::Cpu,
                 Pick::Any => true,
                 Pick::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
+                Pick::At(wanted) => place == wanted,
             }
         };
-        let Some(adapter) = adapters.iter().find(fits) else {
+        let Some((_, adapter)) = adapters.iter().enumerate().find(fits) else {
             return Err(no_adapter(pick, &adapters));
         };
         // Defaults everywhere; the two sizes that bound a batch as far as the adapter goes.
@@ -275,18 +278,25 @@ fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
         Pick::Named(name) => fail!(NoAdapter, "no device is named like \"{name}\"; {names}"),
         Pick::Real => fail!(NoAdapter, "no real GPU; {names}"),
         Pick::Any => fail!(NoAdapter, "{names}"),
+        Pick::At(place) => fail!(NoAdapter, "there is no adapter {place}; {names}"),
     }
 }
 
 /// A thread that waits for submissions, so that mapping callbacks run while nothing else blocks.
+///
+/// It holds the device, and ends before its owner is gone: a driver that is taken down by the end
+/// of the process while a thread still lets go of it may crash.
 #[cfg(not(target_arch = "wasm32"))]
-struct Poller(std::sync::mpsc::Sender<wgpu::SubmissionIndex>);
+struct Poller {
+    sender: Option<std::sync::mpsc::Sender<wgpu::SubmissionIndex>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Poller {
     fn new(device: wgpu::Device) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while let Ok(submission) = receiver.recv() {
                 let wait =
                     wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
@@ -294,12 +304,25 @@ impl Poller {
                 drop(device.poll(wait));
             }
         });
-        Self(sender)
+        Self { sender: Some(sender), thread: Some(thread) }
     }
 
     fn watch(&self, submission: wgpu::SubmissionIndex) {
-        // The thread ends only with the sender.
-        drop(self.0.send(submission));
+        if let Some(sender) = &self.sender {
+            // The thread ends only with the sender.
+            drop(sender.send(submission));
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Poller {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell; what failed is in the faults.
+            drop(thread.join());
+        }
     }
 }
 

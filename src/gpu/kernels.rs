@@ -137,7 +137,7 @@ fn activate(activation: Activation) -> &'static str {
     }
 }
 
-/// Every variant of every kernel, for tests; `head_dims` are those of `attention.wgsl`.
+/// Every variant of every kernel, for tests and `doctor`; `head_dims` are those of `attention.wgsl`.
 pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     let elems = [Elem::F32, Elem::F16];
     let activations = [

@@ -5,6 +5,8 @@
 #![cfg(all(feature = "cli", feature = "bundled"))]
 
 mod calls;
+#[cfg(feature = "gpu")]
+mod doctor;
 mod embed;
 mod errors;
 mod files;

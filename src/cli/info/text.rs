@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Adapter, Memory, Model, Report};
+use super::{Memory, Model, Report};
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -12,23 +12,6 @@ impl Display for Report {
         }
         self.adapters.iter().try_for_each(|adapter| adapter.fmt(f))?;
         write!(f, "\n{}\n{}", self.model, self.memory)
-    }
-}
-
-impl Display for Adapter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, backend, driver, device_type, software, features, limits } = self;
-        let note = if *software { ", software: used only when named" } else { "" };
-        writeln!(f, "  {name} ({backend}, {device_type}{note})")?;
-        if !driver.is_empty() {
-            writeln!(f, "    driver      {driver}")?;
-        }
-        let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
-        writeln!(f, "    features    {features}")?;
-        for (i, (limit, value)) in limits.iter().enumerate() {
-            writeln!(f, "    {:<11} {limit} {value}", if i == 0 { "limits" } else { "" })?;
-        }
-        Ok(())
     }
 }
 

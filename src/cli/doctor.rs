@@ -1,0 +1,172 @@
+//! `everylayer doctor`: does this machine compute right?
+//!
+//! Each adapter runs every kernel over awkward shapes and the model over a few texts, and the CPU
+//! executor runs the same. Which cases and how far apart they may be is said in `kernels.rs` and
+//! `states.rs`; here is only who is asked, and the report.
+
+mod cases;
+mod judge;
+mod kernels;
+mod notes;
+mod single;
+mod states;
+mod text;
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
+use everylayer::model::locate::locate_with_progress;
+use everylayer::{Device, Error, ErrorKind, Result};
+use serde::Serialize;
+
+use super::adapter::{self, Adapter};
+use super::args::DoctorArgs;
+use super::progress::Progress;
+use super::say;
+use kernels::{Kernel, Kernels};
+use states::{State, States};
+
+/// All that was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    /// Operating system and processor.
+    system: String,
+    /// `None` where the build holds no model and none was named.
+    model: Option<String>,
+    adapters: Vec<Checked>,
+    ok: bool,
+}
+
+/// An adapter and how it did.
+#[derive(Debug, Serialize)]
+struct Checked {
+    #[serde(flatten)]
+    adapter: Adapter,
+    /// What is known of its driver.
+    notes: Vec<&'static str>,
+    kernels: Vec<Kernel>,
+    states: Vec<State>,
+    ok: bool,
+    /// The first thing that the device refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &DoctorArgs) -> Result<()> {
+    let chosen = choose(&args.device)?;
+    let looked_at = std::io::stderr().is_terminal();
+    let states = match args.model.model.as_str() {
+        "bundled" if !cfg!(feature = "bundled") => None,
+        name => Some(States::compute(locate_with_progress(name, looked_at)?.as_ref())?),
+    };
+    let kernels = Kernels::compute(states.as_ref().map(States::head_dim))?;
+    let checks = kernels.count() + usize::from(states.is_some());
+    let progress = Progress::checks(chosen.len() * checks, looked_at);
+    let examined = chosen.into_iter().map(|(place, adapter)| {
+        let mut checked = Checked::new(adapter);
+        let done = checked.examine(place, &kernels, states.as_ref(), &progress);
+        checked.conclude(done)
+    });
+    let adapters: Vec<Checked> = examined.collect();
+    drop(progress);
+
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        model: states.map(|states| states.model_name().to_owned()),
+        ok: adapters.iter().all(|checked| checked.ok),
+        adapters,
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&report)
+            .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
+        say::print(format!("{json}\n").as_bytes())?;
+    } else {
+        say::print(report.to_string().as_bytes())?;
+    }
+    report.verdict()
+}
+
+/// The adapters that `device` means, each with its place among all.
+fn choose(device: &Device) -> Result<Vec<(usize, Adapter)>> {
+    if *device == Device::Cpu {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "there is nothing to compare on the device `cpu`: the CPU executor is what GPUs are \
+             compared with; leave --device and EVERYLAYER_DEVICE at `auto`, or name an adapter",
+        ));
+    }
+    let all = adapter::all();
+    let names: Vec<&str> = all.iter().map(|adapter| adapter.name.as_str()).collect();
+    let no_adapter = match device {
+        Device::Named(name) if !names.is_empty() => {
+            format!("no adapter is named like \"{name}\"; there are: {}", names.join(", "))
+        }
+        _ => "no GPU adapter was found on this machine, so there is nothing to compare with the \
+              CPU executor; install a Vulkan driver"
+            .to_owned(),
+    };
+    let fits = |(place, adapter): &(usize, Adapter)| match device {
+        Device::Named(name) => adapter.name.to_lowercase().contains(&name.to_lowercase()),
+        Device::Gpu => *place == 0,
+        Device::Auto | Device::Cpu => true,
+    };
+    let chosen: Vec<_> = all.into_iter().enumerate().filter(fits).collect();
+    if chosen.is_empty() { Err(Error::new(ErrorKind::NoAdapter, no_adapter)) } else { Ok(chosen) }
+}
+
+impl Checked {
+    fn new(adapter: Adapter) -> Self {
+        let notes = notes::of(&adapter);
+        Self { adapter, notes, kernels: Vec::new(), states: Vec::new(), ok: false, error: None }
+    }
+
+    /// Everything on the adapter at `place` of the list. What was compared before an error stays.
+    fn examine(
+        &mut self,
+        place: usize,
+        kernels: &Kernels,
+        states: Option<&States>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let (pick, options) = (Pick::At(place), GpuOptions::default());
+        let gpu = Arc::new(pollster::block_on(Gpu::open(&pick, &options))?);
+        let computed = kernels.check(&gpu, &mut self.kernels, progress);
+        if computed.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost) {
+            return computed;
+        }
+        let run = states.map_or(Ok(()), |states| states.check(&gpu, &mut self.states, progress));
+        computed.and(run)
+    }
+
+    fn conclude(mut self, done: Result<()>) -> Self {
+        self.error = done.err().map(|e| e.to_string());
+        let kernels = !self.kernels.is_empty() && self.kernels.iter().all(|row| row.ok);
+        self.ok = self.error.is_none() && kernels && self.states.iter().all(|row| row.ok);
+        self
+    }
+}
+
+impl Report {
+    /// The error that the exit code comes of, where an adapter is wrong.
+    fn verdict(&self) -> Result<()> {
+        let wrong = self.adapters.iter().filter(|checked| !checked.ok);
+        let wrong: Vec<&str> = wrong.map(|checked| checked.adapter.name.as_str()).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let said = format!(
+            "{} does not compute what the CPU executor does; update its driver, use --device cpu \
+             meanwhile, and paste `everylayer doctor --json` into a report at {}/issues",
+            wrong.join(", "),
+            env!("CARGO_PKG_REPOSITORY")
+        );
+        Err(Error::new(ErrorKind::Gpu, said))
+    }
+}
+
+#[cfg(test)]
+mod tests;

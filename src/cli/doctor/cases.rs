@@ -1,0 +1,225 @@
+//! The cases: each variant of each kernel over a few shapes, those around the edges of its tiles.
+//!
+//! Pure: a case is a recording and the weights it reads. `tests/kernels/` goes over many more
+//! shapes; these are what finds a driver that miscompiles, in seconds.
+
+use everylayer::gpu::kernels::variants;
+use everylayer::model::layout::{Use, align4};
+use everylayer::schedule::params::{
+    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
+};
+use everylayer::schedule::recording::{Bind, Recording};
+use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::text::pack::PackedBatch;
+
+use super::single::{Rng, Shelf, Single};
+
+/// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
+const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
+/// (m, n, k) of products: below, at and past one tile of 64 x 64 x 16.
+const PRODUCTS: [(usize, usize, usize); 4] =
+    [(1, 12, 36), (13, 100, 108), (65, 388, 36), (130, 64, 388)];
+/// Tokens of each text of a pack: around the 64 rows of an attention tile.
+const TEXTS: [&[usize]; 3] = [&[1], &[64, 63, 2, 1], &[130, 65, 17, 5, 1]];
+/// Numbers between two heads; the model's own is added.
+const HEADS: [usize; 6] = [4, 12, 32, 64, 80, 128];
+/// Vectors of an array that is combined.
+const VECTORS: [usize; 3] = [1, 65, 4097];
+/// Rows of a state that is pooled, in numbers: less than a workgroup covers, and more.
+const STRIDES: [usize; 2] = [12, 260];
+/// Deviation of attention's scores: sharp, so that the running maximum moves.
+const SPREAD: f32 = 4.0;
+/// Rows of the tables: words, positions, token types.
+const TABLES: [usize; 3] = [61, 200, 2];
+
+/// Every case of the variants whose weights are stored as `elem`, those without weights under
+/// [`Elem::F32`].
+pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Variant, Recording)> {
+    let mut heads: Vec<u32> = HEADS.iter().copied().chain(head_dim).map(|d| d as u32).collect();
+    heads.sort_unstable();
+    heads.dedup();
+    let mut cases = Vec::new();
+    for variant in variants(&heads).into_iter().filter(|v| stored(v) == elem) {
+        let mut add = |recording| cases.push((variant, recording));
+        match variant {
+            Variant::Embed { gathered, .. } => {
+                ROWS.iter().for_each(|&shape| add(embed(variant, gathered, shape, shelf)));
+            }
+            Variant::Norm => ROWS.iter().for_each(|&shape| add(norm(variant, shape, shelf))),
+            Variant::Matmul { residual, .. } => {
+                PRODUCTS.iter().for_each(|&shape| add(matmul(variant, residual, shape, shelf)));
+            }
+            Variant::Attention { head_dim, .. } => {
+                TEXTS.iter().for_each(|texts| add(attention(variant, head_dim as usize, texts)));
+            }
+            Variant::Combine(_) => {
+                let shapes = VECTORS.iter().flat_map(|&n| [(n, 1), (n, 0)]);
+                shapes.for_each(|(vectors, first)| add(combine(variant, vectors, first)));
+            }
+            Variant::Pool(_) => {
+                let shapes = TEXTS.iter().flat_map(|texts| STRIDES.map(|stride| (texts, stride)));
+                shapes.for_each(|(texts, stride)| add(pool(variant, texts, stride)));
+            }
+        }
+    }
+    cases
+}
+
+fn stored(variant: &Variant) -> Elem {
+    match variant {
+        Variant::Embed { tables, .. } => *tables,
+        Variant::Matmul { weights, .. } => *weights,
+        _ => Elem::F32,
+    }
+}
+
+/// γ over β of rows of `width` numbers: (2, stride).
+fn gamma_beta(rng: &mut Rng, width: usize, shelf: &mut Shelf) -> Bind {
+    let mut numbers = rng.rows(2, width, 0.3);
+    numbers[..width].iter_mut().for_each(|gamma| *gamma += 1.0);
+    shelf.add(Use::Vector, (2, align4(width)), numbers)
+}
+
+fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Shelf) -> Recording {
+    let (rows, width) = shape;
+    let stride = align4(width);
+    let mut rng = Rng::new(1000 * rows + width);
+    let mut single = Single::default();
+    let [words, positions, types] = TABLES.map(|n| (n, rng.rows(n, width, 1.0)));
+    let mut table = |(n, numbers)| shelf.add(Use::Table, (n, stride), numbers);
+    let (positions, types) = (table(positions), table(types));
+    let words = if gathered { single.input(&words.1, stride) } else { table(words) };
+    let weight = gamma_beta(&mut rng, width, shelf);
+    // The last row of each table is among them.
+    let line = |row| match row {
+        0 => [60, 199, 1, 0],
+        _ => [rng.below(TABLES[0]), rng.below(TABLES[1]), rng.below(TABLES[2]), 0],
+    };
+    let lines = (0..rows).flat_map(line).collect();
+    let tokens = single.words(lines);
+    let x = single.output(rows, stride);
+    let status = single.words(vec![0]);
+    let params = EmbedParams {
+        rows: rows as u32,
+        stride4: (stride / 4) as u32,
+        width: width as u32,
+        eps: 1e-12,
+        state: 0,
+        pad: [0; 3],
+    };
+    let binds = vec![tokens, words, positions, types, weight, x, status];
+    single.dispatch(variant, Params::Embed(params), binds, tiles::row_grid(rows), 0)
+}
+
+fn norm(variant: Variant, (rows, width): (usize, usize), shelf: &mut Shelf) -> Recording {
+    let stride = align4(width);
+    let mut rng = Rng::new(1000 * rows + width);
+    let mut single = Single::default();
+    let weight = gamma_beta(&mut rng, width, shelf);
+    let x = single.input(&rng.rows(rows, width, 1.0), stride);
+    let y = single.output(rows, stride);
+    let status = single.words(vec![0]);
+    let params = NormParams {
+        rows: rows as u32,
+        stride4: (stride / 4) as u32,
+        width: width as u32,
+        eps: 1e-12,
+        state: 0,
+        pad: [0; 3],
+    };
+    let binds = vec![x, weight, y, status];
+    single.dispatch(variant, Params::Norm(params), binds, tiles::row_grid(rows), 0)
+}
+
+fn matmul(
+    variant: Variant,
+    residual: bool,
+    (m, n, k): (usize, usize, usize),
+    shelf: &mut Shelf,
+) -> Recording {
+    let mut rng = Rng::new(1000 * m + n + k);
+    let mut single = Single::default();
+    // Sums of variance 1.
+    let matrix = shelf.add(Use::Matrix, (n, k), rng.normals(n * k, (k as f32).sqrt().recip()));
+    let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
+    let a = single.input(&rng.normals(m * k, 1.0), k);
+    let c = single.output(m, n);
+    let mut binds = vec![a, matrix, bias, c];
+    if residual {
+        binds.push(single.input(&rng.normals(m * n, 1.0), n));
+    }
+    let params = MatmulParams {
+        m: m as u32,
+        n4: (n / 4) as u32,
+        k4: (k / 4) as u32,
+        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
+    };
+    single.dispatch(variant, Params::Matmul(params), binds, tiles::matmul_grid(m, n), 0)
+}
+
+/// Two heads.
+fn attention(variant: Variant, head_dim: usize, texts: &[usize]) -> Recording {
+    let joined = 2 * head_dim;
+    let offsets = offsets(texts);
+    let tokens: usize = texts.iter().sum();
+    let mut rng = Rng::new(1000 * tokens + head_dim);
+    let mut single = Single::default();
+    let mut qkv = Vec::with_capacity(tokens * 3 * joined);
+    for _ in 0..tokens {
+        qkv.extend(rng.normals(2 * joined, SPREAD.sqrt()));
+        qkv.extend(rng.normals(joined, 1.0));
+    }
+    let qkv = single.input(&qkv, 3 * joined);
+    let lines = tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() });
+    let grid = [(lines.len() / 4) as u32, 2];
+    let lines = single.words(lines);
+    let context = single.output(tokens, joined);
+    let params = AttentionParams {
+        qkv4: (3 * joined / 4) as u32,
+        out4: (joined / 4) as u32,
+        scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
+        pad: 0,
+    };
+    let binds = vec![qkv, lines, context];
+    single.dispatch(variant, Params::Attention(params), binds, grid, texts.len())
+}
+
+fn combine(variant: Variant, vectors: usize, first: u32) -> Recording {
+    let mut rng = Rng::new(vectors);
+    let mut single = Single::default();
+    let x = single.input(&rng.normals(4 * vectors, 1.0), 4);
+    let merged = single.inout(&rng.normals(4 * vectors, 1.0), 4);
+    let (grid, row) = tiles::flat_grid(vectors);
+    let params = CombineParams { vectors: vectors as u32, row, factor: -0.7, first };
+    single.dispatch(variant, Params::Combine(params), vec![x, merged], grid, 0)
+}
+
+/// The second of two parts of a result.
+fn pool(variant: Variant, texts: &[usize], stride: usize) -> Recording {
+    let tokens: usize = texts.iter().sum();
+    let mut rng = Rng::new(1000 * tokens + stride);
+    let mut single = Single::default();
+    let x = single.input(&rng.normals(tokens * stride, 1.0), stride);
+    let ranges = offsets(texts).windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
+    let ranges = single.words(ranges);
+    let pooled = single.output(2 * texts.len(), stride);
+    let stride4 = stride / 4;
+    let params = PoolParams {
+        stride4: stride4 as u32,
+        out4: stride4 as u32,
+        start4: (texts.len() * stride4) as u32,
+        pad: 0,
+    };
+    let grid = [texts.len() as u32, stride4.div_ceil(tiles::INVOCATIONS) as u32];
+    let binds = vec![x, ranges, pooled];
+    single.dispatch(variant, Params::Pool(params), binds, grid, texts.len())
+}
+
+/// First row of each text, then the number of rows.
+fn offsets(texts: &[usize]) -> Vec<u32> {
+    let mut offsets = vec![0];
+    for &tokens in texts {
+        offsets.push(offsets.last().copied().unwrap_or(0) + tokens as u32);
+    }
+    offsets
+}

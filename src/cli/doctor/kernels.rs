@@ -1,0 +1,160 @@
+//! Every kernel on its own: what the CPU executor computes, once, and how far an adapter is off.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use everylayer::cpu::Cpu;
+use everylayer::gpu::GpuExecutor;
+use everylayer::gpu::device::Gpu;
+use everylayer::model::layout::Layout;
+use everylayer::schedule::{Elem, Recording, Tile, Variant};
+use everylayer::{ErrorKind, Result};
+use serde::Serialize;
+
+use super::cases::cases;
+use super::judge::difference;
+use super::single::{Held, Shelf, run};
+use crate::cli::progress::Progress;
+
+/// The kernels in the order of the forward pass, and what each may differ by: numbers are of size
+/// 1 to 8, so one unit in their last place is 1e-7 to 5e-7.
+///
+/// * `embed`, `norm`: sums in another order, then a division and a root of 2.5 units each (WGSL),
+///   times γ;
+/// * `matmul`: √k roundings where a fused multiply-add is split, k up to 388, then the activation's
+///   exponential, 3 + 2|x| units (WGSL);
+/// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
+/// * `combine`: one product and one sum;
+/// * `pool`: sums of up to 130 rows, which the CPU adds up in f64.
+const TOLERANCES: [(&str, f32); 6] = [
+    ("embed", 1e-5),
+    ("norm", 1e-5),
+    ("matmul", 2e-5),
+    ("attention", 5e-5),
+    ("combine", 1e-6),
+    ("pool", 5e-6),
+];
+
+/// A kernel and how an adapter did.
+#[derive(Debug, Serialize)]
+pub struct Kernel {
+    /// Its name.
+    pub kernel: &'static str,
+    /// Variants that were run.
+    pub variants: usize,
+    /// Cases that were run.
+    pub cases: usize,
+    /// Over all cases; infinite, which JSON writes as null, where one failed or was not finite.
+    pub max_difference: f32,
+    /// What it may be.
+    pub tolerance: f32,
+    /// Whether it is.
+    pub ok: bool,
+    /// The variants that have a case beyond it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
+impl Kernel {
+    /// A row of the table before the first case.
+    pub fn new(kernel: &'static str, tolerance: f32) -> Self {
+        Self {
+            kernel,
+            variants: 0,
+            cases: 0,
+            max_difference: 0.0,
+            tolerance,
+            ok: false,
+            failed: Vec::new(),
+        }
+    }
+
+    /// One case more, of `variant`, off by `difference`.
+    pub fn add(&mut self, variant: &dyn Display, difference: f32) {
+        self.cases += 1;
+        self.max_difference = self.max_difference.max(difference);
+        self.ok = self.max_difference <= self.tolerance;
+        if difference > self.tolerance {
+            let variant = variant.to_string();
+            if !self.failed.contains(&variant) {
+                self.failed.push(variant);
+            }
+        }
+    }
+}
+
+/// Every case, and what the CPU executor makes of it.
+pub struct Kernels {
+    shelves: Vec<Computed>,
+}
+
+/// The cases that read one set of weights.
+struct Computed {
+    elem: Elem,
+    layout: Arc<Layout>,
+    held: Arc<Held>,
+    cases: Vec<Case>,
+}
+
+struct Case {
+    variant: Variant,
+    recording: Recording,
+    want: Vec<Vec<f32>>,
+}
+
+impl Kernels {
+    /// Runs every case on the CPU, `head_dim` among those of attention.
+    pub fn compute(head_dim: Option<usize>) -> Result<Self> {
+        let shelf = |elem| {
+            let mut shelf = Shelf::default();
+            let cases = cases(elem, head_dim, &mut shelf);
+            let (layout, held) = shelf.close();
+            let cpu = Cpu::new(Arc::clone(&layout), held.as_ref(), elem)?;
+            let case = |(variant, recording)| {
+                let want = run(&cpu, &recording)?;
+                Ok(Case { variant, recording, want })
+            };
+            let cases = cases.into_iter().map(case).collect::<Result<_>>()?;
+            Ok(Computed { elem, layout, held, cases })
+        };
+        Ok(Self { shelves: [Elem::F32, Elem::F16].into_iter().map(shelf).collect::<Result<_>>()? })
+    }
+
+    /// How many cases there are.
+    pub fn count(&self) -> usize {
+        self.shelves.iter().map(|shelf| shelf.cases.len()).sum()
+    }
+
+    /// Runs every case that `gpu` can run and fills `rows`. A case that the device refuses fails,
+    /// and the others go on, unless the device is lost; the first error is given back.
+    pub fn check(&self, gpu: &Arc<Gpu>, rows: &mut Vec<Kernel>, progress: &Progress) -> Result<()> {
+        rows.extend(TOLERANCES.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
+        let mut first = Ok(());
+        for Computed { elem, layout, held, cases } in &self.shelves {
+            let (layout, held) = (Arc::clone(layout), Arc::clone(held));
+            let executor = GpuExecutor::new(Arc::clone(gpu), layout, held, *elem)?;
+            let mut seen = HashSet::new();
+            for Case { variant, recording, want } in cases {
+                progress.advance(1);
+                if !variant.is_portable() && gpu.tile() != Tile::Broadcast {
+                    continue;
+                }
+                let got = run(&executor, recording).map_err(|e| e.at(variant));
+                let apart = got
+                    .as_ref()
+                    .map_or(f32::INFINITY, |got| difference(&got.concat(), &want.concat()));
+                if let Some(row) = rows.iter_mut().find(|row| row.kernel == variant.kernel()) {
+                    row.variants += usize::from(seen.insert(*variant));
+                    row.add(variant, apart);
+                }
+                let lost = got.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost);
+                first = first.and(got.map(drop));
+                if lost {
+                    return first;
+                }
+            }
+        }
+        first
+    }
+}

@@ -1,0 +1,128 @@
+//! The model, state by state: what the CPU executor computes, once, and how far an adapter is off.
+
+use std::sync::Arc;
+
+use everylayer::cpu::Cpu;
+use everylayer::encoder::Intake;
+use everylayer::execute::Execute;
+use everylayer::gpu::GpuExecutor;
+use everylayer::gpu::device::Gpu;
+use everylayer::model::load::Model;
+use everylayer::model::source::Source;
+use everylayer::schedule::{Elem, Exit, Output, record};
+use everylayer::text::pack::{PackedBatch, pack};
+use everylayer::{Capture, Error, ErrorKind, Result, Text};
+use serde::Serialize;
+
+use super::judge::{cosine, difference};
+use crate::cli::progress::Progress;
+
+/// Texts of 2 to about 60 tokens; one of a single token, which no tokenizer makes, is added.
+const TEXTS: [&str; 5] = [
+    "",
+    "Hi",
+    "Does this machine compute right?",
+    "Zoë paid £7.50 for a naïve café sketch — 3.14159 × as much as in 1999 (東京).",
+    "Every encoder layer of a text leaves one vector for each of its tokens, and all of them are \
+     the same numbers on every device up to rounding: the sums run in another order, a fused \
+     multiply-add may be split in two, and the last digits differ, but never the first five of \
+     them.",
+];
+
+/// What a number of a state may differ by: that of `tests/goldens.rs`.
+const DIFFERENCE: f32 = 5e-5;
+/// What the cosine of a token's vectors is at least.
+const COSINE: f64 = 0.999_999;
+
+/// A state and how an adapter did.
+#[derive(Debug, Serialize)]
+pub struct State {
+    /// 0 goes into block 1, state i comes out of block i.
+    pub state: usize,
+    /// Over all numbers; infinite, which JSON writes as null, where one is not finite.
+    pub max_difference: f32,
+    /// Over all tokens.
+    pub min_cosine: f64,
+    /// Whether both are within their tolerance.
+    pub ok: bool,
+}
+
+impl State {
+    /// Compares (tokens, width) numbers.
+    pub fn compare(state: usize, got: &[f32], want: &[f32], width: usize) -> Self {
+        let (max_difference, min_cosine) = (difference(got, want), cosine(got, want, width));
+        let ok = max_difference <= DIFFERENCE && min_cosine >= COSINE;
+        Self { state, max_difference, min_cosine, ok }
+    }
+}
+
+/// A model, a batch, and every state that the CPU executor makes of it.
+pub struct States {
+    model: Model,
+    batch: PackedBatch,
+    /// (tokens, width) a state.
+    want: Vec<Vec<f32>>,
+}
+
+impl States {
+    /// Runs the model of `source` on the CPU.
+    pub fn compute(source: &dyn Source) -> Result<Self> {
+        let model = Model::open(source)?;
+        let texts = TEXTS.map(Text::from);
+        let mut tokens = Intake::open(source)?.tokenize(&texts, &Capture::default())?;
+        // A tokenizer without special tokens makes nothing of the empty text.
+        tokens.retain(|text| !text.is_empty());
+        let batch = pack(&tokens, usize::MAX, usize::MAX).pop();
+        let mut batch = batch.ok_or_else(|| {
+            Error::new(ErrorKind::Text, format!("{}: its tokenizer gives no tokens", model.name))
+        })?;
+        let (id, position, kind) = (batch.ids[0], batch.positions[0], batch.types[0]);
+        batch.ids.push(id);
+        batch.positions.push(position);
+        batch.types.push(kind);
+        batch.offsets.push(batch.ids.len() as u32);
+        batch.order.push(batch.order.len());
+        let cpu = Cpu::new(Arc::clone(&model.layout), model.weights.as_ref(), Elem::F32)?;
+        let want = states(&model, &batch, &cpu)?;
+        Ok(Self { model, batch, want })
+    }
+
+    /// The model's name.
+    pub fn model_name(&self) -> &str {
+        &self.model.name
+    }
+
+    /// Numbers between two of its heads.
+    pub fn head_dim(&self) -> usize {
+        self.model.layout.head_dim
+    }
+
+    /// Runs the model on `gpu` and fills `rows`.
+    pub fn check(&self, gpu: &Arc<Gpu>, rows: &mut Vec<State>, progress: &Progress) -> Result<()> {
+        let (layout, weights) = (Arc::clone(&self.model.layout), self.model.weights.clone());
+        let executor = GpuExecutor::new(Arc::clone(gpu), layout, weights, Elem::F32)?;
+        let got = states(&self.model, &self.batch, &executor)?;
+        let pairs = got.iter().zip(&self.want).enumerate();
+        let width = self.model.spec.width;
+        rows.extend(pairs.map(|(state, (got, want))| State::compare(state, got, want, width)));
+        progress.advance(1);
+        Ok(())
+    }
+}
+
+/// Every state of `batch`, without the padding of its rows.
+fn states(model: &Model, batch: &PackedBatch, executor: &dyn Execute) -> Result<Vec<Vec<f32>>> {
+    let (width, stride) = (model.spec.width, model.layout.width);
+    let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
+    let recording = record(&model.spec, &model.layout, batch, &exit, executor.caps())?;
+    let mut states = Vec::new();
+    let mut sink = |output, numbers: &[f32]| {
+        if matches!(output, Output::State(_)) {
+            let rows = numbers.chunks_exact(stride).flat_map(|row| &row[..width]);
+            states.push(rows.copied().collect());
+        }
+        Ok(())
+    };
+    pollster::block_on(executor.run(&recording, &mut sink)).map_err(|e| e.at(&model.name))?;
+    Ok(states)
+}

@@ -1,0 +1,108 @@
+//! `doctor`: what it compares, what it says, and its exit codes.
+
+use serde_json::{Value, json};
+
+use crate::calls::{done, everylayer, run};
+
+/// Whether there is no adapter; says so, for `./test` to count.
+fn gpu_missing() -> bool {
+    let none = pollster::block_on(everylayer::gpu::device::list()).is_empty();
+    if none {
+        assert!(
+            std::env::var_os("EVERYLAYER_REQUIRE_GPU").is_none(),
+            "EVERYLAYER_REQUIRE_GPU is set, yet there is no adapter"
+        );
+        println!("skipped: no Vulkan adapter");
+    }
+    none
+}
+
+#[test]
+fn every_kernel_and_every_state_is_compared() {
+    if gpu_missing() {
+        return;
+    }
+    let got = run(&["doctor", "--device", "gpu", "--json"]);
+    let all = got.json();
+    assert_eq!(all["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(all["model"], "bundled:all-MiniLM-L6-v2");
+    assert_eq!(all["ok"], true);
+    // `gpu` is the first adapter alone.
+    let adapters = all["adapters"].as_array().unwrap();
+    assert_eq!(adapters.len(), 1);
+    let adapter = &adapters[0];
+    for key in ["name", "backend", "driver", "device_type", "features", "limits", "notes"] {
+        assert!(!adapter[key].is_null(), "{key}");
+    }
+    assert_eq!((&adapter["ok"], &adapter["error"]), (&json!(true), &Value::Null));
+    if adapter["software"] == true {
+        assert!(adapter["notes"].to_string().contains("software"), "{}", adapter["notes"]);
+    }
+
+    let kernels = adapter["kernels"].as_array().unwrap();
+    let names: Vec<&str> = kernels.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
+    assert_eq!(names, ["embed", "norm", "matmul", "attention", "combine", "pool"]);
+    for row in kernels {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert_eq!(row["ok"], true, "{row}");
+        assert!(number("variants") >= 1.0 && number("cases") >= 3.0, "{row}");
+        assert!(number("max_difference") <= number("tolerance"), "{row}");
+    }
+    // Two storage types, six activations, with and without a residual; on software Vulkan in two
+    // tiles each.
+    assert!(kernels[2]["variants"].as_u64().unwrap().is_multiple_of(24), "{}", kernels[2]);
+
+    let states = adapter["states"].as_array().unwrap();
+    assert_eq!(states.len(), 7);
+    for (i, row) in states.iter().enumerate() {
+        assert_eq!((&row["state"], &row["ok"]), (&json!(i), &json!(true)), "{row}");
+        assert!(row["max_difference"].as_f64().unwrap() <= 5e-5, "{row}");
+        assert!(row["min_cosine"].as_f64().unwrap() >= 0.999_999, "{row}");
+    }
+}
+
+#[test]
+fn people_get_a_table() {
+    if gpu_missing() {
+        return;
+    }
+    let got = run(&["doctor", "--device", "gpu"]);
+    let text = got.text();
+    for part in ["driver: ", "  kernel ", "  attention ", "  state ", "ok: it computes right"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("FAIL"), "{text}");
+}
+
+#[test]
+fn without_an_adapter_it_says_so() {
+    let mut command = everylayer();
+    command.args(["doctor", "--device", "auto"]);
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+    let got = done(command.output().unwrap());
+    if cfg!(target_os = "linux") {
+        assert!(got.error(1).contains("no GPU adapter was found"), "{}", got.err);
+    }
+}
+
+#[test]
+fn the_cpu_has_nothing_to_be_compared_with() {
+    let got = run(&["doctor", "--device", "cpu"]);
+    assert!(got.error(2).contains("nothing to compare"), "{}", got.err);
+}
+
+#[test]
+fn help_teaches() {
+    let got = run(&["doctor", "--help"]);
+    assert!(got.text().contains("\nExamples:\n  everylayer doctor\n"));
+    assert_eq!(got.err, "");
+}
+
+#[test]
+fn an_adapter_that_is_not_there() {
+    let got = run(&["doctor", "--device", "no such device"]);
+    let error = got.error(1);
+    // Where there is none at all, that is the thing to say.
+    let known = ["no such device", "no GPU adapter"];
+    assert!(known.iter().any(|part| error.contains(part)), "{error}");
+}
