@@ -1,6 +1,8 @@
 //! Tokens a second of the bundled model, from text to vectors, model load and first run left out.
 //!
-//!     cargo bench --bench throughput -- [--device cpu] [--runs 5]
+//!     cargo bench --bench throughput -- [--device cpu] [--runs 5] [--portable]
+//!
+//! `--portable` keeps to default WebGPU limits and the kernels of a browser.
 //!
 //! Prints the same JSON as `benches/peers/ort_cpu.py`, for the same work: 8 texts of 128 tokens,
 //! and a ragged mix of 32 texts of 8 to 256 tokens. `benches/peers/cpu.sh` runs the two in turn.
@@ -21,7 +23,9 @@ fn main() -> Result<()> {
     let runs: usize = option("--runs").and_then(|n| n.parse().ok()).unwrap_or(5);
 
     let Ok(device) = device.parse();
-    let encoder = Encoder::open_blocking("bundled", &LoadOptions::default().device(device))?;
+    let portable = args.iter().any(|a| a == "--portable");
+    let options = LoadOptions::default().device(device).default_limits(portable);
+    let encoder = Encoder::open_blocking("bundled", &options)?;
     let capture = Capture::default().pool(Pool::Mean);
     let even: Vec<String> = (0..8).map(|_| text(128)).collect();
     let ragged: Vec<String> = (0..32).map(|i| text(8 + i * 8)).collect();

@@ -121,7 +121,7 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// Software Vulkan whose subgroups are eight wide takes the broadcast kernel, eight times as fast
+/// Software Vulkan whose subgroups are eight wide takes the broadcast kernels, four times as fast
 /// there; every other adapter the portable one.
 fn tile(adapter: &wgpu::Adapter) -> Tile {
     let info = adapter.get_info();
