@@ -1,12 +1,13 @@
 //! The command line: parse, run, exit code. The rest is in `cli/`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "cli")]
 mod cli;
 
 #[cfg(feature = "cli")]
 fn main() -> std::process::ExitCode {
+    cli::headless::prepare();
     match cli::parse(std::env::args_os()) {
         Ok(call) => cli::run(call),
         Err(code) => code,

@@ -8,6 +8,7 @@ mod args;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
+pub mod headless;
 mod help;
 mod info;
 mod input;

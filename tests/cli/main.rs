@@ -10,5 +10,6 @@ mod doctor;
 mod embed;
 mod errors;
 mod files;
+mod headless;
 mod input;
 mod other;

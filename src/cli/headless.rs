@@ -1,0 +1,15 @@
+//! Keeps Mesa quiet on machines without a desktop.
+//!
+//! Its device-select layer looks for a Wayland display whenever adapters are listed, and where
+//! there is none prints `error: XDG_RUNTIME_DIR is invalid` on standard error, twice, beside the
+//! one sentence that is ours. The layer only reorders adapters, which we choose by name and kind.
+
+/// Leaves the layer out where there can be no Wayland display. To be called first in `main`.
+#[expect(unsafe_code, reason = "the layer can only be told by the environment of this process")]
+pub fn prepare() {
+    let unset = |name| std::env::var_os(name).is_none();
+    if cfg!(target_os = "linux") && unset("XDG_RUNTIME_DIR") && unset("NODEVICE_SELECT") {
+        // SAFETY: the first statement of `main`: no other thread reads the environment yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
