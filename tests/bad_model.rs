@@ -351,3 +351,25 @@ fn a_lost_device_is_an_error_and_not_a_hang() {
     let error = run().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeviceLost, "{error}");
 }
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_weight_that_no_binding_holds_is_out_of_memory_and_named() {
+    use std::sync::Arc;
+
+    use everylayer::gpu::GpuExecutor;
+    use everylayer::gpu::device::{Gpu, Pick};
+    use everylayer::model::load::Model;
+    use everylayer::schedule::Elem;
+
+    if common::gpu_missing() {
+        return;
+    }
+    let model = Model::open(&Bytes::new("tight", good())).unwrap();
+    let gpu = Arc::new(pollster::block_on(Gpu::open(&Pick::Any, &Default::default())).unwrap());
+    let (layout, weights) = (Arc::clone(&model.layout), model.weights.clone());
+    let executor = GpuExecutor::with_max_binding(gpu, layout, weights, Elem::F32, 1024);
+    let error = executor.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+    assert!(error.to_string().contains("position table"), "{error}");
+}
