@@ -38,15 +38,7 @@ pub fn embed(
         }
     });
     let summed = x.to_vec();
-    let p = NormParams {
-        rows: p.rows,
-        stride4: p.stride4,
-        width: p.width,
-        eps: p.eps,
-        state: p.state,
-        pad: p.pad,
-    };
-    norm(&p, &summed, weight, x)
+    norm(p, &summed, weight, x)
 }
 
 fn row_of(table: &[f32], i: usize, stride: usize) -> &[f32] {

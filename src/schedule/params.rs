@@ -5,24 +5,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// `shaders/embed.wgsl`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub struct EmbedParams {
-    /// Tokens.
-    pub rows: u32,
-    /// Vectors in a row.
-    pub stride4: u32,
-    /// Numbers in a row, padding left out.
-    pub width: u32,
-    /// ε of the normalisation.
-    pub eps: f32,
-    /// State whose flag is set where a number is not finite.
-    pub state: u32,
-    /// Unused.
-    pub pad: [u32; 3],
-}
-
 /// `shaders/norm.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -40,6 +22,9 @@ pub struct NormParams {
     /// Unused.
     pub pad: [u32; 3],
 }
+
+/// `shaders/embed.wgsl`: its rows are normalised as those of `norm`.
+pub type EmbedParams = NormParams;
 
 /// `shaders/matmul.wgsl`.
 #[repr(C)]
