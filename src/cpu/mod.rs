@@ -14,7 +14,7 @@ use crate::execute::{Execute, Sink, Task, Weights, check_status, narrow};
 use crate::model::layout::{Layout, Use};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
-use crate::schedule::{Caps, Elem, Output, Tile, Variant};
+use crate::schedule::{Caps, Class, Elem, Output, Variant};
 use product::Packed;
 
 /// One weight in memory.
@@ -56,7 +56,7 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
-            tile: Tile::default(),
+            class: Class::default(),
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };

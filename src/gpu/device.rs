@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::schedule::Tile;
+use crate::schedule::Class;
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
-    tile: Tile,
+    class: Class,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -121,16 +121,16 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// Software Vulkan whose subgroups are eight wide takes the broadcast kernels, four times as fast
-/// there; every other adapter the portable one.
-fn tile(adapter: &wgpu::Adapter) -> Tile {
+/// What work is cut up for. Software Vulkan whose subgroups are eight wide has kernels of its own,
+/// four times as fast there.
+fn class(adapter: &wgpu::Adapter) -> Class {
     let info = adapter.get_info();
     let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && eight && adapter.features().contains(wgpu::Features::SUBGROUP) {
-        Tile::Broadcast
-    } else {
-        Tile::Workgroup
+    let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+    match info.device_type {
+        wgpu::DeviceType::Cpu if eight && subgroups => Class::Software,
+        wgpu::DeviceType::DiscreteGpu => Class::Large,
+        _ => Class::Small,
     }
 }
 
@@ -162,12 +162,15 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
             limits.max_buffer_size = has.max_buffer_size;
         }
-        let tile = if options.default_limits { Tile::default() } else { tile(adapter) };
+        let class = match class(adapter) {
+            Class::Software if options.default_limits => Class::Small,
+            class => class,
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
-            required_features: match tile {
-                Tile::Workgroup => wgpu::Features::empty(),
-                Tile::Broadcast => wgpu::Features::SUBGROUP,
+            required_features: match class {
+                Class::Small | Class::Large => wgpu::Features::empty(),
+                Class::Software => wgpu::Features::SUBGROUP,
             },
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
@@ -200,7 +203,7 @@ impl Gpu {
             device,
             queue,
             report,
-            tile,
+            class,
             faults,
         })
     }
@@ -210,9 +213,9 @@ impl Gpu {
         &self.report
     }
 
-    /// How products are cut up on this device.
-    pub fn tile(&self) -> Tile {
-        self.tile
+    /// What work is cut up for on this device.
+    pub fn class(&self) -> Class {
+        self.class
     }
 
     /// Bytes one binding may span on this device.

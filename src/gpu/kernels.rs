@@ -1,8 +1,9 @@
 //! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
 //! only place that includes shader text.
 
+use super::product;
 use crate::model::spec::Activation;
-use crate::schedule::variant::{Elem, Merge, PoolMode, Tile, Variant};
+use crate::schedule::variant::{Elem, Merge, PoolMode, Staging, Tile, Variant};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,32 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
 /// The whole WGSL of a variant: a prelude with its constants, the kernel's file, the lib files it
 /// uses. WGSL looks names up module-wide, so the order does not matter.
 pub fn source(variant: Variant) -> String {
-    let (prelude, files) = parts(variant);
+    text(variant, product::UNROLL)
+}
+
+/// A kernel with the body of its innermost arithmetic loop repeated.
+#[derive(Debug, Clone)]
+pub struct Unrolled {
+    /// The whole WGSL.
+    pub source: String,
+    /// Multiply-adds an invocation does in one such body.
+    pub fmas: u32,
+}
+
+/// [`source`] with `unroll` steps in the body of the innermost loop, for static statistics; `None`
+/// where a kernel does little arithmetic or cannot be unrolled further.
+pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
+    match variant {
+        Variant::Matmul { tile, .. } if tile != Tile::Broadcast => Some(Unrolled {
+            source: text(variant, unroll as usize),
+            fmas: product::fmas(tile, unroll as usize) as u32,
+        }),
+        _ => None,
+    }
+}
+
+fn text(variant: Variant, unroll: usize) -> String {
+    let (prelude, files) = parts(variant, unroll);
     let mut text = format!("// {variant}\n{prelude}");
     for file in files {
         text.push('\n');
@@ -53,7 +79,7 @@ macro_rules! lib {
     };
 }
 
-fn parts(variant: Variant) -> (String, Vec<&'static str>) {
+fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     match variant {
         Variant::Embed { tables, gathered } => (
             String::new(),
@@ -68,11 +94,11 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
             (String::new(), vec![include_str!("../../shaders/norm.wgsl"), lib!("row")])
         }
         Variant::Matmul { tile, weights, activation, residual } => (
-            String::new(),
+            product::prelude(tile, unroll),
             vec![
                 match tile {
-                    Tile::Workgroup => include_str!("../../shaders/matmul.wgsl"),
                     Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
+                    _ => include_str!("../../shaders/matmul.wgsl"),
                 },
                 lib!("matmul_io"),
                 elem(weights),
@@ -80,16 +106,16 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Attention { tile, head_dim } => (
+        Variant::Attention { staging, head_dim } => (
             format!(
                 "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
                 head_dim / 4,
                 attention_keys(head_dim)
             ),
             vec![
-                match tile {
-                    Tile::Workgroup => include_str!("../../shaders/attention.wgsl"),
-                    Tile::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
+                match staging {
+                    Staging::Workgroup => include_str!("../../shaders/attention.wgsl"),
+                    Staging::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
                 },
                 lib!("attention_io"),
             ],
@@ -161,14 +187,14 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered }));
         for activation in activations {
             for residual in [false, true] {
-                for tile in [Tile::Workgroup, Tile::Broadcast] {
+                for tile in Tile::ALL {
                     all.push(Variant::Matmul { tile, weights: tables, activation, residual });
                 }
             }
         }
     }
-    for tile in [Tile::Workgroup, Tile::Broadcast] {
-        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { tile, head_dim }));
+    for staging in [Staging::Workgroup, Staging::Broadcast] {
+        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { staging, head_dim }));
     }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));

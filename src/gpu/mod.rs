@@ -5,6 +5,7 @@ mod arena;
 pub mod device;
 pub mod kernels;
 mod pipelines;
+mod product;
 mod readback;
 mod weights;
 
@@ -70,7 +71,7 @@ impl GpuExecutor {
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
-            tile: gpu.tile(),
+            class: gpu.class(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };

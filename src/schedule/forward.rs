@@ -10,7 +10,7 @@ use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
-use super::variant::{Elem, Merge, Tile, Variant};
+use super::variant::{Class, Elem, Merge, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
@@ -23,8 +23,8 @@ pub struct Caps {
     pub max_binding: u64,
     /// Storage type of matrices and tables.
     pub elem: Elem,
-    /// How products are cut up.
-    pub tile: Tile,
+    /// What products and attention are cut up for.
+    pub class: Class,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
     pub submit_read_bytes: u64,
     /// Work of one submit before it is closed, so that no driver's watchdog wakes.
@@ -68,7 +68,7 @@ pub fn record(
         layout,
         exit,
         elem: caps.elem,
-        tile: caps.tile,
+        class: caps.class,
         tokens: batch.ids.len(),
         texts: batch.offsets.len() - 1,
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
@@ -107,7 +107,7 @@ struct Pass<'a> {
     layout: &'a Layout,
     exit: &'a Exit,
     elem: Elem,
-    tile: Tile,
+    class: Class,
     tokens: usize,
     texts: usize,
     recorder: Recorder,
@@ -232,14 +232,11 @@ impl Pass<'_> {
             Bind::Buffer(c),
         ];
         binds.extend(residual.map(Bind::Buffer));
-        let variant = Variant::Matmul {
-            tile: self.tile,
-            weights: self.elem,
-            activation,
-            residual: residual.is_some(),
-        };
+        let tile = tiles::matmul_tile(self.class, rows, weight.n);
+        let variant =
+            Variant::Matmul { tile, weights: self.elem, activation, residual: residual.is_some() };
         let flops = 2 * (rows * weight.n * weight.k) as u64;
-        let grid = tiles::matmul_grid(rows, weight.n);
+        let grid = tiles::matmul_grid(tile, rows, weight.n);
         self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
         c
     }
@@ -261,7 +258,11 @@ impl Pass<'_> {
             pad: 0,
         };
         let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
-        let variant = Variant::Attention { tile: self.tile, head_dim: self.layout.head_dim as u32 };
+        let staging = match self.class {
+            Class::Software => Staging::Broadcast,
+            Class::Small | Class::Large => Staging::Workgroup,
+        };
+        let variant = Variant::Attention { staging, head_dim: self.layout.head_dim as u32 };
         let flops = 4 * pairs * joined as u64;
         let grid = [tile_count as u32, self.spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);

@@ -1,11 +1,10 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
+use super::variant::{Class, Tile};
 use crate::text::pack::PackedBatch;
 
-/// Rows of C a workgroup of `matmul.wgsl` computes.
-pub const MATMUL_M: usize = 64;
-/// Columns of C a workgroup of `matmul.wgsl` computes; weights are packed in panels of it.
-pub const MATMUL_N: usize = 64;
+/// Columns of a panel: the order of packed weights, the same for every tile.
+pub const PANEL: usize = 64;
 /// Depth of a step of `matmul.wgsl`; packed weights are padded with zeros to whole steps.
 pub const MATMUL_K: usize = 16;
 /// Rows of one text a workgroup of `attention.wgsl` works on.
@@ -20,9 +19,27 @@ pub fn row_grid(rows: usize) -> [u32; 2] {
     [rows as u32, 1]
 }
 
-/// Workgroups of a product with `m` rows and `n` columns.
-pub fn matmul_grid(m: usize, n: usize) -> [u32; 2] {
-    [n.div_ceil(MATMUL_N) as u32, m.div_ceil(MATMUL_M) as u32]
+/// Workgroups of a product with `m` rows and `n` columns, cut into `tile`.
+pub fn matmul_grid(tile: Tile, m: usize, n: usize) -> [u32; 2] {
+    let (rows, columns) = tile.size();
+    [n.div_ceil(columns) as u32, m.div_ceil(rows) as u32]
+}
+
+/// The cut of a product with `m` rows and `n` columns on an adapter of `class`: the largest that
+/// still gives every compute unit work (two workgroups each of 80 units on a discrete GPU).
+pub fn matmul_tile(class: Class, m: usize, n: usize) -> Tile {
+    let enough = match class {
+        Class::Software => return Tile::Broadcast,
+        Class::Small => 16,
+        Class::Large => 160,
+    };
+    let groups = |tile| matmul_grid(tile, m, n).iter().product::<u32>();
+    match class {
+        _ if m <= 16 => Tile::R,
+        Class::Large if m >= 1024 && groups(Tile::L) >= enough => Tile::L,
+        _ if groups(Tile::M) >= enough => Tile::M,
+        _ => Tile::S,
+    }
 }
 
 /// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many

@@ -8,7 +8,7 @@ use everylayer::cpu::Cpu;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::model::layout::Layout;
-use everylayer::schedule::{Elem, Recording, Tile, Variant};
+use everylayer::schedule::{Class, Elem, Recording, Variant};
 use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
@@ -137,7 +137,7 @@ impl Kernels {
             let mut seen = HashSet::new();
             for Case { variant, recording, want } in cases {
                 progress.advance(1);
-                if !variant.is_portable() && gpu.tile() != Tile::Broadcast {
+                if !variant.is_portable() && gpu.class() != Class::Software {
                     continue;
                 }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));
