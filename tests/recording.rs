@@ -22,6 +22,7 @@ const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
     class: Class::Small,
+    subgroups: false,
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,
 };

@@ -35,7 +35,7 @@ fn parse(variant: Variant) -> (Module, ModuleInfo) {
     capabilities.set(Capabilities::SUBGROUP, !variant.is_portable());
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
-        .subgroup_operations(SubgroupOperationSet::BASIC | SubgroupOperationSet::BALLOT)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&text)));
     (module, info)

@@ -57,6 +57,7 @@ impl Cpu {
             max_binding: u64::MAX,
             elem,
             class: Class::default(),
+            subgroups: false,
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };

@@ -52,6 +52,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
     class: Class,
+    subgroups: bool,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -166,11 +167,14 @@ impl Gpu {
             Class::Software if options.default_limits => Class::Small,
             class => class,
         };
+        let subgroups = !options.default_limits
+            && adapter.features().contains(wgpu::Features::SUBGROUP)
+            && adapter.get_info().subgroup_min_size >= 8;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
-            required_features: match class {
-                Class::Small | Class::Large => wgpu::Features::empty(),
-                Class::Software => wgpu::Features::SUBGROUP,
+            required_features: match subgroups {
+                true => wgpu::Features::SUBGROUP,
+                false => wgpu::Features::empty(),
             },
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
@@ -204,6 +208,7 @@ impl Gpu {
             queue,
             report,
             class,
+            subgroups,
             faults,
         })
     }
@@ -216,6 +221,11 @@ impl Gpu {
     /// What work is cut up for on this device.
     pub fn class(&self) -> Class {
         self.class
+    }
+
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub fn has_subgroups(&self) -> bool {
+        self.subgroups
     }
 
     /// Bytes one binding may span on this device.

@@ -1,8 +1,9 @@
 //! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
 //! only place that includes shader text.
 
-use super::product;
+use super::{heads, product};
 use crate::model::spec::Activation;
+use crate::schedule::tiles::attention_parts;
 use crate::schedule::variant::{Elem, Merge, PoolMode, Staging, Tile, Variant};
 
 /// How a storage binding is used.
@@ -14,14 +15,6 @@ pub enum Access {
     Write,
 }
 use Access::{Read, Write};
-
-/// Bytes of workgroup memory the portable variants may take (the default WebGPU limit).
-const WORKGROUP_BYTES: u32 = 16 * 1024;
-
-/// Keys of one tile of `attention.wgsl`: what fits workgroup memory beside the values, at most 64.
-pub fn attention_keys(head_dim: u32) -> u32 {
-    (WORKGROUP_BYTES / (2 * 4 * head_dim.max(1)) / 4 * 4).clamp(4, 64)
-}
 
 /// The storage bindings of a kernel, from binding 1 on; binding 0 is its uniform block.
 pub fn bindings(variant: Variant) -> &'static [Access] {
@@ -39,7 +32,11 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
 /// The whole WGSL of a variant: a prelude with its constants, the kernel's file, the lib files it
 /// uses. WGSL looks names up module-wide, so the order does not matter.
 pub fn source(variant: Variant) -> String {
-    text(variant, product::UNROLL)
+    let unroll = match variant {
+        Variant::Matmul { .. } => product::UNROLL,
+        _ => 1,
+    };
+    text(variant, unroll)
 }
 
 /// A kernel with the body of its innermost arithmetic loop repeated.
@@ -59,6 +56,12 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
             source: text(variant, unroll as usize),
             fmas: product::fmas(tile, unroll as usize) as u32,
         }),
+        Variant::Attention { staging, head_dim } if staging != Staging::Broadcast => {
+            Some(Unrolled {
+                source: text(variant, unroll as usize),
+                fmas: unroll * heads::fmas(head_dim as usize) as u32,
+            })
+        }
         _ => None,
     }
 }
@@ -107,18 +110,27 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Attention { staging, head_dim } => (
-            format!(
-                "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
-                head_dim / 4,
-                attention_keys(head_dim)
-            ),
-            vec![
-                match staging {
-                    Staging::Workgroup => include_str!("../../shaders/attention.wgsl"),
-                    Staging::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
-                },
-                lib!("attention_io"),
-            ],
+            match staging {
+                Staging::Broadcast => heads::sizes(head_dim as usize),
+                _ => heads::prelude(head_dim as usize, unroll),
+            },
+            match staging {
+                Staging::Broadcast => vec![
+                    include_str!("../../shaders/attention_broadcast.wgsl"),
+                    lib!("attention_io"),
+                    lib!("attention_plain"),
+                ],
+                Staging::Workgroup => vec![
+                    include_str!("../../shaders/attention.wgsl"),
+                    lib!("attention_io"),
+                    lib!("attention_plain"),
+                    match attention_parts(head_dim as usize) {
+                        1 => lib!("attention_one"),
+                        8 => lib!("attention_overlay"),
+                        _ => lib!("attention_shared"),
+                    },
+                ],
+            },
         ),
         Variant::Combine(merge) => (
             String::new(),

@@ -3,6 +3,7 @@
 
 mod arena;
 pub mod device;
+mod heads;
 pub mod kernels;
 mod pipelines;
 mod product;
@@ -72,6 +73,7 @@ impl GpuExecutor {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
             class: gpu.class(),
+            subgroups: gpu.has_subgroups(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };

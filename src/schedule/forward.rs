@@ -25,6 +25,8 @@ pub struct Caps {
     pub elem: Elem,
     /// What products and attention are cut up for.
     pub class: Class,
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub subgroups: bool,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
     pub submit_read_bytes: u64,
     /// Work of one submit before it is closed, so that no driver's watchdog wakes.
@@ -83,7 +85,7 @@ pub fn record(
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
     }
-    let tiles = tiles::attention_tiles(batch);
+    let tiles = tiles::attention_tiles(batch, layout.head_dim);
     let tile_count = tiles.len() / 4;
     let pairs = batch.offsets.windows(2).map(|o| u64::from(o[1] - o[0]).pow(2)).sum();
 

@@ -7,8 +7,6 @@ use crate::text::pack::PackedBatch;
 pub const PANEL: usize = 64;
 /// Depth of a step of `matmul.wgsl`; packed weights are padded with zeros to whole steps.
 pub const MATMUL_K: usize = 16;
-/// Rows of one text a workgroup of `attention.wgsl` works on.
-pub const ATTENTION_ROWS: usize = 64;
 /// Invocations of a workgroup in every kernel.
 pub const INVOCATIONS: usize = 64;
 /// Largest number of workgroups along one axis on default WebGPU limits.
@@ -50,13 +48,29 @@ pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
     ([x as u32, groups.div_ceil(x) as u32], (x * INVOCATIONS) as u32)
 }
 
+/// Invocations that share a query row of `attention.wgsl`: each holds at most ten vectors of query
+/// and as many of the result in registers, for heads `head_dim` numbers apart.
+pub fn attention_parts(head_dim: usize) -> usize {
+    match head_dim {
+        ..=40 => 1,
+        ..=80 => 2,
+        ..=128 => 4,
+        _ => 8,
+    }
+}
+
+/// Rows of one text a workgroup of attention works on: 256 invocations at most.
+pub fn attention_rows(head_dim: usize) -> usize {
+    (256 / attention_parts(head_dim)).min(64)
+}
+
 /// One attention tile a line: first row of the text in the pack, tokens of the text, first query
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
-pub fn attention_tiles(batch: &PackedBatch) -> Vec<u32> {
+pub fn attention_tiles(batch: &PackedBatch, head_dim: usize) -> Vec<u32> {
     let mut tiles = Vec::new();
     for pair in batch.offsets.windows(2) {
         let (start, length) = (pair[0], pair[1] - pair[0]);
-        for query in (0..length).step_by(ATTENTION_ROWS) {
+        for query in (0..length).step_by(attention_rows(head_dim)) {
             tiles.extend_from_slice(&[start, length, query, 0]);
         }
     }

@@ -50,7 +50,7 @@ fn attention(
     let mut lines = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        for query in (0..length).step_by(tiles::ATTENTION_ROWS) {
+        for query in (0..length).step_by(tiles::attention_rows(head_dim)) {
             lines.extend([first as u32, length as u32, query as u32, 0]);
         }
         first += length;

@@ -172,7 +172,8 @@ fn attention(variant: Variant, head_dim: usize, texts: &[usize]) -> Recording {
         qkv.extend(rng.normals(joined, 1.0));
     }
     let qkv = single.input(&qkv, 3 * joined);
-    let lines = tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() });
+    let lines =
+        tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
     let grid = [(lines.len() / 4) as u32, 2];
     let lines = single.words(lines);
     let context = single.output(tokens, joined);
