@@ -18,26 +18,19 @@ struct EmbedParams {
 @group(0) @binding(6) var<storage, read_write> x: array<vec4<f32>>; // (rows, stride4)
 @group(0) @binding(7) var<storage, read_write> status: array<atomic<u32>>; // (states)
 
-fn row_at(i: u32) -> vec4<f32> {
-    return x[i];
+fn row_at(row: u32, i: u32) -> vec4<f32> {
+    let token = tokens[row] * params.stride4;
+    return unpack_word(word[token.x + i]) + unpack4(token_type[token.z + i]) + unpack4(position[token.y + i]);
 }
 
-fn put_row(i: u32, value: vec4<f32>) {
-    x[i] = value;
+fn put_row(at: u32, value: vec4<f32>) {
+    x[at] = value;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = group.x;
-    let start = row * params.stride4;
-    let token = tokens[row] * params.stride4;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        x[start + i] = unpack_word(word[token.x + i]) + unpack4(token_type[token.z + i])
-            + unpack4(position[token.y + i]);
-    }
-    // Each invocation reads back only the vectors it wrote.
-    normalize_row(row, lane);
+    normalize_row(group.x, lane);
 }

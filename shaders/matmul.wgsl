@@ -7,7 +7,8 @@
 // but where a tile is wider than a panel.
 //
 // Every number of C is one chain of fused multiply-adds over k = 0, 1, 2, ..., whatever the tile:
-// its bits depend on its row of A alone, not on the rows beside it.
+// its bits depend on its row of A alone, not on the rows beside it. Where the product is split
+// along k, each part is such a chain, and the next kernel adds them in their order.
 
 const DEPTH = 16u;
 const PANEL4 = 16u;
@@ -27,7 +28,12 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = group.y * ROWS;
+    // Part `slice` of SPLITS along k (matmul_part.wgsl), or the whole.
+    let slice = group.y % SPLITS;
+    let row = group.y / SPLITS * ROWS;
+    let steps = (params.k_steps + SPLITS - 1u) / SPLITS;
+    let first_step = slice * steps;
+    let last_step = min(first_step + steps, params.k_steps);
     let column4 = group.x * COLUMNS4;
     let x = lane % ACROSS; // vectors x, x + ACROSS
     let y = lane / ACROSS; // rows 4 TALL4 y ..
@@ -39,10 +45,10 @@ fn main(
     // A tile wider than a panel may reach past the last one: it reads that one again.
     let load_column4 = column4 + loader % COLUMNS4;
     let panel = min(load_column4 / PANEL4, (params.n4 - 1u) / PANEL4);
-    var from_w = (panel * params.k_steps * DEPTH + loader / COLUMNS4) * PANEL4 + load_column4 % PANEL4;
+    var from_w = ((panel * params.k_steps + first_step) * DEPTH + loader / COLUMNS4) * PANEL4 + load_column4 % PANEL4;
 
     var sums = Sums();
-    for (var step = 0u; step < params.k_steps; step++) {
+    for (var step = first_step; step < last_step; step++) {
         if ALL_LOAD_BOTH || lane < LOADERS {
             let k4 = step * 4u + load_k4;
             let turned = transpose(mat4x4<f32>(
@@ -69,5 +75,5 @@ fn main(
         }
         workgroupBarrier();
     }
-    put(&sums, row + 4u * TALL4 * y, column4 + x);
+    put(&sums, slice, row + 4u * TALL4 * y, column4 + x);
 }

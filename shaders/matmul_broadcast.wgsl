@@ -31,5 +31,5 @@ fn main(
         multiply(&sums, starts, k4, from_w);
         from_w += 64u;
     }
-    put(&sums, row, group.x * 16u + inside4);
+    put(&sums, 0u, row, group.x * 16u + inside4);
 }

@@ -14,15 +14,11 @@ struct NormParams {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // (rows, stride4)
 @group(0) @binding(4) var<storage, read_write> status: array<atomic<u32>>; // (states)
 
-fn row_at(i: u32) -> vec4<f32> {
-    return x[i];
+fn put_row(at: u32, value: vec4<f32>) {
+    y[at] = value;
 }
 
-fn put_row(i: u32, value: vec4<f32>) {
-    y[i] = value;
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,

@@ -126,7 +126,7 @@ fn exits(depth: usize) -> Vec<Exit> {
 fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
     match (dispatch.variant, dispatch.params) {
         (Variant::Embed { .. }, _) => (&[0, 1, 2, 3, 4, 6], &[5, 6]),
-        (Variant::Norm, _) => (&[0, 1, 3], &[2, 3]),
+        (Variant::Norm { .. }, _) => (&[0, 1, 3], &[2, 3]),
         (Variant::Matmul { residual: false, .. }, _) => (&[0, 1, 2], &[3]),
         (Variant::Matmul { residual: true, .. }, _) => (&[0, 1, 2, 4], &[3]),
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),

@@ -133,7 +133,7 @@ macro_rules! block {
 fn rust_block(variant: Variant) -> Block {
     match variant {
         Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state),
-        Variant::Norm => block!(NormParams: rows, stride4, width, eps, state),
+        Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state),
         Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
         Variant::Attention { .. } => block!(AttentionParams: qkv4, out4, scale),
         Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),

@@ -12,10 +12,3 @@ struct MatmulParams {
 @group(0) @binding(2) var<storage, read> w: array<Packed4>; // (n / 64, k, 16)
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // (n4)
 @group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>; // (m, n4)
-
-fn store(row: u32, column4: u32, sum: vec4<f32>) {
-    if row < params.m && column4 < params.n4 {
-        let at = row * params.n4 + column4;
-        c[at] = add_residual(activate(sum + bias[column4]), at);
-    }
-}

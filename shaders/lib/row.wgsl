@@ -1,24 +1,8 @@
-// One row of a hidden state, 64 invocations a row: the sum over a row, normalisation, and the
-// flag that a number is not finite. A kernel that uses it has `params`, `weight`, `status`, and
-// says where a row is read (`row_at`) and written (`put_row`).
-
-var<workgroup> partial: array<f32, 64>;
-
-/// The sum over the workgroup, the same bits in every invocation. A tree, so the order of the
-/// sum depends on the width alone.
-fn workgroup_sum(value: f32, lane: u32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let total = partial[0];
-    workgroupBarrier();
-    return total;
-}
+// One row of a hidden state, LANES invocations a row: normalisation, and the flag that a number is
+// not finite. The row lies in registers (`Held`, from the prelude that src/gpu/row.rs writes): read
+// once, written once. A kernel that uses it has `params`, `weight`, `status`, and says where a
+// vector of a row is read (`row_at`) and written (`put_row`); a lib file adds up over the lanes
+// (`row_sum`).
 
 fn sum4(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
@@ -37,34 +21,34 @@ fn within(v: vec4<f32>, column: u32, width: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), v, columns < vec4<u32>(width));
 }
 
+/// Vector `i` of a row; zero past its end.
+fn load_part(row: u32, i: u32) -> vec4<f32> {
+    if i < params.stride4 {
+        return row_at(row, i);
+    }
+    return vec4<f32>(0.0);
+}
+
+/// Writes γ x + β for vector `i` and tells whether it is not finite. γ and β are zero past the
+/// width, and so is the result.
+fn put_part(x: vec4<f32>, row: u32, i: u32) -> bool {
+    if i >= params.stride4 {
+        return false;
+    }
+    let value = fma(x, weight[i], weight[params.stride4 + i]);
+    put_row(row * params.stride4 + i, value);
+    return not_finite(value);
+}
+
 /// γ (x - mean) / √(var + ε) + β over row `row` (Ba et al. 2016). Mean and variance in two passes
 /// in f32, since squares lose what their difference needs.
 fn normalize_row(row: u32, lane: u32) {
-    let start = row * params.stride4;
     let n = f32(params.width);
-
+    let held = load(row, lane);
     // Columns past the width hold zero and add nothing.
-    var sum = 0.0;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        sum += sum4(row_at(start + i));
-    }
-    let mean = workgroup_sum(sum, lane) / n;
-
-    var square = 0.0;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        let d = within(row_at(start + i) - mean, 4u * i, params.width);
-        square += sum4(d * d);
-    }
-    let scale = 1.0 / sqrt(workgroup_sum(square, lane) / n + params.eps);
-
-    // γ and β are zero past the width, and so is the result.
-    var bad = false;
-    for (var i = lane; i < params.stride4; i += 64u) {
-        let value = fma((row_at(start + i) - mean) * scale, weight[i], weight[params.stride4 + i]);
-        bad = bad || not_finite(value);
-        put_row(start + i, value);
-    }
-    if bad {
+    let mean = row_sum(sum_held(held), lane, 0u) / n;
+    let scale = 1.0 / sqrt(row_sum(sum_squares(held, mean, lane), lane, 1u) / n + params.eps);
+    if put(held, mean, scale, row, lane) {
         atomicMax(&status[params.state], row + 1u);
     }
 }

@@ -10,6 +10,7 @@ use crate::model::spec::Activation;
 use crate::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
 };
+use crate::schedule::tiles::MATMUL_K;
 use crate::schedule::variant::{Merge, PoolMode};
 
 /// Rows a task of an elementwise kernel works on.
@@ -84,6 +85,44 @@ pub fn matmul(
             }
         }
     });
+}
+
+/// A Wᵀ in `splits` parts along k, (splits, m, n), each of whole steps of 16. Only a recording made
+/// for a GPU asks for it, in tests and `doctor`: the weight is copied part by part.
+pub fn matmul_parts(p: &MatmulParams, splits: u32, a: &[f32], w: &Packed, c: &mut [f32]) {
+    let (m, n, k) = (p.m as usize, w.n(), w.k());
+    let depth = MATMUL_K * (p.k_steps as usize).div_ceil(splits as usize);
+    let mut scratch = Scratch::default();
+    for (i, c) in c.chunks_mut(m * n).take(splits as usize).enumerate() {
+        let range = (i * depth).min(k)..((i + 1) * depth).min(k);
+        if range.is_empty() {
+            c.fill(0.0);
+        } else {
+            product(&a[range.start..], k, m, &w.depth(range), c, n, &mut scratch);
+        }
+    }
+}
+
+/// The parts of a product, then its bias and the residual: what `norm` reads, (rows, stride).
+pub fn add_parts(
+    p: &NormParams,
+    splits: u32,
+    x: &[f32],
+    bias: &[f32],
+    residual: &[f32],
+) -> Vec<f32> {
+    let stride = 4 * p.stride4 as usize;
+    let numbers = p.rows as usize * stride;
+    let mut sum = x[..numbers].to_vec();
+    for part in x[numbers..].chunks(numbers).take(splits as usize - 1) {
+        sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+    }
+    for (row, residual) in sum.chunks_exact_mut(stride).zip(residual.chunks_exact(stride)) {
+        for ((sum, b), r) in row.iter_mut().zip(bias).zip(residual) {
+            *sum = *sum + b + r;
+        }
+    }
+    sum
 }
 
 /// context = softmax(q kᵀ / √d) v for each tile of up to 64 rows of one text, head by head.

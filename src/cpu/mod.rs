@@ -113,7 +113,7 @@ impl Cpu {
         };
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
-            Variant::Norm | Variant::Attention { .. } | Variant::Pool(_) => 2,
+            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Pool(_) => 2,
             Variant::Matmul { .. } => 3,
             Variant::Combine(_) => 1,
         };
@@ -137,9 +137,20 @@ impl Cpu {
                     kernels::embed(p, words(0)?, read(1)?, read(2)?, read(3)?, read(4)?, &mut out);
                 bad = Some((slot(6)?, p.state, row));
             }
-            (Variant::Norm, Params::Norm(p)) => {
-                let row = kernels::norm(p, read(0)?, read(1)?, &mut out);
+            (Variant::Norm { splits, .. }, Params::Norm(p)) => {
+                let row = if *splits > 1 {
+                    let sum = kernels::add_parts(p, *splits, read(0)?, read(4)?, read(5)?);
+                    kernels::norm(p, &sum, read(1)?, &mut out)
+                } else {
+                    kernels::norm(p, read(0)?, read(1)?, &mut out)
+                };
                 bad = Some((slot(3)?, p.state, row));
+            }
+            (Variant::Matmul { splits: 2.., .. }, Params::Matmul(p)) => {
+                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
+                let Variant::Matmul { splits, .. } = d.variant else { return Err(malformed()) };
+                kernels::matmul_parts(p, splits, read(0)?, w, &mut out);
             }
             (Variant::Matmul { activation, residual, .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };

@@ -73,6 +73,16 @@ impl Packed {
         nr
     }
 
+    /// A copy of columns' numbers `range` along k: (n, range.len()).
+    pub fn depth(&self, range: std::ops::Range<usize>) -> Self {
+        let nr = panel_width();
+        let mut data = Vec::with_capacity(self.data.len() / self.k.max(1) * range.len());
+        for panel in self.data.chunks_exact(nr * self.k) {
+            data.extend_from_slice(&panel[nr * range.start..nr * range.end]);
+        }
+        Self { data, n: self.n, k: range.len() }
+    }
+
     /// Columns of C.
     pub fn n(&self) -> usize {
         self.n

@@ -1,10 +1,10 @@
 //! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
 //! only place that includes shader text.
 
-use super::{heads, product};
+use super::{heads, product, row};
 use crate::model::spec::Activation;
 use crate::schedule::tiles::attention_parts;
-use crate::schedule::variant::{Elem, Merge, PoolMode, Staging, Tile, Variant};
+use crate::schedule::variant::{Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,8 @@ use Access::{Read, Write};
 pub fn bindings(variant: Variant) -> &'static [Access] {
     match variant {
         Variant::Embed { .. } => &[Read, Read, Read, Read, Read, Write, Write],
-        Variant::Norm => &[Read, Read, Write, Write],
+        Variant::Norm { splits: ..=1, .. } => &[Read, Read, Write, Write],
+        Variant::Norm { .. } => &[Read, Read, Write, Write, Read, Read],
         Variant::Matmul { residual: false, .. } => &[Read, Read, Read, Write],
         Variant::Matmul { residual: true, .. } => &[Read, Read, Read, Write, Read],
         Variant::Attention { .. } => &[Read, Read, Write],
@@ -84,20 +85,27 @@ macro_rules! lib {
 
 fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     match variant {
-        Variant::Embed { tables, gathered } => (
-            String::new(),
+        Variant::Embed { tables, gathered, cut } => (
+            row::prelude(cut.sum.lanes(), cut.held as usize),
             vec![
                 include_str!("../../shaders/embed.wgsl"),
                 lib!("row"),
+                row_sum(cut.sum),
                 elem(tables),
                 if gathered { lib!("word_rows") } else { lib!("word_table") },
             ],
         ),
-        Variant::Norm => {
-            (String::new(), vec![include_str!("../../shaders/norm.wgsl"), lib!("row")])
-        }
-        Variant::Matmul { tile, weights, activation, residual } => (
-            product::prelude(tile, unroll),
+        Variant::Norm { cut, splits } => (
+            row::prelude(cut.sum.lanes(), cut.held as usize) + &parts_of(splits),
+            vec![
+                include_str!("../../shaders/norm.wgsl"),
+                lib!("row"),
+                row_sum(cut.sum),
+                if splits > 1 { lib!("norm_parts") } else { lib!("norm_whole") },
+            ],
+        ),
+        Variant::Matmul { tile, weights, activation, residual, splits } => (
+            product::prelude(tile, unroll) + &parts_of(splits),
             vec![
                 match tile {
                     Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
@@ -107,6 +115,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 elem(weights),
                 activate(activation),
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
+                if splits > 1 { lib!("matmul_part") } else { lib!("matmul_whole") },
             ],
         ),
         Variant::Attention { staging, head_dim } => (
@@ -157,6 +166,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     }
 }
 
+/// The number of parts of a product along k, where there are some.
+fn parts_of(splits: u32) -> String {
+    if splits > 1 { format!("const SPLITS: u32 = {splits}u;\n") } else { String::new() }
+}
+
+fn row_sum(sum: RowSum) -> &'static str {
+    match sum {
+        RowSum::Shared => lib!("sum_shared"),
+        RowSum::Subgroup => lib!("sum_subgroup"),
+        RowSum::Single => lib!("sum_single"),
+    }
+}
+
 fn elem(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => lib!("elem_f32"),
@@ -194,13 +216,37 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         PoolMode::MeanSqrt,
         PoolMode::WeightedMean,
     ];
-    let mut all = vec![Variant::Norm];
+    let mut all = Vec::new();
+    // Rows of up to 256, 512 and 1024 numbers.
+    let strides = [256, 512, 1024];
+    let cuts = RowSum::ALL.iter().flat_map(|&sum| strides.map(|stride| RowCut::new(sum, stride)));
+    for cut in cuts {
+        all.extend([1, 2, 4].map(|splits| Variant::Norm { cut, splits }));
+        for tables in elems {
+            all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered, cut }));
+        }
+    }
     for tables in elems {
-        all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered }));
+        // The parts of a product that is split have no end.
+        for tile in Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast) {
+            all.extend([2, 4].map(|splits| Variant::Matmul {
+                tile,
+                weights: tables,
+                activation: Activation::Identity,
+                residual: false,
+                splits,
+            }));
+        }
         for activation in activations {
             for residual in [false, true] {
                 for tile in Tile::ALL {
-                    all.push(Variant::Matmul { tile, weights: tables, activation, residual });
+                    all.push(Variant::Matmul {
+                        tile,
+                        weights: tables,
+                        activation,
+                        residual,
+                        splits: 1,
+                    });
                 }
             }
         }

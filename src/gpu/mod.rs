@@ -8,6 +8,7 @@ pub mod kernels;
 mod pipelines;
 mod product;
 mod readback;
+mod row;
 mod weights;
 
 use std::sync::Arc;

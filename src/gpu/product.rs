@@ -156,10 +156,13 @@ fn sums(out: &mut String, tall: usize, wide: usize) -> std::fmt::Result {
 
 /// Stores the sums: rows from `row`, vectors `column4`, `column4 + across`, ...
 fn put(out: &mut String, tall: usize, wide: usize, across: &str) -> std::fmt::Result {
-    writeln!(out, "fn put(s: ptr<function, Sums>, row: u32, column4: u32) {{")?;
+    writeln!(out, "fn put(s: ptr<function, Sums>, slice: u32, row: u32, column4: u32) {{")?;
     for i in 0..tall {
         for j in 0..wide {
-            writeln!(out, "    store(row + {i}u, column4 + {j}u * {across}, (*s).c{i}_{j});")?;
+            writeln!(
+                out,
+                "    store(slice, row + {i}u, column4 + {j}u * {across}, (*s).c{i}_{j});"
+            )?;
         }
     }
     writeln!(out, "}}")

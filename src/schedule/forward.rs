@@ -10,7 +10,7 @@ use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
-use super::variant::{Class, Elem, Merge, Staging, Variant};
+use super::variant::{Class, Elem, Merge, RowCut, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
@@ -44,7 +44,10 @@ impl Caps {
     /// The most tokens one batch may have: every array stays inside one binding and one axis of
     /// a dispatch.
     pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
+        let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.class, w.n, w.k);
+        let parts = layout.blocks.iter().flat_map(|b| [parts(b.output), parts(b.down)]).max();
         let widest = (3 * spec.heads * layout.head_dim).max(layout.inner).max(layout.width);
+        let widest = widest.max(parts.unwrap_or(0));
         let fits = self.max_binding / (4 * widest as u64);
         usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
     }
@@ -71,6 +74,7 @@ pub fn record(
         exit,
         elem: caps.elem,
         class: caps.class,
+        subgroups: caps.subgroups,
         tokens: batch.ids.len(),
         texts: batch.offsets.len() - 1,
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
@@ -110,6 +114,7 @@ struct Pass<'a> {
     exit: &'a Exit,
     elem: Elem,
     class: Class,
+    subgroups: bool,
     tokens: usize,
     texts: usize,
     recorder: Recorder,
@@ -154,7 +159,7 @@ impl Pass<'_> {
             Bind::Buffer(x),
             Bind::Buffer(self.status),
         ];
-        let variant = Variant::Embed { tables: self.elem, gathered: on_host };
+        let variant = Variant::Embed { tables: self.elem, gathered: on_host, cut: self.row_cut() };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
         x
@@ -178,35 +183,67 @@ impl Pass<'_> {
             self.matmul(at("qkv"), "qkv", x, ids.qkv, Activation::Identity, None, self.tokens);
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
         let context = self.attention(at("attention"), qkv, tiles, tile_count, pairs);
-        let sum = self.matmul(
-            at("output"),
-            "sum",
-            context,
-            ids.output,
-            Activation::Identity,
-            Some(x),
-            self.tokens,
-        );
-        let h = self.norm(
-            at("attention norm"),
-            "h",
-            sum,
-            ids.attention_norm,
-            block.attention_norm.eps,
-            state,
-        );
+        let norm = (ids.attention_norm, block.attention_norm.eps, state);
+        let h =
+            self.add_norm([at("output"), at("attention norm")], "h", context, ids.output, x, norm);
         // (tokens, inner)
         let inner = self.matmul(at("up"), "inner", h, ids.up, block.activation, None, self.tokens);
-        let sum = self.matmul(
-            at("down"),
-            "sum",
-            inner,
-            ids.down,
-            Activation::Identity,
-            Some(h),
-            self.tokens,
-        );
-        self.norm(at("output norm"), "x", sum, ids.output_norm, block.output_norm.eps, state)
+        let norm = (ids.output_norm, block.output_norm.eps, state);
+        self.add_norm([at("down"), at("output norm")], "x", inner, ids.down, h, norm)
+    }
+
+    /// norm(W a + b + residual): the product leaves parts along k where it would have too few
+    /// tiles, and the normalisation adds them up.
+    fn add_norm(
+        &mut self,
+        [product, norm]: [String; 2],
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        residual: BufferId,
+        (gamma_beta, eps, state): (WeightId, f32, usize),
+    ) -> BufferId {
+        let splits = tiles::matmul_splits(self.class, weight.n, weight.k);
+        let params = NormParams {
+            rows: self.tokens as u32,
+            stride4: (self.layout.width / 4) as u32,
+            width: self.spec.width as u32,
+            eps,
+            state: state as u32,
+            pad: [0; 3],
+        };
+        let (sum, mut rest) = if splits > 1 {
+            let sum = self.product(
+                product,
+                "parts",
+                a,
+                weight,
+                Activation::Identity,
+                None,
+                self.tokens,
+                splits,
+            );
+            (sum, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
+        } else {
+            let identity = Activation::Identity;
+            (self.matmul(product, "sum", a, weight, identity, Some(residual), self.tokens), vec![])
+        };
+        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
+        let mut binds = vec![
+            Bind::Buffer(sum),
+            Bind::Weight(gamma_beta),
+            Bind::Buffer(y),
+            Bind::Buffer(self.status),
+        ];
+        binds.append(&mut rest);
+        let variant = Variant::Norm { cut: self.row_cut(), splits: splits as u32 };
+        let grid = tiles::row_grid(self.tokens);
+        self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
+        y
+    }
+
+    fn row_cut(&self) -> RowCut {
+        RowCut::new(tiles::row_sum(self.class, self.subgroups), self.layout.width)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
@@ -220,7 +257,23 @@ impl Pass<'_> {
         residual: Option<BufferId>,
         rows: usize,
     ) -> BufferId {
-        let c = self.recorder.buffer(name, &[rows, weight.n]);
+        self.product(label, name, a, weight, activation, residual, rows, 1)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `matmul`, in parts along k")]
+    fn product(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        activation: Activation,
+        residual: Option<BufferId>,
+        rows: usize,
+        splits: usize,
+    ) -> BufferId {
+        let shape = [splits, rows, weight.n];
+        let c = self.recorder.buffer(name, if splits > 1 { &shape } else { &shape[1..] });
         let params = MatmulParams {
             m: rows as u32,
             n4: (weight.n / 4) as u32,
@@ -234,11 +287,16 @@ impl Pass<'_> {
             Bind::Buffer(c),
         ];
         binds.extend(residual.map(Bind::Buffer));
-        let tile = tiles::matmul_tile(self.class, rows, weight.n);
-        let variant =
-            Variant::Matmul { tile, weights: self.elem, activation, residual: residual.is_some() };
+        let tile = tiles::matmul_tile(self.class, rows, weight.n, splits);
+        let variant = Variant::Matmul {
+            tile,
+            weights: self.elem,
+            activation,
+            residual: residual.is_some(),
+            splits: splits as u32,
+        };
         let flops = 2 * (rows * weight.n * weight.k) as u64;
-        let grid = tiles::matmul_grid(tile, rows, weight.n);
+        let grid = tiles::matmul_grid(tile, rows, weight.n, splits);
         self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
         c
     }
@@ -269,31 +327,6 @@ impl Pass<'_> {
         let grid = [tile_count as u32, self.spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
         context
-    }
-
-    fn norm(
-        &mut self,
-        label: String,
-        name: &'static str,
-        x: BufferId,
-        weight: WeightId,
-        eps: f32,
-        state: usize,
-    ) -> BufferId {
-        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
-        let params = NormParams {
-            rows: self.tokens as u32,
-            stride4: (self.layout.width / 4) as u32,
-            width: self.spec.width as u32,
-            eps,
-            state: state as u32,
-            pad: [0; 3],
-        };
-        let binds =
-            [Bind::Buffer(x), Bind::Weight(weight), Bind::Buffer(y), Bind::Buffer(self.status)];
-        let grid = tiles::row_grid(self.tokens);
-        self.recorder.dispatch(label, Variant::Norm, Params::Norm(params), &binds, grid, 0);
-        y
     }
 
     /// Sends a state on its way out, where it was chosen.

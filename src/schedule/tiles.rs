@@ -1,6 +1,6 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
-use super::variant::{Class, Tile};
+use super::variant::{Class, RowSum, Tile};
 use crate::text::pack::PackedBatch;
 
 /// Columns of a panel: the order of packed weights, the same for every tile.
@@ -17,21 +17,42 @@ pub fn row_grid(rows: usize) -> [u32; 2] {
     [rows as u32, 1]
 }
 
-/// Workgroups of a product with `m` rows and `n` columns, cut into `tile`.
-pub fn matmul_grid(tile: Tile, m: usize, n: usize) -> [u32; 2] {
-    let (rows, columns) = tile.size();
-    [n.div_ceil(columns) as u32, m.div_ceil(rows) as u32]
+/// Parts along k that a product of n columns and depth k is split into, where a normalisation
+/// follows that can add them up at no cost but their memory. By the shape of the weight alone, so
+/// that a row's bits do not depend on the rows beside it: on a discrete GPU, deep and narrow
+/// products (a feed-forward's second) have too few tiles to fill it even with a thousand rows.
+pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
+    match class {
+        Class::Large if k >= 1024 && n <= 512 => 4,
+        Class::Large if k >= 1024 && n <= 1024 => 2,
+        _ => 1,
+    }
 }
 
-/// The cut of a product with `m` rows and `n` columns on an adapter of `class`: the largest that
+/// How the rows of a normalisation are shared on an adapter of `class`.
+pub fn row_sum(class: Class, subgroups: bool) -> RowSum {
+    match class {
+        Class::Software => RowSum::Single,
+        _ if subgroups => RowSum::Subgroup,
+        _ => RowSum::Shared,
+    }
+}
+
+/// Workgroups of a product with `m` rows and `n` columns, cut into `tile` and `splits` parts along k.
+pub fn matmul_grid(tile: Tile, m: usize, n: usize, splits: usize) -> [u32; 2] {
+    let (rows, columns) = tile.size();
+    [n.div_ceil(columns) as u32, (m.div_ceil(rows) * splits) as u32]
+}
+
+/// The cut of a product with `m` rows, `n` columns and `splits` on an adapter of `class`: the largest that
 /// still gives every compute unit work (two workgroups each of 80 units on a discrete GPU).
-pub fn matmul_tile(class: Class, m: usize, n: usize) -> Tile {
+pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     let enough = match class {
         Class::Software => return Tile::Broadcast,
         Class::Small => 16,
         Class::Large => 160,
     };
-    let groups = |tile| matmul_grid(tile, m, n).iter().product::<u32>();
+    let groups = |tile| matmul_grid(tile, m, n, splits).iter().product::<u32>();
     match class {
         _ if m <= 16 => Tile::R,
         Class::Large if m >= 1024 && groups(Tile::L) >= enough => Tile::L,

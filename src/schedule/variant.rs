@@ -59,6 +59,46 @@ impl Tile {
     }
 }
 
+/// How the invocations of a row add up their parts, in normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RowSum {
+    /// 64 of them, through workgroup memory: any adapter.
+    Shared,
+    /// 64 of them, across subgroups first.
+    Subgroup,
+    /// 8 of them, which are a subgroup: [`Class::Software`].
+    Single,
+}
+
+impl RowSum {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Shared, Self::Subgroup, Self::Single];
+
+    /// Invocations that share a row.
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Shared | Self::Subgroup => 64,
+            Self::Single => 8,
+        }
+    }
+}
+
+/// The cut of a row between invocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowCut {
+    /// How they add up.
+    pub sum: RowSum,
+    /// Vectors of four numbers that each holds.
+    pub held: u32,
+}
+
+impl RowCut {
+    /// The cut of rows `stride` numbers apart.
+    pub fn new(sum: RowSum, stride: usize) -> Self {
+        Self { sum, held: stride.div_ceil(4 * sum.lanes()).max(1) as u32 }
+    }
+}
+
 /// Where attention keeps keys and values while it uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Staging {
@@ -103,9 +143,16 @@ pub enum Variant {
         tables: Elem,
         /// Whether the word rows were gathered on the host, as f32.
         gathered: bool,
+        /// How a row is shared.
+        cut: RowCut,
     },
     /// Normalise each row.
-    Norm,
+    Norm {
+        /// How a row is shared.
+        cut: RowCut,
+        /// Parts of a product that are added up first, with its bias and the residual; 1 for none.
+        splits: u32,
+    },
     /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
     Matmul {
         /// How the product is cut up.
@@ -116,6 +163,8 @@ pub enum Variant {
         activation: Activation,
         /// Whether a second array is added.
         residual: bool,
+        /// Parts along k that are left for [`Variant::Norm`] to add up; 1 for none.
+        splits: u32,
     },
     /// softmax(Q Kᵀ / √d) V over each text and head.
     Attention {
@@ -133,18 +182,32 @@ pub enum Variant {
 impl Variant {
     /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
     pub fn is_portable(&self) -> bool {
-        !matches!(
-            self,
+        match self {
+            Self::Matmul { tile, .. } => *tile != Tile::Broadcast,
+            Self::Attention { staging, .. } => *staging != Staging::Broadcast,
+            Self::Norm { cut, .. } | Self::Embed { cut, .. } => cut.sum == RowSum::Shared,
+            Self::Combine(_) | Self::Pool(_) => true,
+        }
+    }
+
+    /// Whether it runs on an adapter of `class`, with `subgroups` of at least eight or without.
+    pub fn runs_on(&self, class: Class, subgroups: bool) -> bool {
+        match self {
             Self::Matmul { tile: Tile::Broadcast, .. }
-                | Self::Attention { staging: Staging::Broadcast, .. }
-        )
+            | Self::Attention { staging: Staging::Broadcast, .. }
+            | Self::Norm { cut: RowCut { sum: RowSum::Single, .. }, .. }
+            | Self::Embed { cut: RowCut { sum: RowSum::Single, .. }, .. } => {
+                class == Class::Software && subgroups
+            }
+            _ => subgroups || self.is_portable(),
+        }
     }
 
     /// Name of the kernel: its `.wgsl` file and its CPU function.
     pub fn kernel(&self) -> &'static str {
         match self {
             Self::Embed { .. } => "embed",
-            Self::Norm => "norm",
+            Self::Norm { .. } => "norm",
             Self::Matmul { .. } => "matmul",
             Self::Attention { .. } => "attention",
             Self::Combine(_) => "combine",
@@ -159,6 +222,17 @@ impl fmt::Display for Elem {
             Self::F32 => "f32",
             Self::F16 => "f16",
         })
+    }
+}
+
+impl fmt::Display for RowCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = match self.sum {
+            RowSum::Shared => "shared",
+            RowSum::Subgroup => "subgroup",
+            RowSum::Single => "single",
+        };
+        write!(f, "{sum}.x{}", self.held)
     }
 }
 
@@ -178,20 +252,27 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kernel())?;
         match self {
-            Self::Norm => Ok(()),
-            Self::Embed { tables, gathered } => {
+            Self::Norm { cut, splits } => {
+                write!(f, ".{cut}")?;
+                if *splits > 1 { write!(f, "+parts{splits}") } else { Ok(()) }
+            }
+            Self::Embed { tables, gathered, cut } => {
+                write!(f, ".{cut}")?;
                 if *tables == Elem::F16 {
                     f.write_str(".f16")?;
                 }
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
-            Self::Matmul { tile, weights, activation, residual } => {
+            Self::Matmul { tile, weights, activation, residual, splits } => {
                 write!(f, ".{tile}")?;
                 if *weights == Elem::F16 {
                     f.write_str(".f16")?;
                 }
                 if *activation != Activation::Identity {
                     write!(f, "+{activation}")?;
+                }
+                if *splits > 1 {
+                    write!(f, "+part{splits}")?;
                 }
                 f.write_str(if *residual { "+residual" } else { "" })
             }

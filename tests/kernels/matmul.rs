@@ -62,14 +62,14 @@ fn matmul(
     pair: &Pair,
     product: &Product,
     m: usize,
-    (tile, weights, activation, residual): (Tile, Elem, Activation, bool),
+    (tile, weights, activation, residual, splits): (Tile, Elem, Activation, bool, u32),
 ) {
     let &Product { n, k, matrix, bias } = product;
     let mut rng = Rng::new((m * 10_000 + n + k) as u64);
     let a = rng.loud(m * k);
     let mut one = One::default();
     let from = one.input(&a, k);
-    let to = one.output(m, n);
+    let to = one.output(m * splits as usize, n);
     let mut binds = vec![from, matrix, bias, to];
     if residual {
         let numbers = rng.loud(m * n);
@@ -81,16 +81,17 @@ fn matmul(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    let variant = Variant::Matmul { tile, weights, activation, residual };
-    one.dispatch(variant, Params::Matmul(params), &binds, tiles::matmul_grid(tile, m, n));
+    let variant = Variant::Matmul { tile, weights, activation, residual, splits };
+    let grid = tiles::matmul_grid(tile, m, n, splits as usize);
+    one.dispatch(variant, Params::Matmul(params), &binds, grid);
     let (got, want) = both(pair, &one.finish());
     // Both sides add the same products in the same order; a fused multiply-add may be split, which
     // rounds k products and sums once more each, and these roundings walk at random: √k units of
     // the sum's own size, which for weights of variance 1/k is the root mean square of the row of
     // A. The activation adds what exp is allowed (3 + 2|x| units, WGSL) and the last roundings.
     let rounding = |i: usize| {
-        let row = i / n;
-        if row >= m {
+        let row = i / n % m;
+        if i >= m * n * splits as usize {
             return 0.0;
         }
         let size = root_mean_square(&a[row * k..(row + 1) * k]).max(1.0);
@@ -109,7 +110,7 @@ fn matmul_of_every_shape() {
         let pair = shelf.open(&gpu, elem);
         for (tile, product) in pairs(&cuts(&gpu), &products) {
             for m in ROWS {
-                let variant = (tile, elem, Activation::Identity, m % 2 == 1);
+                let variant = (tile, elem, Activation::Identity, m % 2 == 1, 1);
                 matmul(&mut report, &pair, product, m, variant);
             }
         }
@@ -133,10 +134,32 @@ fn matmul_of_every_variant() {
                 for (tile, product) in pairs(&cuts, &products) {
                     if [12, 100, 388].contains(&product.n) {
                         for m in [1, 65, 200] {
-                            let variant = (tile, elem, activation, residual);
+                            let variant = (tile, elem, activation, residual, 1);
                             matmul(&mut report, &pair, product, m, variant);
                         }
                     }
+                }
+            }
+        }
+    }
+    report.finish();
+}
+
+#[test]
+fn matmul_in_parts_along_k() {
+    let Some(gpu) = gpu() else { return };
+    let mut report = Report::new("matmul parts");
+    for elem in ELEMS {
+        let mut shelf = Shelf::default();
+        let products = products(&mut shelf);
+        let pair = shelf.open(&gpu, elem);
+        let mut cuts = cuts(&gpu);
+        cuts.retain(|tile| *tile != Tile::Broadcast);
+        for (tile, product) in pairs(&cuts, &products) {
+            for m in [1, 65, 130] {
+                for splits in [2, 4] {
+                    let variant = (tile, elem, Activation::Identity, false, splits);
+                    matmul(&mut report, &pair, product, m, variant);
                 }
             }
         }

@@ -5,7 +5,7 @@ use everylayer::ErrorKind;
 use everylayer::execute::Execute;
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
-use everylayer::schedule::{Elem, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, RowCut, RowSum, Tile, Variant, tiles};
 
 use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
@@ -28,6 +28,7 @@ fn what_is_not_finite_is_told_with_its_state() {
     let mut report = Report::new("not finite");
     for (width, norm, table) in weights {
         let stride = align4(width);
+        let cut = RowCut::new(RowSum::Shared, stride);
         for number in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX * 2.0] {
             for column in [0, width / 2, width - 1] {
                 for row in [0, 40, 69] {
@@ -45,13 +46,18 @@ fn what_is_not_finite_is_told_with_its_state() {
                             let lines = (0..70).flat_map(|i| [i, i % 9, i % 9, 0]).collect();
                             let tokens = one.words(lines);
                             let params = EmbedParams { rows, stride4, width, eps, state, pad };
-                            let variant = Variant::Embed { tables: Elem::F32, gathered: true };
+                            let variant = Variant::Embed { tables: Elem::F32, gathered: true, cut };
                             let binds = [tokens, from, table, table, norm, to, status];
                             one.dispatch(variant, Params::Embed(params), &binds, grid);
                         } else {
                             let params = NormParams { rows, stride4, width, eps, state, pad };
                             let binds = [from, norm, to, status];
-                            one.dispatch(Variant::Norm, Params::Norm(params), &binds, grid);
+                            one.dispatch(
+                                Variant::Norm { cut, splits: 1 },
+                                Params::Norm(params),
+                                &binds,
+                                grid,
+                            );
                         }
                         let recording = one.finish();
                         for executor in [&pair.gpu as &dyn Execute, &pair.cpu] {
@@ -91,7 +97,8 @@ fn of_several_states_the_lowest_is_named() {
     for (state, to) in outs {
         let from = if state == 0 { good } else { bad };
         let params = NormParams { rows: 1, stride4: 1, width: 4, eps: 1e-12, state, pad: [0; 3] };
-        one.dispatch(Variant::Norm, Params::Norm(params), &[from, norm, to, status], [1, 1]);
+        let variant = Variant::Norm { cut: RowCut::new(RowSum::Shared, 4), splits: 1 };
+        one.dispatch(variant, Params::Norm(params), &[from, norm, to, status], [1, 1]);
     }
     let recording = one.finish();
     for executor in [&pair.gpu as &dyn Execute, &pair.cpu] {
@@ -124,12 +131,18 @@ fn nan_comes_through_every_activation() {
             let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
             let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
             let tile = Tile::S;
-            let variant = Variant::Matmul { tile, weights: Elem::F32, activation, residual: false };
+            let variant = Variant::Matmul {
+                tile,
+                weights: Elem::F32,
+                activation,
+                residual: false,
+                splits: 1,
+            };
             one.dispatch(
                 variant,
                 params,
                 &[from, matrix, bias, to],
-                tiles::matmul_grid(tile, 3, n),
+                tiles::matmul_grid(tile, 3, n, 1),
             );
             let (on_gpu, on_cpu) = both(&pair, &one.finish());
             for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {

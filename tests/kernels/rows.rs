@@ -2,10 +2,11 @@
 
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, NormParams, Params};
-use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::schedule::{Elem, RowCut, RowSum, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, largest};
+use everylayer::gpu::device::Gpu;
 
 /// Widths of a model; those that are no multiple of four are padded.
 const WIDTHS: [usize; 13] = [1, 4, 10, 12, 30, 36, 100, 108, 255, 256, 257, 384, 388];
@@ -44,6 +45,60 @@ fn norm_rounding(row: &[f32], width: usize, eps: f32, gamma: f32, beta: f32) -> 
     8e-7 * (scale as f32).max(1.0) * gamma.abs() + 2e-7 * beta.abs()
 }
 
+/// The ways of adding up a row that `gpu` runs.
+fn sums(gpu: &Gpu) -> Vec<RowSum> {
+    let runs = |sum: &RowSum| {
+        let variant = Variant::Norm { cut: RowCut::new(*sum, 4), splits: 1 };
+        variant.runs_on(gpu.class(), gpu.has_subgroups())
+    };
+    RowSum::ALL.into_iter().filter(runs).collect()
+}
+
+/// The second pass of a product that was split: parts, bias and residual are added first.
+#[test]
+fn norm_of_parts() {
+    let Some(gpu) = gpu() else { return };
+    let mut rng = Rng::new(12);
+    let mut shelf = Shelf::default();
+    let weights = WIDTHS.map(|width| {
+        let gamma_beta = shelf.add(Use::Vector, (2, align4(width)), gamma_beta(&mut rng, width));
+        let bias = padded(rng.normals(width, 1.0), width);
+        (width, gamma_beta, shelf.add(Use::Vector, (1, align4(width)), bias))
+    });
+    let pair = shelf.open(&gpu, Elem::F32);
+    let mut report = Report::new("norm of parts");
+    for (width, gamma_beta, bias) in weights {
+        let stride = align4(width);
+        for (splits, sum) in [2, 4, 2, 4].into_iter().zip(sums(&gpu).into_iter().cycle()) {
+            let rows = 65;
+            let mut one = One::default();
+            let x = padded(rng.normals(rows * width * splits as usize, 1.0), width);
+            let x = one.input(&x, stride);
+            let residual = one.input(&padded(rng.normals(rows * width, 1.0), width), stride);
+            let to = one.output(rows, stride);
+            let status = one.status(1);
+            let params = NormParams {
+                rows: rows as u32,
+                stride4: (stride / 4) as u32,
+                width: width as u32,
+                // Rows of one number have no deviation; the rest have one of about 2.
+                eps: 1.0,
+                state: 0,
+                pad: [0; 3],
+            };
+            let variant = Variant::Norm { cut: RowCut::new(sum, stride), splits };
+            let binds = [x, gamma_beta, to, status, bias, residual];
+            one.dispatch(variant, Params::Norm(params), &binds, tiles::row_grid(rows));
+            let (got, want) = both(&pair, &one.finish());
+            let case = format!("{variant} width {width}");
+            zero_padding(&mut report, &case, &got[..rows * stride], width);
+            // Six numbers of size 1 are added in the same order; then as `norm`, γ at most 2.
+            report.compare(case, &got, &want, |i| if i < rows * stride { 5e-6 } else { 0.0 });
+        }
+    }
+    report.finish();
+}
+
 #[test]
 fn norm_of_every_width() {
     let Some(gpu) = gpu() else { return };
@@ -58,9 +113,10 @@ fn norm_of_every_width() {
         .collect();
     let pair = shelf.open(&gpu, Elem::F32);
     let mut report = Report::new("norm");
-    for (width, numbers, weight) in &weights {
+    let cases = sums(&gpu).into_iter().flat_map(|sum| weights.iter().map(move |w| (sum, w)));
+    for (sum, (width, numbers, weight)) in cases {
         let (&width, stride) = (width, align4(*width));
-        for rows in [1, 2, 63, 64, 65, 513] {
+        for rows in [1, 2, 65, 513] {
             for eps in [1e-12, 1e-5] {
                 let mut x = padded(rng.loud(rows * width), width);
                 // The rows of a real model are not centred; and one is constant.
@@ -84,9 +140,10 @@ fn norm_of_every_width() {
                 };
                 let grid = tiles::row_grid(rows);
                 let binds = [from, *weight, to, status];
-                one.dispatch(Variant::Norm, Params::Norm(params), &binds, grid);
+                let variant = Variant::Norm { cut: RowCut::new(sum, stride), splits: 1 };
+                one.dispatch(variant, Params::Norm(params), &binds, grid);
                 let (got, want) = both(&pair, &one.finish());
-                let case = format!("norm rows {rows} width {width} eps {eps:e}");
+                let case = format!("{variant} rows {rows} width {width} eps {eps:e}");
                 zero_padding(&mut report, &case, &got[..rows * stride], width);
                 report.compare(case, &got, &want, |i| {
                     let (row, column) = (i / stride, i % stride);
@@ -138,7 +195,7 @@ fn embed_of_every_width() {
         let pair = shelf.open(&gpu, elem);
         for (width, [word, position, token_type], numbers, norm) in &models {
             let (&width, stride) = (width, align4(*width));
-            for rows in [1, 2, 63, 64, 65, 513] {
+            for (rows, sum) in [1, 2, 65, 513].into_iter().zip(sums(&gpu).into_iter().cycle()) {
                 for gathered in [false, true] {
                     let mut lines = Vec::new();
                     for i in 0..rows {
@@ -161,7 +218,8 @@ fn embed_of_every_width() {
                         state: 0,
                         pad: [0; 3],
                     };
-                    let variant = Variant::Embed { tables: elem, gathered };
+                    let variant =
+                        Variant::Embed { tables: elem, gathered, cut: RowCut::new(sum, stride) };
                     let binds = [tokens, table, position.1, token_type.1, *norm, to, status];
                     one.dispatch(variant, Params::Embed(params), &binds, tiles::row_grid(rows));
                     let (got, want) = both(&pair, &one.finish());

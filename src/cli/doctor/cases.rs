@@ -9,7 +9,7 @@ use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
 };
 use everylayer::schedule::recording::{Bind, Recording};
-use everylayer::schedule::{Elem, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, RowCut, Tile, Variant, tiles};
 use everylayer::text::pack::PackedBatch;
 
 use super::single::{Rng, Shelf, Single};
@@ -42,13 +42,14 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
     for variant in variants(&heads).into_iter().filter(|v| stored(v) == elem) {
         let mut add = |recording| cases.push((variant, recording));
         match variant {
-            Variant::Embed { gathered, .. } => {
-                ROWS.iter().for_each(|&shape| add(embed(variant, gathered, shape, shelf)));
+            Variant::Embed { gathered, cut, .. } => {
+                rows_within(cut).for_each(|shape| add(embed(variant, gathered, shape, shelf)));
             }
-            Variant::Norm => ROWS.iter().for_each(|&shape| add(norm(variant, shape, shelf))),
-            Variant::Matmul { tile, residual, .. } => {
-                let of = |&shape| add(matmul(variant, tile, residual, shape, shelf));
-                PRODUCTS.iter().for_each(of);
+            Variant::Norm { cut, splits } => {
+                rows_within(cut).for_each(|shape| add(norm(variant, splits, shape, shelf)));
+            }
+            Variant::Matmul { .. } => {
+                PRODUCTS.iter().for_each(|&shape| add(matmul(variant, shape, shelf)));
             }
             Variant::Attention { head_dim, .. } => {
                 TEXTS.iter().for_each(|texts| add(attention(variant, head_dim as usize, texts)));
@@ -64,6 +65,12 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
         }
     }
     cases
+}
+
+/// The shapes of [`ROWS`] that invocations which share a row as `cut` can hold.
+fn rows_within(cut: RowCut) -> impl Iterator<Item = (usize, usize)> {
+    let most = 4 * cut.sum.lanes() * cut.held as usize;
+    ROWS.into_iter().filter(move |(_, width)| *width <= most)
 }
 
 fn stored(variant: &Variant) -> Elem {
@@ -112,12 +119,19 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
     single.dispatch(variant, Params::Embed(params), binds, tiles::row_grid(rows), 0)
 }
 
-fn norm(variant: Variant, (rows, width): (usize, usize), shelf: &mut Shelf) -> Recording {
+fn norm(
+    variant: Variant,
+    splits: u32,
+    (rows, width): (usize, usize),
+    shelf: &mut Shelf,
+) -> Recording {
     let stride = align4(width);
     let mut rng = Rng::new(1000 * rows + width);
     let mut single = Single::default();
     let weight = gamma_beta(&mut rng, width, shelf);
-    let x = single.input(&rng.rows(rows, width, 1.0), stride);
+    let x = single.input(&rng.rows(rows * splits as usize, width, 1.0), stride);
+    let bias = shelf.add(Use::Vector, (1, stride), rng.rows(1, width, 1.0));
+    let residual = single.input(&rng.rows(rows, width, 1.0), stride);
     let y = single.output(rows, stride);
     let status = single.words(vec![0]);
     let params = NormParams {
@@ -128,24 +142,25 @@ fn norm(variant: Variant, (rows, width): (usize, usize), shelf: &mut Shelf) -> R
         state: 0,
         pad: [0; 3],
     };
-    let binds = vec![x, weight, y, status];
+    let mut binds = vec![x, weight, y, status];
+    if splits > 1 {
+        binds.extend([bias, residual]);
+    }
     single.dispatch(variant, Params::Norm(params), binds, tiles::row_grid(rows), 0)
 }
 
-fn matmul(
-    variant: Variant,
-    tile: Tile,
-    residual: bool,
-    (m, n, k): (usize, usize, usize),
-    shelf: &mut Shelf,
-) -> Recording {
+fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
+    let (tile, residual, splits) = match variant {
+        Variant::Matmul { tile, residual, splits, .. } => (tile, residual, splits as usize),
+        _ => (Tile::M, false, 1),
+    };
     let mut rng = Rng::new(1000 * m + n + k);
     let mut single = Single::default();
     // Sums of variance 1.
     let matrix = shelf.add(Use::Matrix, (n, k), rng.normals(n * k, (k as f32).sqrt().recip()));
     let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
     let a = single.input(&rng.normals(m * k, 1.0), k);
-    let c = single.output(m, n);
+    let c = single.output(m * splits, n);
     let mut binds = vec![a, matrix, bias, c];
     if residual {
         binds.push(single.input(&rng.normals(m * n, 1.0), n));
@@ -156,7 +171,13 @@ fn matmul(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    single.dispatch(variant, Params::Matmul(params), binds, tiles::matmul_grid(tile, m, n), 0)
+    single.dispatch(
+        variant,
+        Params::Matmul(params),
+        binds,
+        tiles::matmul_grid(tile, m, n, splits),
+        0,
+    )
 }
 
 /// Two heads.
