@@ -14,7 +14,7 @@ use crate::execute::{Execute, Sink, Task, Weights, check_status, narrow};
 use crate::model::layout::{Layout, Use};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
-use crate::schedule::{Caps, Class, Elem, Output, Variant};
+use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
 use product::Packed;
 
 /// One weight in memory.
@@ -37,14 +37,14 @@ pub struct Cpu {
 type Slots = Vec<Vec<f32>>;
 
 impl Cpu {
-    /// Reads and packs every weight of `layout`; under [`Elem::F16`] each number is rounded to
+    /// Reads and packs every weight of `layout`; under f16 each number is rounded to
     /// f16 first, so that both executors agree.
     pub fn new(layout: Arc<Layout>, source: &dyn Weights, elem: Elem) -> Result<Self> {
         let mut weights = Vec::with_capacity(layout.weights.len());
         for (i, weight) in layout.weights.iter().enumerate() {
             let id = crate::model::layout::WeightId(i);
             let mut numbers = source.rows(&layout, id, 0..weight.rows)?;
-            if elem == Elem::F16 && weight.usage != Use::Vector {
+            if elem != Elem::F32 && weight.usage != Use::Vector {
                 let halves = narrow(&weight.label, &numbers)?;
                 numbers.iter_mut().zip(halves).for_each(|(x, half)| *x = half.to_f32());
             }
@@ -56,8 +56,7 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
-            class: Class::default(),
-            subgroups: false,
+            can: Abilities::default(),
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };

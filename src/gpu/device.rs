@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::schedule::Class;
+use crate::schedule::{Abilities, Class};
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -51,8 +51,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
-    class: Class,
-    subgroups: bool,
+    can: Abilities,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -167,15 +166,18 @@ impl Gpu {
             Class::Software if options.default_limits => Class::Small,
             class => class,
         };
-        let subgroups = !options.default_limits
-            && adapter.features().contains(wgpu::Features::SUBGROUP)
-            && adapter.get_info().subgroup_min_size >= 8;
+        let has = |feature| !options.default_limits && adapter.features().contains(feature);
+        let can = Abilities {
+            class,
+            subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
+            half: has(wgpu::Features::SHADER_F16),
+        };
+        let mut features = wgpu::Features::empty();
+        features.set(wgpu::Features::SUBGROUP, can.subgroups);
+        features.set(wgpu::Features::SHADER_F16, can.half);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
-            required_features: match subgroups {
-                true => wgpu::Features::SUBGROUP,
-                false => wgpu::Features::empty(),
-            },
+            required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -207,8 +209,7 @@ impl Gpu {
             device,
             queue,
             report,
-            class,
-            subgroups,
+            can,
             faults,
         })
     }
@@ -218,14 +219,9 @@ impl Gpu {
         &self.report
     }
 
-    /// What work is cut up for on this device.
-    pub fn class(&self) -> Class {
-        self.class
-    }
-
-    /// Whether invocations may exchange values across a subgroup of at least eight.
-    pub fn has_subgroups(&self) -> bool {
-        self.subgroups
+    /// What kernels are chosen by on this device.
+    pub fn abilities(&self) -> Abilities {
+        self.can
     }
 
     /// Bytes one binding may span on this device.

@@ -17,7 +17,7 @@ use crate::error::{Result, fail};
 use crate::execute::{Execute, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
-use crate::schedule::{Caps, Elem};
+use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
 use pipelines::Pipelines;
@@ -70,11 +70,16 @@ impl GpuExecutor {
         elem: Elem,
         max_binding: u64,
     ) -> Result<Self> {
+        let can = gpu.abilities();
+        // Software has no 16-bit floats of its own.
+        let elem = match elem {
+            Elem::F16 if can.half && can.class != Class::Software => Elem::Half,
+            elem => elem,
+        };
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
-            class: gpu.class(),
-            subgroups: gpu.has_subgroups(),
+            can,
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };
@@ -89,6 +94,15 @@ impl GpuExecutor {
             arenas: Arenas::default(),
             staging: Staging::default(),
         })
+    }
+
+    /// The same with kernels cut up for another `class` of adapter, which this one runs as well:
+    /// [`Class::Software`] where it is not of that class is left alone.
+    pub fn cut_for(mut self, class: Class) -> Self {
+        if class != Class::Software {
+            self.caps.can.class = class;
+        }
+        self
     }
 
     /// The device it runs on.

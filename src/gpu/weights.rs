@@ -64,7 +64,7 @@ fn rows(
     source: &dyn Weights,
 ) -> Result<wgpu::Buffer> {
     let weight = layout.weight(id);
-    let of = |numbers: usize| numbers as u64 * if elem == Elem::F16 { 2 } else { 4 };
+    let of = |numbers: usize| numbers as u64 * elem.bytes();
     let buffer = buffer(gpu, weight, of(weight.rows * weight.cols), caps)?;
     let step = (CHUNK / weight.cols).max(1);
     for first in (0..weight.rows).step_by(step) {
@@ -87,7 +87,7 @@ fn matrix(
     let (n, k) = (weight.rows, weight.cols);
     let depth = k.next_multiple_of(MATMUL_K);
     let panel = depth * PANEL;
-    let of = |numbers: usize| numbers as u64 * if caps.elem == Elem::F16 { 2 } else { 4 };
+    let of = |numbers: usize| numbers as u64 * caps.elem.bytes();
     let buffer = buffer(gpu, weight, of(n.div_ceil(PANEL) * panel), caps)?;
     for (p, first) in (0..n).step_by(PANEL).enumerate() {
         let last = (first + PANEL).min(n);
@@ -113,7 +113,7 @@ fn write(
 ) -> Result<()> {
     match elem {
         Elem::F32 => gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(numbers)),
-        Elem::F16 => {
+        Elem::F16 | Elem::Half => {
             let halves = narrow(label, numbers)?;
             gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
         }

@@ -16,4 +16,6 @@ pub mod variant;
 pub use forward::{Caps, record};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
-pub use variant::{Class, Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant};
+pub use variant::{
+    Abilities, Class, Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+};
