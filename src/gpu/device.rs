@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::Tile;
 
@@ -51,6 +52,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    pub(super) account: Arc<Account>,
     tile: Tile,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -163,12 +165,12 @@ impl Gpu {
             limits.max_buffer_size = has.max_buffer_size;
         }
         let tile = if options.default_limits { Tile::default() } else { tile(adapter) };
+        // Timestamps are for profiles alone, and no kernel needs them.
+        let mut features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        features.set(wgpu::Features::SUBGROUP, tile == Tile::Broadcast);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
-            required_features: match tile {
-                Tile::Workgroup => wgpu::Features::empty(),
-                Tile::Broadcast => wgpu::Features::SUBGROUP,
-            },
+            required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -200,6 +202,7 @@ impl Gpu {
             device,
             queue,
             report,
+            account: Arc::default(),
             tile,
             faults,
         })
