@@ -50,7 +50,7 @@ impl GpuExecutor {
 }
 
 /// The time of each of `passes` passes, at most [`PASSES`], that `encode` fills in order.
-pub async fn time(
+pub(super) async fn time(
     gpu: &Gpu,
     passes: usize,
     encode: impl Fn(usize, &mut wgpu::ComputePass<'_>) -> Result<()> + Send + Sync,
@@ -69,7 +69,7 @@ pub async fn time(
 }
 
 /// By timestamps at the boundaries of the passes.
-async fn stamped(
+pub(super) async fn stamped(
     gpu: &Gpu,
     passes: usize,
     encode: &(impl Fn(usize, &mut wgpu::ComputePass<'_>) -> Result<()> + Sync),
@@ -126,7 +126,7 @@ async fn stamped(
 }
 
 /// By the host's clock around repeats, the time of an empty submit taken off.
-async fn clocked(
+pub(super) async fn clocked(
     gpu: &Gpu,
     passes: usize,
     encode: &(impl Fn(usize, &mut wgpu::ComputePass<'_>) -> Result<()> + Sync),

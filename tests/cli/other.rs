@@ -79,6 +79,7 @@ fn help_teaches() {
         &["embed", "--help"],
         &["tokenize", "-h"],
         &["info", "-h"],
+        &["bench", "-h"],
         &["completions", "-h"],
     ] {
         let got = run(words);
@@ -100,6 +101,7 @@ fn examples_of_the_help_run() {
         &["embed", "-l", "all", "-p", "words", "Good morning"],
         &["embed", "--plan", "Good morning"],
         &["tokenize", "Unbelievable!"],
+        &["bench", "--plan", "--batch", "32", "--tokens", "256"],
     ] {
         run(words).text();
     }
