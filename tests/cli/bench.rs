@@ -95,7 +95,7 @@ fn people_get_tables() {
         ["bench", "--batch", "1,2", "--tokens", "2,5", "--runs", "2", "-l", "all", "-p", "cls"];
     let got = run(&words);
     assert_eq!(got.notes(), [""; 0]);
-    for part in ["tokens/s", "GFLOP/s", "of ceiling", "attention.d32", "ceilings", " dispatches"] {
+    for part in ["tokens/s", "GFLOP/s", "of ceiling", "attention.d32", "ceilings", "dispatches "] {
         assert!(got.text().contains(part), "{part}: {}", got.text());
     }
 }

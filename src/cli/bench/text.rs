@@ -19,7 +19,7 @@ impl Display for Report {
         self.rows.iter().try_for_each(|row| row.fmt(f))?;
 
         if let Some(first) = self.rows.first() {
-            writeln!(f, "\nThe first row, {} texts of {} tokens:", first.batch, first.tokens)?;
+            writeln!(f, "\nThe first row, {} x {}:", first.batch, first.tokens)?;
         }
         let [kernel, calls] = ["kernel", "calls"];
         write!(f, "\n  {kernel:<32}{calls:>6}")?;
@@ -73,14 +73,15 @@ impl Display for Kernel {
 
 impl Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (up, down) = (bytes(self.bytes_up), bytes(self.bytes_down));
-        write!(f, "\n  {} dispatches, {} submits", self.dispatches, self.submits)?;
+        write!(f, "\n  dispatches {}, submits {}", self.dispatches, self.submits)?;
         if let Some(waits) = self.waits {
-            write!(f, ", {waits} waits")?;
+            write!(f, ", waits {waits}")?;
         }
-        write!(f, "; {up} up, {down} down; memory {} planned", bytes(self.planned_bytes))?;
+        let (up, down) = (bytes(self.bytes_up), bytes(self.bytes_down));
+        let planned = bytes(self.planned_bytes);
+        write!(f, "; up {up}, down {down}; memory planned {planned}")?;
         match self.peak_bytes {
-            Some(peak) => writeln!(f, ", {} at the peak", bytes(peak)),
+            Some(peak) => writeln!(f, ", at the peak {}", bytes(peak)),
             None => writeln!(f),
         }
     }
