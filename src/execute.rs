@@ -39,8 +39,8 @@ pub trait Execute: Send + Sync {
     /// `OutOfMemory` from a device; whatever `sink` returns.
     fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>>;
 
-    /// Runs `recording`, drops what comes back, and gives the time of each dispatch in order,
-    /// pipelines being compiled before.
+    /// Runs `recording`, drops what comes back, and gives the time of each dispatch in order. What
+    /// is compiled at its first use counts, so run something alike before.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ pub trait Execute: Send + Sync {
     /// `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
     fn ceilings(&self) -> Task<'_, Result<Ceilings>>;
 
-    /// What running has taken since the executor was made.
+    /// What running has taken since the device was opened; the executors of one GPU count together.
     fn counters(&self) -> Counters;
 
     /// Bytes weight `id` takes on the device; 0 where it stays on the host.
@@ -73,7 +73,7 @@ pub struct Ceilings {
     pub bytes: f64,
 }
 
-/// What an executor has taken so far.
+/// What an executor, or all of one GPU, have taken so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// How often the host waited for the device.

@@ -77,7 +77,8 @@ Kernels and counts are of the first row; several batches of it are summed. A ker
 what the device was measured to do at most, in a loop of multiply-adds or in a copy, whichever is
 larger; it is above 1 where a cache is faster than memory. Planned memory is weights and
 activations, the peak also has uniform blocks and staging.
---plan loads the model onto the device, whose limits shape the work, and runs nothing.
+--plan loads the model onto the device, whose limits shape the work, and runs nothing; what only a
+run tells is null in its --json.
 Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
 
 /// `everylayer completions --help`
