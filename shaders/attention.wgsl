@@ -2,47 +2,105 @@
 // (Milakov and Gimelshein 2018; Dao et al. 2022): scores never reach memory, and no mask is read,
 // since a tile knows the first row and the length of its text.
 //
-// For GPUs: one query row an invocation, 64 rows a workgroup, query and result in registers, KEYS keys and
-// values at a time in workgroup memory. Keys go four at a time from the start of the text, so the
-// bits of a row depend on its text alone. exp2 with log2(e) folded into the scale; the sentinel is
-// finite, and the division is left to the end.
+// For GPUs. A query row belongs to PARTS invocations side by side, each with PART4 vectors of query
+// and result in named registers (`Slice`, from the prelude that src/gpu/heads.rs writes): a large
+// head in one invocation would leave room for few of them. Each adds its part of eight scores, and
+// `join` (attention_one, attention_shared or attention_overlay.wgsl) adds the parts. KEYS keys and
+// values at a time lie in workgroup memory, vector i of part p at i PARTS + p, so that the parts
+// read different banks.
 //
-// The prelude gives HEAD_DIM4 (vectors a head) and KEYS (keys a tile, a multiple of 4).
+// Keys go eight at a time from the start of the text, so the bits of a row depend on its text
+// alone. exp2 with log2(e) folded into the scale; the sentinel is finite, and the division is left
+// to the end. The bias of a family would go where `adjust` stands (attention_plain.wgsl).
 
-var<workgroup> keys: array<vec4<f32>, KEYS * HEAD_DIM4>;
-var<workgroup> values: array<vec4<f32>, KEYS * HEAD_DIM4>;
+const INVOCATIONS = ROWS * PARTS;
+const LINE = PARTS * PART4; // HEAD_DIM4, rounded up to whole parts
 
-@compute @workgroup_size(64)
+var<workgroup> keys: array<vec4<f32>, KEYS * LINE>;
+var<workgroup> values: array<vec4<f32>, KEYS * LINE>;
+
+/// Vector `i` of part `part` of a head that starts at `at`; zero past the head.
+fn load_part(at: u32, i: u32, part: u32) -> vec4<f32> {
+    let d = i * PARTS + part;
+    if LINE == HEAD_DIM4 || d < HEAD_DIM4 {
+        return qkv[at + d];
+    }
+    return vec4<f32>(0.0);
+}
+
+fn store_part(at: u32, i: u32, part: u32, value: vec4<f32>) {
+    let d = i * PARTS + part;
+    if LINE == HEAD_DIM4 || d < HEAD_DIM4 {
+        context[at + d] = value;
+    }
+}
+
+/// The largest score of a row so far, and the sum of the weights against it.
+struct Online {
+    largest: f32,
+    total: f32,
+}
+
+/// Keys `j`.. of a tile whose first is key `start` of the text and which holds `here`.
+struct Keys {
+    start: u32,
+    j: u32,
+    here: u32,
+}
+
+/// Takes eight keys into the row whose query is `q` and whose result is `o`.
+fn eight(
+    q: ptr<function, Slice>,
+    o: ptr<function, Slice>,
+    run: ptr<function, Online>,
+    at: Keys,
+    query: u32,
+    lane: u32,
+) {
+    // The last term is zero. Without it the address of a single part would be the same in every
+    // lane, and RDNA would pay an instruction a load to bring it there (a tenth of the kernel).
+    let line = at.j * LINE + lane % PARTS + lane / INVOCATIONS;
+    var s = join(score(q, line), lane);
+    let key = vec4<u32>(at.j) + vec4<u32>(0u, 1u, 2u, 3u);
+    s.a = select(vec4<f32>(FAR), adjust(s.a, query, at.start + at.j), key < vec4<u32>(at.here));
+    s.b = select(vec4<f32>(FAR), adjust(s.b, query, at.start + at.j + 4u), key + 4u < vec4<u32>(at.here));
+    let m = max(s.a, s.b);
+    let next = max((*run).largest, max(max(m.x, m.y), max(m.z, m.w)));
+    let fade = exp2((*run).largest - next);
+    s.a = exp2(s.a - next);
+    s.b = exp2(s.b - next);
+    (*run).total = fma((*run).total, fade, sum4(s.a) + sum4(s.b));
+    (*run).largest = next;
+    gather(o, s, fade, line);
+}
+
+@compute @workgroup_size(INVOCATIONS)
 fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = tiles[group.x];
+    let tile = tiles[workgroup.x];
     let first = tile.x;
     let length = tile.y;
-    let head = group.y * HEAD_DIM4;
-    let query = tile.z + lane;
+    let head = workgroup.y * HEAD_DIM4;
+    let query = tile.z + lane / PARTS;
+    let part = lane % PARTS;
     // Invocations past the end of the text work on its last row and write nothing.
-    let row = first + min(query, length - 1u);
+    let at = first + min(query, length - 1u);
 
-    var q: array<vec4<f32>, HEAD_DIM4>;
-    var o: array<vec4<f32>, HEAD_DIM4>;
-    for (var i = 0u; i < HEAD_DIM4; i++) {
-        q[i] = qkv[row * params.qkv4 + head + i] * params.scale;
-        o[i] = vec4<f32>(0.0);
-    }
-    var largest = FAR;
-    var total = 0.0;
+    var q = load_query(at * params.qkv4 + head, part);
+    var o = Slice();
+    var run = Online(FAR, 0.0);
 
     for (var start = 0u; start < length; start += KEYS) {
         workgroupBarrier();
-        for (var i = lane; i < KEYS * HEAD_DIM4; i += 64u) {
-            let key = start + i / HEAD_DIM4;
+        for (var i = lane; i < KEYS * LINE; i += INVOCATIONS) {
+            let key = start + i / LINE;
             // Keys past the end are zero rows; their weight below is zero as well.
             var k = vec4<f32>(0.0);
             var v = vec4<f32>(0.0);
-            if key < length {
-                let at = (first + key) * params.qkv4 + params.out4 + head + i % HEAD_DIM4;
+            if key < length && (LINE == HEAD_DIM4 || i % LINE < HEAD_DIM4) {
+                let at = (first + key) * params.qkv4 + params.out4 + head + i % LINE;
                 k = qkv[at];
                 v = qkv[at + params.out4];
             }
@@ -52,41 +110,12 @@ fn main(
         workgroupBarrier();
 
         let here = min(KEYS, length - start);
-        for (var j = 0u; j < here; j += 4u) {
-            var s0 = vec4<f32>(0.0);
-            var s1 = vec4<f32>(0.0);
-            var s2 = vec4<f32>(0.0);
-            var s3 = vec4<f32>(0.0);
-            let at = j * HEAD_DIM4;
-            for (var i = 0u; i < HEAD_DIM4; i++) {
-                s0 = fma(q[i], keys[at + i], s0);
-                s1 = fma(q[i], keys[at + HEAD_DIM4 + i], s1);
-                s2 = fma(q[i], keys[at + 2u * HEAD_DIM4 + i], s2);
-                s3 = fma(q[i], keys[at + 3u * HEAD_DIM4 + i], s3);
-            }
-            let scores = vec4<f32>(sum4(s0), sum4(s1), sum4(s2), sum4(s3));
-            let inside = vec4<u32>(j) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(here);
-            let s = select(vec4<f32>(FAR), scores, inside);
-            let next = max(largest, max(max(s.x, s.y), max(s.z, s.w)));
-            let fade = exp2(largest - next);
-            let p = exp2(s - next);
-            total = fma(total, fade, sum4(p));
-            largest = next;
-            for (var i = 0u; i < HEAD_DIM4; i++) {
-                var sum = o[i] * fade;
-                sum = fma(p.xxxx, values[at + i], sum);
-                sum = fma(p.yyyy, values[at + HEAD_DIM4 + i], sum);
-                sum = fma(p.zzzz, values[at + 2u * HEAD_DIM4 + i], sum);
-                sum = fma(p.wwww, values[at + 3u * HEAD_DIM4 + i], sum);
-                o[i] = sum;
-            }
+        for (var j = 0u; j < here; j += GROUP) {
+            group(&q, &o, &run, Keys(start, j, here), query, lane);
         }
     }
 
     if query < length {
-        let factor = 1.0 / total;
-        for (var i = 0u; i < HEAD_DIM4; i++) {
-            context[row * params.out4 + head + i] = o[i] * factor;
-        }
+        put(&o, 1.0 / run.total, at * params.out4 + head, part);
     }
 }

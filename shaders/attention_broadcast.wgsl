@@ -4,7 +4,7 @@
 // One query row an invocation. Eight keys at a time, from the start of the text: lane l loads a
 // vector of key l, and the eight are handed round. The bits of a row depend on its text alone.
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
@@ -57,8 +57,8 @@ fn main(
             s1.w += dot(q[i], each);
         }
         let keys = vec4<u32>(start) + vec4<u32>(0u, 1u, 2u, 3u);
-        s0 = select(vec4<f32>(FAR), s0, keys < vec4<u32>(length));
-        s1 = select(vec4<f32>(FAR), s1, keys + 4u < vec4<u32>(length));
+        s0 = select(vec4<f32>(FAR), adjust(s0, query, start), keys < vec4<u32>(length));
+        s1 = select(vec4<f32>(FAR), adjust(s1, query, start + 4u), keys + 4u < vec4<u32>(length));
         let m = max(s0, s1);
         let next = max(largest, max(max(m.x, m.y), max(m.z, m.w)));
         let fade = exp2(largest - next);

@@ -11,7 +11,7 @@ use everylayer::model::spec::Spec;
 use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{Bind, Dispatch, Readback};
 use everylayer::schedule::{
-    Caps, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Tile, Variant, record,
+    Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant, record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, pack};
@@ -21,7 +21,8 @@ use toy::{Report, Rng};
 const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
-    tile: Tile::Workgroup,
+    class: Class::Small,
+    subgroups: false,
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,
 };

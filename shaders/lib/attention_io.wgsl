@@ -13,6 +13,12 @@ struct AttentionParams {
 
 const FAR = -1e30;
 
+/// The scores of eight keys.
+struct Scores {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
 fn sum4(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }

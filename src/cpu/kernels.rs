@@ -10,7 +10,6 @@ use crate::model::spec::Activation;
 use crate::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
 };
-use crate::schedule::tiles::ATTENTION_ROWS;
 use crate::schedule::variant::{Merge, PoolMode};
 
 /// Rows a task of an elementwise kernel works on.
@@ -124,6 +123,9 @@ pub fn attention(
     }
 }
 
+/// Query rows whose scores are held at once.
+const QUERIES: usize = 64;
+
 /// What one thread of [`attention`] keeps from head to head.
 #[derive(Default)]
 struct HeadScratch {
@@ -154,11 +156,11 @@ fn one_head(qkv: &[f32], shape: &HeadShape, scale: f32, scratch: &mut HeadScratc
     keys.pack_columns(length, head_dim, |j| part(j, 1));
     values.pack_lines(head_dim, length, |i| part(i, 2));
     let mut out = vec![0.0; length * head_dim];
-    for (block, out) in out.chunks_mut(ATTENTION_ROWS * head_dim).enumerate() {
+    for (block, out) in out.chunks_mut(QUERIES * head_dim).enumerate() {
         let count = out.len() / head_dim;
         scores.clear();
         scores.resize(count * length, 0.0);
-        let queries = &qkv[block * ATTENTION_ROWS * stride + at..];
+        let queries = &qkv[block * QUERIES * stride + at..];
         product(queries, stride, count, keys, scores, length, rows);
         softmax2_rows(scores, length, scale);
         product(scores, length, count, values, out, head_dim, rows);

@@ -17,7 +17,7 @@ use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights, check_sta
 use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
-use crate::schedule::{Caps, Elem, Output, Tile, Variant};
+use crate::schedule::{Caps, Class, Elem, Output, Variant};
 use product::Packed;
 
 /// One weight in memory.
@@ -70,7 +70,8 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
-            tile: Tile::default(),
+            class: Class::default(),
+            subgroups: false,
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::schedule::Tile;
+use crate::schedule::Class;
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -53,7 +53,8 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
     pub(super) account: Arc<Account>,
-    tile: Tile,
+    class: Class,
+    subgroups: bool,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -123,16 +124,16 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// Software Vulkan whose subgroups are eight wide takes the broadcast kernels, four times as fast
-/// there; every other adapter the portable one.
-fn tile(adapter: &wgpu::Adapter) -> Tile {
+/// What work is cut up for. Software Vulkan whose subgroups are eight wide has kernels of its own,
+/// four times as fast there.
+fn class(adapter: &wgpu::Adapter) -> Class {
     let info = adapter.get_info();
     let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-    let software = info.device_type == wgpu::DeviceType::Cpu;
-    if software && eight && adapter.features().contains(wgpu::Features::SUBGROUP) {
-        Tile::Broadcast
-    } else {
-        Tile::Workgroup
+    let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+    match info.device_type {
+        wgpu::DeviceType::Cpu if eight && subgroups => Class::Software,
+        wgpu::DeviceType::DiscreteGpu => Class::Large,
+        _ => Class::Small,
     }
 }
 
@@ -164,10 +165,16 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
             limits.max_buffer_size = has.max_buffer_size;
         }
-        let tile = if options.default_limits { Tile::default() } else { tile(adapter) };
+        let class = match class(adapter) {
+            Class::Software if options.default_limits => Class::Small,
+            class => class,
+        };
+        let subgroups = !options.default_limits
+            && adapter.features().contains(wgpu::Features::SUBGROUP)
+            && adapter.get_info().subgroup_min_size >= 8;
         // Timestamps are for profiles alone, and no kernel needs them.
         let mut features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
-        features.set(wgpu::Features::SUBGROUP, tile == Tile::Broadcast);
+        features.set(wgpu::Features::SUBGROUP, subgroups);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
             required_features: features,
@@ -203,7 +210,8 @@ impl Gpu {
             queue,
             report,
             account: Arc::default(),
-            tile,
+            class,
+            subgroups,
             faults,
         })
     }
@@ -213,9 +221,14 @@ impl Gpu {
         &self.report
     }
 
-    /// How products are cut up on this device.
-    pub fn tile(&self) -> Tile {
-        self.tile
+    /// What work is cut up for on this device.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub fn has_subgroups(&self) -> bool {
+        self.subgroups
     }
 
     /// Bytes one binding may span on this device.

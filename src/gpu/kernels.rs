@@ -1,8 +1,10 @@
 //! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
 //! only place that includes shader text.
 
+use super::{heads, product};
 use crate::model::spec::Activation;
-use crate::schedule::variant::{Elem, Merge, PoolMode, Tile, Variant};
+use crate::schedule::tiles::attention_parts;
+use crate::schedule::variant::{Elem, Merge, PoolMode, Staging, Tile, Variant};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +15,6 @@ pub enum Access {
     Write,
 }
 use Access::{Read, Write};
-
-/// Bytes of workgroup memory the portable variants may take (the default WebGPU limit).
-const WORKGROUP_BYTES: u32 = 16 * 1024;
-
-/// Keys of one tile of `attention.wgsl`: what fits workgroup memory beside the values, at most 64.
-pub fn attention_keys(head_dim: u32) -> u32 {
-    (WORKGROUP_BYTES / (2 * 4 * head_dim.max(1)) / 4 * 4).clamp(4, 64)
-}
 
 /// The storage bindings of a kernel, from binding 1 on; binding 0 is its uniform block.
 pub fn bindings(variant: Variant) -> &'static [Access] {
@@ -38,7 +32,42 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
 /// The whole WGSL of a variant: a prelude with its constants, the kernel's file, the lib files it
 /// uses. WGSL looks names up module-wide, so the order does not matter.
 pub fn source(variant: Variant) -> String {
-    let (prelude, files) = parts(variant);
+    let unroll = match variant {
+        Variant::Matmul { .. } => product::UNROLL,
+        _ => 1,
+    };
+    text(variant, unroll)
+}
+
+/// A kernel with the body of its innermost arithmetic loop repeated.
+#[derive(Debug, Clone)]
+pub struct Unrolled {
+    /// The whole WGSL.
+    pub source: String,
+    /// Multiply-adds an invocation does in one such body.
+    pub fmas: u32,
+}
+
+/// [`source`] with `unroll` steps in the body of the innermost loop, for static statistics; `None`
+/// where a kernel does little arithmetic or cannot be unrolled further.
+pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
+    match variant {
+        Variant::Matmul { tile, .. } if tile != Tile::Broadcast => Some(Unrolled {
+            source: text(variant, unroll as usize),
+            fmas: product::fmas(tile, unroll as usize) as u32,
+        }),
+        Variant::Attention { staging, head_dim } if staging != Staging::Broadcast => {
+            Some(Unrolled {
+                source: text(variant, unroll as usize),
+                fmas: unroll * heads::fmas(head_dim as usize) as u32,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn text(variant: Variant, unroll: usize) -> String {
+    let (prelude, files) = parts(variant, unroll);
     let mut text = format!("// {variant}\n{prelude}");
     for file in files {
         text.push('\n');
@@ -53,7 +82,7 @@ macro_rules! lib {
     };
 }
 
-fn parts(variant: Variant) -> (String, Vec<&'static str>) {
+fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     match variant {
         Variant::Embed { tables, gathered } => (
             String::new(),
@@ -68,11 +97,11 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
             (String::new(), vec![include_str!("../../shaders/norm.wgsl"), lib!("row")])
         }
         Variant::Matmul { tile, weights, activation, residual } => (
-            String::new(),
+            product::prelude(tile, unroll),
             vec![
                 match tile {
-                    Tile::Workgroup => include_str!("../../shaders/matmul.wgsl"),
                     Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
+                    _ => include_str!("../../shaders/matmul.wgsl"),
                 },
                 lib!("matmul_io"),
                 elem(weights),
@@ -80,19 +109,28 @@ fn parts(variant: Variant) -> (String, Vec<&'static str>) {
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Attention { tile, head_dim } => (
-            format!(
-                "const HEAD_DIM4: u32 = {}u;\nconst KEYS: u32 = {}u;\n",
-                head_dim / 4,
-                attention_keys(head_dim)
-            ),
-            vec![
-                match tile {
-                    Tile::Workgroup => include_str!("../../shaders/attention.wgsl"),
-                    Tile::Broadcast => include_str!("../../shaders/attention_broadcast.wgsl"),
-                },
-                lib!("attention_io"),
-            ],
+        Variant::Attention { staging, head_dim } => (
+            match staging {
+                Staging::Broadcast => heads::sizes(head_dim as usize),
+                _ => heads::prelude(head_dim as usize, unroll),
+            },
+            match staging {
+                Staging::Broadcast => vec![
+                    include_str!("../../shaders/attention_broadcast.wgsl"),
+                    lib!("attention_io"),
+                    lib!("attention_plain"),
+                ],
+                Staging::Workgroup => vec![
+                    include_str!("../../shaders/attention.wgsl"),
+                    lib!("attention_io"),
+                    lib!("attention_plain"),
+                    match attention_parts(head_dim as usize) {
+                        1 => lib!("attention_one"),
+                        8 => lib!("attention_overlay"),
+                        _ => lib!("attention_shared"),
+                    },
+                ],
+            },
         ),
         Variant::Combine(merge) => (
             String::new(),
@@ -161,14 +199,14 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered }));
         for activation in activations {
             for residual in [false, true] {
-                for tile in [Tile::Workgroup, Tile::Broadcast] {
+                for tile in Tile::ALL {
                     all.push(Variant::Matmul { tile, weights: tables, activation, residual });
                 }
             }
         }
     }
-    for tile in [Tile::Workgroup, Tile::Broadcast] {
-        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { tile, head_dim }));
+    for staging in [Staging::Workgroup, Staging::Broadcast] {
+        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { staging, head_dim }));
     }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));

@@ -4,9 +4,11 @@
 mod arena;
 mod ceiling;
 pub mod device;
+mod heads;
 pub mod kernels;
 mod memory;
 mod pipelines;
+mod product;
 mod profile;
 mod readback;
 mod weights;
@@ -75,7 +77,8 @@ impl GpuExecutor {
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
-            tile: gpu.tile(),
+            class: gpu.class(),
+            subgroups: gpu.has_subgroups(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };

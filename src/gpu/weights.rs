@@ -6,7 +6,7 @@ use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::{Weights, narrow};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
-use crate::schedule::tiles::{MATMUL_K, MATMUL_N};
+use crate::schedule::tiles::{MATMUL_K, PANEL};
 use crate::schedule::{Caps, Elem};
 
 /// Numbers read from the checkpoint at a time.
@@ -87,16 +87,16 @@ fn matrix(
     let weight = layout.weight(id);
     let (n, k) = (weight.rows, weight.cols);
     let depth = k.next_multiple_of(MATMUL_K);
-    let panel = depth * MATMUL_N;
+    let panel = depth * PANEL;
     let of = |numbers: usize| numbers as u64 * if caps.elem == Elem::F16 { 2 } else { 4 };
-    let buffer = buffer(gpu, weight, of(n.div_ceil(MATMUL_N) * panel), caps)?;
-    for (p, first) in (0..n).step_by(MATMUL_N).enumerate() {
-        let last = (first + MATMUL_N).min(n);
+    let buffer = buffer(gpu, weight, of(n.div_ceil(PANEL) * panel), caps)?;
+    for (p, first) in (0..n).step_by(PANEL).enumerate() {
+        let last = (first + PANEL).min(n);
         let rows = source.rows(layout, id, first..last)?;
         let mut packed = vec![0f32; panel];
         for (column, row) in rows.chunks_exact(k).enumerate() {
             for (i, &number) in row.iter().enumerate() {
-                packed[i * MATMUL_N + column] = number;
+                packed[i * PANEL + column] = number;
             }
         }
         write(gpu, &buffer, of(p * panel), &weight.label, &packed, caps.elem)?;

@@ -10,7 +10,7 @@ use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
-use super::variant::{Elem, Merge, Tile, Variant};
+use super::variant::{Class, Elem, Merge, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
@@ -23,8 +23,10 @@ pub struct Caps {
     pub max_binding: u64,
     /// Storage type of matrices and tables.
     pub elem: Elem,
-    /// How products are cut up.
-    pub tile: Tile,
+    /// What products and attention are cut up for.
+    pub class: Class,
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub subgroups: bool,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
     pub submit_read_bytes: u64,
     /// Work of one submit before it is closed, so that no driver's watchdog wakes.
@@ -68,7 +70,7 @@ pub fn record(
         layout,
         exit,
         elem: caps.elem,
-        tile: caps.tile,
+        class: caps.class,
         tokens: batch.ids.len(),
         texts: batch.offsets.len() - 1,
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
@@ -83,7 +85,7 @@ pub fn record(
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
     }
-    let tiles = tiles::attention_tiles(batch);
+    let tiles = tiles::attention_tiles(batch, layout.head_dim);
     let tile_count = tiles.len() / 4;
     let pairs = batch.offsets.windows(2).map(|o| u64::from(o[1] - o[0]).pow(2)).sum();
 
@@ -107,7 +109,7 @@ struct Pass<'a> {
     layout: &'a Layout,
     exit: &'a Exit,
     elem: Elem,
-    tile: Tile,
+    class: Class,
     tokens: usize,
     texts: usize,
     recorder: Recorder,
@@ -232,14 +234,11 @@ impl Pass<'_> {
             Bind::Buffer(c),
         ];
         binds.extend(residual.map(Bind::Buffer));
-        let variant = Variant::Matmul {
-            tile: self.tile,
-            weights: self.elem,
-            activation,
-            residual: residual.is_some(),
-        };
+        let tile = tiles::matmul_tile(self.class, rows, weight.n);
+        let variant =
+            Variant::Matmul { tile, weights: self.elem, activation, residual: residual.is_some() };
         let flops = 2 * (rows * weight.n * weight.k) as u64;
-        let grid = tiles::matmul_grid(rows, weight.n);
+        let grid = tiles::matmul_grid(tile, rows, weight.n);
         self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
         c
     }
@@ -261,7 +260,11 @@ impl Pass<'_> {
             pad: 0,
         };
         let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
-        let variant = Variant::Attention { tile: self.tile, head_dim: self.layout.head_dim as u32 };
+        let staging = match self.class {
+            Class::Software => Staging::Broadcast,
+            Class::Small | Class::Large => Staging::Workgroup,
+        };
+        let variant = Variant::Attention { staging, head_dim: self.layout.head_dim as u32 };
         let flops = 4 * pairs * joined as u64;
         let grid = [tile_count as u32, self.spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);

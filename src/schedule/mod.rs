@@ -16,4 +16,4 @@ pub mod variant;
 pub use forward::{Caps, record};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
-pub use variant::{Elem, Merge, PoolMode, Tile, Variant};
+pub use variant::{Class, Elem, Merge, PoolMode, Staging, Tile, Variant};

@@ -1,15 +1,12 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
+use super::variant::{Class, Tile};
 use crate::text::pack::PackedBatch;
 
-/// Rows of C a workgroup of `matmul.wgsl` computes.
-pub const MATMUL_M: usize = 64;
-/// Columns of C a workgroup of `matmul.wgsl` computes; weights are packed in panels of it.
-pub const MATMUL_N: usize = 64;
+/// Columns of a panel: the order of packed weights, the same for every tile.
+pub const PANEL: usize = 64;
 /// Depth of a step of `matmul.wgsl`; packed weights are padded with zeros to whole steps.
 pub const MATMUL_K: usize = 16;
-/// Rows of one text a workgroup of `attention.wgsl` works on.
-pub const ATTENTION_ROWS: usize = 64;
 /// Invocations of a workgroup in every kernel.
 pub const INVOCATIONS: usize = 64;
 /// Largest number of workgroups along one axis on default WebGPU limits.
@@ -20,9 +17,27 @@ pub fn row_grid(rows: usize) -> [u32; 2] {
     [rows as u32, 1]
 }
 
-/// Workgroups of a product with `m` rows and `n` columns.
-pub fn matmul_grid(m: usize, n: usize) -> [u32; 2] {
-    [n.div_ceil(MATMUL_N) as u32, m.div_ceil(MATMUL_M) as u32]
+/// Workgroups of a product with `m` rows and `n` columns, cut into `tile`.
+pub fn matmul_grid(tile: Tile, m: usize, n: usize) -> [u32; 2] {
+    let (rows, columns) = tile.size();
+    [n.div_ceil(columns) as u32, m.div_ceil(rows) as u32]
+}
+
+/// The cut of a product with `m` rows and `n` columns on an adapter of `class`: the largest that
+/// still gives every compute unit work (two workgroups each of 80 units on a discrete GPU).
+pub fn matmul_tile(class: Class, m: usize, n: usize) -> Tile {
+    let enough = match class {
+        Class::Software => return Tile::Broadcast,
+        Class::Small => 16,
+        Class::Large => 160,
+    };
+    let groups = |tile| matmul_grid(tile, m, n).iter().product::<u32>();
+    match class {
+        _ if m <= 16 => Tile::R,
+        Class::Large if m >= 1024 && groups(Tile::L) >= enough => Tile::L,
+        _ if groups(Tile::M) >= enough => Tile::M,
+        _ => Tile::S,
+    }
 }
 
 /// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many
@@ -33,13 +48,29 @@ pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
     ([x as u32, groups.div_ceil(x) as u32], (x * INVOCATIONS) as u32)
 }
 
+/// Invocations that share a query row of `attention.wgsl`: each holds at most ten vectors of query
+/// and as many of the result in registers, for heads `head_dim` numbers apart.
+pub fn attention_parts(head_dim: usize) -> usize {
+    match head_dim {
+        ..=40 => 1,
+        ..=80 => 2,
+        ..=128 => 4,
+        _ => 8,
+    }
+}
+
+/// Rows of one text a workgroup of attention works on: 256 invocations at most.
+pub fn attention_rows(head_dim: usize) -> usize {
+    (256 / attention_parts(head_dim)).min(64)
+}
+
 /// One attention tile a line: first row of the text in the pack, tokens of the text, first query
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
-pub fn attention_tiles(batch: &PackedBatch) -> Vec<u32> {
+pub fn attention_tiles(batch: &PackedBatch, head_dim: usize) -> Vec<u32> {
     let mut tiles = Vec::new();
     for pair in batch.offsets.windows(2) {
         let (start, length) = (pair[0], pair[1] - pair[0]);
-        for query in (0..length).step_by(ATTENTION_ROWS) {
+        for query in (0..length).step_by(attention_rows(head_dim)) {
             tiles.extend_from_slice(&[start, length, query, 0]);
         }
     }

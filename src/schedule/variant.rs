@@ -16,14 +16,55 @@ pub enum Elem {
     F16,
 }
 
-/// How a product, or attention, is cut up. Which one a device takes depends on the device alone, never on the
-/// shape, so that a text's bits do not depend on its batch.
+/// What kind of adapter the work is cut up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Tile {
-    /// Tiles in workgroup memory: GPUs, and every browser.
+pub enum Class {
+    /// Software Vulkan whose subgroups are eight wide: no workgroup memory, values are handed round.
+    Software,
+    /// Few compute units: integrated and mobile GPUs, browsers that do not say, other software.
     #[default]
+    Small,
+    /// A discrete GPU, which wants hundreds of workgroups.
+    Large,
+}
+
+/// How a product is cut up. Every cut adds each number of C in one chain over k from 0, so they
+/// give the same bits and the one that fits the shape may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// 16 x 32 in workgroup memory: a handful of rows.
+    R,
+    /// 32 x 32 in workgroup memory: too few tiles of the next to fill the adapter.
+    S,
+    /// 64 x 64 in workgroup memory.
+    M,
+    /// 128 x 128 in workgroup memory: large products on large GPUs.
+    L,
+    /// Rows handed round subgroups of eight: [`Class::Software`].
+    Broadcast,
+}
+
+impl Tile {
+    /// Every cut.
+    pub const ALL: [Self; 5] = [Self::R, Self::S, Self::M, Self::L, Self::Broadcast];
+
+    /// Rows and columns of C that one workgroup computes.
+    pub fn size(self) -> (usize, usize) {
+        match self {
+            Self::R => (16, 32),
+            Self::S => (32, 32),
+            Self::M | Self::Broadcast => (64, 64),
+            Self::L => (128, 128),
+        }
+    }
+}
+
+/// Where attention keeps keys and values while it uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Staging {
+    /// Workgroup memory.
     Workgroup,
-    /// Rows handed round subgroups of eight: software Vulkan.
+    /// The registers of a subgroup of eight: [`Class::Software`].
     Broadcast,
 }
 
@@ -79,7 +120,7 @@ pub enum Variant {
     /// softmax(Q Kᵀ / √d) V over each text and head.
     Attention {
         /// Where keys and values lie while they are used.
-        tile: Tile,
+        staging: Staging,
         /// Numbers between two heads (head_dim rounded up to a multiple of 4).
         head_dim: u32,
     },
@@ -95,7 +136,7 @@ impl Variant {
         !matches!(
             self,
             Self::Matmul { tile: Tile::Broadcast, .. }
-                | Self::Attention { tile: Tile::Broadcast, .. }
+                | Self::Attention { staging: Staging::Broadcast, .. }
         )
     }
 
@@ -121,6 +162,18 @@ impl fmt::Display for Elem {
     }
 }
 
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::R => "r",
+            Self::S => "s",
+            Self::M => "m",
+            Self::L => "l",
+            Self::Broadcast => "broadcast",
+        })
+    }
+}
+
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kernel())?;
@@ -133,9 +186,7 @@ impl fmt::Display for Variant {
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
             Self::Matmul { tile, weights, activation, residual } => {
-                if *tile == Tile::Broadcast {
-                    f.write_str(".broadcast")?;
-                }
+                write!(f, ".{tile}")?;
                 if *weights == Elem::F16 {
                     f.write_str(".f16")?;
                 }
@@ -144,8 +195,8 @@ impl fmt::Display for Variant {
                 }
                 f.write_str(if *residual { "+residual" } else { "" })
             }
-            Self::Attention { tile, head_dim } => {
-                if *tile == Tile::Broadcast {
+            Self::Attention { staging, head_dim } => {
+                if *staging == Staging::Broadcast {
                     f.write_str(".broadcast")?;
                 }
                 write!(f, ".d{head_dim}")

@@ -1,9 +1,9 @@
 //! `attention.wgsl`: every head stride, texts around its tiles, scores up to 80.
 
 use everylayer::schedule::params::{AttentionParams, Params};
-use everylayer::schedule::{Elem, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, Staging, Variant, tiles};
 
-use crate::toy::{Report, Rng, cuts, gpu};
+use crate::toy::{Report, Rng, gpu, stagings};
 use crate::{One, Pair, Shelf, both, largest};
 
 #[test]
@@ -12,18 +12,18 @@ fn attention_of_every_head_stride() {
     let pair = Shelf::default().open(&gpu, Elem::F32);
     let mut report = Report::new("attention");
     let mixed: &[usize] = &[512, 130, 65, 64, 63, 17, 5, 4, 3, 2, 1, 1];
-    for tile in cuts(&gpu) {
+    for staging in stagings(&gpu) {
         for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
             let short: &[&[usize]] = &[&[1], &[63], &[64], &[65], &[1, 7, 1]];
             for &lengths in short {
-                attention(&mut report, &pair, (tile, head_dim), 1, lengths, 1.0);
+                attention(&mut report, &pair, (staging, head_dim), 1, lengths, 1.0);
             }
             for spread in [1.0, 17.0] {
-                attention(&mut report, &pair, (tile, head_dim), 2, mixed, spread);
+                attention(&mut report, &pair, (staging, head_dim), 2, mixed, spread);
             }
         }
         for length in [511, 513] {
-            attention(&mut report, &pair, (tile, 32), 3, &[length], 17.0);
+            attention(&mut report, &pair, (staging, 32), 3, &[length], 17.0);
         }
     }
     report.finish();
@@ -33,7 +33,7 @@ fn attention_of_every_head_stride() {
 fn attention(
     report: &mut Report,
     pair: &Pair,
-    (tile, head_dim): (Tile, usize),
+    (staging, head_dim): (Staging, usize),
     heads: usize,
     lengths: &[usize],
     spread: f32,
@@ -50,7 +50,7 @@ fn attention(
     let mut lines = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        for query in (0..length).step_by(tiles::ATTENTION_ROWS) {
+        for query in (0..length).step_by(tiles::attention_rows(head_dim)) {
             lines.extend([first as u32, length as u32, query as u32, 0]);
         }
         first += length;
@@ -66,7 +66,7 @@ fn attention(
         scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
         pad: 0,
     };
-    let variant = Variant::Attention { tile, head_dim: head_dim as u32 };
+    let variant = Variant::Attention { staging, head_dim: head_dim as u32 };
     one.dispatch(variant, Params::Attention(params), &[from, tiles, to], grid);
     let (got, want) = both(pair, &one.finish());
     // A score has a size of `spread`, up to 5 of them; scaling it rounds it once (on q on one side,

@@ -5,7 +5,7 @@ use everylayer::ErrorKind;
 use everylayer::execute::Execute;
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
-use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::schedule::{Elem, Tile, Variant, tiles};
 
 use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
@@ -123,9 +123,14 @@ fn nan_comes_through_every_activation() {
             let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
             let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
             let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
-            let tile = gpu.tile();
+            let tile = Tile::S;
             let variant = Variant::Matmul { tile, weights: Elem::F32, activation, residual: false };
-            one.dispatch(variant, params, &[from, matrix, bias, to], tiles::matmul_grid(3, n));
+            one.dispatch(
+                variant,
+                params,
+                &[from, matrix, bias, to],
+                tiles::matmul_grid(tile, 3, n),
+            );
             let (on_gpu, on_cpu) = both(&pair, &one.finish());
             for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
                 let rows: Vec<bool> = c.chunks(n).map(|r| r.iter().all(|x| x.is_nan())).collect();

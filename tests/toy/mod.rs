@@ -18,10 +18,22 @@ use everylayer::schedule::{Output, Recording};
 
 /// The ways of cutting a product that `gpu` runs.
 #[cfg(feature = "gpu")]
-pub fn cuts(gpu: &Gpu) -> Vec<everylayer::schedule::Tile> {
-    let mut cuts = vec![everylayer::schedule::Tile::Workgroup, gpu.tile()];
-    cuts.dedup();
-    cuts
+pub fn tiles(gpu: &Gpu) -> Vec<everylayer::schedule::Tile> {
+    use everylayer::schedule::{Class, Tile};
+
+    let runs = |tile: &Tile| *tile != Tile::Broadcast || gpu.class() == Class::Software;
+    Tile::ALL.into_iter().filter(runs).collect()
+}
+
+/// The places where attention keeps keys and values that `gpu` runs.
+#[cfg(feature = "gpu")]
+pub fn stagings(gpu: &Gpu) -> Vec<everylayer::schedule::Staging> {
+    use everylayer::schedule::{Class, Staging};
+
+    match gpu.class() {
+        Class::Software => vec![Staging::Workgroup, Staging::Broadcast],
+        Class::Small | Class::Large => vec![Staging::Workgroup],
+    }
 }
 
 /// The device of this test file, opened once: a real one where there is one, else any.

@@ -9,7 +9,7 @@ use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
 };
 use everylayer::schedule::recording::{Bind, Recording};
-use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::schedule::{Elem, Tile, Variant, tiles};
 use everylayer::text::pack::PackedBatch;
 
 use super::single::{Rng, Shelf, Single};
@@ -46,8 +46,9 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
                 ROWS.iter().for_each(|&shape| add(embed(variant, gathered, shape, shelf)));
             }
             Variant::Norm => ROWS.iter().for_each(|&shape| add(norm(variant, shape, shelf))),
-            Variant::Matmul { residual, .. } => {
-                PRODUCTS.iter().for_each(|&shape| add(matmul(variant, residual, shape, shelf)));
+            Variant::Matmul { tile, residual, .. } => {
+                let of = |&shape| add(matmul(variant, tile, residual, shape, shelf));
+                PRODUCTS.iter().for_each(of);
             }
             Variant::Attention { head_dim, .. } => {
                 TEXTS.iter().for_each(|texts| add(attention(variant, head_dim as usize, texts)));
@@ -133,6 +134,7 @@ fn norm(variant: Variant, (rows, width): (usize, usize), shelf: &mut Shelf) -> R
 
 fn matmul(
     variant: Variant,
+    tile: Tile,
     residual: bool,
     (m, n, k): (usize, usize, usize),
     shelf: &mut Shelf,
@@ -154,7 +156,7 @@ fn matmul(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    single.dispatch(variant, Params::Matmul(params), binds, tiles::matmul_grid(m, n), 0)
+    single.dispatch(variant, Params::Matmul(params), binds, tiles::matmul_grid(tile, m, n), 0)
 }
 
 /// Two heads.
@@ -170,7 +172,8 @@ fn attention(variant: Variant, head_dim: usize, texts: &[usize]) -> Recording {
         qkv.extend(rng.normals(joined, 1.0));
     }
     let qkv = single.input(&qkv, 3 * joined);
-    let lines = tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() });
+    let lines =
+        tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
     let grid = [(lines.len() / 4) as u32, 2];
     let lines = single.words(lines);
     let context = single.output(tokens, joined);

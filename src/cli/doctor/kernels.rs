@@ -8,7 +8,7 @@ use everylayer::cpu::Cpu;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::model::layout::Layout;
-use everylayer::schedule::{Elem, Recording, Tile, Variant};
+use everylayer::schedule::{Class, Elem, Recording, Staging, Tile, Variant};
 use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
@@ -137,7 +137,14 @@ impl Kernels {
             let mut seen = HashSet::new();
             for Case { variant, recording, want } in cases {
                 progress.advance(1);
-                if !variant.is_portable() && gpu.tile() != Tile::Broadcast {
+                let runs = match variant {
+                    Variant::Matmul { tile: Tile::Broadcast, .. }
+                    | Variant::Attention { staging: Staging::Broadcast, .. } => {
+                        gpu.class() == Class::Software
+                    }
+                    _ => variant.is_portable() || gpu.has_subgroups(),
+                };
+                if !runs {
                     continue;
                 }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));

@@ -1,0 +1,166 @@
+//! The generated part of products: named sums in registers and the unrolled steps over them.
+//!
+//! An array that a loop indexes is not kept in registers by every compiler (DXC leaves it in
+//! memory, ACO loses a quarter of its speed), and WGSL has no way to unroll. So each cut gets a
+//! prelude with a struct of named sums and the functions that work on them; all else is in
+//! `shaders/matmul.wgsl` and `shaders/matmul_broadcast.wgsl`.
+
+use std::fmt::Write;
+
+use crate::schedule::Tile;
+
+/// How a workgroup of `matmul.wgsl` shares a tile.
+struct Cut {
+    /// Rows and columns of the tile.
+    size: (usize, usize),
+    /// Rows of an invocation, in vectors of four.
+    tall4: usize,
+    /// Columns of an invocation, in vectors of four.
+    wide4: usize,
+    /// Vectors of padding behind each line of A in workgroup memory, against bank conflicts.
+    pad: usize,
+}
+
+impl Cut {
+    fn new(tile: Tile) -> Self {
+        let size = tile.size();
+        match tile {
+            Tile::R | Tile::S => Self { size, tall4: 1, wide4: 1, pad: 1 },
+            Tile::M => Self { size, tall4: 2, wide4: 2, pad: 1 },
+            // 16 KiB exactly: no room for padding.
+            Tile::L | Tile::Broadcast => Self { size, tall4: 2, wide4: 2, pad: 0 },
+        }
+    }
+
+    /// Invocations side by side and one below the other.
+    fn grid(&self) -> (usize, usize) {
+        (self.size.1 / (4 * self.wide4), self.size.0 / (4 * self.tall4))
+    }
+}
+
+/// Steps over k in one body of the loop.
+pub const UNROLL: usize = 4;
+
+/// Rows and column vectors of one subgroup in `matmul_broadcast.wgsl`.
+const BROADCAST: (usize, usize) = (32, 1);
+
+/// The prelude of `tile` with `unroll` steps in one body of its loop.
+pub fn prelude(tile: Tile, unroll: usize) -> String {
+    let mut text = String::new();
+    let written = match tile {
+        Tile::Broadcast => broadcast(&mut text),
+        _ => workgroup(&mut text, &Cut::new(tile), unroll),
+    };
+    // Writing to a string cannot fail.
+    debug_assert!(written.is_ok());
+    text
+}
+
+/// Multiply-adds an invocation does in one body of the loop of `tile`.
+pub fn fmas(tile: Tile, unroll: usize) -> usize {
+    match tile {
+        Tile::Broadcast => BROADCAST.0 * BROADCAST.1 * 16,
+        _ => {
+            let cut = Cut::new(tile);
+            16 * cut.tall4 * cut.wide4 * unroll
+        }
+    }
+}
+
+fn workgroup(out: &mut String, cut: &Cut, unroll: usize) -> std::fmt::Result {
+    let (across, down) = cut.grid();
+    // Where the lanes outnumber the blocks of A, one half loads A and the other W.
+    let loaders = cut.size.0;
+    let both = across * down == loaders;
+    writeln!(out, "const ROWS: u32 = {}u;", cut.size.0)?;
+    writeln!(out, "const COLUMNS4: u32 = {}u;", cut.size.1 / 4)?;
+    writeln!(out, "const ACROSS: u32 = {across}u;")?;
+    writeln!(out, "const INVOCATIONS: u32 = {}u;", across * down)?;
+    writeln!(out, "const LINE: u32 = {}u;", cut.size.0 / 4 + cut.pad)?;
+    writeln!(out, "const TALL4: u32 = {}u;", cut.tall4)?;
+    writeln!(out, "const LOADERS: u32 = {loaders}u;")?;
+    writeln!(out, "const ALL_LOAD_BOTH: bool = {both};")?;
+    writeln!(out, "const UNROLL: u32 = {unroll}u;")?;
+    let (tall, wide) = (4 * cut.tall4, cut.wide4);
+    sums(out, tall, wide)?;
+    writeln!(out, "fn multiply(s: ptr<function, Sums>, from_a: u32, from_w: u32) {{")?;
+    for k in 0..unroll {
+        for i in 0..cut.tall4 {
+            writeln!(out, "    let a{k}_{i} = tile_a[from_a + {k}u * LINE + {i}u];")?;
+        }
+        for j in 0..wide {
+            writeln!(out, "    let w{k}_{j} = tile_w[from_w + {k}u * COLUMNS4 + {j}u * ACROSS];")?;
+        }
+        for i in 0..tall {
+            let part = ["x", "y", "z", "w"][i % 4].repeat(4);
+            for j in 0..wide {
+                let c = format!("(*s).c{i}_{j}");
+                writeln!(out, "    {c} = fma(a{k}_{}.{part}, w{k}_{j}, {c});", i / 4)?;
+            }
+        }
+    }
+    writeln!(out, "}}")?;
+    put(out, tall, wide, "ACROSS")
+}
+
+fn broadcast(out: &mut String) -> std::fmt::Result {
+    let (tall, wide) = BROADCAST;
+    writeln!(out, "const TALL: u32 = {tall}u;")?;
+    writeln!(out, "const WIDE4: u32 = {wide}u;")?;
+    sums(out, tall, wide)?;
+    // Where the rows of a lane start: rows past the end repeat the last one.
+    writeln!(out, "struct Starts {{")?;
+    for i in 0..tall / 8 {
+        writeln!(out, "    r{i}: u32,")?;
+    }
+    writeln!(out, "}}\nfn start_rows(row: u32) -> Starts {{\n    return Starts(")?;
+    for i in 0..tall / 8 {
+        writeln!(out, "        min(row + {}u, params.m - 1u) * params.k4,", 8 * i)?;
+    }
+    writeln!(out, "    );\n}}")?;
+    writeln!(out, "fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {{")?;
+    for i in 0..tall / 8 {
+        writeln!(out, "    let a{i} = a[starts.r{i} + k4];")?;
+    }
+    for k in 0..4 {
+        for j in 0..wide {
+            writeln!(out, "    let w{k}_{j} = unpack4(w[from_w + {}u]);", 16 * k + 8 * j)?;
+        }
+    }
+    writeln!(out, "    var v: vec4<f32>;")?;
+    for i in 0..tall {
+        writeln!(out, "    v = subgroupBroadcast(a{}, {}u);", i / 8, i % 8)?;
+        for j in 0..wide {
+            let c = format!("(*s).c{i}_{j}");
+            writeln!(
+                out,
+                "    {c} = fma(v.wwww, w3_{j}, fma(v.zzzz, w2_{j}, fma(v.yyyy, w1_{j}, \
+                 fma(v.xxxx, w0_{j}, {c}))));"
+            )?;
+        }
+    }
+    writeln!(out, "}}")?;
+    put(out, tall, wide, "8u")
+}
+
+/// `tall` rows of `wide` vectors, zero at first.
+fn sums(out: &mut String, tall: usize, wide: usize) -> std::fmt::Result {
+    writeln!(out, "struct Sums {{")?;
+    for i in 0..tall {
+        for j in 0..wide {
+            writeln!(out, "    c{i}_{j}: vec4<f32>,")?;
+        }
+    }
+    writeln!(out, "}}")
+}
+
+/// Stores the sums: rows from `row`, vectors `column4`, `column4 + across`, ...
+fn put(out: &mut String, tall: usize, wide: usize, across: &str) -> std::fmt::Result {
+    writeln!(out, "fn put(s: ptr<function, Sums>, row: u32, column4: u32) {{")?;
+    for i in 0..tall {
+        for j in 0..wide {
+            writeln!(out, "    store(row + {i}u, column4 + {j}u * {across}, (*s).c{i}_{j});")?;
+        }
+    }
+    writeln!(out, "}}")
+}
