@@ -3,12 +3,14 @@
 mod collect;
 mod intake;
 mod options;
+mod profile;
 mod wish;
 
 use std::sync::Arc;
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
+pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
 use crate::embeddings::{Embeddings, Header};

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::{Abilities, Class};
 
@@ -51,6 +52,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    pub(super) account: Arc<Account>,
     can: Abilities,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -172,7 +174,8 @@ impl Gpu {
             subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
         };
-        let mut features = wgpu::Features::empty();
+        // Timestamps are for profiles alone, and no kernel needs them.
+        let mut features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         features.set(wgpu::Features::SUBGROUP, can.subgroups);
         features.set(wgpu::Features::SHADER_F16, can.half);
         let descriptor = wgpu::DeviceDescriptor {
@@ -209,6 +212,7 @@ impl Gpu {
             device,
             queue,
             report,
+            account: Arc::default(),
             can,
             faults,
         })

@@ -2,24 +2,29 @@
 //! and readback.
 
 mod arena;
+mod ceiling;
 pub mod device;
 mod heads;
 pub mod kernels;
+mod memory;
 mod pipelines;
 mod product;
+mod profile;
 mod readback;
 mod row;
 mod weights;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, Sink, Task, Weights};
+use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
+use memory::Memory;
 use pipelines::Pipelines;
 use readback::{Ring, Staging};
 
@@ -35,7 +40,7 @@ pub struct GpuExecutor {
     layout: Arc<Layout>,
     source: Arc<dyn Weights>,
     caps: Caps,
-    weights: Vec<Option<wgpu::Buffer>>,
+    weights: Vec<Option<Memory>>,
     pipelines: Pipelines,
     arenas: Arenas,
     staging: Staging,
@@ -120,7 +125,7 @@ impl GpuExecutor {
         result
     }
 
-    async fn submits(&self, recording: &Recording, arena: &Arena, sink: Sink<'_>) -> Result<()> {
+    fn upload(&self, recording: &Recording, arena: &Arena) -> Result<()> {
         for (id, fill) in &recording.uploads {
             let slot = &arena.slots[recording.buffer(*id).slot];
             match fill {
@@ -130,6 +135,11 @@ impl GpuExecutor {
                 Fill::Rows { table, rows } => self.gather(slot, *table, rows)?,
             }
         }
+        Ok(())
+    }
+
+    async fn submits(&self, recording: &Recording, arena: &Arena, sink: Sink<'_>) -> Result<()> {
+        self.upload(recording, arena)?;
         let mut ring = Ring::default();
         let mut step = 0;
         for submit in &recording.submits {
@@ -248,11 +258,31 @@ impl Execute for GpuExecutor {
     }
 
     fn weight_bytes(&self) -> u64 {
-        self.weights.iter().flatten().map(wgpu::Buffer::size).sum()
+        self.weights.iter().flatten().map(|memory| memory.size()).sum()
     }
 
     fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
         Box::pin(self.run_all(recording, sink))
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        Box::pin(self.times(recording))
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        Box::pin(ceiling::measure(&self.gpu))
+    }
+
+    fn counters(&self) -> Counters {
+        self.gpu.account.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.weights[id.0].as_ref().map_or(0, |memory| memory.size())
+    }
+
+    fn is_software(&self) -> bool {
+        self.gpu.report().software
     }
 }
 
