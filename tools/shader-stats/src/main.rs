@@ -44,7 +44,8 @@ Columns:
   ALU eff.     multiply-adds of a step of the innermost loop at the GPU's peak, over the cycles the
                step costs with its loads and addresses; - where a kernel is not arithmetic
 
-It says nothing of memory bandwidth, barriers, or other vendors' GPUs.
+It says nothing of the bandwidth of memory and of workgroup memory, of barriers, or of other
+vendors' GPUs.
 
 Exit codes: 0, 1 for a kernel or a check that fails, 2 where there is no such driver.
 

@@ -49,9 +49,11 @@ pub fn compile(text: &str, version: (u8, u8)) -> Result<Module, Failure> {
     let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry };
     let words = spv::write_vec(&module, &info, &writer(bindings.len(), version), Some(&pipeline))
         .map_err(|e| Failure::Work(e.to_string()))?;
-    let asks = |capability: spv::Capability| capabilities(&words).any(|c| c == capability as u32);
-    let subgroups = asks(spv::Capability::GroupNonUniform);
-    let matrices = asks(spv::Capability::CooperativeMatrixKHR);
+    // naga names the kind of operation alone, which implies GroupNonUniform.
+    let kinds =
+        spv::Capability::GroupNonUniform as u32..=spv::Capability::GroupNonUniformQuad as u32;
+    let subgroups = capabilities(&words).any(|c| kinds.contains(&c));
+    let matrices = capabilities(&words).any(|c| c == spv::Capability::CooperativeMatrixKHR as u32);
     Ok(Module { words, bindings, subgroups, matrices })
 }
 
