@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use everylayer::gpu::kernels;
-use everylayer::schedule::Variant;
-use everylayer::schedule::variant::{Staging, Tile};
+use everylayer::schedule::{Class, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::aco;
@@ -42,16 +41,9 @@ pub struct Row {
 /// The head sizes of the attention kernels that are looked at.
 const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
 
-/// Every variant that a GPU runs; those that hand rows round subgroups of eight are for software
-/// Vulkan alone.
+/// Every variant that a GPU with subgroups runs: not those for software Vulkan alone.
 pub fn variants() -> Vec<Variant> {
-    let for_gpus = |variant: &Variant| {
-        !matches!(
-            variant,
-            Variant::Matmul { tile: Tile::Broadcast, .. }
-                | Variant::Attention { staging: Staging::Broadcast, .. }
-        )
-    };
+    let for_gpus = |variant: &Variant| variant.runs_on(Class::Large, true);
     kernels::variants(&HEAD_DIMS).into_iter().filter(for_gpus).collect()
 }
 
