@@ -10,6 +10,7 @@ use everylayer::model::layout::Layout;
 use everylayer::model::spec::Spec;
 use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{Bind, Dispatch, Readback};
+use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
     Abilities, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant,
     record,
@@ -23,6 +24,7 @@ const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
     can: Abilities { class: Class::Small, subgroups: false, half: false },
+    tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,
 };

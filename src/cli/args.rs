@@ -99,6 +99,9 @@ pub struct DeviceArgs {
     /// Most tokens of one batch [default: 8192]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_tokens: Option<usize>,
+    /// Leave alone what `everylayer bench --tune` measured on this adapter
+    #[arg(long)]
+    pub no_tune: bool,
 }
 
 /// `everylayer embed`
@@ -234,6 +237,10 @@ pub struct BenchArgs {
     /// How often each call is timed; the median counts
     #[arg(long, value_name = "N", value_parser = count, default_value = "5")]
     pub runs: usize,
+    /// First time every cut of the model's products on the GPU, and keep the fastest for later runs
+    #[cfg(feature = "gpu")]
+    #[arg(long, conflicts_with_all = ["plan", "no_tune"])]
+    pub tune: bool,
     /// Load the model and print what would be run, without running it
     #[arg(long)]
     pub plan: bool,
@@ -257,6 +264,7 @@ impl DeviceArgs {
     /// The library's options for the same.
     pub fn options(&self) -> LoadOptions {
         let options = LoadOptions::default().device(self.device.clone()).dtype(self.dtype);
+        let options = options.untuned(self.no_tune);
         match self.batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),
             None => options,

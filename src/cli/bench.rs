@@ -6,6 +6,8 @@
 mod kernels;
 mod load;
 mod text;
+#[cfg(feature = "gpu")]
+mod tune;
 
 use std::io::IsTerminal;
 use std::time::Instant;
@@ -84,6 +86,14 @@ pub fn run(args: BenchArgs) -> Result<()> {
 
     let looked_at = !quiet && std::io::stderr().is_terminal();
     let source = locate_with_progress(&model.model, looked_at)?;
+    #[cfg(feature = "gpu")]
+    if args.tune {
+        match tune::tune(source.as_ref(), &device.options(), looked_at)? {
+            tune::Tuned::Table(text) if !json => say::print(text.as_bytes())?,
+            tune::Tuned::Nothing(said) if !quiet => say::note(&said),
+            _ => {}
+        }
+    }
     let encoder = Encoder::load_blocking(source.as_ref(), &device.options())?;
     let capture = Capture::default().layers(layers.clone()).pool(*pool);
     let loads = match &input {

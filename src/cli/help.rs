@@ -70,6 +70,8 @@ Examples:
       texts of your own, every token of every layer
   everylayer bench --plan --batch 32 --tokens 256
       what a device would be asked to do
+  everylayer bench --tune
+      which cut of each product is fastest on this GPU, kept for later runs of any command
 
 A row is timed from text to vectors, tokenisation and readback included, model load and the first
 run left out; tokens a second are those of the median. Texts are made of one common word.
@@ -77,6 +79,9 @@ Kernels and counts are of the first row; several batches of it are summed. A ker
 what the device was measured to do at most, in a loop of multiply-adds or in a copy, whichever is
 larger; it is above 1 where a cache is faster than memory. Planned memory is weights and
 activations, the peak also has uniform blocks and staging.
+--tune keeps its winners by adapter and driver in everylayer/tuning in the user's cache folder; they
+change the speed alone, no bit of a result, and --no-tune ignores them. Software adapters and the
+CPU need none.
 --plan loads the model onto the device, whose limits shape the work, and runs nothing; what only a
 run tells is null in its --json.
 Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";

@@ -17,6 +17,7 @@ use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights, check_sta
 use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
+use crate::schedule::tuning::Tuning;
 use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
 use product::Packed;
 
@@ -71,6 +72,7 @@ impl Cpu {
             max_binding: u64::MAX,
             elem,
             can: Abilities::default(),
+            tuning: Tuning::none(),
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };

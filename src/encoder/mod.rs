@@ -78,10 +78,7 @@ impl Encoder {
                 model.spec.vocab
             ));
         }
-        let elem = match options.dtype {
-            Dtype::Auto | Dtype::F32 => Elem::F32,
-            Dtype::F16 => Elem::F16,
-        };
+        let elem = options.dtype.elem();
         let executor = executor(&model, options, elem).await?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
@@ -274,8 +271,8 @@ struct Job<'t, 'c> {
 async fn executor(model: &Model, options: &LoadOptions, elem: Elem) -> Result<Box<dyn Execute>> {
     #[cfg(feature = "gpu")]
     {
-        use crate::gpu::GpuExecutor;
         use crate::gpu::device::{Gpu, GpuOptions, Pick};
+        use crate::gpu::{GpuExecutor, winners};
 
         let pick = match &options.device {
             Device::Cpu => None,
@@ -288,7 +285,11 @@ async fn executor(model: &Model, options: &LoadOptions, elem: Elem) -> Result<Bo
             match Gpu::open(&pick, &gpu_options).await {
                 Ok(gpu) => {
                     let (layout, weights) = (Arc::clone(&model.layout), model.weights.clone());
-                    return Ok(Box::new(GpuExecutor::new(Arc::new(gpu), layout, weights, elem)?));
+                    let mut executor = GpuExecutor::new(Arc::new(gpu), layout, weights, elem)?;
+                    if !options.untuned {
+                        executor.set_tuning(winners::read(executor.gpu().report()));
+                    }
+                    return Ok(Box::new(executor));
                 }
                 // `auto` falls back to the CPU where there is no GPU, never over a failure.
                 Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => {}

@@ -4,6 +4,7 @@
 mod arena;
 mod ceiling;
 pub mod device;
+mod folder;
 mod heads;
 pub mod kernels;
 mod memory;
@@ -12,7 +13,9 @@ mod product;
 mod profile;
 mod readback;
 mod row;
+pub mod tune;
 mod weights;
+pub mod winners;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,7 @@ use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
+use crate::schedule::tuning::Tuning;
 use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
@@ -85,6 +89,7 @@ impl GpuExecutor {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
             can,
+            tuning: Tuning::none(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };

@@ -10,6 +10,7 @@ use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
+use super::tuning::{Product, Tuning};
 use super::variant::{Abilities, Class, Elem, Merge, RowCut, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
@@ -25,6 +26,8 @@ pub struct Caps {
     pub elem: Elem,
     /// What the adapter can do.
     pub can: Abilities,
+    /// Cuts of products that were measured there.
+    pub tuning: Tuning,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
     pub submit_read_bytes: u64,
     /// Work of one submit before it is closed, so that no driver's watchdog wakes.
@@ -71,6 +74,7 @@ pub fn record(
         exit,
         elem: caps.elem,
         can: caps.can,
+        tuning: &caps.tuning,
         tokens: batch.ids.len(),
         texts: batch.offsets.len() - 1,
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
@@ -110,6 +114,7 @@ struct Pass<'a> {
     exit: &'a Exit,
     elem: Elem,
     can: Abilities,
+    tuning: &'a Tuning,
     tokens: usize,
     texts: usize,
     recorder: Recorder,
@@ -282,7 +287,9 @@ impl Pass<'_> {
             Bind::Buffer(c),
         ];
         binds.extend(residual.map(Bind::Buffer));
-        let tile = tiles::matmul_tile(self.can.class, rows, weight.n, splits);
+        let product = Product::new(rows, weight.n, weight.k, splits, self.elem);
+        let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
+        let tile = self.tuning.get(&product).unwrap_or_else(default);
         let variant = Variant::Matmul {
             tile,
             weights: self.elem,

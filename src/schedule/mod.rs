@@ -11,6 +11,7 @@ pub mod plan;
 mod recorder;
 pub mod recording;
 pub mod tiles;
+pub mod tuning;
 pub mod variant;
 
 pub use forward::{Caps, record};

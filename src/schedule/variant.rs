@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::spec::Activation;
 
 /// Storage type of the weights. Sums are in f32 whatever it is.
@@ -65,7 +67,8 @@ pub enum Class {
 
 /// How a product is cut up. Every cut adds each number of C in one chain over k from 0, so they
 /// give the same bits and the one that fits the shape may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tile {
     /// 16 x 32 in workgroup memory: a handful of rows.
     R,
