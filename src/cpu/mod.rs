@@ -10,7 +10,7 @@ pub mod vector;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, Sink, Task, Weights, check_status, narrow};
+use crate::execute::{Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::model::layout::{Layout, Use};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
@@ -64,7 +64,7 @@ impl Cpu {
         Ok(Self { layout, weights, caps, spare: Mutex::default() })
     }
 
-    fn run_now(&self, recording: &Recording, sink: Sink<'_>) -> Result<()> {
+    fn run_now(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = spare().pop().unwrap_or_default();
         let result = self.steps(recording, &mut slots, sink);
@@ -72,7 +72,12 @@ impl Cpu {
         result
     }
 
-    fn steps(&self, recording: &Recording, slots: &mut Slots, sink: Sink<'_>) -> Result<()> {
+    fn steps(
+        &self,
+        recording: &Recording,
+        slots: &mut Slots,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
         slots.resize_with(recording.slots.len().max(slots.len()), Vec::new);
         for (slot, &bytes) in slots.iter_mut().zip(&recording.slots) {
             slot.resize(slot.len().max(bytes as usize / 4), 0.0);
@@ -88,6 +93,7 @@ impl Cpu {
                 }
             }
         }
+        let mut found = None;
         for submit in &recording.submits {
             for dispatch in &submit.dispatches {
                 self.dispatch(recording, dispatch, slots)?;
@@ -96,12 +102,14 @@ impl Cpu {
                 let buffer = recording.buffer(read.buffer);
                 let numbers = &slots[buffer.slot][..buffer.bytes as usize / 4];
                 match read.output {
-                    Output::Status => check_status(bytemuck::cast_slice(numbers))?,
+                    Output::Status => {
+                        found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens);
+                    }
                     output => sink(output, numbers)?,
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.
@@ -119,6 +127,12 @@ impl Cpu {
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
+        let flags = match d.variant {
+            Variant::Embed { .. } | Variant::Norm { .. } => Some(slot(out_at + 1)?),
+            _ => None,
+        };
+        let mut status = flags.map_or_else(Vec::new, |flags| std::mem::take(&mut slots[flags]));
+        let flagged = bytemuck::cast_slice_mut(&mut status);
         let read = |i: usize| -> Result<&[f32]> {
             match d.binds.get(i) {
                 Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot]),
@@ -130,21 +144,18 @@ impl Cpu {
             }
         };
         let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
-        let mut bad = None;
         match (&d.variant, &d.params) {
             (Variant::Embed { .. }, Params::Embed(p)) => {
-                let row =
-                    kernels::embed(p, words(0)?, read(1)?, read(2)?, read(3)?, read(4)?, &mut out);
-                bad = Some((slot(6)?, p.state, row));
+                let tables = [read(1)?, read(2)?, read(3)?];
+                kernels::embed(p, words(0)?, tables, read(4)?, &mut out, flagged);
             }
             (Variant::Norm { splits, .. }, Params::Norm(p)) => {
-                let row = if *splits > 1 {
+                if *splits > 1 {
                     let sum = kernels::add_parts(p, *splits, read(0)?, read(4)?, read(5)?);
-                    kernels::norm(p, &sum, read(1)?, &mut out)
+                    kernels::norm(p, &sum, read(1)?, &mut out, flagged);
                 } else {
-                    kernels::norm(p, read(0)?, read(1)?, &mut out)
-                };
-                bad = Some((slot(3)?, p.state, row));
+                    kernels::norm(p, read(0)?, read(1)?, &mut out, flagged);
+                }
             }
             (Variant::Matmul { splits: 2.., .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
@@ -174,9 +185,8 @@ impl Cpu {
             _ => return Err(malformed()),
         }
         slots[out_slot] = out;
-        if let Some((status, state, row)) = bad {
-            let word = &mut slots[status][state as usize];
-            *word = f32::from_bits(word.to_bits().max(row));
+        if let Some(flags) = flags {
+            slots[flags] = status;
         }
         Ok(())
     }
@@ -199,7 +209,11 @@ impl Execute for Cpu {
         self.weights.iter().map(bytes).sum()
     }
 
-    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(async move { self.run_now(recording, sink) })
     }
 }

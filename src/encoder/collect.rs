@@ -10,6 +10,9 @@ use crate::schedule::Output;
 use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens, Word};
 
+/// The readbacks of a batch, in the order they came.
+pub type Arrived = Vec<(Output, Vec<f32>)>;
+
 /// Gathers the results of one call.
 pub struct Collector<'a> {
     tokens: &'a [Tokens],
@@ -33,14 +36,19 @@ impl<'a> Collector<'a> {
         Self { tokens, skip, wish, words, done: vec![None; texts.len()] }
     }
 
-    /// Takes the readbacks of one batch, whose rows lie `stride` numbers apart.
+    /// Takes the readbacks of one batch, whose rows lie `stride` numbers apart, but for the
+    /// sequences in `left_out`.
     pub fn take(
         &mut self,
         batch: &PackedBatch,
         stride: usize,
-        arrived: &[(Output, Vec<f32>)],
+        arrived: &Arrived,
+        left_out: &[usize],
     ) -> Result<()> {
         for (i, &text) in batch.order.iter().enumerate() {
+            if left_out.binary_search(&i).is_ok() {
+                continue;
+            }
             let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
             let brought = self.brought(i, batch.order.len(), rows, stride, arrived);
             let words: Vec<Range<usize>> =
@@ -57,7 +65,7 @@ impl<'a> Collector<'a> {
         texts: usize,
         rows: Range<usize>,
         stride: usize,
-        arrived: &[(Output, Vec<f32>)],
+        arrived: &Arrived,
     ) -> Brought {
         let width = self.wish.width();
         let compact = |numbers: &[f32], rows: Range<usize>| -> Vec<f32> {

@@ -3,26 +3,28 @@
 mod collect;
 mod intake;
 mod options;
+mod place;
 mod wish;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 
 use crate::capture::{Capture, Precision};
-use crate::embeddings::{Embeddings, Header};
+use crate::embeddings::{Embeddings, Header, Rerun};
 use crate::error::{ErrorKind, Result, fail};
-use crate::execute::Execute;
+use crate::execute::{Execute, NotFinite};
 use crate::model::load::Model;
 use crate::model::locate::locate;
 use crate::model::pipeline::Pipeline;
 use crate::model::source::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
-use crate::text::pack::{PackedBatch, pack};
+use crate::text::pack::{PackedBatch, pack, pack_some};
 use crate::text::{Text, Tokens};
-use collect::Collector;
+use collect::{Arrived, Collector};
+use place::Place;
 use wish::Wish;
 
 /// Tokens of a batch where the caller names no number.
@@ -34,7 +36,10 @@ const BATCH_TOKENS: usize = 8192;
 pub struct Encoder {
     model: Model,
     intake: Intake,
-    executor: Box<dyn Execute>,
+    place: Place,
+    executor: Arc<dyn Execute>,
+    /// Executes in f32 what overflows [`Encoder::elem`]; made at the first such text.
+    wide: Mutex<Option<Arc<dyn Execute>>>,
     elem: Elem,
     batch_tokens: usize,
 }
@@ -80,10 +85,12 @@ impl Encoder {
             Dtype::Auto | Dtype::F32 => Elem::F32,
             Dtype::F16 => Elem::F16,
         };
-        let executor = executor(&model, options, elem).await?;
+        let place = Place::open(options).await?;
+        let executor = place.executor(&model, elem)?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
-        Ok(Self { model, intake, executor, elem, batch_tokens })
+        let wide = Mutex::default();
+        Ok(Self { model, intake, place, executor, wide, elem, batch_tokens })
     }
 
     /// [`Encoder::load`], blocking.
@@ -98,7 +105,8 @@ impl Encoder {
     ///
     /// `Usage` where the capture does not fit the model; `TooLong` under
     /// [`Overflow::Error`](crate::Overflow::Error);
-    /// `NotFinite` where a state overflows; `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
+    /// `NotFinite` where a state overflows f32 (a text that overflows f16 is run again in f32, and
+    /// [`Embeddings::rerun`] tells so); `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
     pub async fn embed<'t, T: Into<Text<'t>>>(
         &self,
         texts: impl IntoIterator<Item = T>,
@@ -106,19 +114,78 @@ impl Encoder {
     ) -> Result<Embeddings> {
         let job = self.prepare(texts, capture)?;
         let mut collector = Collector::new(&job.texts, &job.tokens, job.skip, &job.wish);
-        for batch in &job.batches {
-            let recording = self.write(&job.wish, batch)?;
-            let mut arrived = Vec::new();
-            let mut sink = |output, numbers: &[f32]| {
-                arrived.push((output, numbers.to_vec()));
-                Ok(())
-            };
-            let run = self.executor.run(&recording, &mut sink);
-            run.await.map_err(|e| self.name_model(e))?;
-            collector.take(batch, self.model.layout.width, &arrived)?;
+        let rerun = self.batches(&self.executor, &job, &job.batches, &mut collector).await?;
+        if let Some(Rerun { texts, .. }) = &rerun {
+            let wide = self.wide()?;
+            let batches = pack_some(&job.tokens, texts.clone(), self.batch_tokens, job.most);
+            self.batches(&wide, &job, &batches, &mut collector).await?;
         }
         let header = self.header_of(&job.wish, Precision::F32);
-        Embeddings::new(header, collector.finish()).quantize(capture.precision)
+        let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
+        embeddings.quantize(capture.precision)
+    }
+
+    /// Runs `batches`; what comes of the texts that are not finite in f16 is left out, and their
+    /// numbers are given back.
+    async fn batches(
+        &self,
+        executor: &Arc<dyn Execute>,
+        job: &Job<'_, '_>,
+        batches: &[PackedBatch],
+        collector: &mut Collector<'_>,
+    ) -> Result<Option<Rerun>> {
+        let mut rerun: Option<Rerun> = None;
+        for batch in batches {
+            let (arrived, found) = self.run(executor, &job.wish, batch).await?;
+            let left_out = match found {
+                None => Vec::new(),
+                Some(found) if executor.caps().elem == Elem::F32 => {
+                    return Err(self.name_model(found.into_error()));
+                }
+                Some(found) => {
+                    let sequences = batch.sequences_of(&found.rows);
+                    let rerun = rerun.get_or_insert(Rerun { state: found.state, texts: vec![] });
+                    rerun.state = rerun.state.min(found.state);
+                    rerun.texts.extend(sequences.iter().map(|&i| batch.order[i]));
+                    sequences
+                }
+            };
+            collector.take(batch, self.model.layout.width, &arrived, &left_out)?;
+        }
+        if let Some(rerun) = &mut rerun {
+            rerun.texts.sort_unstable();
+        }
+        Ok(rerun)
+    }
+
+    /// Runs one batch: what arrives, and the rows that are not finite.
+    async fn run(
+        &self,
+        executor: &Arc<dyn Execute>,
+        wish: &Wish<'_>,
+        batch: &PackedBatch,
+    ) -> Result<(Arrived, Option<NotFinite>)> {
+        let recording = self.write(executor.as_ref(), wish, batch)?;
+        let mut arrived = Arrived::new();
+        let mut sink = |output, numbers: &[f32]| {
+            arrived.push((output, numbers.to_vec()));
+            Ok(())
+        };
+        let run = executor.run(&recording, &mut sink).await;
+        let found = run.map_err(|e| self.name_model(e))?;
+        Ok((arrived, found))
+    }
+
+    /// The executor in f32 beside that in f16.
+    fn wide(&self) -> Result<Arc<dyn Execute>> {
+        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wide) = wide.as_ref() {
+            return Ok(Arc::clone(wide));
+        }
+        let made = self.place.executor(&self.model, Elem::F32).map_err(|e| {
+            e.at(format_args!("{}: texts that overflow f16 need the model in f32", self.name()))
+        })?;
+        Ok(Arc::clone(wide.insert(made)))
     }
 
     /// What the result of [`Encoder::embed`] will say of itself, whatever the texts.
@@ -169,7 +236,8 @@ impl Encoder {
         capture: &Capture,
     ) -> Result<Vec<Recording>> {
         let job = self.prepare(texts, capture)?;
-        job.batches.iter().map(|batch| self.write(&job.wish, batch)).collect()
+        let executor = self.executor.as_ref();
+        job.batches.iter().map(|batch| self.write(executor, &job.wish, batch)).collect()
     }
 
     /// Splits `texts` into tokens as [`Encoder::embed`] would, prompt included.
@@ -243,13 +311,17 @@ impl Encoder {
         let caps = self.executor.caps();
         let most = wish.exit.max_texts(&self.model.layout, caps.max_binding);
         let batches = pack(&tokens, self.batch_tokens, most);
-        Ok(Job { texts, tokens, batches, wish, skip })
+        Ok(Job { texts, tokens, batches, wish, skip, most })
     }
 
-    fn write(&self, wish: &Wish<'_>, batch: &PackedBatch) -> Result<Recording> {
+    fn write(
+        &self,
+        executor: &dyn Execute,
+        wish: &Wish<'_>,
+        batch: &PackedBatch,
+    ) -> Result<Recording> {
         let (spec, layout) = (&self.model.spec, &self.model.layout);
-        record(spec, layout, batch, &wish.exit, self.executor.caps())
-            .map_err(|e| self.name_model(e))
+        record(spec, layout, batch, &wish.exit, executor.caps()).map_err(|e| self.name_model(e))
     }
 
     fn name_model(&self, e: crate::error::Error) -> crate::error::Error {
@@ -267,42 +339,8 @@ struct Job<'t, 'c> {
     batches: Vec<PackedBatch>,
     wish: Wish<'c>,
     skip: usize,
-}
-
-async fn executor(model: &Model, options: &LoadOptions, elem: Elem) -> Result<Box<dyn Execute>> {
-    #[cfg(feature = "gpu")]
-    {
-        use crate::gpu::GpuExecutor;
-        use crate::gpu::device::{Gpu, GpuOptions, Pick};
-
-        let pick = match &options.device {
-            Device::Cpu => None,
-            Device::Auto => Some(Pick::Real),
-            Device::Gpu => Some(Pick::Any),
-            Device::Named(name) => Some(Pick::Named(name.clone())),
-        };
-        if let Some(pick) = pick {
-            let gpu_options = GpuOptions { default_limits: options.default_limits };
-            match Gpu::open(&pick, &gpu_options).await {
-                Ok(gpu) => {
-                    let (layout, weights) = (Arc::clone(&model.layout), model.weights.clone());
-                    return Ok(Box::new(GpuExecutor::new(Arc::new(gpu), layout, weights, elem)?));
-                }
-                // `auto` falls back to the CPU where there is no GPU, never over a failure.
-                Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => {}
-                Err(e) => return Err(e),
-            }
-        }
-    }
-    #[cfg(not(feature = "gpu"))]
-    if !matches!(options.device, Device::Auto | Device::Cpu) {
-        return Err(fail!(
-            NoAdapter,
-            "this build has no GPU support; build it with the feature `gpu` or use --device cpu"
-        ));
-    }
-    let cpu = crate::cpu::Cpu::new(Arc::clone(&model.layout), model.weights.as_ref(), elem)?;
-    Ok(Box::new(cpu))
+    /// Texts of a batch at most.
+    most: usize,
 }
 
 impl std::fmt::Debug for Encoder {

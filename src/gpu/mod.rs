@@ -14,7 +14,7 @@ mod weights;
 use std::sync::Arc;
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, Sink, Task, Weights};
+use crate::execute::{Execute, NotFinite, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::{Caps, Elem};
@@ -96,7 +96,7 @@ impl GpuExecutor {
         &self.gpu
     }
 
-    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<()> {
+    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         self.gpu.check()?;
         let arena = self.arenas.take(&self.gpu, recording);
         let result = self.submits(recording, &arena, sink).await;
@@ -106,7 +106,12 @@ impl GpuExecutor {
         result
     }
 
-    async fn submits(&self, recording: &Recording, arena: &Arena, sink: Sink<'_>) -> Result<()> {
+    async fn submits(
+        &self,
+        recording: &Recording,
+        arena: &Arena,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
         for (id, fill) in &recording.uploads {
             let slot = &arena.slots[recording.buffer(*id).slot];
             match fill {
@@ -127,7 +132,7 @@ impl GpuExecutor {
             self.gpu.check()?;
         }
         while ring.read(&self.gpu, &self.staging, sink).await? {}
-        Ok(())
+        Ok(NotFinite::read(&ring.status, recording.tokens))
     }
 
     /// Rows of a table that is not on the device, each row once.
@@ -237,7 +242,11 @@ impl Execute for GpuExecutor {
         self.weights.iter().flatten().map(wgpu::Buffer::size).sum()
     }
 
-    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(self.run_all(recording, sink))
     }
 }

@@ -127,8 +127,10 @@ pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<(Output,
         outputs.push((output, numbers.to_vec()));
         Ok(())
     };
-    pollster::block_on(executor.run(recording, &mut sink))?;
-    Ok(outputs)
+    match pollster::block_on(executor.run(recording, &mut sink))? {
+        None => Ok(outputs),
+        Some(found) => Err(found.into_error()),
+    }
 }
 
 /// The cases of one test: all are run, and those that failed are reported together.

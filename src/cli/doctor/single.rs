@@ -176,6 +176,8 @@ pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>
         arrays.push(numbers.to_vec());
         Ok(())
     };
-    pollster::block_on(executor.run(recording, &mut sink))?;
-    Ok(arrays)
+    match pollster::block_on(executor.run(recording, &mut sink))? {
+        None => Ok(arrays),
+        Some(found) => Err(found.into_error()),
+    }
 }

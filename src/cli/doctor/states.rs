@@ -123,6 +123,9 @@ fn states(model: &Model, batch: &PackedBatch, executor: &dyn Execute) -> Result<
         }
         Ok(())
     };
-    pollster::block_on(executor.run(&recording, &mut sink)).map_err(|e| e.at(&model.name))?;
-    Ok(states)
+    match pollster::block_on(executor.run(&recording, &mut sink)) {
+        Ok(None) => Ok(states),
+        Ok(Some(found)) => Err(found.into_error().at(&model.name)),
+        Err(e) => Err(e.at(&model.name)),
+    }
 }
