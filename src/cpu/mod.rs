@@ -105,7 +105,7 @@ impl Cpu {
                     Output::Status => {
                         found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens);
                     }
-                    output => sink(output, numbers)?,
+                    output => sink(output, numbers.to_vec())?,
                 }
             }
         }

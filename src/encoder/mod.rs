@@ -1,6 +1,8 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
 mod collect;
+mod drive;
+mod feed;
 mod intake;
 mod options;
 mod place;
@@ -14,16 +16,17 @@ pub use options::{Device, Dtype, LoadOptions};
 use crate::capture::{Capture, Precision};
 use crate::embeddings::{Embeddings, Header, Rerun};
 use crate::error::{ErrorKind, Result, fail};
-use crate::execute::{Execute, NotFinite};
+use crate::execute::Execute;
 use crate::model::load::Model;
 use crate::model::locate::locate;
 use crate::model::pipeline::Pipeline;
 use crate::model::source::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
-use crate::text::pack::{PackedBatch, pack, pack_some};
+use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
-use collect::{Arrived, Collector};
+use collect::Collector;
+use feed::{Feed, Room};
 use place::Place;
 use wish::Wish;
 
@@ -112,68 +115,19 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Embeddings> {
-        let job = self.prepare(texts, capture)?;
-        let mut collector = Collector::new(&job.texts, &job.tokens, job.skip, &job.wish);
-        let rerun = self.batches(&self.executor, &job, &job.batches, &mut collector).await?;
+        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+        let (wish, mut feed, skip) = self.prepare(&texts, capture)?;
+        let mut collector = Collector::new(texts.len(), skip, &wish);
+        let executor = self.executor.as_ref();
+        let rerun = self.drive(executor, &wish, &mut feed, &mut collector).await?;
         if let Some(Rerun { texts, .. }) = &rerun {
+            feed.again(texts);
             let wide = self.wide()?;
-            let batches = pack_some(&job.tokens, texts.clone(), self.batch_tokens, job.most);
-            self.batches(&wide, &job, &batches, &mut collector).await?;
+            self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
         }
-        let header = self.header_of(&job.wish, Precision::F32);
+        let header = self.header_of(&wish, Precision::F32);
         let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
         embeddings.quantize(capture.precision)
-    }
-
-    /// Runs `batches`; what comes of the texts that are not finite in f16 is left out, and their
-    /// numbers are given back.
-    async fn batches(
-        &self,
-        executor: &Arc<dyn Execute>,
-        job: &Job<'_, '_>,
-        batches: &[PackedBatch],
-        collector: &mut Collector<'_>,
-    ) -> Result<Option<Rerun>> {
-        let mut rerun: Option<Rerun> = None;
-        for batch in batches {
-            let (arrived, found) = self.run(executor, &job.wish, batch).await?;
-            let left_out = match found {
-                None => Vec::new(),
-                Some(found) if executor.caps().elem == Elem::F32 => {
-                    return Err(self.name_model(found.into_error()));
-                }
-                Some(found) => {
-                    let sequences = batch.sequences_of(&found.rows);
-                    let rerun = rerun.get_or_insert(Rerun { state: found.state, texts: vec![] });
-                    rerun.state = rerun.state.min(found.state);
-                    rerun.texts.extend(sequences.iter().map(|&i| batch.order[i]));
-                    sequences
-                }
-            };
-            collector.take(batch, self.model.layout.width, &arrived, &left_out)?;
-        }
-        if let Some(rerun) = &mut rerun {
-            rerun.texts.sort_unstable();
-        }
-        Ok(rerun)
-    }
-
-    /// Runs one batch: what arrives, and the rows that are not finite.
-    async fn run(
-        &self,
-        executor: &Arc<dyn Execute>,
-        wish: &Wish<'_>,
-        batch: &PackedBatch,
-    ) -> Result<(Arrived, Option<NotFinite>)> {
-        let recording = self.write(executor.as_ref(), wish, batch)?;
-        let mut arrived = Arrived::new();
-        let mut sink = |output, numbers: &[f32]| {
-            arrived.push((output, numbers.to_vec()));
-            Ok(())
-        };
-        let run = executor.run(&recording, &mut sink).await;
-        let found = run.map_err(|e| self.name_model(e))?;
-        Ok((arrived, found))
     }
 
     /// The executor in f32 beside that in f16.
@@ -235,9 +189,15 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Vec<Recording>> {
-        let job = self.prepare(texts, capture)?;
-        let executor = self.executor.as_ref();
-        job.batches.iter().map(|batch| self.write(executor, &job.wish, batch)).collect()
+        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+        let (wish, mut feed, _) = self.prepare(&texts, capture)?;
+        let mut recordings = Vec::new();
+        while !feed.is_done() {
+            for batch in feed.step()? {
+                recordings.push(self.write(self.executor.as_ref(), &wish, &batch)?);
+            }
+        }
+        Ok(recordings)
     }
 
     /// Splits `texts` into tokens as [`Encoder::embed`] would, prompt included.
@@ -295,23 +255,20 @@ impl Encoder {
         self.intake.max_tokens()
     }
 
-    fn prepare<'t, 'c, T: Into<Text<'t>>>(
-        &'c self,
-        texts: impl IntoIterator<Item = T>,
-        capture: &'c Capture,
-    ) -> Result<Job<'t, 'c>> {
-        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+    /// What `capture` asks for, the texts on their way to batches, and how many tokens at the
+    /// start of each are not pooled.
+    fn prepare<'a>(
+        &'a self,
+        texts: &'a [Text<'a>],
+        capture: &'a Capture,
+    ) -> Result<(Wish<'a>, Feed<'a>, usize)> {
         let limit = self.intake.limit(capture)?;
         let skip = self.intake.skip(capture, limit)?;
         let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
-        let tokens = self.intake.tokenize(&texts, capture)?;
-        if let Some((i, _)) = tokens.iter().enumerate().find(|(_, t)| t.is_empty()) {
-            return Err(fail!(Text, "text {i} has no tokens: this tokenizer adds no special ones"));
-        }
-        let caps = self.executor.caps();
-        let most = wish.exit.max_texts(&self.model.layout, caps.max_binding);
-        let batches = pack(&tokens, self.batch_tokens, most);
-        Ok(Job { texts, tokens, batches, wish, skip, most })
+        let max_binding = self.executor.caps().max_binding;
+        let texts_of_batch = wish.exit.max_texts(&self.model.layout, max_binding);
+        let room = Room { tokens: self.batch_tokens, texts: texts_of_batch };
+        Ok((wish, Feed::new(&self.intake, capture, texts, room), skip))
     }
 
     fn write(
@@ -332,19 +289,11 @@ impl Encoder {
     }
 }
 
-/// A call to `embed`, ready to run.
-struct Job<'t, 'c> {
-    texts: Vec<Text<'t>>,
-    tokens: Vec<Tokens>,
-    batches: Vec<PackedBatch>,
-    wish: Wish<'c>,
-    skip: usize,
-    /// Texts of a batch at most.
-    most: usize,
-}
-
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Encoder({} on {})", self.name(), self.device())
     }
 }
+
+#[cfg(test)]
+mod tests;

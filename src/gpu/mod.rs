@@ -99,6 +99,8 @@ impl GpuExecutor {
     async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         self.gpu.check()?;
         let arena = self.arenas.take(&self.gpu, recording);
+        // Memory that is not there is told before anything is made of it.
+        self.gpu.check()?;
         let result = self.submits(recording, &arena, sink).await;
         if result.is_ok() {
             self.arenas.give(arena);

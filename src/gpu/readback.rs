@@ -107,7 +107,7 @@ impl Ring {
                 match output {
                     Output::Status => self.status = bytemuck::pod_collect_to_vec(data),
                     // Mapped memory may be slow to read twice: one pass into ours.
-                    output => sink(output, &bytemuck::pod_collect_to_vec::<u8, f32>(data))?,
+                    output => sink(output, bytemuck::pod_collect_to_vec(data))?,
                 }
             }
         }

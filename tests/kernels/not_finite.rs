@@ -61,7 +61,7 @@ fn what_is_not_finite_is_told_with_its_state() {
                         }
                         let recording = one.finish();
                         for executor in [&pair.gpu as &dyn Execute, &pair.cpu] {
-                            let mut sink = |_, _: &[f32]| Ok(());
+                            let mut sink = |_, _| Ok(());
                             let said = pollster::block_on(executor.run(&recording, &mut sink));
                             let want = NotFinite { state: 5, row, rows: vec![row] };
                             let told = matches!(&said, Ok(Some(found)) if *found == want);

@@ -123,8 +123,8 @@ impl Weights for Held {
 /// Runs `recording` and collects what it brings to the host.
 pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<(Output, Vec<f32>)>> {
     let mut outputs = Vec::new();
-    let mut sink = |output: Output, numbers: &[f32]| {
-        outputs.push((output, numbers.to_vec()));
+    let mut sink = |output: Output, numbers: Vec<f32>| {
+        outputs.push((output, numbers));
         Ok(())
     };
     match pollster::block_on(executor.run(recording, &mut sink))? {
