@@ -16,7 +16,7 @@ struct EmbedParams {
 @group(0) @binding(4) var<storage, read> token_type: array<Packed4>; // (types, stride4)
 @group(0) @binding(5) var<storage, read> weight: array<vec4<f32>>; // (2, stride4): γ, β
 @group(0) @binding(6) var<storage, read_write> x: array<vec4<f32>>; // (rows, stride4)
-@group(0) @binding(7) var<storage, read_write> status: array<atomic<u32>>; // (states)
+@group(0) @binding(7) var<storage, read_write> status: array<atomic<u32>>; // (rows / 32 + states)
 
 fn row_at(row: u32, i: u32) -> vec4<f32> {
     let token = tokens[row] * params.stride4;

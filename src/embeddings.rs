@@ -127,6 +127,17 @@ pub struct Embeddings {
     pub precision: Precision,
     /// In the caller's order.
     pub texts: Vec<TextEmbedding>,
+    /// Texts whose numbers f16 did not hold.
+    pub rerun: Option<Rerun>,
+}
+
+/// Texts whose numbers overflowed f16, and which were run again in f32.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rerun {
+    /// The lowest state that was not finite in f16.
+    pub state: usize,
+    /// The numbers of the texts in the call, from 0, in order.
+    pub texts: Vec<usize>,
 }
 
 impl Embeddings {
@@ -156,6 +167,7 @@ impl Embeddings {
             width,
             precision,
             texts,
+            rerun: None,
         }
     }
 

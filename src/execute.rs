@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result, fail};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::{Caps, Output, Recording};
 
@@ -17,8 +17,8 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Takes what comes back: numbers of a state or of the pooled result, row-major with the stride of
-/// [`Layout::width`]. [`Output::Status`] is checked by the executor and never arrives here.
-pub type Sink<'a> = &'a mut (dyn FnMut(Output, &[f32]) -> Result<()> + Send);
+/// [`Layout::width`]. [`Output::Status`] never arrives here: it is what the run returns.
+pub type Sink<'a> = &'a mut (dyn FnMut(Output, Vec<f32>) -> Result<()> + Send);
 
 /// Runs recordings of one model, whose weights it holds.
 pub trait Execute: Send + Sync {
@@ -31,20 +31,24 @@ pub trait Execute: Send + Sync {
     /// Bytes the weights take on the device.
     fn weight_bytes(&self) -> u64;
 
-    /// Runs `recording` and hands every readback to `sink`, in order.
+    /// Runs `recording`, hands every readback to `sink`, in order, and tells which rows are not
+    /// finite: what `sink` had of their texts is worth nothing, that of other texts is sound.
     ///
     /// # Errors
     ///
-    /// `NotFinite` where a state holds NaN or infinity, naming it; `Gpu`, `DeviceLost`,
-    /// `OutOfMemory` from a device; whatever `sink` returns.
-    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>>;
+    /// `Gpu`, `DeviceLost`, `OutOfMemory` from a device; whatever `sink` returns.
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>>;
 
     /// Runs `recording`, drops what comes back, and gives the time of each dispatch in order. What
     /// is compiled at its first use counts, so run something alike before.
     ///
     /// # Errors
     ///
-    /// As [`Execute::run`], `NotFinite` left out.
+    /// Those of the device.
     fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>>;
 
     /// Measures what the device does at most.
@@ -88,16 +92,36 @@ pub trait Weights: Send + Sync {
     fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>>;
 }
 
-/// The error for a status word that is not zero: the lowest state that is not finite.
-pub(crate) fn check_status(status: &[u32]) -> Result<()> {
-    match status.iter().position(|&row| row != 0) {
-        None => Ok(()),
-        Some(state) => Err(crate::error::fail!(
+/// Rows that hold NaN or infinity. Attention spreads such a row over its own text, never further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotFinite {
+    /// The lowest state that holds one.
+    pub state: usize,
+    /// One of those that it holds.
+    pub row: usize,
+    /// Every row that holds one in some state, in order.
+    pub rows: Vec<usize>,
+}
+
+impl NotFinite {
+    /// What [`Output::Status`] says of a batch of `tokens`; `None` where all is finite.
+    pub(crate) fn read(status: &[u32], tokens: usize) -> Option<Self> {
+        let (flags, states) = status.split_at_checked(tokens.div_ceil(32))?;
+        let state = states.iter().position(|&row| row != 0)?;
+        let is_flagged = |&row: &usize| flags[row / 32] >> (row % 32) & 1 == 1;
+        let rows = (0..tokens).filter(is_flagged).collect();
+        Some(Self { state, row: states[state] as usize - 1, rows })
+    }
+
+    /// The error where numbers of f32 are not finite.
+    pub fn into_error(self) -> Error {
+        fail!(
             NotFinite,
-            "state {state} holds NaN or infinity (token {} of the batch): the checkpoint overflows \
-             f32 or is damaged",
-            status[state] - 1
-        )),
+            "state {} holds NaN or infinity (token {} of the batch): the checkpoint overflows f32 \
+             or is damaged",
+            self.state,
+            self.row
+        )
     }
 }
 
@@ -109,7 +133,7 @@ pub(crate) fn check_status(status: &[u32]) -> Result<()> {
 pub(crate) fn narrow(label: &str, numbers: &[f32]) -> Result<Vec<half::f16>> {
     let narrow = |&x: &f32| match half::f16::from_f32(x) {
         y if y.is_finite() || !x.is_finite() => Ok(y),
-        _ => Err(crate::error::fail!(
+        _ => Err(fail!(
             NotFinite,
             "{label}: the weight {x} does not fit f16 (65504 at most); load the model with dtype f32"
         )),

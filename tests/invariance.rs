@@ -92,6 +92,53 @@ fn same_bits_in_200_batches_of_the_bundled_model() {
 }
 
 #[test]
+fn windows_of_a_long_call_change_nothing() {
+    let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
+    // Tokens of some windows, and text of some pieces of each.
+    let word = |i: usize| ["the", "word", "Hello", "every", "a b"][i % 5];
+    let texts: Vec<String> = (0..3000)
+        .map(|i| (0..1 + i * 7 % 9).map(|j| word(i / 3 + j)).collect::<Vec<_>>().join(" "))
+        .collect();
+    let capture = Capture::default().layers(Layers::All).pool(Pool::Mean);
+    let mut all = Vec::new();
+    for device in devices() {
+        for batch_tokens in [300, 3000] {
+            let options = LoadOptions::default().device(device.clone()).batch_tokens(batch_tokens);
+            let encoder = Encoder::load_blocking(&source, &options).unwrap();
+            let got = encoder.embed_blocking(&texts, &capture).unwrap();
+            let order: Vec<usize> = got.texts.iter().map(|text| text.index).collect();
+            assert_eq!(order, (0..texts.len()).collect::<Vec<_>>());
+            let tokens: usize = got.texts.iter().map(|text| text.text_tokens).sum();
+            let recordings = encoder.record(&texts, &capture).unwrap();
+            assert_eq!(recordings.iter().map(|r| r.tokens).sum::<usize>(), tokens);
+            // No batch of a window but the last is left half empty.
+            let least = tokens.div_ceil(batch_tokens);
+            assert!(recordings.len() <= least + least / 8 + 1, "{} batches", recordings.len());
+            for i in (0..texts.len()).step_by(271) {
+                let alone = encoder.embed_blocking([&texts[i]], &capture).unwrap();
+                assert!(got.texts[i].values == alone.texts[0].values, "{device:?} text {i}");
+            }
+            all.push((device.clone(), got));
+        }
+    }
+    for pair in all.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        assert!(pair[0].1 == pair[1].1, "{:?}", pair[0].0);
+    }
+}
+
+#[test]
+fn an_error_names_the_text_in_the_whole_call() {
+    let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
+    let encoder = Encoder::load_blocking(&source, &LoadOptions::default()).unwrap();
+    let mut texts = vec!["the word".to_owned(); 3000];
+    texts[2777] = "the word ".repeat(40);
+    let capture = Capture::default().max_tokens(10).overflow(everylayer::Overflow::Error);
+    let error = encoder.embed_blocking(&texts, &capture).unwrap_err();
+    assert_eq!(error.kind(), everylayer::ErrorKind::TooLong);
+    assert!(error.to_string().starts_with("text 2777: "), "{error}");
+}
+
+#[test]
 fn embedding_is_send() {
     fn is_send<T: Send>(value: T) -> T {
         value

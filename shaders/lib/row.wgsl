@@ -1,8 +1,8 @@
 // One row of a hidden state, LANES invocations a row: normalisation, and the flag that a number is
 // not finite. The row lies in registers (`Held`, from the prelude that src/gpu/row.rs writes): read
-// once, written once. A kernel that uses it has `params`, `weight`, `status`, and says where a
-// vector of a row is read (`row_at`) and written (`put_row`); a lib file adds up over the lanes
-// (`row_sum`).
+// once, written once. A kernel that uses it has `params`, `weight`, `status` (one bit a row, then one
+// word a state), and says where a vector of a row is read (`row_at`) and written (`put_row`); a lib
+// file adds up over the lanes (`row_sum`).
 
 fn sum4(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
@@ -49,6 +49,7 @@ fn normalize_row(row: u32, lane: u32) {
     let mean = row_sum(sum_held(held), lane, 0u) / n;
     let scale = 1.0 / sqrt(row_sum(sum_squares(held, mean, lane), lane, 1u) / n + params.eps);
     if put(held, mean, scale, row, lane) {
-        atomicMax(&status[params.state], row + 1u);
+        atomicOr(&status[row / 32u], 1u << (row % 32u));
+        atomicMax(&status[(params.rows + 31u) / 32u + params.state], row + 1u);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use everylayer::capture::Precision;
-use everylayer::embeddings::{Embeddings, Header, Rows};
+use everylayer::embeddings::{Embeddings, Header, Rerun, Rows};
 use everylayer::model::locate::locate_with_progress;
 use everylayer::schedule::Counts;
 use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
@@ -49,6 +49,9 @@ pub fn run(args: EmbedArgs) -> Result<()> {
         let limit = args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
         say::note(&tally.cut_note(limit));
     }
+    if let Some(note) = tally.rerun_note(&job.header.model).filter(|_| !quiet) {
+        say::note(&note);
+    }
     Ok(())
 }
 
@@ -76,6 +79,8 @@ pub struct Tally {
     pub cut: usize,
     /// Tokens cut off.
     pub lost: usize,
+    /// The texts, by their number, that overflowed f16.
+    pub rerun: Option<Rerun>,
 }
 
 impl Tally {
@@ -88,8 +93,25 @@ impl Tally {
 
     /// What is said of texts that were cut to `limit` tokens.
     pub fn cut_note(&self, limit: usize) -> String {
-        let Self { texts, cut, lost } = self;
+        let Self { texts, cut, lost, .. } = self;
         format!("{cut} of {texts} texts were cut to {limit} tokens: {lost} tokens are lost")
+    }
+
+    /// Texts that were run again in f32, those after the texts so far.
+    fn add_rerun(&mut self, more: &Rerun) {
+        let rerun = self.rerun.get_or_insert(Rerun { state: more.state, texts: Vec::new() });
+        rerun.state = rerun.state.min(more.state);
+        rerun.texts.extend(more.texts.iter().map(|text| self.texts + text));
+    }
+
+    /// What is said of them.
+    fn rerun_note(&self, model: &str) -> Option<String> {
+        let Rerun { state, texts } = self.rerun.as_ref()?;
+        let (count, all) = (texts.len(), self.texts);
+        Some(format!(
+            "{count} of {all} texts overflowed f16 at state {state} of {model} and were run again \
+             in f32"
+        ))
     }
 }
 
@@ -121,7 +143,9 @@ impl Job {
             if items.is_empty() {
                 break;
             }
-            for mut text in self.embed(&items)?.texts {
+            let done = self.embed(&items)?;
+            done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
+            for mut text in done.texts {
                 text.index = tally.texts;
                 tally.add(text.lost);
                 if self.precision == Precision::Int8 {

@@ -13,20 +13,19 @@ use crate::schedule::params::{
 use crate::schedule::tiles::MATMUL_K;
 use crate::schedule::variant::{Merge, PoolMode};
 
-/// Rows a task of an elementwise kernel works on.
+/// Rows a task of an elementwise kernel works on; those of one word of flags.
 const ROWS: usize = 32;
 
-/// `x = norm(word[id] + position[p] + type[t])`; `tokens` is (rows, 4), `weight` (2, stride).
-/// Returns 1 + a row that is not finite, or 0, as `norm` does.
+/// `x = norm(word[id] + position[p] + type[t])`; `tokens` is (rows, 4), `tables` are those of words,
+/// positions and types, `weight` is (2, stride), `status` as in `norm`.
 pub fn embed(
     p: &EmbedParams,
     tokens: &[u32],
-    word: &[f32],
-    position: &[f32],
-    token_type: &[f32],
+    [word, position, token_type]: [&[f32]; 3],
     weight: &[f32],
     x: &mut [f32],
-) -> u32 {
+    status: &mut [u32],
+) {
     let stride = 4 * p.stride4 as usize;
     let x = &mut x[..p.rows as usize * stride];
     x.par_chunks_mut(stride).zip(tokens.par_chunks(4)).for_each(|(x, token)| {
@@ -38,27 +37,30 @@ pub fn embed(
         }
     });
     let summed = x.to_vec();
-    norm(p, &summed, weight, x)
+    norm(p, &summed, weight, x, status);
 }
 
 fn row_of(table: &[f32], i: usize, stride: usize) -> &[f32] {
     &table[i * stride..(i + 1) * stride]
 }
 
-/// y = γ (x − mean) / √(var + ε) + β over each row; `weight` is (2, stride). Returns 1 + the
-/// largest row of a block's first row that is not finite, or 0.
-pub fn norm(p: &NormParams, x: &[f32], weight: &[f32], y: &mut [f32]) -> u32 {
+/// y = γ (x − mean) / √(var + ε) + β over each row; `weight` is (2, stride). `status` is one bit a
+/// row, set where it is not finite, then one word a state: 1 + the last such row, or 0.
+pub fn norm(p: &NormParams, x: &[f32], weight: &[f32], y: &mut [f32], status: &mut [u32]) {
     let stride = 4 * p.stride4 as usize;
     let (x, y) = (&x[..p.rows as usize * stride], &mut y[..p.rows as usize * stride]);
     let (width, block) = (p.width as usize, ROWS * stride);
-    x.par_chunks(block)
-        .zip(y.par_chunks_mut(block))
-        .enumerate()
-        .map(|(i, (x, y))| {
+    let (flags, states) = status.split_at_mut((p.rows as usize).div_ceil(ROWS));
+    let blocks = x.par_chunks(block).zip(y.par_chunks_mut(block)).zip(flags).enumerate();
+    let last = blocks
+        .map(|(i, ((x, y), flags))| {
             let bad = norm_rows(x, y, stride, width, weight, p.eps);
-            bad.map_or(0, |row| (i * ROWS + row + 1) as u32)
+            *flags |= bad;
+            bad.checked_ilog2().map_or(0, |row| (i * ROWS) as u32 + row + 1)
         })
-        .reduce(|| 0, u32::max)
+        .reduce(|| 0, u32::max);
+    let state = &mut states[p.state as usize];
+    *state = last.max(*state);
 }
 
 /// C = activate(A Wᵀ + b) (+ residual).

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Result, fail};
-use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights, check_status, narrow};
+use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
@@ -114,7 +114,13 @@ impl Cpu {
         Ok(())
     }
 
-    fn steps(&self, recording: &Recording, slots: &mut Slots, sink: Sink<'_>) -> Result<()> {
+    fn steps(
+        &self,
+        recording: &Recording,
+        slots: &mut Slots,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
+        let mut found = None;
         for submit in &recording.submits {
             for dispatch in &submit.dispatches {
                 self.dispatch(recording, dispatch, slots)?;
@@ -123,12 +129,14 @@ impl Cpu {
                 let buffer = recording.buffer(read.buffer);
                 let numbers = &slots[buffer.slot][..buffer.bytes as usize / 4];
                 match read.output {
-                    Output::Status => check_status(bytemuck::cast_slice(numbers))?,
-                    output => sink(output, numbers)?,
+                    Output::Status => {
+                        found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens);
+                    }
+                    output => sink(output, numbers.to_vec())?,
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     fn times(&self, recording: &Recording, slots: &mut Slots) -> Result<Vec<Duration>> {
@@ -155,6 +163,12 @@ impl Cpu {
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
+        let flags = match d.variant {
+            Variant::Embed { .. } | Variant::Norm { .. } => Some(slot(out_at + 1)?),
+            _ => None,
+        };
+        let mut status = flags.map_or_else(Vec::new, |flags| std::mem::take(&mut slots[flags]));
+        let flagged = bytemuck::cast_slice_mut(&mut status);
         let read = |i: usize| -> Result<&[f32]> {
             match d.binds.get(i) {
                 Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot]),
@@ -166,21 +180,18 @@ impl Cpu {
             }
         };
         let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
-        let mut bad = None;
         match (&d.variant, &d.params) {
             (Variant::Embed { .. }, Params::Embed(p)) => {
-                let row =
-                    kernels::embed(p, words(0)?, read(1)?, read(2)?, read(3)?, read(4)?, &mut out);
-                bad = Some((slot(6)?, p.state, row));
+                let tables = [read(1)?, read(2)?, read(3)?];
+                kernels::embed(p, words(0)?, tables, read(4)?, &mut out, flagged);
             }
             (Variant::Norm { splits, .. }, Params::Norm(p)) => {
-                let row = if *splits > 1 {
+                if *splits > 1 {
                     let sum = kernels::add_parts(p, *splits, read(0)?, read(4)?, read(5)?);
-                    kernels::norm(p, &sum, read(1)?, &mut out)
+                    kernels::norm(p, &sum, read(1)?, &mut out, flagged);
                 } else {
-                    kernels::norm(p, read(0)?, read(1)?, &mut out)
-                };
-                bad = Some((slot(3)?, p.state, row));
+                    kernels::norm(p, read(0)?, read(1)?, &mut out, flagged);
+                }
             }
             (Variant::Matmul { splits: 2.., .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
@@ -210,9 +221,8 @@ impl Cpu {
             _ => return Err(malformed()),
         }
         slots[out_slot] = out;
-        if let Some((status, state, row)) = bad {
-            let word = &mut slots[status][state as usize];
-            *word = f32::from_bits(word.to_bits().max(row));
+        if let Some(flags) = flags {
+            slots[flags] = status;
         }
         Ok(())
     }
@@ -231,7 +241,11 @@ impl Execute for Cpu {
         self.weights.iter().map(Held::bytes).sum()
     }
 
-    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(
             async move { self.with_slots(recording, |slots| self.steps(recording, slots, sink)) },
         )

@@ -201,7 +201,8 @@ pub fn softmax2_rows(scores: &mut [f32], n: usize, scale: f32) {
 }
 
 /// γ (x − mean) / √(var + ε) + β of each row of `width` numbers, in rows `stride` apart; numbers
-/// past `width` become zero. `weight` is (2, stride). Returns a row that is not finite, if any.
+/// past `width` become zero. `weight` is (2, stride). Returns bit i for row i of at most 32 where it is
+/// not finite.
 pub fn norm_rows(
     x: &[f32],
     y: &mut [f32],
@@ -209,7 +210,7 @@ pub fn norm_rows(
     width: usize,
     weight: &[f32],
     eps: f32,
-) -> Option<usize> {
+) -> u32 {
     struct Work<'a> {
         x: &'a [f32],
         y: &'a mut [f32],
@@ -219,12 +220,12 @@ pub fn norm_rows(
         eps: f32,
     }
     impl WithSimd for Work<'_> {
-        type Output = Option<usize>;
+        type Output = u32;
         #[inline(always)]
-        fn with_simd<S: Simd>(self, s: S) -> Option<usize> {
+        fn with_simd<S: Simd>(self, s: S) -> u32 {
             let (gamma, beta) = self.weight.split_at(self.stride);
             let n = self.width as f32;
-            let mut bad = None;
+            let mut bad = 0;
             let rows = self.x.chunks_exact(self.stride).zip(self.y.chunks_exact_mut(self.stride));
             for (i, (x, y)) in rows.enumerate() {
                 let x = &x[..self.width];
@@ -257,7 +258,7 @@ pub fn norm_rows(
                     |v| s.mul_f32s(v, s.splat_f32s(0.0)),
                 ) != 0.0
                 {
-                    bad = bad.or(Some(i));
+                    bad |= 1_u32 << i;
                 }
             }
             bad

@@ -2,50 +2,65 @@
 
 use std::ops::Range;
 
+use super::feed::Feed;
 use super::wish::{Brought, Wish};
-use crate::capture::reduce::Reduced;
 use crate::embeddings::{Rows, TextEmbedding, TokenInfo, Values, WordInfo};
 use crate::error::Result;
 use crate::schedule::Output;
 use crate::text::pack::PackedBatch;
-use crate::text::{Text, Tokens, Word};
+use crate::text::{Tokens, Word};
+
+/// The readbacks of a batch, in the order they came.
+pub type Arrived = Vec<(Output, Vec<f32>)>;
 
 /// Gathers the results of one call.
 pub struct Collector<'a> {
-    tokens: &'a [Tokens],
     skip: usize,
     wish: &'a Wish<'a>,
-    words: Vec<Vec<Word>>,
-    done: Vec<Option<Reduced>>,
+    /// In the caller's order, as f32.
+    done: Vec<Option<TextEmbedding>>,
 }
 
 impl<'a> Collector<'a> {
-    pub fn new(
-        texts: &'a [Text<'a>],
-        tokens: &'a [Tokens],
-        skip: usize,
-        wish: &'a Wish<'a>,
-    ) -> Self {
-        let words = match wish.rows() {
-            Rows::Words => texts.iter().zip(tokens).map(|(text, t)| t.words(text)).collect(),
-            _ => vec![Vec::new(); texts.len()],
-        };
-        Self { tokens, skip, wish, words, done: vec![None; texts.len()] }
+    pub fn new(texts: usize, skip: usize, wish: &'a Wish<'a>) -> Self {
+        Self { skip, wish, done: vec![None; texts] }
     }
 
-    /// Takes the readbacks of one batch, whose rows lie `stride` numbers apart.
+    /// Takes the readbacks of one batch, whose rows lie `stride` numbers apart, but for the
+    /// sequences in `left_out`.
     pub fn take(
         &mut self,
+        feed: &Feed<'_>,
         batch: &PackedBatch,
         stride: usize,
-        arrived: &[(Output, Vec<f32>)],
+        arrived: &Arrived,
+        left_out: &[usize],
     ) -> Result<()> {
-        for (i, &text) in batch.order.iter().enumerate() {
+        for (i, &index) in batch.order.iter().enumerate() {
+            if left_out.binary_search(&i).is_ok() {
+                continue;
+            }
+            let tokens = &feed.tokens()[index];
+            let words = match self.wish.rows() {
+                Rows::Words => tokens.words(&feed.texts()[index]),
+                _ => Vec::new(),
+            };
             let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
             let brought = self.brought(i, batch.order.len(), rows, stride, arrived);
-            let words: Vec<Range<usize>> =
-                self.words[text].iter().map(|w| w.tokens.clone()).collect();
-            self.done[text] = Some(self.wish.finish(&brought, &words, self.skip)?);
+            let ranges: Vec<Range<usize>> = words.iter().map(|w| w.tokens.clone()).collect();
+            let reduced = self.wish.finish(&brought, &ranges, self.skip)?;
+            self.done[index] = Some(TextEmbedding {
+                index,
+                text_tokens: tokens.len(),
+                lost: tokens.lost,
+                rows: reduced.rows,
+                values: Values::F32(reduced.values),
+                tokens: match self.wish.rows() {
+                    Rows::Tokens => token_infos(tokens),
+                    _ => Vec::new(),
+                },
+                words: words.into_iter().map(word_info).collect(),
+            });
         }
         Ok(())
     }
@@ -57,7 +72,7 @@ impl<'a> Collector<'a> {
         texts: usize,
         rows: Range<usize>,
         stride: usize,
-        arrived: &[(Output, Vec<f32>)],
+        arrived: &Arrived,
     ) -> Brought {
         let width = self.wish.width();
         let compact = |numbers: &[f32], rows: Range<usize>| -> Vec<f32> {
@@ -84,19 +99,7 @@ impl<'a> Collector<'a> {
 
     /// Everything in the caller's order, as f32.
     pub fn finish(self) -> Vec<TextEmbedding> {
-        let kind = self.wish.rows();
-        let described = self.tokens.iter().zip(self.words);
-        let done = self.done.into_iter().flatten().zip(described).enumerate();
-        done.map(|(index, (reduced, (tokens, words)))| TextEmbedding {
-            index,
-            text_tokens: tokens.len(),
-            lost: tokens.lost,
-            rows: reduced.rows,
-            values: Values::F32(reduced.values),
-            tokens: if kind == Rows::Tokens { token_infos(tokens) } else { Vec::new() },
-            words: words.into_iter().map(word_info).collect(),
-        })
-        .collect()
+        self.done.into_iter().flatten().collect()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Needs no weights and no device; what becomes of the tokens is the encoder's matter.
 
+use std::ops::Range;
+
 use crate::capture::Capture;
 use crate::error::{Result, fail};
 use crate::model::load;
@@ -77,16 +79,28 @@ impl Intake {
     ///
     /// `Text` or `TooLong` for a text; `Usage` for the limit.
     pub fn tokenize(&self, texts: &[Text<'_>], capture: &Capture) -> Result<Vec<Tokens>> {
+        self.tokenize_some(texts, 0..texts.len(), capture)
+    }
+
+    /// [`Intake::tokenize`] of those texts alone whose numbers are in `some`.
+    pub(super) fn tokenize_some(
+        &self,
+        texts: &[Text<'_>],
+        some: Range<usize>,
+        capture: &Capture,
+    ) -> Result<Vec<Tokens>> {
         let limit = self.limit(capture)?;
+        let first = (texts.len() > 1).then_some(some.start);
+        let texts = &texts[some];
         let Some(prompt) = self.prompt(capture) else {
-            return self.tokenizer.encode_all(texts, limit, capture.overflow);
+            return self.tokenizer.encode_part(texts, first, limit, capture.overflow);
         };
         let with = |t: &Text<'_>| Text {
             text: format!("{prompt}{}", t.text).into(),
             pair: t.pair.as_deref().map(|pair| pair.to_owned().into()),
         };
         let prompted: Vec<Text<'static>> = texts.iter().map(with).collect();
-        let mut tokens = self.tokenizer.encode_all(&prompted, limit, capture.overflow)?;
+        let mut tokens = self.tokenizer.encode_part(&prompted, first, limit, capture.overflow)?;
         let characters = prompt.chars().count() as u32;
         tokens.iter_mut().for_each(|t| t.forget_prefix(characters));
         Ok(tokens)

@@ -1,19 +1,22 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
 mod collect;
+mod drive;
+mod feed;
 mod intake;
 mod options;
+mod place;
 mod profile;
 mod wish;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
-use crate::embeddings::{Embeddings, Header};
+use crate::embeddings::{Embeddings, Header, Rerun};
 use crate::error::{ErrorKind, Result, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
@@ -22,9 +25,11 @@ use crate::model::pipeline::Pipeline;
 use crate::model::source::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
-use crate::text::pack::{PackedBatch, pack};
+use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
 use collect::Collector;
+use feed::{Feed, Room};
+use place::Place;
 use wish::Wish;
 
 /// Tokens of a batch where the caller names no number.
@@ -36,7 +41,10 @@ const BATCH_TOKENS: usize = 8192;
 pub struct Encoder {
     model: Model,
     intake: Intake,
-    executor: Box<dyn Execute>,
+    place: Place,
+    executor: Arc<dyn Execute>,
+    /// Executes in f32 what overflows [`Encoder::elem`]; made at the first such text.
+    wide: Mutex<Option<Arc<dyn Execute>>>,
     elem: Elem,
     batch_tokens: usize,
 }
@@ -79,10 +87,12 @@ impl Encoder {
             ));
         }
         let elem = options.dtype.elem();
-        let executor = executor(&model, options, elem).await?;
+        let place = Place::open(options).await?;
+        let executor = place.executor(&model, elem)?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
-        Ok(Self { model, intake, executor, elem, batch_tokens })
+        let wide = Mutex::default();
+        Ok(Self { model, intake, place, executor, wide, elem, batch_tokens })
     }
 
     /// [`Encoder::load`], blocking.
@@ -97,27 +107,38 @@ impl Encoder {
     ///
     /// `Usage` where the capture does not fit the model; `TooLong` under
     /// [`Overflow::Error`](crate::Overflow::Error);
-    /// `NotFinite` where a state overflows; `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
+    /// `NotFinite` where a state overflows f32 (a text that overflows f16 is run again in f32, and
+    /// [`Embeddings::rerun`] tells so); `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
     pub async fn embed<'t, T: Into<Text<'t>>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Embeddings> {
-        let job = self.prepare(texts, capture)?;
-        let mut collector = Collector::new(&job.texts, &job.tokens, job.skip, &job.wish);
-        for batch in &job.batches {
-            let recording = self.write(&job.wish, batch)?;
-            let mut arrived = Vec::new();
-            let mut sink = |output, numbers: &[f32]| {
-                arrived.push((output, numbers.to_vec()));
-                Ok(())
-            };
-            let run = self.executor.run(&recording, &mut sink);
-            run.await.map_err(|e| self.name_model(e))?;
-            collector.take(batch, self.model.layout.width, &arrived)?;
+        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+        let (wish, mut feed, skip) = self.prepare(&texts, capture)?;
+        let mut collector = Collector::new(texts.len(), skip, &wish);
+        let executor = self.executor.as_ref();
+        let rerun = self.drive(executor, &wish, &mut feed, &mut collector).await?;
+        if let Some(Rerun { texts, .. }) = &rerun {
+            feed.again(texts);
+            let wide = self.wide()?;
+            self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
         }
-        let header = self.header_of(&job.wish, Precision::F32);
-        Embeddings::new(header, collector.finish()).quantize(capture.precision)
+        let header = self.header_of(&wish, Precision::F32);
+        let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
+        embeddings.quantize(capture.precision)
+    }
+
+    /// The executor in f32 beside that in f16.
+    fn wide(&self) -> Result<Arc<dyn Execute>> {
+        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wide) = wide.as_ref() {
+            return Ok(Arc::clone(wide));
+        }
+        let made = self.place.executor(&self.model, Elem::F32).map_err(|e| {
+            e.at(format_args!("{}: texts that overflow f16 need the model in f32", self.name()))
+        })?;
+        Ok(Arc::clone(wide.insert(made)))
     }
 
     /// What the result of [`Encoder::embed`] will say of itself, whatever the texts.
@@ -167,8 +188,15 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Vec<Recording>> {
-        let job = self.prepare(texts, capture)?;
-        job.batches.iter().map(|batch| self.write(&job.wish, batch)).collect()
+        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+        let (wish, mut feed, _) = self.prepare(&texts, capture)?;
+        let mut recordings = Vec::new();
+        while !feed.is_done() {
+            for batch in feed.step()? {
+                recordings.push(self.write(self.executor.as_ref(), &wish, &batch)?);
+            }
+        }
+        Ok(recordings)
     }
 
     /// Splits `texts` into tokens as [`Encoder::embed`] would, prompt included.
@@ -226,29 +254,30 @@ impl Encoder {
         self.intake.max_tokens()
     }
 
-    fn prepare<'t, 'c, T: Into<Text<'t>>>(
-        &'c self,
-        texts: impl IntoIterator<Item = T>,
-        capture: &'c Capture,
-    ) -> Result<Job<'t, 'c>> {
-        let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
+    /// What `capture` asks for, the texts on their way to batches, and how many tokens at the
+    /// start of each are not pooled.
+    fn prepare<'a>(
+        &'a self,
+        texts: &'a [Text<'a>],
+        capture: &'a Capture,
+    ) -> Result<(Wish<'a>, Feed<'a>, usize)> {
         let limit = self.intake.limit(capture)?;
         let skip = self.intake.skip(capture, limit)?;
         let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
-        let tokens = self.intake.tokenize(&texts, capture)?;
-        if let Some((i, _)) = tokens.iter().enumerate().find(|(_, t)| t.is_empty()) {
-            return Err(fail!(Text, "text {i} has no tokens: this tokenizer adds no special ones"));
-        }
-        let caps = self.executor.caps();
-        let most = wish.exit.max_texts(&self.model.layout, caps.max_binding);
-        let batches = pack(&tokens, self.batch_tokens, most);
-        Ok(Job { texts, tokens, batches, wish, skip })
+        let max_binding = self.executor.caps().max_binding;
+        let texts_of_batch = wish.exit.max_texts(&self.model.layout, max_binding);
+        let room = Room { tokens: self.batch_tokens, texts: texts_of_batch };
+        Ok((wish, Feed::new(&self.intake, capture, texts, room), skip))
     }
 
-    fn write(&self, wish: &Wish<'_>, batch: &PackedBatch) -> Result<Recording> {
+    fn write(
+        &self,
+        executor: &dyn Execute,
+        wish: &Wish<'_>,
+        batch: &PackedBatch,
+    ) -> Result<Recording> {
         let (spec, layout) = (&self.model.spec, &self.model.layout);
-        record(spec, layout, batch, &wish.exit, self.executor.caps())
-            .map_err(|e| self.name_model(e))
+        record(spec, layout, batch, &wish.exit, executor.caps()).map_err(|e| self.name_model(e))
     }
 
     fn name_model(&self, e: crate::error::Error) -> crate::error::Error {
@@ -259,57 +288,11 @@ impl Encoder {
     }
 }
 
-/// A call to `embed`, ready to run.
-struct Job<'t, 'c> {
-    texts: Vec<Text<'t>>,
-    tokens: Vec<Tokens>,
-    batches: Vec<PackedBatch>,
-    wish: Wish<'c>,
-    skip: usize,
-}
-
-async fn executor(model: &Model, options: &LoadOptions, elem: Elem) -> Result<Box<dyn Execute>> {
-    #[cfg(feature = "gpu")]
-    {
-        use crate::gpu::device::{Gpu, GpuOptions, Pick};
-        use crate::gpu::{GpuExecutor, winners};
-
-        let pick = match &options.device {
-            Device::Cpu => None,
-            Device::Auto => Some(Pick::Real),
-            Device::Gpu => Some(Pick::Any),
-            Device::Named(name) => Some(Pick::Named(name.clone())),
-        };
-        if let Some(pick) = pick {
-            let gpu_options = GpuOptions { default_limits: options.default_limits };
-            match Gpu::open(&pick, &gpu_options).await {
-                Ok(gpu) => {
-                    let (layout, weights) = (Arc::clone(&model.layout), model.weights.clone());
-                    let mut executor = GpuExecutor::new(Arc::new(gpu), layout, weights, elem)?;
-                    if !options.untuned {
-                        executor.set_tuning(winners::read(executor.gpu().report()));
-                    }
-                    return Ok(Box::new(executor));
-                }
-                // `auto` falls back to the CPU where there is no GPU, never over a failure.
-                Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => {}
-                Err(e) => return Err(e),
-            }
-        }
-    }
-    #[cfg(not(feature = "gpu"))]
-    if !matches!(options.device, Device::Auto | Device::Cpu) {
-        return Err(fail!(
-            NoAdapter,
-            "this build has no GPU support; build it with the feature `gpu` or use --device cpu"
-        ));
-    }
-    let cpu = crate::cpu::Cpu::new(Arc::clone(&model.layout), model.weights.as_ref(), elem)?;
-    Ok(Box::new(cpu))
-}
-
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Encoder({} on {})", self.name(), self.device())
     }
 }
+
+#[cfg(test)]
+mod tests;

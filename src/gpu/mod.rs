@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Result, fail};
-use crate::execute::{Ceilings, Counters, Execute, Sink, Task, Weights};
+use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::Tuning;
@@ -120,9 +120,11 @@ impl GpuExecutor {
         &self.gpu
     }
 
-    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<()> {
+    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         self.gpu.check()?;
         let arena = self.arenas.take(&self.gpu, recording);
+        // Memory that is not there is told before anything is made of it.
+        self.gpu.check()?;
         let result = self.submits(recording, &arena, sink).await;
         if result.is_ok() {
             self.arenas.give(arena);
@@ -143,7 +145,12 @@ impl GpuExecutor {
         Ok(())
     }
 
-    async fn submits(&self, recording: &Recording, arena: &Arena, sink: Sink<'_>) -> Result<()> {
+    async fn submits(
+        &self,
+        recording: &Recording,
+        arena: &Arena,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
         self.upload(recording, arena)?;
         let mut ring = Ring::default();
         let mut step = 0;
@@ -156,7 +163,7 @@ impl GpuExecutor {
             self.gpu.check()?;
         }
         while ring.read(&self.gpu, &self.staging, sink).await? {}
-        Ok(())
+        Ok(NotFinite::read(&ring.status, recording.tokens))
     }
 
     /// Rows of a table that is not on the device, each row once.
@@ -266,7 +273,11 @@ impl Execute for GpuExecutor {
         self.weights.iter().flatten().map(|memory| memory.size()).sum()
     }
 
-    fn run<'a>(&'a self, recording: &'a Recording, sink: Sink<'a>) -> Task<'a, Result<()>> {
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(self.run_all(recording, sink))
     }
 

@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use super::device::Gpu;
 use super::memory::Memory;
 use crate::error::{Result, fail};
-use crate::execute::{Sink, check_status};
+use crate::execute::Sink;
 use crate::schedule::Output;
 
 /// Staging buffers in flight before the oldest is waited for.
@@ -52,7 +52,11 @@ struct Pending {
 
 /// The staging buffers of one run, oldest first.
 #[derive(Default)]
-pub struct Ring(VecDeque<Pending>);
+pub struct Ring {
+    pending: VecDeque<Pending>,
+    /// The words of [`Output::Status`], once they have arrived.
+    pub status: Vec<u32>,
+}
 
 impl Ring {
     /// Starts mapping a staging buffer whose copy was submitted.
@@ -63,17 +67,19 @@ impl Ring {
             // The receiver is gone where the run has failed already.
             drop(sender.send(result));
         });
-        self.0.push_back(Pending { buffer, parts, mapped });
+        self.pending.push_back(Pending { buffer, parts, mapped });
     }
 
     /// Whether the oldest has to be read before another is submitted.
     pub fn is_full(&self) -> bool {
-        self.0.len() >= RING
+        self.pending.len() >= RING
     }
 
     /// Waits for the oldest and hands its parts on; `false` where nothing is in flight.
     pub async fn read(&mut self, gpu: &Gpu, staging: &Staging, sink: Sink<'_>) -> Result<bool> {
-        let Some(Pending { buffer, parts, mapped }) = self.0.pop_front() else { return Ok(false) };
+        let Some(Pending { buffer, parts, mapped }) = self.pending.pop_front() else {
+            return Ok(false);
+        };
         gpu.account.wait();
         let mapping = mapped.await;
         gpu.check()?;
@@ -101,12 +107,9 @@ impl Ring {
                 let data = &view[offset..offset + bytes as usize];
                 offset += bytes as usize;
                 match output {
-                    Output::Status => {
-                        let words: Vec<u32> = bytemuck::pod_collect_to_vec(data);
-                        check_status(&words)?;
-                    }
+                    Output::Status => self.status = bytemuck::pod_collect_to_vec(data),
                     // Mapped memory may be slow to read twice: one pass into ours.
-                    output => sink(output, &bytemuck::pod_collect_to_vec::<u8, f32>(data))?,
+                    output => sink(output, bytemuck::pod_collect_to_vec(data))?,
                 }
             }
         }

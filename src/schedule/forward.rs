@@ -83,8 +83,8 @@ pub fn record(
         merged: None,
         pooled: None,
     };
-    pass.status =
-        pass.recorder.upload("status", &[spec.depth() + 1], Fill::Words(vec![0; spec.depth() + 1]));
+    let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
+    pass.status = pass.recorder.upload("status", &[words], Fill::Words(vec![0; words]));
     if exit.pool.is_some() {
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));

@@ -74,7 +74,8 @@ pub enum Output {
     Combined,
     /// Pooled rows, (parts, texts, width stride); see [`super::plan::Exit`].
     Pooled,
-    /// One word a state: 1 + a row that is not finite, or 0.
+    /// One bit a token, set where a row of it is not finite, in words of 32; then one word a state:
+    /// 1 + such a row of it, or 0.
     Status,
 }
 

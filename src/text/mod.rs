@@ -10,7 +10,7 @@ mod wordpiece;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use pack::{PackedBatch, pack};
+pub use pack::{PackedBatch, pack, pack_some};
 pub use tokenizer::Tokenizer;
 
 /// A text, or a pair of texts that a model reads together.

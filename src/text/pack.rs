@@ -40,6 +40,14 @@ impl PackedBatch {
         self.order.push(index);
     }
 
+    /// The sequences, by their place, that `rows` (in order) lie in.
+    pub fn sequences_of(&self, rows: &[usize]) -> Vec<usize> {
+        let of = |&row: &usize| self.offsets.partition_point(|&o| o as usize <= row) - 1;
+        let mut sequences: Vec<usize> = rows.iter().map(of).collect();
+        sequences.dedup();
+        sequences
+    }
+
     /// Number of sequences.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -51,12 +59,21 @@ impl PackedBatch {
     }
 }
 
-/// Packs `texts` into batches of at most `budget` tokens and `most` texts. Texts are taken longest first (equal
-/// lengths in the caller's order), and a batch is closed by the first that does not fit; a text of
-/// more than `budget` tokens gets a batch of its own. No texts give no batches.
+/// Packs `texts` into batches of at most `budget` tokens and `most` texts. Texts are taken longest
+/// first (equal lengths in the caller's order), and a batch is closed by the first that does not fit;
+/// a text of more than `budget` tokens gets a batch of its own. No texts give no batches.
 pub fn pack(texts: &[Tokens], budget: usize, most: usize) -> Vec<PackedBatch> {
+    pack_some(texts, (0..texts.len()).collect(), budget, most)
+}
+
+/// [`pack`] of those texts alone whose numbers are in `order`.
+pub fn pack_some(
+    texts: &[Tokens],
+    mut order: Vec<usize>,
+    budget: usize,
+    most: usize,
+) -> Vec<PackedBatch> {
     let budget = budget.min(u32::MAX as usize);
-    let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(texts[index].len()));
 
     let mut batches = Vec::new();
@@ -111,6 +128,23 @@ mod tests {
     #[test]
     fn nothing_gives_nothing() {
         assert!(pack(&[], 100, 1).is_empty());
+        assert!(pack_some(&all(&[3]), vec![], 100, 1).is_empty());
+    }
+
+    #[test]
+    fn some_of_the_texts_keep_their_numbers() {
+        let batches = pack_some(&all(&[2, 5, 2, 3]), vec![0, 3], 100, 9);
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].order, [3, 0]);
+    }
+
+    #[test]
+    fn rows_lie_in_sequences() {
+        let batch = &pack(&all(&[3, 2, 1]), 100, 9)[0];
+        assert_eq!(batch.sequences_of(&[]), [0; 0]);
+        assert_eq!(batch.sequences_of(&[0, 2]), [0]);
+        assert_eq!(batch.sequences_of(&[2, 3, 5]), [0, 1, 2]);
+        assert_eq!(batch.sequences_of(&[4]), [1]);
     }
 
     proptest! {

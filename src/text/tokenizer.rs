@@ -174,14 +174,28 @@ impl Tokenizer {
         max_tokens: usize,
         overflow: Overflow,
     ) -> Result<Vec<Tokens>> {
-        let encoded: Vec<Result<Tokens>> =
-            texts.par_iter().map(|text| self.encode(text, max_tokens, overflow)).collect();
         let several = texts.len() > 1;
+        self.encode_part(texts, several.then_some(0), max_tokens, overflow)
+    }
+
+    /// [`Tokenizer::encode_all`] of a part of the texts of a call: the index of its first text is
+    /// `first`, `None` where the call has no other.
+    pub(crate) fn encode_part(
+        &self,
+        part: &[Text<'_>],
+        first: Option<usize>,
+        max_tokens: usize,
+        overflow: Overflow,
+    ) -> Result<Vec<Tokens>> {
+        let encoded: Vec<Result<Tokens>> =
+            part.par_iter().map(|text| self.encode(text, max_tokens, overflow)).collect();
         let place = |index: usize, e: crate::Error| match e.kind() {
             // The limit is wrong for every text.
             ErrorKind::Usage => e,
-            _ if several => e.at(format_args!("text {index}")),
-            _ => e,
+            _ => match first {
+                Some(first) => e.at(format_args!("text {}", first + index)),
+                None => e,
+            },
         };
         encoded.into_iter().enumerate().map(|(i, r)| r.map_err(|e| place(i, e))).collect()
     }

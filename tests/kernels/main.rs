@@ -89,6 +89,7 @@ struct One {
     buffers: Vec<Buffer>,
     uploads: Vec<(BufferId, Fill)>,
     submit: Submit,
+    tokens: usize,
     texts: usize,
 }
 
@@ -114,8 +115,10 @@ impl One {
         bind
     }
 
-    fn status(&mut self, states: usize) -> Bind {
-        let bind = self.words(vec![0; states]);
+    /// The flags of `rows` rows and `states` states.
+    fn status(&mut self, rows: usize, states: usize) -> Bind {
+        self.tokens = rows;
+        let bind = self.words(vec![0; rows.div_ceil(32) + states]);
         let Bind::Buffer(buffer) = bind else { unreachable!("words makes a buffer") };
         self.submit.readbacks.push(Readback { output: Output::Status, buffer });
         bind
@@ -134,7 +137,7 @@ impl One {
 
     fn finish(self) -> Recording {
         Recording {
-            tokens: 0,
+            tokens: self.tokens,
             texts: self.texts,
             slots: self.buffers.iter().map(|b| b.bytes).collect(),
             buffers: self.buffers,

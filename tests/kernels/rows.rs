@@ -76,7 +76,7 @@ fn norm_of_parts() {
             let x = one.input(&x, stride);
             let residual = one.input(&padded(rng.normals(rows * width, 1.0), width), stride);
             let to = one.output(rows, stride);
-            let status = one.status(1);
+            let status = one.status(rows, 1);
             let params = NormParams {
                 rows: rows as u32,
                 stride4: (stride / 4) as u32,
@@ -129,7 +129,7 @@ fn norm_of_every_width() {
                 let mut one = One::default();
                 let from = one.input(&x, stride);
                 let to = one.output(rows, stride);
-                let status = one.status(5);
+                let status = one.status(rows, 5);
                 let params = NormParams {
                     rows: rows as u32,
                     stride4: (stride / 4) as u32,
@@ -208,7 +208,7 @@ fn embed_of_every_width() {
                     let tokens = one.words(lines.clone());
                     let table = if gathered { one.input(&word.0, stride) } else { word.1 };
                     let to = one.output(rows, stride);
-                    let status = one.status(1);
+                    let status = one.status(rows, 1);
                     let eps = 1e-12;
                     let params = EmbedParams {
                         rows: rows as u32,

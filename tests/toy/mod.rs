@@ -123,12 +123,14 @@ impl Weights for Held {
 /// Runs `recording` and collects what it brings to the host.
 pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<(Output, Vec<f32>)>> {
     let mut outputs = Vec::new();
-    let mut sink = |output: Output, numbers: &[f32]| {
-        outputs.push((output, numbers.to_vec()));
+    let mut sink = |output: Output, numbers: Vec<f32>| {
+        outputs.push((output, numbers));
         Ok(())
     };
-    pollster::block_on(executor.run(recording, &mut sink))?;
-    Ok(outputs)
+    match pollster::block_on(executor.run(recording, &mut sink))? {
+        None => Ok(outputs),
+        Some(found) => Err(found.into_error()),
+    }
 }
 
 /// The cases of one test: all are run, and those that failed are reported together.

@@ -106,7 +106,7 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
     let lines = (0..rows).flat_map(line).collect();
     let tokens = single.words(lines);
     let x = single.output(rows, stride);
-    let status = single.words(vec![0]);
+    let status = single.words(vec![0; rows.div_ceil(32) + 1]);
     let params = EmbedParams {
         rows: rows as u32,
         stride4: (stride / 4) as u32,
@@ -133,7 +133,7 @@ fn norm(
     let bias = shelf.add(Use::Vector, (1, stride), rng.rows(1, width, 1.0));
     let residual = single.input(&rng.rows(rows, width, 1.0), stride);
     let y = single.output(rows, stride);
-    let status = single.words(vec![0]);
+    let status = single.words(vec![0; rows.div_ceil(32) + 1]);
     let params = NormParams {
         rows: rows as u32,
         stride4: (stride / 4) as u32,

@@ -172,10 +172,12 @@ impl Single {
 /// Runs `recording` and gives each array that it brings back.
 pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
     let mut arrays = Vec::new();
-    let mut sink = |_, numbers: &[f32]| {
-        arrays.push(numbers.to_vec());
+    let mut sink = |_, numbers| {
+        arrays.push(numbers);
         Ok(())
     };
-    pollster::block_on(executor.run(recording, &mut sink))?;
-    Ok(arrays)
+    match pollster::block_on(executor.run(recording, &mut sink))? {
+        None => Ok(arrays),
+        Some(found) => Err(found.into_error()),
+    }
 }

@@ -116,13 +116,16 @@ fn states(model: &Model, batch: &PackedBatch, executor: &dyn Execute) -> Result<
     let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
     let recording = record(&model.spec, &model.layout, batch, &exit, executor.caps())?;
     let mut states = Vec::new();
-    let mut sink = |output, numbers: &[f32]| {
+    let mut sink = |output, numbers: Vec<f32>| {
         if matches!(output, Output::State(_)) {
             let rows = numbers.chunks_exact(stride).flat_map(|row| &row[..width]);
             states.push(rows.copied().collect());
         }
         Ok(())
     };
-    pollster::block_on(executor.run(&recording, &mut sink)).map_err(|e| e.at(&model.name))?;
-    Ok(states)
+    match pollster::block_on(executor.run(&recording, &mut sink)) {
+        Ok(None) => Ok(states),
+        Ok(Some(found)) => Err(found.into_error().at(&model.name)),
+        Err(e) => Err(e.at(&model.name)),
+    }
 }

@@ -1,0 +1,125 @@
+//! From texts to batches, piece by piece, so that tokens are made while the device works.
+//!
+//! A batch is packed from a window of texts, not from all: a window is closed as soon as its texts
+//! fill some batches. Which texts share a batch changes no number of a result.
+
+use super::intake::Intake;
+use crate::capture::Capture;
+use crate::error::{Result, fail};
+use crate::text::pack::{PackedBatch, pack_some};
+use crate::text::{Text, Tokens};
+
+/// Bytes of text that become tokens at a time: some milliseconds of one core.
+const PIECE_BYTES: usize = 32 << 10;
+/// What a text counts beside its own bytes, which bounds the texts of a piece.
+const TEXT_BYTES: usize = 32;
+/// Batches of a window. The first window is one batch, so that the device begins early.
+const WINDOW_BATCHES: usize = 4;
+
+/// How large a batch may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Its tokens.
+    pub tokens: usize,
+    /// Its texts.
+    pub texts: usize,
+}
+
+/// The texts of a call on their way to batches.
+pub struct Feed<'a> {
+    intake: &'a Intake,
+    capture: &'a Capture,
+    texts: &'a [Text<'a>],
+    room: Room,
+    /// Of the texts so far.
+    tokens: Vec<Tokens>,
+    /// Texts that have tokens and no batch, and how many tokens those are.
+    waiting: Vec<usize>,
+    waiting_tokens: usize,
+    /// Tokens that close the window.
+    window: usize,
+}
+
+impl<'a> Feed<'a> {
+    pub fn new(
+        intake: &'a Intake,
+        capture: &'a Capture,
+        texts: &'a [Text<'a>],
+        room: Room,
+    ) -> Self {
+        let (tokens, waiting) = (Vec::with_capacity(texts.len()), Vec::new());
+        let window = room.tokens;
+        Self { intake, capture, texts, room, tokens, waiting, waiting_tokens: 0, window }
+    }
+
+    /// The texts of the call.
+    pub fn texts(&self) -> &'a [Text<'a>] {
+        self.texts
+    }
+
+    /// The tokens of the texts so far.
+    pub fn tokens(&self) -> &[Tokens] {
+        &self.tokens
+    }
+
+    /// Whether every text has its batch.
+    pub fn is_done(&self) -> bool {
+        self.tokens.len() == self.texts.len() && self.waiting.is_empty()
+    }
+
+    /// Sends `texts`, which had a batch already, on their way once more.
+    pub fn again(&mut self, texts: &[usize]) {
+        self.waiting.extend_from_slice(texts);
+    }
+
+    /// Makes tokens of the next piece; the batches of the window that it closes, if it does.
+    ///
+    /// # Errors
+    ///
+    /// `Text` or `TooLong` for a text, naming it.
+    pub fn step(&mut self) -> Result<Vec<PackedBatch>> {
+        self.tokenize()?;
+        let is_last = self.tokens.len() == self.texts.len();
+        if !is_last && self.waiting_tokens < self.window {
+            return Ok(Vec::new());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut batches = pack_some(&self.tokens, waiting, self.room.tokens, self.room.texts);
+        (self.window, self.waiting_tokens) = (WINDOW_BATCHES * self.room.tokens, 0);
+        // There is room in the last batch for texts of the next window.
+        if !is_last
+            && batches.len() > 1
+            && let Some(last) = batches.pop()
+        {
+            self.waiting_tokens = last.ids.len();
+            self.waiting = last.order;
+        }
+        Ok(batches)
+    }
+
+    fn tokenize(&mut self) -> Result<()> {
+        let first = self.tokens.len();
+        let mut bytes = 0;
+        let pieces = self.texts[first..].iter().take_while(|text| {
+            let fits = bytes < PIECE_BYTES;
+            bytes += TEXT_BYTES + text.text.len() + text.pair.as_deref().map_or(0, str::len);
+            fits
+        });
+        let count = pieces.count();
+        let piece = first..first + count;
+        for (text, tokens) in
+            piece.clone().zip(self.intake.tokenize_some(self.texts, piece, self.capture)?)
+        {
+            if tokens.is_empty() {
+                return Err(fail!(
+                    Text,
+                    "text {text} has no tokens: this tokenizer adds no special ones"
+                ));
+            }
+            self.waiting_tokens += tokens.len();
+            self.waiting.push(text);
+            self.tokens.push(tokens);
+        }
+        Ok(())
+    }
+}

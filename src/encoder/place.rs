@@ -1,0 +1,86 @@
+//! Where an encoder runs: the device, open, and executors of a model's weights on it.
+
+use std::sync::Arc;
+
+use super::options::{Device, LoadOptions};
+use crate::error::Result;
+use crate::execute::Execute;
+use crate::model::load::Model;
+use crate::schedule::Elem;
+
+/// An open device.
+pub enum Place {
+    /// The processor of the host.
+    Cpu,
+    /// A GPU.
+    #[cfg(feature = "gpu")]
+    Gpu {
+        /// The device.
+        gpu: Arc<crate::gpu::device::Gpu>,
+        /// What was measured on its adapter.
+        tuning: crate::schedule::tuning::Tuning,
+    },
+}
+
+impl Place {
+    /// Opens the device that `options` name.
+    ///
+    /// # Errors
+    ///
+    /// `NoAdapter` where there is none like it; `Gpu` where the driver refuses.
+    pub async fn open(options: &LoadOptions) -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        {
+            use crate::error::ErrorKind;
+            use crate::gpu::device::{Gpu, GpuOptions, Pick};
+
+            let pick = match &options.device {
+                Device::Cpu => return Ok(Self::Cpu),
+                Device::Auto => Pick::Real,
+                Device::Gpu => Pick::Any,
+                Device::Named(name) => Pick::Named(name.clone()),
+            };
+            let gpu_options = GpuOptions { default_limits: options.default_limits };
+            match Gpu::open(&pick, &gpu_options).await {
+                Ok(gpu) => {
+                    let kept = || crate::gpu::winners::read(gpu.report());
+                    let tuning = if options.untuned { Default::default() } else { kept() };
+                    Ok(Self::Gpu { gpu: Arc::new(gpu), tuning })
+                }
+                // `auto` falls back to the CPU where there is no GPU, never over a failure.
+                Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => Ok(Self::Cpu),
+                Err(e) => Err(e),
+            }
+        }
+        #[cfg(not(feature = "gpu"))]
+        match options.device {
+            Device::Auto | Device::Cpu => Ok(Self::Cpu),
+            _ => Err(crate::error::fail!(
+                NoAdapter,
+                "this build has no GPU support; build it with the feature `gpu` or use --device cpu"
+            )),
+        }
+    }
+
+    /// Puts the weights of `model` there, stored as `elem`.
+    ///
+    /// # Errors
+    ///
+    /// `Checkpoint` or `Io` for the weights, `NotFinite` for one that `elem` does not hold; `Gpu` or
+    /// `OutOfMemory` from the device.
+    pub fn executor(&self, model: &Model, elem: Elem) -> Result<Arc<dyn Execute>> {
+        let layout = Arc::clone(&model.layout);
+        Ok(match self {
+            Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
+            #[cfg(feature = "gpu")]
+            Self::Gpu { gpu, tuning } => {
+                use crate::gpu::GpuExecutor;
+
+                let (gpu, weights) = (Arc::clone(gpu), model.weights.clone());
+                let mut executor = GpuExecutor::new(gpu, layout, weights, elem)?;
+                executor.set_tuning(tuning.clone());
+                Arc::new(executor)
+            }
+        })
+    }
+}
