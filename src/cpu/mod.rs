@@ -201,6 +201,8 @@ impl Execute for Cpu {
         format!("CPU ({} threads)", rayon::current_num_threads())
     }
 
+    fn prepare(&self, _: &Recording) {}
+
     fn weight_bytes(&self) -> u64 {
         let bytes = |held: &Held| match held {
             Held::Plain(numbers) => (numbers.len() * 4) as u64,

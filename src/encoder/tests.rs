@@ -30,6 +30,10 @@ impl Execute for Tight {
         self.inner.device()
     }
 
+    fn prepare(&self, recording: &Recording) {
+        self.inner.prepare(recording);
+    }
+
     fn weight_bytes(&self) -> u64 {
         self.inner.weight_bytes()
     }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::disk::Disk;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::Class;
 
@@ -51,6 +52,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    pub(super) disk: Option<Disk>,
     class: Class,
     subgroups: bool,
     faults: Arc<Mutex<Faults>>,
@@ -170,11 +172,13 @@ impl Gpu {
         let subgroups = !options.default_limits
             && adapter.features().contains(wgpu::Features::SUBGROUP)
             && adapter.get_info().subgroup_min_size >= 8;
+        // Changes no kernel, so that default limits do not forbid it.
+        let kept = adapter.features() & wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
             required_features: match subgroups {
-                true => wgpu::Features::SUBGROUP,
-                false => wgpu::Features::empty(),
+                true => kept | wgpu::Features::SUBGROUP,
+                false => kept,
             },
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
@@ -204,6 +208,7 @@ impl Gpu {
         Ok(Self {
             #[cfg(not(target_arch = "wasm32"))]
             poller: Poller::new(device.clone()),
+            disk: Disk::open(&device, &adapter.get_info()),
             device,
             queue,
             report,
