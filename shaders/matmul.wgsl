@@ -70,7 +70,7 @@ fn main(
         }
         workgroupBarrier();
 
-        for (var k = 0u; k < DEPTH; k += UNROLL) {
+        for (var k = 0u; k < k_end(); k += UNROLL) {
             multiply(&sums, k * LINE + TALL4 * y, k * COLUMNS4 + x);
         }
         workgroupBarrier();

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::error::{Error, Result, fail};
 use crate::model::layout::{Layout, WeightId};
@@ -44,6 +45,48 @@ pub trait Execute: Send + Sync {
         recording: &'a Recording,
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>>;
+
+    /// Runs `recording`, drops what comes back, and gives the time of each dispatch in order. What
+    /// is compiled at its first use counts, so run something alike before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Execute::run`], `NotFinite` left out.
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>>;
+
+    /// Measures what the device does at most.
+    ///
+    /// # Errors
+    ///
+    /// `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>>;
+
+    /// What running has taken since the device was opened; the executors of one GPU count together.
+    fn counters(&self) -> Counters;
+
+    /// Bytes weight `id` takes on the device; 0 where it stays on the host.
+    fn held_bytes(&self, id: WeightId) -> u64;
+
+    /// Whether the host's own processor does the work: the CPU executor, and software Vulkan.
+    fn is_software(&self) -> bool;
+}
+
+/// What a device was measured to do at most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ceilings {
+    /// Floating-point operations a second in f32, two a multiply-add, nothing read or written.
+    pub flops: f64,
+    /// Bytes a second, read and written, of a copy between arrays beyond the caches.
+    pub bytes: f64,
+}
+
+/// What an executor, or all of one GPU, have taken so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// How often the host waited for the device.
+    pub waits: u64,
+    /// The most bytes that its arrays took at once: weights, activations, uniform blocks, staging.
+    pub peak_bytes: u64,
 }
 
 /// Where the numbers of a weight come from.

@@ -17,7 +17,7 @@ use everylayer::gpu::device::Gpu;
 use everylayer::model::spec::Activation;
 use everylayer::schedule::recording::Fill;
 use everylayer::schedule::{
-    Combination, Elem, Exit, Merge, Output, PoolMode, Pooling, Recording, Variant, record,
+    Class, Combination, Elem, Exit, Merge, Output, PoolMode, Pooling, Recording, Variant, record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, TextIds, Toy, batch, pack, text};
@@ -83,6 +83,7 @@ const ROUTES_AGREE: f32 = 1e-6;
 fn states_agree_on_both_executors() {
     let Some(gpu) = gpu() else { return };
     let mut report = Report::new("states");
+    let classes = [gpu.abilities().class, Class::Small, Class::Large];
     for (i, shape) in SHAPES.iter().enumerate() {
         let toy = shape.toy(i as u64);
         let mut rng = Rng::new(100 + i as u64);
@@ -93,15 +94,15 @@ fn states_agree_on_both_executors() {
         ];
         // Storage in f16 goes through the same kernels but for how weights are read.
         let elems = if i < 2 { &[Elem::F32, Elem::F16][..] } else { &[Elem::F32] };
-        for &elem in elems {
-            let (a, b) = (on_gpu(&gpu, &toy, elem), cpu(&toy, elem));
+        for (&elem, class) in elems.iter().flat_map(|elem| classes.map(|class| (elem, class))) {
+            let (a, b) = (on_gpu(&gpu, &toy, elem).cut_for(class), cpu(&toy, elem));
             for batch in &batches {
                 let exit = all_states(shape.depth);
                 let (got, want) = (pass(&toy, batch, &exit, &a), pass(&toy, batch, &exit, &b));
                 assert_eq!(got.len(), shape.depth + 1);
                 for ((output, got), (_, want)) in got.iter().zip(&want) {
                     let tolerance = STATES_AGREE * magnitude(want);
-                    let case = format!("{shape:?} {elem} {:?} {output:?}", batch.offsets);
+                    let case = format!("{shape:?} {elem} {class:?} {:?} {output:?}", batch.offsets);
                     report.compare(case, got, want, |_| tolerance);
                 }
             }
@@ -329,6 +330,9 @@ fn bits_do_not_depend_on_the_pack_on_the_gpu() {
     let Some(gpu) = gpu() else { return };
     let toy = SMALL.toy(12);
     bits_stay("bits, GPU", &toy, &on_gpu(&gpu, &toy, Elem::F32), 200);
+    // The tiles change with the rows of a pack, and the second product of a block is split.
+    let wide = SHAPES[4].toy(13);
+    bits_stay("bits, large", &wide, &on_gpu(&gpu, &wide, Elem::F32).cut_for(Class::Large), 8);
 }
 
 #[test]

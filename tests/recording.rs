@@ -10,8 +10,10 @@ use everylayer::model::layout::Layout;
 use everylayer::model::spec::Spec;
 use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{Bind, Dispatch, Readback};
+use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
-    Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant, record,
+    Abilities, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant,
+    record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, pack};
@@ -21,8 +23,8 @@ use toy::{Report, Rng};
 const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
-    class: Class::Small,
-    subgroups: false,
+    can: Abilities { class: Class::Small, subgroups: false, half: false },
+    tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,
 };

@@ -39,6 +39,9 @@ pub enum Command {
     #[cfg(feature = "gpu")]
     #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Measure tokens a second, and where the time of a batch goes
+    #[command(after_help = help::BENCH)]
+    Bench(BenchArgs),
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -96,6 +99,9 @@ pub struct DeviceArgs {
     /// Most tokens of one batch [default: 8192]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_tokens: Option<usize>,
+    /// Leave alone what `everylayer bench --tune` measured on this adapter
+    #[arg(long)]
+    pub no_tune: bool,
 }
 
 /// `everylayer embed`
@@ -203,6 +209,49 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// `everylayer bench`
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Texts of a call; several numbers make a table [default: 8, where --tokens is given]
+    #[arg(long, value_name = "N,..", value_parser = count, value_delimiter = ',')]
+    pub batch: Vec<usize>,
+    /// Tokens of each text, special ones included [default: 128, where --batch is given]
+    #[arg(long, value_name = "N,..", value_parser = count, value_delimiter = ',')]
+    pub tokens: Vec<usize>,
+    /// File of texts, all in one call: .txt (one a line), .jsonl, .csv or .tsv
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["batch", "tokens"])]
+    pub texts: Option<PathBuf>,
+    /// Layers, as in `embed`
+    #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
+    pub layers: Layers,
+    /// Tokens into rows, as in `embed`
+    #[arg(short, long, value_name = "POOL", default_value = "model")]
+    pub pool: Pool,
+    /// How often each call is timed; the median counts
+    #[arg(long, value_name = "N", value_parser = count, default_value = "5")]
+    pub runs: usize,
+    /// First time every cut of the model's products on the GPU, and keep the fastest for later runs
+    #[cfg(feature = "gpu")]
+    #[arg(long, conflicts_with_all = ["plan", "no_tune"])]
+    pub tune: bool,
+    /// Load the model and print what would be run, without running it
+    #[arg(long)]
+    pub plan: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
 /// `everylayer completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
@@ -215,6 +264,7 @@ impl DeviceArgs {
     /// The library's options for the same.
     pub fn options(&self) -> LoadOptions {
         let options = LoadOptions::default().device(self.device.clone()).dtype(self.dtype);
+        let options = options.untuned(self.no_tune);
         match self.batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),
             None => options,

@@ -8,6 +8,7 @@ Examples:
   everylayer embed -i texts.txt -o vectors.npy     a line a text, into a NumPy array
   everylayer info                                  which GPUs there are, what the model is
   everylayer doctor                                whether they compute right
+  everylayer bench                                 how fast they are, and where the time goes
 
 `everylayer COMMAND --help` says more of each.";
 
@@ -57,6 +58,33 @@ Examples:
 What is compared: each kernel in every variant over awkward shapes, and each state of a few texts,
 against the CPU executor. The tolerances are what rounding explains.
 Exit codes: 0 all is right, 1 something is not, or there is no adapter, 2 the words are off.";
+
+/// `everylayer bench --help`
+pub const BENCH: &str = "\
+Examples:
+  everylayer bench
+      a few batches of the model in this binary
+  everylayer bench --device gpu --batch 1,8,32 --tokens 16,128 --json
+      a row for each pair, as data
+  everylayer bench -m BAAI/bge-small-en-v1.5 --dtype f16 --texts docs.txt -l all -p tokens
+      texts of your own, every token of every layer
+  everylayer bench --plan --batch 32 --tokens 256
+      what a device would be asked to do
+  everylayer bench --tune
+      which cut of each product is fastest on this GPU, kept for later runs of any command
+
+A row is timed from text to vectors, tokenisation and readback included, model load and the first
+run left out; tokens a second are those of the median. Texts are made of one common word.
+Kernels and counts are of the first row; several batches of it are summed. A kernel's share is of
+what the device was measured to do at most, in a loop of multiply-adds or in a copy, whichever is
+larger; it is above 1 where a cache is faster than memory. Planned memory is weights and
+activations, the peak also has uniform blocks and staging.
+--tune keeps its winners by adapter and driver in everylayer/tuning in the user's cache folder; they
+change the speed alone, no bit of a result, and --no-tune ignores them. Software adapters and the
+CPU need none.
+--plan loads the model onto the device, whose limits shape the work, and runs nothing; what only a
+run tells is null in its --json.
+Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
 
 /// `everylayer completions --help`
 pub const COMPLETIONS: &str = "\

@@ -3,6 +3,7 @@
 //! The model is loaded onto the device, and work is written down for it; none is run.
 
 mod text;
+pub(super) use text::bytes;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;

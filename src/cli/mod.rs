@@ -5,6 +5,7 @@
 
 mod adapter;
 mod args;
+mod bench;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
@@ -38,6 +39,7 @@ pub fn run(call: Cli) -> ExitCode {
         Command::Info(args) => info::run(&args),
         #[cfg(feature = "gpu")]
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions(&args),
     };
     match done {

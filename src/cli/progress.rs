@@ -22,6 +22,11 @@ impl Progress {
         Self::with(template, total, visible)
     }
 
+    /// The same for runs, `total` of them.
+    pub fn runs(total: usize, visible: bool) -> Self {
+        Self::with("{wide_bar} {human_pos}/{human_len} runs, {elapsed}", Some(total), visible)
+    }
+
     /// The same for checks, `total` of them.
     #[cfg(feature = "gpu")]
     pub fn checks(total: usize, visible: bool) -> Self {

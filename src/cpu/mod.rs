@@ -3,18 +3,22 @@
 //!
 //! Holds the executor alone; the kernels are in `kernels.rs`, one function each.
 
+mod ceiling;
 pub mod kernels;
 pub mod product;
 pub mod vector;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, NotFinite, Sink, Task, Weights, narrow};
-use crate::model::layout::{Layout, Use};
+use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
+use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
-use crate::schedule::{Caps, Class, Elem, Output, Variant};
+use crate::schedule::tuning::Tuning;
+use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
 use product::Packed;
 
 /// One weight in memory.
@@ -25,26 +29,37 @@ enum Held {
     Packed(Packed),
 }
 
+impl Held {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Plain(numbers) => (numbers.len() * 4) as u64,
+            Self::Packed(packed) => packed.bytes(),
+        }
+    }
+}
+
 /// The CPU executor: a model's weights, packed, and scratch memory it gives from run to run.
 pub struct Cpu {
     layout: Arc<Layout>,
     weights: Vec<Held>,
     caps: Caps,
     spare: Mutex<Vec<Vec<Vec<f32>>>>,
+    /// Bytes of all slots, which are kept once they were made.
+    slot_bytes: AtomicU64,
 }
 
 /// Memory of one slot: numbers, or words seen as numbers bit by bit.
 type Slots = Vec<Vec<f32>>;
 
 impl Cpu {
-    /// Reads and packs every weight of `layout`; under [`Elem::F16`] each number is rounded to
+    /// Reads and packs every weight of `layout`; under f16 each number is rounded to
     /// f16 first, so that both executors agree.
     pub fn new(layout: Arc<Layout>, source: &dyn Weights, elem: Elem) -> Result<Self> {
         let mut weights = Vec::with_capacity(layout.weights.len());
         for (i, weight) in layout.weights.iter().enumerate() {
-            let id = crate::model::layout::WeightId(i);
+            let id = WeightId(i);
             let mut numbers = source.rows(&layout, id, 0..weight.rows)?;
-            if elem == Elem::F16 && weight.usage != Use::Vector {
+            if elem != Elem::F32 && weight.usage != Use::Vector {
                 let halves = narrow(&weight.label, &numbers)?;
                 numbers.iter_mut().zip(halves).for_each(|(x, half)| *x = half.to_f32());
             }
@@ -56,32 +71,35 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
-            class: Class::default(),
-            subgroups: false,
+            can: Abilities::default(),
+            tuning: Tuning::none(),
             submit_read_bytes: u64::MAX,
             submit_flops: u64::MAX,
         };
-        Ok(Self { layout, weights, caps, spare: Mutex::default() })
+        Ok(Self { layout, weights, caps, spare: Mutex::default(), slot_bytes: AtomicU64::new(0) })
     }
 
-    fn run_now(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
+    /// `work` on slots that are large enough for `recording`, its uploads done.
+    fn with_slots<T>(
+        &self,
+        recording: &Recording,
+        work: impl FnOnce(&mut Slots) -> Result<T>,
+    ) -> Result<T> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = spare().pop().unwrap_or_default();
-        let result = self.steps(recording, &mut slots, sink);
+        let result = self.upload(recording, &mut slots).and_then(|()| work(&mut slots));
         spare().push(slots);
         result
     }
 
-    fn steps(
-        &self,
-        recording: &Recording,
-        slots: &mut Slots,
-        sink: Sink<'_>,
-    ) -> Result<Option<NotFinite>> {
+    fn upload(&self, recording: &Recording, slots: &mut Slots) -> Result<()> {
+        let held = |slots: &Slots| slots.iter().map(|s| 4 * s.capacity() as u64).sum::<u64>();
+        let before = held(slots);
         slots.resize_with(recording.slots.len().max(slots.len()), Vec::new);
         for (slot, &bytes) in slots.iter_mut().zip(&recording.slots) {
             slot.resize(slot.len().max(bytes as usize / 4), 0.0);
         }
+        self.slot_bytes.fetch_add(held(slots) - before, Ordering::Relaxed);
         for (id, fill) in &recording.uploads {
             let slot = &mut slots[recording.buffer(*id).slot];
             match fill {
@@ -93,6 +111,15 @@ impl Cpu {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn steps(
+        &self,
+        recording: &Recording,
+        slots: &mut Slots,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
         let mut found = None;
         for submit in &recording.submits {
             for dispatch in &submit.dispatches {
@@ -110,6 +137,15 @@ impl Cpu {
             }
         }
         Ok(found)
+    }
+
+    fn times(&self, recording: &Recording, slots: &mut Slots) -> Result<Vec<Duration>> {
+        let time = |dispatch| {
+            let start = Instant::now();
+            self.dispatch(recording, dispatch, slots)?;
+            Ok(start.elapsed())
+        };
+        recording.dispatches().map(time).collect()
     }
 
     /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.
@@ -204,11 +240,7 @@ impl Execute for Cpu {
     fn prepare(&self, _: &Recording) {}
 
     fn weight_bytes(&self) -> u64 {
-        let bytes = |held: &Held| match held {
-            Held::Plain(numbers) => (numbers.len() * 4) as u64,
-            Held::Packed(packed) => packed.bytes(),
-        };
-        self.weights.iter().map(bytes).sum()
+        self.weights.iter().map(Held::bytes).sum()
     }
 
     fn run<'a>(
@@ -216,7 +248,30 @@ impl Execute for Cpu {
         recording: &'a Recording,
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>> {
-        Box::pin(async move { self.run_now(recording, sink) })
+        Box::pin(
+            async move { self.with_slots(recording, |slots| self.steps(recording, slots, sink)) },
+        )
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        Box::pin(async move { self.with_slots(recording, |slots| self.times(recording, slots)) })
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        Box::pin(async { Ok(ceiling::measure()) })
+    }
+
+    fn counters(&self) -> Counters {
+        let peak_bytes = self.weight_bytes() + self.slot_bytes.load(Ordering::Relaxed);
+        Counters { waits: 0, peak_bytes }
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.weights[id.0].bytes()
+    }
+
+    fn is_software(&self) -> bool {
+        true
     }
 }
 

@@ -6,12 +6,14 @@ mod feed;
 mod intake;
 mod options;
 mod place;
+mod profile;
 mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
+pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
 use crate::embeddings::{Embeddings, Header, Rerun};
@@ -87,10 +89,7 @@ impl Encoder {
                 model.spec.vocab
             ));
         }
-        let elem = match options.dtype {
-            Dtype::Auto | Dtype::F32 => Elem::F32,
-            Dtype::F16 => Elem::F16,
-        };
+        let elem = options.dtype.elem();
         let place = Place::open(options).await?;
         let executor = place.executor(&model, elem)?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);

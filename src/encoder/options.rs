@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::schedule::Elem;
 
 /// Where the work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -45,6 +46,16 @@ pub enum Dtype {
     F16,
 }
 
+impl Dtype {
+    /// How weights are stored under it.
+    pub fn elem(self) -> Elem {
+        match self {
+            Self::Auto | Self::F32 => Elem::F32,
+            Self::F16 => Elem::F16,
+        }
+    }
+}
+
 impl FromStr for Dtype {
     type Err = Error;
 
@@ -80,6 +91,8 @@ pub struct LoadOptions {
     pub batch_tokens: Option<usize>,
     /// Stay inside the default WebGPU limits even where the adapter allows more.
     pub default_limits: bool,
+    /// Leave alone what `everylayer bench --tune` measured on this adapter.
+    pub untuned: bool,
 }
 
 impl LoadOptions {
@@ -101,6 +114,13 @@ impl LoadOptions {
     #[must_use]
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.batch_tokens = Some(tokens);
+        self
+    }
+
+    /// The same options with or without what `everylayer bench --tune` measured on this adapter.
+    #[must_use]
+    pub fn untuned(mut self, on: bool) -> Self {
+        self.untuned = on;
         self
     }
 

@@ -12,9 +12,9 @@ use crate::schedule::Elem;
 pub enum Place {
     /// The processor of the host.
     Cpu,
-    /// A GPU.
+    /// A GPU, and whether what was measured on it is used.
     #[cfg(feature = "gpu")]
-    Gpu(Arc<crate::gpu::device::Gpu>),
+    Gpu(Arc<crate::gpu::device::Gpu>, bool),
 }
 
 impl Place {
@@ -37,7 +37,7 @@ impl Place {
             };
             let gpu_options = GpuOptions { default_limits: options.default_limits };
             match Gpu::open(&pick, &gpu_options).await {
-                Ok(gpu) => Ok(Self::Gpu(Arc::new(gpu))),
+                Ok(gpu) => Ok(Self::Gpu(Arc::new(gpu), !options.untuned)),
                 // `auto` falls back to the CPU where there is no GPU, never over a failure.
                 Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => Ok(Self::Cpu),
                 Err(e) => Err(e),
@@ -64,9 +64,15 @@ impl Place {
         Ok(match self {
             Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
             #[cfg(feature = "gpu")]
-            Self::Gpu(gpu) => {
+            Self::Gpu(gpu, tuned) => {
+                use crate::gpu::{GpuExecutor, winners};
+
                 let weights = model.weights.clone();
-                Arc::new(crate::gpu::GpuExecutor::new(Arc::clone(gpu), layout, weights, elem)?)
+                let mut executor = GpuExecutor::new(Arc::clone(gpu), layout, weights, elem)?;
+                if *tuned {
+                    executor.set_tuning(winners::read(gpu.report()));
+                }
+                Arc::new(executor)
             }
         })
     }

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use super::{Device, Encoder, LoadOptions};
 use crate::capture::Capture;
 use crate::error::fail;
-use crate::execute::{Execute, NotFinite, Sink, Task};
+use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
 use crate::model::directory::Directory;
+use crate::model::layout::WeightId;
 use crate::schedule::{Caps, Recording};
 use crate::{Error, ErrorKind, Result};
 
@@ -36,6 +38,26 @@ impl Execute for Tight {
 
     fn weight_bytes(&self) -> u64 {
         self.inner.weight_bytes()
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        self.inner.profile(recording)
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        self.inner.ceilings()
+    }
+
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.inner.held_bytes(id)
+    }
+
+    fn is_software(&self) -> bool {
+        self.inner.is_software()
     }
 
     fn run<'a>(

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::device::Gpu;
+use super::memory::Memory;
 use crate::schedule::recording::Array;
 use crate::schedule::{Recording, Variant};
 
@@ -13,8 +14,8 @@ const BLOCK: u64 = 256;
 /// Memory for one run.
 pub struct Arena {
     /// One buffer a slot.
-    pub slots: Vec<wgpu::Buffer>,
-    uniforms: wgpu::Buffer,
+    pub slots: Vec<Memory>,
+    uniforms: Memory,
     /// The bind group of each dispatch of the run before, by its number.
     bound: Vec<Bound>,
 }
@@ -119,8 +120,8 @@ impl Arena {
     }
 }
 
-fn uniforms(gpu: &Gpu, blocks: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+fn uniforms(gpu: &Gpu, blocks: u64) -> Memory {
+    gpu.allocate(&wgpu::BufferDescriptor {
         label: Some("parameters"),
         size: blocks * BLOCK,
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
@@ -128,8 +129,8 @@ fn uniforms(gpu: &Gpu, blocks: u64) -> wgpu::Buffer {
     })
 }
 
-fn slot(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+fn slot(gpu: &Gpu, bytes: u64) -> Memory {
+    gpu.allocate(&wgpu::BufferDescriptor {
         label: Some("activations"),
         size: bytes.next_multiple_of(256),
         usage: wgpu::BufferUsages::STORAGE

@@ -4,8 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::Disk;
+use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::schedule::Class;
+use crate::schedule::{Abilities, Class};
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -53,8 +54,8 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
     pub(super) disk: Option<Disk>,
-    class: Class,
-    subgroups: bool,
+    pub(super) account: Arc<Account>,
+    can: Abilities,
     faults: Arc<Mutex<Faults>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
@@ -169,17 +170,20 @@ impl Gpu {
             Class::Software if options.default_limits => Class::Small,
             class => class,
         };
-        let subgroups = !options.default_limits
-            && adapter.features().contains(wgpu::Features::SUBGROUP)
-            && adapter.get_info().subgroup_min_size >= 8;
-        // Changes no kernel, so that default limits do not forbid it.
-        let kept = adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        let has = |feature| !options.default_limits && adapter.features().contains(feature);
+        let can = Abilities {
+            class,
+            subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
+            half: has(wgpu::Features::SHADER_F16),
+        };
+        // Timestamps are for profiles alone and pipelines are kept for later: no kernel needs them.
+        let mut features =
+            adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
+        features.set(wgpu::Features::SUBGROUP, can.subgroups);
+        features.set(wgpu::Features::SHADER_F16, can.half);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
-            required_features: match subgroups {
-                true => kept | wgpu::Features::SUBGROUP,
-                false => kept,
-            },
+            required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -212,8 +216,8 @@ impl Gpu {
             device,
             queue,
             report,
-            class,
-            subgroups,
+            account: Arc::default(),
+            can,
             faults,
         })
     }
@@ -223,14 +227,9 @@ impl Gpu {
         &self.report
     }
 
-    /// What work is cut up for on this device.
-    pub fn class(&self) -> Class {
-        self.class
-    }
-
-    /// Whether invocations may exchange values across a subgroup of at least eight.
-    pub fn has_subgroups(&self) -> bool {
-        self.subgroups
+    /// What kernels are chosen by on this device.
+    pub fn abilities(&self) -> Abilities {
+        self.can
     }
 
     /// Bytes one binding may span on this device.

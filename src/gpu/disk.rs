@@ -3,8 +3,9 @@
 //!
 //! A cache is a convenience: whatever goes wrong with it, pipelines are compiled as without it.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use super::folder;
 
 /// What the driver has compiled, and the file that keeps it.
 pub struct Disk {
@@ -19,7 +20,7 @@ impl Disk {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = folder()?.join(wgpu::util::pipeline_cache_key(adapter)?);
+        let file = folder::folder("pipelines")?.join(wgpu::util::pipeline_cache_key(adapter)?);
         let kept = read(&file);
         Some(Self { cache: make(device, kept.as_deref()), file })
     }
@@ -46,21 +47,6 @@ fn make(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
-/// `everylayer/pipelines` in the cache folder of the user.
-fn folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    let caches = if let Some(folder) = set("XDG_CACHE_HOME") {
-        PathBuf::from(folder)
-    } else if let Some(folder) = set("LOCALAPPDATA").filter(|_| cfg!(windows)) {
-        PathBuf::from(folder)
-    } else if cfg!(target_os = "macos") {
-        std::env::home_dir()?.join("Library").join("Caches")
-    } else {
-        std::env::home_dir()?.join(".cache")
-    };
-    Some(caches.join("everylayer").join("pipelines"))
-}
-
 /// The data of a file that is whole.
 fn read(file: &Path) -> Option<Vec<u8>> {
     let mut data = std::fs::read(file).ok()?;
@@ -70,16 +56,9 @@ fn read(file: &Path) -> Option<Vec<u8>> {
     (crc32fast::hash(&data) == checksum).then_some(data)
 }
 
-/// Writes `data` and its checksum under another name first, so that the file is whole or not there.
+/// Writes `data` and its checksum.
 fn write(file: &Path, data: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let other = file.with_extension(std::process::id().to_string());
-    let whole = [data, &crc32fast::hash(data).to_le_bytes()].concat();
-    std::fs::write(&other, whole)
-        .and_then(|()| std::fs::rename(&other, file))
-        .inspect_err(|_| drop(std::fs::remove_file(&other)))
+    folder::write(file, &[data, &crc32fast::hash(data).to_le_bytes()].concat())
 }
 
 #[cfg(test)]

@@ -104,6 +104,10 @@ fn steps(out: &mut String, part4: usize, unroll: usize) -> std::fmt::Result {
     writeln!(out, "    at: Keys, query: u32, lane: u32,")?;
     writeln!(out, ") {{")?;
     for i in 0..unroll {
+        if i > 0 {
+            // Copies follow each other as turns of the loop do: no loads ahead of their turn.
+            writeln!(out, "    workgroupBarrier();")?;
+        }
         let keys = format!("Keys(at.start, at.j + {}u, at.here)", 8 * i);
         writeln!(out, "    eight(q, o, run, {keys}, query, lane);")?;
     }

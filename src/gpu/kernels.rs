@@ -69,7 +69,13 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
 
 fn text(variant: Variant, unroll: usize) -> String {
     let (prelude, files) = parts(variant, unroll);
-    let mut text = format!("// {variant}\n{prelude}");
+    let half = match variant {
+        Variant::Matmul { weights, .. } => weights == Elem::Half,
+        Variant::Embed { tables, .. } => tables == Elem::Half,
+        _ => false,
+    };
+    let enable = if half { "enable f16;\n" } else { "" };
+    let mut text = format!("// {variant}\n{enable}{prelude}");
     for file in files {
         text.push('\n');
         text.push_str(file);
@@ -183,6 +189,7 @@ fn elem(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => lib!("elem_f32"),
         Elem::F16 => lib!("elem_f16"),
+        Elem::Half => lib!("elem_half"),
     }
 }
 
@@ -199,7 +206,6 @@ fn activate(activation: Activation) -> &'static str {
 
 /// Every variant of every kernel, for tests and `doctor`; `head_dims` are those of `attention.wgsl`.
 pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
-    let elems = [Elem::F32, Elem::F16];
     let activations = [
         Activation::Identity,
         Activation::Gelu,
@@ -222,11 +228,11 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     let cuts = RowSum::ALL.iter().flat_map(|&sum| strides.map(|stride| RowCut::new(sum, stride)));
     for cut in cuts {
         all.extend([1, 2, 4].map(|splits| Variant::Norm { cut, splits }));
-        for tables in elems {
+        for tables in Elem::ALL {
             all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered, cut }));
         }
     }
-    for tables in elems {
+    for tables in Elem::ALL {
         // The parts of a product that is split have no end.
         for tile in Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast) {
             all.extend([2, 4].map(|splits| Variant::Matmul {

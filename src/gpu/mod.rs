@@ -2,25 +2,34 @@
 //! and readback.
 
 mod arena;
+mod ceiling;
 pub mod device;
 mod disk;
+mod folder;
 mod heads;
 pub mod kernels;
+mod memory;
 mod pipelines;
 mod product;
+mod profile;
 mod readback;
 mod row;
+pub mod tune;
 mod weights;
+pub mod winners;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Result, fail};
-use crate::execute::{Execute, NotFinite, Sink, Task, Weights};
+use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
-use crate::schedule::{Caps, Elem};
+use crate::schedule::tuning::Tuning;
+use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
+use memory::Memory;
 use pipelines::Pipelines;
 use readback::{Ring, Staging};
 
@@ -36,7 +45,7 @@ pub struct GpuExecutor {
     layout: Arc<Layout>,
     source: Arc<dyn Weights>,
     caps: Caps,
-    weights: Vec<Option<wgpu::Buffer>>,
+    weights: Vec<Option<Memory>>,
     pipelines: Pipelines,
     arenas: Arenas,
     staging: Staging,
@@ -71,11 +80,17 @@ impl GpuExecutor {
         elem: Elem,
         max_binding: u64,
     ) -> Result<Self> {
+        let can = gpu.abilities();
+        // Software has no 16-bit floats of its own.
+        let elem = match elem {
+            Elem::F16 if can.half && can.class != Class::Software => Elem::Half,
+            elem => elem,
+        };
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
-            class: gpu.class(),
-            subgroups: gpu.has_subgroups(),
+            can,
+            tuning: Tuning::none(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
         };
@@ -90,6 +105,15 @@ impl GpuExecutor {
             arenas: Arenas::default(),
             staging: Staging::default(),
         })
+    }
+
+    /// The same with kernels cut up for another `class` of adapter, which this one runs as well:
+    /// [`Class::Software`] where it is not of that class is left alone.
+    pub fn cut_for(mut self, class: Class) -> Self {
+        if class != Class::Software {
+            self.caps.can.class = class;
+        }
+        self
     }
 
     /// The device it runs on.
@@ -110,12 +134,7 @@ impl GpuExecutor {
         result
     }
 
-    async fn submits(
-        &self,
-        recording: &Recording,
-        arena: &mut Arena,
-        sink: Sink<'_>,
-    ) -> Result<Option<NotFinite>> {
+    fn upload(&self, recording: &Recording, arena: &Arena) -> Result<()> {
         for (id, fill) in &recording.uploads {
             let slot = &arena.slots[recording.buffer(*id).slot];
             match fill {
@@ -125,6 +144,16 @@ impl GpuExecutor {
                 Fill::Rows { table, rows } => self.gather(slot, *table, rows)?,
             }
         }
+        Ok(())
+    }
+
+    async fn submits(
+        &self,
+        recording: &Recording,
+        arena: &mut Arena,
+        sink: Sink<'_>,
+    ) -> Result<Option<NotFinite>> {
+        self.upload(recording, arena)?;
         let mut ring = Ring::default();
         let mut step = 0;
         for submit in &recording.submits {
@@ -251,7 +280,7 @@ impl Execute for GpuExecutor {
     }
 
     fn weight_bytes(&self) -> u64 {
-        self.weights.iter().flatten().map(wgpu::Buffer::size).sum()
+        self.weights.iter().flatten().map(|memory| memory.size()).sum()
     }
 
     fn run<'a>(
@@ -260,6 +289,26 @@ impl Execute for GpuExecutor {
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(self.run_all(recording, sink))
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        Box::pin(self.times(recording))
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        Box::pin(ceiling::measure(&self.gpu))
+    }
+
+    fn counters(&self) -> Counters {
+        self.gpu.account.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.weights[id.0].as_ref().map_or(0, |memory| memory.size())
+    }
+
+    fn is_software(&self) -> bool {
+        self.gpu.report().software
     }
 }
 

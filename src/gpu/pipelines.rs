@@ -95,7 +95,7 @@ fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
               ids are checked against their tables in schedule::record, every loop has a bound, \
               and no divisor is zero"
 )]
-fn module(device: &wgpu::Device, label: &str, text: &str) -> wgpu::ShaderModule {
+pub(super) fn module(device: &wgpu::Device, label: &str, text: &str) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(text.into()),

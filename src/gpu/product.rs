@@ -81,6 +81,9 @@ fn workgroup(out: &mut String, cut: &Cut, unroll: usize) -> std::fmt::Result {
     writeln!(out, "const LOADERS: u32 = {loaders}u;")?;
     writeln!(out, "const ALL_LOAD_BOTH: bool = {both};")?;
     writeln!(out, "const UNROLL: u32 = {unroll}u;")?;
+    // For statistics the end is one that no compiler knows, so that none unrolls the loop further.
+    let end = if unroll == UNROLL { "DEPTH" } else { "params.k_steps" };
+    writeln!(out, "fn k_end() -> u32 {{\n    return {end};\n}}")?;
     let (tall, wide) = (4 * cut.tall4, cut.wide4);
     sums(out, tall, wide)?;
     writeln!(out, "fn multiply(s: ptr<function, Sums>, from_a: u32, from_w: u32) {{")?;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::channel::oneshot;
 
 use super::device::Gpu;
+use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::Sink;
 use crate::schedule::Output;
@@ -15,11 +16,11 @@ const RING: usize = 3;
 
 /// Staging buffers that wait for their next use.
 #[derive(Default)]
-pub struct Staging(Mutex<Vec<wgpu::Buffer>>);
+pub struct Staging(Mutex<Vec<Memory>>);
 
 impl Staging {
     /// The smallest free buffer of at least `bytes`, else a new one.
-    pub fn take(&self, gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
+    pub fn take(&self, gpu: &Gpu, bytes: u64) -> Memory {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits =
             (0..free.len()).filter(|&i| free[i].size() >= bytes).min_by_key(|&i| free[i].size());
@@ -28,7 +29,7 @@ impl Staging {
         }
         // Too small for this kind of request: the next ones will be alike.
         free.truncate(RING);
-        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        gpu.allocate(&wgpu::BufferDescriptor {
             label: Some("staging"),
             size: bytes.next_multiple_of(256),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -36,14 +37,14 @@ impl Staging {
         })
     }
 
-    fn give(&self, buffer: wgpu::Buffer) {
+    fn give(&self, buffer: Memory) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 
 /// One staging buffer on its way.
 struct Pending {
-    buffer: wgpu::Buffer,
+    buffer: Memory,
     /// What lies in it, one after the other: (output, bytes).
     parts: Vec<(Output, u64)>,
     mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
@@ -59,7 +60,7 @@ pub struct Ring {
 
 impl Ring {
     /// Starts mapping a staging buffer whose copy was submitted.
-    pub fn push(&mut self, buffer: wgpu::Buffer, parts: Vec<(Output, u64)>) {
+    pub fn push(&mut self, buffer: Memory, parts: Vec<(Output, u64)>) {
         let (sender, mapped) = oneshot::channel();
         let bytes = parts.iter().map(|(_, b)| b).sum::<u64>();
         buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
@@ -79,6 +80,7 @@ impl Ring {
         let Some(Pending { buffer, parts, mapped }) = self.pending.pop_front() else {
             return Ok(false);
         };
+        gpu.account.wait();
         let mapping = mapped.await;
         gpu.check()?;
         match mapping {

@@ -2,6 +2,7 @@
 //! the checkpoint so that the host never holds more than one matrix.
 
 use super::device::Gpu;
+use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::{Weights, narrow};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
@@ -17,7 +18,7 @@ pub fn upload(
     layout: &Layout,
     caps: &Caps,
     source: &dyn Weights,
-) -> Result<Vec<Option<wgpu::Buffer>>> {
+) -> Result<Vec<Option<Memory>>> {
     let mut buffers = Vec::with_capacity(layout.weights.len());
     for (i, weight) in layout.weights.iter().enumerate() {
         let id = WeightId(i);
@@ -36,7 +37,7 @@ pub fn upload(
     Ok(buffers)
 }
 
-fn buffer(gpu: &Gpu, weight: &Weight, bytes: u64, caps: &Caps) -> Result<wgpu::Buffer> {
+fn buffer(gpu: &Gpu, weight: &Weight, bytes: u64, caps: &Caps) -> Result<Memory> {
     if bytes > caps.max_binding {
         return Err(fail!(
             OutOfMemory,
@@ -46,7 +47,7 @@ fn buffer(gpu: &Gpu, weight: &Weight, bytes: u64, caps: &Caps) -> Result<wgpu::B
             gpu.report().name
         ));
     }
-    Ok(gpu.device.create_buffer(&wgpu::BufferDescriptor {
+    Ok(gpu.allocate(&wgpu::BufferDescriptor {
         label: Some(&weight.label),
         size: bytes,
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
@@ -62,9 +63,9 @@ fn rows(
     caps: &Caps,
     elem: Elem,
     source: &dyn Weights,
-) -> Result<wgpu::Buffer> {
+) -> Result<Memory> {
     let weight = layout.weight(id);
-    let of = |numbers: usize| numbers as u64 * if elem == Elem::F16 { 2 } else { 4 };
+    let of = |numbers: usize| numbers as u64 * elem.bytes();
     let buffer = buffer(gpu, weight, of(weight.rows * weight.cols), caps)?;
     let step = (CHUNK / weight.cols).max(1);
     for first in (0..weight.rows).step_by(step) {
@@ -82,12 +83,12 @@ fn matrix(
     id: WeightId,
     caps: &Caps,
     source: &dyn Weights,
-) -> Result<wgpu::Buffer> {
+) -> Result<Memory> {
     let weight = layout.weight(id);
     let (n, k) = (weight.rows, weight.cols);
     let depth = k.next_multiple_of(MATMUL_K);
     let panel = depth * PANEL;
-    let of = |numbers: usize| numbers as u64 * if caps.elem == Elem::F16 { 2 } else { 4 };
+    let of = |numbers: usize| numbers as u64 * caps.elem.bytes();
     let buffer = buffer(gpu, weight, of(n.div_ceil(PANEL) * panel), caps)?;
     for (p, first) in (0..n).step_by(PANEL).enumerate() {
         let last = (first + PANEL).min(n);
@@ -113,7 +114,7 @@ fn write(
 ) -> Result<()> {
     match elem {
         Elem::F32 => gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(numbers)),
-        Elem::F16 => {
+        Elem::F16 | Elem::Half => {
             let halves = narrow(label, numbers)?;
             gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
         }

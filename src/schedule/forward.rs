@@ -10,7 +10,8 @@ use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
-use super::variant::{Class, Elem, Merge, RowCut, Staging, Variant};
+use super::tuning::{Product, Tuning};
+use super::variant::{Abilities, Class, Elem, Merge, RowCut, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
@@ -23,10 +24,10 @@ pub struct Caps {
     pub max_binding: u64,
     /// Storage type of matrices and tables.
     pub elem: Elem,
-    /// What products and attention are cut up for.
-    pub class: Class,
-    /// Whether invocations may exchange values across a subgroup of at least eight.
-    pub subgroups: bool,
+    /// What the adapter can do.
+    pub can: Abilities,
+    /// Cuts of products that were measured there.
+    pub tuning: Tuning,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
     pub submit_read_bytes: u64,
     /// Work of one submit before it is closed, so that no driver's watchdog wakes.
@@ -37,14 +38,13 @@ impl Caps {
     /// Whether the word table has to be gathered on the host: it does not fit one binding.
     pub fn gathers_on_host(&self, layout: &Layout) -> bool {
         let table = layout.weight(layout.word);
-        let elem = if self.elem == Elem::F16 { 2 } else { 4 };
-        (table.rows * table.cols) as u64 * elem > self.max_binding
+        (table.rows * table.cols) as u64 * self.elem.bytes() > self.max_binding
     }
 
     /// The most tokens one batch may have: every array stays inside one binding and one axis of
     /// a dispatch.
     pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
-        let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.class, w.n, w.k);
+        let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.can.class, w.n, w.k);
         let parts = layout.blocks.iter().flat_map(|b| [parts(b.output), parts(b.down)]).max();
         let widest = (3 * spec.heads * layout.head_dim).max(layout.inner).max(layout.width);
         let widest = widest.max(parts.unwrap_or(0));
@@ -73,8 +73,8 @@ pub fn record(
         layout,
         exit,
         elem: caps.elem,
-        class: caps.class,
-        subgroups: caps.subgroups,
+        can: caps.can,
+        tuning: &caps.tuning,
         tokens: batch.ids.len(),
         texts: batch.offsets.len() - 1,
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
@@ -113,8 +113,8 @@ struct Pass<'a> {
     layout: &'a Layout,
     exit: &'a Exit,
     elem: Elem,
-    class: Class,
-    subgroups: bool,
+    can: Abilities,
+    tuning: &'a Tuning,
     tokens: usize,
     texts: usize,
     recorder: Recorder,
@@ -203,7 +203,7 @@ impl Pass<'_> {
         residual: BufferId,
         (gamma_beta, eps, state): (WeightId, f32, usize),
     ) -> BufferId {
-        let splits = tiles::matmul_splits(self.class, weight.n, weight.k);
+        let splits = tiles::matmul_splits(self.can.class, weight.n, weight.k);
         let params = NormParams {
             rows: self.tokens as u32,
             stride4: (self.layout.width / 4) as u32,
@@ -243,7 +243,7 @@ impl Pass<'_> {
     }
 
     fn row_cut(&self) -> RowCut {
-        RowCut::new(tiles::row_sum(self.class, self.subgroups), self.layout.width)
+        RowCut::new(tiles::row_sum(&self.can), self.layout.width)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
@@ -287,7 +287,9 @@ impl Pass<'_> {
             Bind::Buffer(c),
         ];
         binds.extend(residual.map(Bind::Buffer));
-        let tile = tiles::matmul_tile(self.class, rows, weight.n, splits);
+        let product = Product::new(rows, weight.n, weight.k, splits, self.elem);
+        let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
+        let tile = self.tuning.get(&product).unwrap_or_else(default);
         let variant = Variant::Matmul {
             tile,
             weights: self.elem,
@@ -318,7 +320,7 @@ impl Pass<'_> {
             pad: 0,
         };
         let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
-        let staging = match self.class {
+        let staging = match self.can.class {
             Class::Software => Staging::Broadcast,
             Class::Small | Class::Large => Staging::Workgroup,
         };

@@ -11,9 +11,12 @@ pub mod plan;
 mod recorder;
 pub mod recording;
 pub mod tiles;
+pub mod tuning;
 pub mod variant;
 
 pub use forward::{Caps, record};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
-pub use variant::{Class, Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant};
+pub use variant::{
+    Abilities, Class, Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+};

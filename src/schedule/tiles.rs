@@ -1,6 +1,6 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
-use super::variant::{Class, RowSum, Tile};
+use super::variant::{Abilities, Class, RowSum, Tile};
 use crate::text::pack::PackedBatch;
 
 /// Columns of a panel: the order of packed weights, the same for every tile.
@@ -29,11 +29,11 @@ pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
     }
 }
 
-/// How the rows of a normalisation are shared on an adapter of `class`.
-pub fn row_sum(class: Class, subgroups: bool) -> RowSum {
-    match class {
+/// How the rows of a normalisation are shared on an adapter.
+pub fn row_sum(can: &Abilities) -> RowSum {
+    match can.class {
         Class::Software => RowSum::Single,
-        _ if subgroups => RowSum::Subgroup,
+        _ if can.subgroups => RowSum::Subgroup,
         _ => RowSum::Shared,
     }
 }
@@ -73,9 +73,9 @@ pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
 /// and as many of the result in registers, for heads `head_dim` numbers apart.
 pub fn attention_parts(head_dim: usize) -> usize {
     match head_dim {
-        ..=40 => 1,
-        ..=80 => 2,
-        ..=128 => 4,
+        0..=40 => 1,
+        41..=80 => 2,
+        81..=128 => 4,
         _ => 8,
     }
 }

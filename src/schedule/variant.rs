@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::spec::Activation;
 
 /// Storage type of the weights. Sums are in f32 whatever it is.
@@ -12,8 +14,43 @@ pub enum Elem {
     /// 32-bit floats.
     #[default]
     F32,
-    /// 16-bit floats, two in a u32, unpacked in the kernel.
+    /// 16-bit floats, two in a u32, unpacked in the kernel: any adapter.
     F16,
+    /// 16-bit floats, read as such: adapters with `shader-f16`. The same bytes as [`Elem::F16`].
+    Half,
+}
+
+impl Elem {
+    /// Every storage type.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Half];
+
+    /// Bytes of a number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Half => 2,
+        }
+    }
+
+    /// What a variant's name says of it.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::F32 => "",
+            Self::F16 => ".f16",
+            Self::Half => ".half",
+        }
+    }
+}
+
+/// What an adapter can do that kernels are chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// What products and attention are cut up for.
+    pub class: Class,
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub subgroups: bool,
+    /// Whether shaders may use 16-bit floats (`shader-f16`).
+    pub half: bool,
 }
 
 /// What kind of adapter the work is cut up for.
@@ -30,7 +67,8 @@ pub enum Class {
 
 /// How a product is cut up. Every cut adds each number of C in one chain over k from 0, so they
 /// give the same bits and the one that fits the shape may be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tile {
     /// 16 x 32 in workgroup memory: a handful of rows.
     R,
@@ -182,24 +220,26 @@ pub enum Variant {
 impl Variant {
     /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
     pub fn is_portable(&self) -> bool {
-        match self {
-            Self::Matmul { tile, .. } => *tile != Tile::Broadcast,
-            Self::Attention { staging, .. } => *staging != Staging::Broadcast,
-            Self::Norm { cut, .. } | Self::Embed { cut, .. } => cut.sum == RowSum::Shared,
-            Self::Combine(_) | Self::Pool(_) => true,
-        }
+        self.runs_on(&Abilities::default())
     }
 
-    /// Whether it runs on an adapter of `class`, with `subgroups` of at least eight or without.
-    pub fn runs_on(&self, class: Class, subgroups: bool) -> bool {
+    /// Whether an adapter that `can` do so much runs it.
+    pub fn runs_on(&self, can: &Abilities) -> bool {
+        let eight = can.subgroups && can.class == Class::Software;
+        let summed = |sum| match sum {
+            RowSum::Shared => true,
+            RowSum::Subgroup => can.subgroups,
+            RowSum::Single => eight,
+        };
+        let stored = |elem| elem != Elem::Half || can.half;
         match self {
-            Self::Matmul { tile: Tile::Broadcast, .. }
-            | Self::Attention { staging: Staging::Broadcast, .. }
-            | Self::Norm { cut: RowCut { sum: RowSum::Single, .. }, .. }
-            | Self::Embed { cut: RowCut { sum: RowSum::Single, .. }, .. } => {
-                class == Class::Software && subgroups
+            Self::Matmul { tile, weights, .. } => {
+                (*tile != Tile::Broadcast || eight) && stored(*weights)
             }
-            _ => subgroups || self.is_portable(),
+            Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
+            Self::Norm { cut, .. } => summed(cut.sum),
+            Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
+            Self::Combine(_) | Self::Pool(_) => true,
         }
     }
 
@@ -220,7 +260,7 @@ impl fmt::Display for Elem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
-            Self::F16 => "f16",
+            Self::F16 | Self::Half => "f16",
         })
     }
 }
@@ -258,16 +298,12 @@ impl fmt::Display for Variant {
             }
             Self::Embed { tables, gathered, cut } => {
                 write!(f, ".{cut}")?;
-                if *tables == Elem::F16 {
-                    f.write_str(".f16")?;
-                }
+                f.write_str(tables.suffix())?;
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
             Self::Matmul { tile, weights, activation, residual, splits } => {
                 write!(f, ".{tile}")?;
-                if *weights == Elem::F16 {
-                    f.write_str(".f16")?;
-                }
+                f.write_str(weights.suffix())?;
                 if *activation != Activation::Identity {
                     write!(f, "+{activation}")?;
                 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::calls::{done, everylayer, run};
 
 /// Whether there is no adapter; says so, for `./test` to count.
-fn gpu_missing() -> bool {
+pub fn gpu_missing() -> bool {
     let none = pollster::block_on(everylayer::gpu::device::list()).is_empty();
     if none {
         assert!(

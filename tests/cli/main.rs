@@ -4,6 +4,7 @@
 
 #![cfg(all(feature = "cli", feature = "bundled"))]
 
+mod bench;
 mod calls;
 #[cfg(feature = "gpu")]
 mod doctor;

@@ -8,8 +8,8 @@ use everylayer::schedule::{Elem, Tile, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu, tiles as cuts};
 use crate::{One, Pair, Shelf, both};
+use everylayer::gpu::device::Gpu;
 
-const ELEMS: [Elem; 2] = [Elem::F32, Elem::F16];
 pub const ACTIVATIONS: [Activation; 6] = [
     Activation::Identity,
     Activation::Gelu,
@@ -104,7 +104,7 @@ fn matmul(
 fn matmul_of_every_shape() {
     let Some(gpu) = gpu() else { return };
     let mut report = Report::new("matmul shapes");
-    for elem in ELEMS {
+    for elem in elems(&gpu) {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = shelf.open(&gpu, elem);
@@ -122,7 +122,7 @@ fn matmul_of_every_shape() {
 fn matmul_of_every_variant() {
     let Some(gpu) = gpu() else { return };
     let mut report = Report::new("matmul variants");
-    for elem in ELEMS {
+    for elem in elems(&gpu) {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = shelf.open(&gpu, elem);
@@ -149,7 +149,7 @@ fn matmul_of_every_variant() {
 fn matmul_in_parts_along_k() {
     let Some(gpu) = gpu() else { return };
     let mut report = Report::new("matmul parts");
-    for elem in ELEMS {
+    for elem in [Elem::F32] {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = shelf.open(&gpu, elem);
@@ -165,6 +165,11 @@ fn matmul_in_parts_along_k() {
         }
     }
     report.finish();
+}
+
+/// The storage types that `gpu` reads.
+fn elems(gpu: &Gpu) -> Vec<Elem> {
+    Elem::ALL.into_iter().filter(|elem| *elem != Elem::Half || gpu.abilities().half).collect()
 }
 
 /// Every cut of every product.

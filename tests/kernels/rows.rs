@@ -49,7 +49,7 @@ fn norm_rounding(row: &[f32], width: usize, eps: f32, gamma: f32, beta: f32) -> 
 fn sums(gpu: &Gpu) -> Vec<RowSum> {
     let runs = |sum: &RowSum| {
         let variant = Variant::Norm { cut: RowCut::new(*sum, 4), splits: 1 };
-        variant.runs_on(gpu.class(), gpu.has_subgroups())
+        variant.runs_on(&gpu.abilities())
     };
     RowSum::ALL.into_iter().filter(runs).collect()
 }

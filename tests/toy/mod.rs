@@ -21,7 +21,7 @@ use everylayer::schedule::{Output, Recording};
 pub fn tiles(gpu: &Gpu) -> Vec<everylayer::schedule::Tile> {
     use everylayer::schedule::{Class, Tile};
 
-    let runs = |tile: &Tile| *tile != Tile::Broadcast || gpu.class() == Class::Software;
+    let runs = |tile: &Tile| *tile != Tile::Broadcast || gpu.abilities().class == Class::Software;
     Tile::ALL.into_iter().filter(runs).collect()
 }
 
@@ -30,7 +30,7 @@ pub fn tiles(gpu: &Gpu) -> Vec<everylayer::schedule::Tile> {
 pub fn stagings(gpu: &Gpu) -> Vec<everylayer::schedule::Staging> {
     use everylayer::schedule::{Class, Staging};
 
-    match gpu.class() {
+    match gpu.abilities().class {
         Class::Software => vec![Staging::Workgroup, Staging::Broadcast],
         Class::Small | Class::Large => vec![Staging::Workgroup],
     }

@@ -71,7 +71,7 @@ impl Display for Memory {
 }
 
 /// `n` in a unit that keeps it short.
-fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut size = n as f64;
     let mut unit = "B";

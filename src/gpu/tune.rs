@@ -1,0 +1,148 @@
+//! Times every cut of a model's products on the adapter at hand.
+
+use std::time::Duration;
+
+use super::GpuExecutor;
+use crate::error::{Result, fail};
+use crate::model::layout::{LinearIds, WeightId};
+use crate::model::spec::Activation;
+use crate::schedule::params::{MatmulParams, Params};
+use crate::schedule::recording::{Bind, Buffer, BufferId, Dispatch, Fill, Recording, Submit};
+use crate::schedule::tuning::{Product, ROWS, Tuning};
+use crate::schedule::{Class, Tile, Variant, tiles};
+
+/// Rounds that count, after one that does not; in each, every cut has its turn, so that a clock
+/// that drifts meets all of them alike.
+const ROUNDS: usize = 7;
+/// A cut has to be this much faster than the default to replace it: less is noise.
+const MARGIN: f64 = 0.97;
+
+/// One product and what each cut took.
+#[derive(Debug, Clone)]
+pub struct Timed {
+    /// The product.
+    pub product: Product,
+    /// Median of each cut, in the order they were tried.
+    pub times: Vec<(Tile, Duration)>,
+    /// The cut of the table of defaults.
+    pub default: Tile,
+    /// The one to take.
+    pub winner: Tile,
+}
+
+impl GpuExecutor {
+    /// The products that [`GpuExecutor::tune`] times: each shape of weight of the model by each
+    /// number of rows. None on software adapters, whose kernels are known.
+    pub fn products(&self) -> Vec<(Product, usize)> {
+        if self.caps.can.class == Class::Software {
+            return Vec::new();
+        }
+        let most = (self.caps.max_binding / 4) as usize;
+        let mut products = Vec::new();
+        for (linear, splits) in self.linears() {
+            for m in ROWS.into_iter().filter(|m| m * linear.k.max(linear.n * splits) <= most) {
+                let product = Product::new(m, linear.n, linear.k, splits, self.caps.elem);
+                if !products.iter().any(|(p, _)| *p == product) {
+                    products.push((product, m));
+                }
+            }
+        }
+        products
+    }
+
+    /// Every product of a layer, and its parts along k.
+    fn linears(&self) -> impl Iterator<Item = (LinearIds, usize)> + '_ {
+        let class = self.caps.can.class;
+        let split = move |w: LinearIds| (w, tiles::matmul_splits(class, w.n, w.k));
+        let blocks = self.layout.blocks.iter();
+        blocks.flat_map(move |b| [(b.qkv, 1), split(b.output), (b.up, 1), split(b.down)])
+    }
+
+    /// Times every cut of `product` with `m` rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the device; `Usage` for a product the model does not have.
+    pub async fn tune(&self, product: Product, m: usize) -> Result<Timed> {
+        let same = |(linear, splits): &(LinearIds, usize)| {
+            Product::new(m, linear.n, linear.k, *splits, self.caps.elem) == product
+        };
+        let (linear, splits) = self
+            .linears()
+            .find(same)
+            .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
+        let tiles: Vec<Tile> =
+            Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast).collect();
+        let recording = self.rounds(linear, splits, m, &tiles);
+        let times = self.times(&recording).await?;
+        let median = |i: usize| {
+            let mut turns: Vec<_> =
+                times.iter().skip(tiles.len() + i).step_by(tiles.len()).collect();
+            turns.sort_unstable();
+            turns.get(turns.len() / 2).map_or(Duration::MAX, |time| **time)
+        };
+        let times: Vec<_> = tiles.iter().enumerate().map(|(i, tile)| (*tile, median(i))).collect();
+        let default = tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let of = |tile| times.iter().find(|(t, _)| *t == tile).map_or(Duration::MAX, |(_, d)| *d);
+        let fastest = times.iter().min_by_key(|(_, time)| *time).map_or(default, |(tile, _)| *tile);
+        let wins = of(fastest).as_secs_f64() < MARGIN * of(default).as_secs_f64();
+        Ok(Timed { product, times, default, winner: if wins { fastest } else { default } })
+    }
+
+    /// Takes the cuts of `tuning` from now on. Software adapters keep their own.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        if self.caps.can.class != Class::Software {
+            self.caps.tuning = tuning;
+        }
+    }
+
+    /// One warming round and [`ROUNDS`] of every cut, a dispatch each.
+    fn rounds(&self, linear: LinearIds, splits: usize, m: usize, cuts: &[Tile]) -> Recording {
+        let array = |name, slot, rows: usize, columns: usize| Buffer {
+            name,
+            shape: vec![rows, columns],
+            bytes: 4 * (rows * columns) as u64,
+            slot,
+        };
+        let buffers = vec![array("a", 0, m, linear.k), array("c", 1, m * splits, linear.n)];
+        let params = MatmulParams {
+            m: m as u32,
+            n4: (linear.n / 4) as u32,
+            k4: (linear.k / 4) as u32,
+            k_steps: linear.k.div_ceil(tiles::MATMUL_K) as u32,
+        };
+        let weight = |id: WeightId| Bind::Weight(id);
+        let dispatch = |tile: Tile| Dispatch {
+            variant: Variant::Matmul {
+                tile,
+                weights: self.caps.elem,
+                activation: Activation::Identity,
+                residual: false,
+                splits: splits as u32,
+            },
+            params: Params::Matmul(params),
+            binds: vec![
+                Bind::Buffer(BufferId(0)),
+                weight(linear.matrix),
+                weight(linear.bias),
+                Bind::Buffer(BufferId(1)),
+            ],
+            grid: tiles::matmul_grid(tile, m, linear.n, splits),
+            flops: 2 * (m * linear.n * linear.k) as u64,
+            label: tile.to_string(),
+        };
+        // A submit each round: none is long.
+        let round = || Submit {
+            dispatches: cuts.iter().map(|&tile| dispatch(tile)).collect(),
+            readbacks: Vec::new(),
+        };
+        Recording {
+            tokens: m,
+            texts: 1,
+            slots: buffers.iter().map(|b| b.bytes).collect(),
+            uploads: vec![(BufferId(0), Fill::Words(vec![1f32.to_bits(); m * linear.k]))],
+            buffers,
+            submits: (0..=ROUNDS).map(|_| round()).collect(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Tuning: cuts are timed, winners are kept and read again, and change no bit of a result.
+
+#![cfg(feature = "gpu")]
+
+#[path = "toy/mod.rs"]
+mod toy;
+
+use everylayer::execute::Execute;
+use everylayer::gpu::GpuExecutor;
+use everylayer::gpu::winners;
+use everylayer::schedule::tuning::Tuning;
+use everylayer::schedule::{Class, Elem, Exit, Tile, Variant, record};
+use toy::model::{SMALL, pack};
+use toy::{Rng, gpu, run};
+
+#[test]
+fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    let toy = SMALL.toy(3);
+    let (layout, held) = (toy.layout.clone(), toy.held.clone());
+    let executor = GpuExecutor::new(gpu, layout, held, Elem::F32).unwrap();
+    // As on a GPU: software adapters have nothing to choose between.
+    let mut executor = executor.cut_for(Class::Small);
+    let products = executor.products();
+    assert!(products.len() > 4, "{products:?}");
+    let (product, m) = products[0];
+    let timed = pollster::block_on(executor.tune(product, m)).unwrap();
+    assert_eq!(timed.times.len(), 4);
+    assert!(timed.times.iter().all(|(_, time)| !time.is_zero()), "{timed:?}");
+    assert!(timed.times.iter().any(|(tile, _)| *tile == timed.winner));
+
+    let batch = pack(&mut Rng::new(1), &toy.spec, &[70, 12, 1]);
+    let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
+    let mut want = None;
+    for tile in [Tile::R, Tile::S, Tile::M, Tile::L] {
+        let rows = products.iter().map(|(product, _)| (*product, tile));
+        executor.set_tuning(rows.collect());
+        let recording = record(&toy.spec, &toy.layout, &batch, &exit, executor.caps()).unwrap();
+        let taken = recording
+            .dispatches()
+            .any(|d| matches!(d.variant, Variant::Matmul { tile: taken, .. } if taken == tile));
+        assert!(taken, "{tile} was not taken");
+        let got = run(&executor, &recording).unwrap();
+        assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{tile}");
+    }
+}
+
+#[test]
+fn winners_are_kept_by_adapter() {
+    let Some(gpu) = gpu() else { return };
+    let toy = SMALL.toy(3);
+    let (layout, held) = (toy.layout.clone(), toy.held.clone());
+    let executor = GpuExecutor::new(gpu.clone(), layout, held, Elem::F32).unwrap();
+    let executor = executor.cut_for(Class::Small);
+    let tuning: Tuning = executor.products().into_iter().map(|(p, _)| (p, Tile::S)).collect();
+    let mut report = gpu.report().clone();
+    report.name = format!("a test of tuning, {}", std::process::id());
+    assert!(winners::read(&report).is_empty());
+    let file = winners::keep(&report, &tuning).unwrap();
+    assert_eq!(winners::read(&report), tuning);
+    // A second model's winners lie beside them; another driver has its own.
+    winners::keep(&report, &tuning.iter().take(1).map(|(p, _)| (*p, Tile::R)).collect()).unwrap();
+    assert_eq!(winners::read(&report).iter().filter(|(_, tile)| **tile == Tile::R).count(), 1);
+    assert_eq!(winners::read(&report).iter().count(), tuning.iter().count());
+    let mut other = report.clone();
+    other.driver.push('x');
+    assert!(winners::read(&other).is_empty());
+    std::fs::write(&file, "{\"version\":1,").unwrap();
+    assert!(winners::read(&report).is_empty());
+    std::fs::remove_file(file).unwrap();
+}

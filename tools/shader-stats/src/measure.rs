@@ -1,0 +1,297 @@
+//! What the driver makes of each kernel.
+
+use std::collections::HashMap;
+
+use everylayer::gpu::kernels;
+use everylayer::schedule::{Abilities, Class, Variant};
+use serde::{Deserialize, Serialize};
+
+use crate::aco;
+use crate::driver::{Compiled, Driver};
+use crate::failure::Failure;
+use crate::family::Family;
+use crate::spirv;
+use crate::statistics::Statistics;
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The kernel's file in `shaders/`, without `.wgsl`.
+    pub kernel: String,
+    /// The variant's name, which starts with the kernel's.
+    pub variant: String,
+    /// Vector registers a lane.
+    pub vgprs: u64,
+    /// Vector registers kept in memory.
+    pub spilled_vgprs: u64,
+    /// Workgroup memory, in bytes.
+    pub lds_bytes: u64,
+    /// As RADV counts them: on RDNA in waves of 32, so a wave of 64 counts twice.
+    pub waves_per_simd: u64,
+    /// Estimated cycles of a wave of 64, as ACO weighs them.
+    pub inverse_throughput: u64,
+    /// Share of the innermost loop's cycles that are multiply-adds, 0 to 1; none where a kernel is
+    /// not arithmetic.
+    pub alu_efficiency: Option<f64>,
+    /// Private memory in bytes: spills, and arrays that are not in registers. Not in the JSON.
+    #[serde(skip)]
+    pub scratch_bytes: u64,
+}
+
+/// The head sizes of the attention kernels that are looked at.
+const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
+
+/// Every variant that a GPU with subgroups runs: not those for software Vulkan alone.
+pub fn variants() -> Vec<Variant> {
+    let can = Abilities { class: Class::Large, subgroups: true, half: true };
+    let for_gpus = |variant: &Variant| variant.runs_on(&can);
+    kernels::variants(&HEAD_DIMS).into_iter().filter(for_gpus).collect()
+}
+
+/// Unrolling stops here: a body of more steps tells nothing new and takes seconds to compile.
+const MOST_UNROLLED: u32 = 64;
+
+/// How far the cost of a step may still move between two unroll depths when it counts as settled.
+const SETTLED: f64 = 0.01;
+
+/// Compiles kernels and reads what the driver tells of them.
+pub struct Bench {
+    driver: Driver,
+    family: Family,
+    /// Inverse throughput of a multiply-add by loop depth.
+    weights: HashMap<usize, f64>,
+}
+
+impl Bench {
+    /// On a driver that is `family`.
+    pub fn new(driver: Driver, family: Family) -> Self {
+        Self { driver, family, weights: HashMap::new() }
+    }
+
+    /// The device's name and the driver's version.
+    pub fn name(&self) -> &str {
+        &self.driver.name
+    }
+
+    /// Compiles a whole WGSL module, with the driver's representations of it where `texts`. None
+    /// where it asks for what the device does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] where it does not compile.
+    pub fn compile(&self, text: &str, texts: bool) -> Result<Option<Compiled>, Failure> {
+        let module = spirv::compile(text, self.driver.spirv)?;
+        if module.matrices && !self.driver.matrices {
+            return Ok(None);
+        }
+        self.driver.compile(&module, texts).map(Some)
+    }
+
+    /// The line of a variant; none where the device does not have what it asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] that names the variant.
+    pub fn variant(&mut self, variant: Variant) -> Result<Option<Row>, Failure> {
+        let name = variant.to_string();
+        let Some(row) = self.row(variant.kernel(), &name, &kernels::source(variant))? else {
+            return Ok(None);
+        };
+        let alu_efficiency = match self.steps(variant).map_err(|e| e.of(&name))? {
+            None => None,
+            Some(costs) => match self.efficiency(&costs) {
+                Ok(efficiency) => Some(efficiency),
+                Err(e) => {
+                    eprintln!("{name}: no ALU efficiency: {e}");
+                    None
+                }
+            },
+        };
+        Ok(Some(Row { alu_efficiency, ..row }))
+    }
+
+    /// The line of a whole WGSL module, without its efficiency.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Work`] that names it.
+    pub fn row(&self, kernel: &str, name: &str, text: &str) -> Result<Option<Row>, Failure> {
+        let read = || -> Result<Option<Row>, Failure> {
+            let Some(compiled) = self.compile(text, false)? else { return Ok(None) };
+            let found = Statistics::read(&compiled.statistics)?;
+            Ok(Some(Row {
+                kernel: kernel.to_owned(),
+                variant: name.to_owned(),
+                vgprs: found.vgprs,
+                spilled_vgprs: found.spilled_vgprs,
+                lds_bytes: found.lds_bytes,
+                waves_per_simd: found.waves_per_simd,
+                inverse_throughput: found.inverse_throughput,
+                alu_efficiency: None,
+                scratch_bytes: found.scratch_bytes,
+            }))
+        };
+        read().map_err(|e| e.of(name))
+    }
+
+    /// What a multiply-add of the innermost loop costs, with its share of the step's loads and
+    /// addresses, between one step a body and two, two and four and so on until that is settled:
+    /// what the estimate of the whole kernel grows by. The loop's own counting is not in it. None
+    /// for a kernel that is not arithmetic.
+    fn steps(&self, variant: Variant) -> Result<Option<Vec<Cost>>, Failure> {
+        let Some(mut last) = self.unrolled(variant, 1)? else { return Ok(None) };
+        let scratch = last.scratch;
+        let mut costs: Vec<Cost> = Vec::new();
+        let mut unroll = 2;
+        while unroll <= MOST_UNROLLED && !settled(&costs) {
+            let Some(next) = self.unrolled(variant, unroll)? else { break };
+            // Copies that overlap may want more registers than there are; the loop does not.
+            if next.scratch > scratch {
+                break;
+            }
+            costs.extend(Cost::between(&last, &next));
+            (last, unroll) = (next, unroll * 2);
+        }
+        Ok(Some(costs))
+    }
+
+    /// Static ALU efficiency: cycles of a multiply-add at the GPU's peak over cycles it costs. The
+    /// estimate is the larger of two lines, of the arithmetic and of the latency that too few
+    /// waves do not hide, and copies of a step may overlap as turns of the loop do not: the dearest
+    /// step is the honest one.
+    fn efficiency(&mut self, costs: &[Cost]) -> Result<f64, Failure> {
+        let Some(dearest) = costs.iter().max_by(|a, b| a.cycles.total_cmp(&b.cycles)) else {
+            return Err(Failure::Work("no two depths of its loop can be compared".to_owned()));
+        };
+        let efficiency = self.weight(dearest.depth)? / dearest.cycles;
+        if !(0.0..=1.0 + SETTLED).contains(&efficiency) {
+            return Err(Failure::Work(format!(
+                "{efficiency:.3} would be more multiply-adds than the GPU can do"
+            )));
+        }
+        Ok((efficiency.min(1.0) * 1e4).round() / 1e4)
+    }
+
+    fn unrolled(&self, variant: Variant, unroll: u32) -> Result<Option<Depth>, Failure> {
+        let Some(unrolled) = kernels::unrolled(variant, unroll) else { return Ok(None) };
+        let Some(compiled) = self.compile(&unrolled.source, true)? else { return Ok(None) };
+        let Some((_, ir)) = compiled.texts.iter().find(|(name, _)| name == "ACO IR") else {
+            return Err(Failure::Work("the driver shows no \"ACO IR\"".to_owned()));
+        };
+        let found = Statistics::read(&compiled.statistics)?;
+        Ok(Some(Depth {
+            fmas: u64::from(unrolled.fmas),
+            cycles: found.inverse_throughput,
+            scratch: found.scratch_bytes,
+            products: aco::multiplies(ir),
+        }))
+    }
+
+    /// Best inverse throughput of a multiply-add inside `depth` loops: the family's cycles, times
+    /// what the compiler at hand weighs such loops with, which bare multiply-adds tell.
+    fn weight(&mut self, depth: usize) -> Result<f64, Failure> {
+        if let Some(known) = self.weights.get(&depth) {
+            return Ok(*known);
+        }
+        let probe = |depth: usize| -> Result<f64, Failure> {
+            let cycles = |fmas: usize| -> Result<f64, Failure> {
+                let compiled = self.compile(&probe(depth, fmas), false)?;
+                let all = compiled.map(|c| c.statistics).unwrap_or_default();
+                Ok(Statistics::read(&all)?.inverse_throughput as f64)
+            };
+            Ok(cycles(256)? - cycles(128)?)
+        };
+        let weight = (probe(depth)? / probe(0)?).round();
+        if !weight.is_finite() || weight < 1.0 {
+            return Err(Failure::Work("bare multiply-adds cost nothing".to_owned()));
+        }
+        let weight = weight * self.family.cycles_per_fma() as f64;
+        self.weights.insert(depth, weight);
+        Ok(weight)
+    }
+}
+
+/// Whether the last step is no dearer than the one before it.
+fn settled(costs: &[Cost]) -> bool {
+    matches!(costs, [.., before, last] if last.cycles <= before.cycles * (1.0 + SETTLED))
+}
+
+/// A kernel at one unroll depth.
+struct Depth {
+    fmas: u64,
+    cycles: u64,
+    scratch: u64,
+    products: Vec<u64>,
+}
+
+/// What a multiply-add costs between two of them.
+struct Cost {
+    depth: usize,
+    cycles: f64,
+}
+
+impl Cost {
+    fn between(fewer: &Depth, more: &Depth) -> Option<Self> {
+        let fmas = more.fmas - fewer.fmas;
+        let depth = aco::depth_of_growth(&fewer.products, &more.products, fmas)?;
+        let cycles = (more.cycles as f64 - fewer.cycles as f64) / fmas as f64;
+        Some(Self { depth, cycles })
+    }
+}
+
+/// WGSL of `fmas` multiply-adds a lane, and little else, inside `depth` loops.
+fn probe(depth: usize, fmas: usize) -> String {
+    let mut text = "\
+@group(0) @binding(0) var<uniform> n: u32;
+@group(0) @binding(1) var<storage, read_write> a: array<vec4<f32>>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.x * 4u; let x = a[at]; let y = a[at + 1u];
+    var s = a[at + 2u]; var t = a[at + 3u];
+"
+    .to_owned();
+    for i in 0..depth {
+        text.push_str(&format!("for (var i{i} = 0u; i{i} < n; i{i}++) {{\n"));
+    }
+    text.push_str(&"s = fma(s, x, y); t = fma(t, x, y);\n".repeat(fmas / 8));
+    text.push_str(&"}".repeat(depth));
+    text.push_str("a[at] = s; a[at + 1u] = t; }\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cost, Depth, probe, variants};
+    use crate::spirv;
+
+    #[test]
+    fn probes_are_kernels() {
+        for depth in 0..4 {
+            assert!(spirv::compile(&probe(depth, 128), (1, 6)).is_ok(), "{depth}");
+        }
+    }
+
+    #[test]
+    fn every_variant_and_what_is_unrolled_of_it_becomes_spirv() {
+        use everylayer::gpu::kernels;
+        let mut arithmetic = 0;
+        for variant in variants() {
+            assert!(spirv::compile(&kernels::source(variant), (1, 6)).is_ok(), "{variant}");
+            let Some(unrolled) = kernels::unrolled(variant, 4) else { continue };
+            assert!(spirv::compile(&unrolled.source, (1, 6)).is_ok(), "{variant}");
+            let once = kernels::unrolled(variant, 1).map(|u| u.fmas);
+            assert_eq!(once.map(|fmas| fmas * 4), Some(unrolled.fmas), "{variant}");
+            arithmetic += 1;
+        }
+        assert!(arithmetic > 0);
+    }
+
+    #[test]
+    fn the_cost_of_a_step_is_what_the_whole_grows_by() {
+        let at = |fmas, cycles| Depth { fmas, cycles, scratch: 0, products: vec![40, 5, fmas] };
+        let cost = Cost::between(&at(64, 5626), &at(128, 9850)).unwrap();
+        assert_eq!((cost.depth, cost.cycles), (2, 66.0));
+        let other = Depth { products: vec![40, 5 + 128 * 16], ..at(128, 9850) };
+        assert!(Cost::between(&at(64, 5626), &other).is_none());
+    }
+}
