@@ -31,6 +31,9 @@ pub trait Execute: Send + Sync {
     /// Bytes the weights take on the device.
     fn weight_bytes(&self) -> u64;
 
+    /// Does beforehand what the first run of `recording` would have to, such as to compile kernels.
+    fn prepare(&self, recording: &Recording);
+
     /// Runs `recording`, hands every readback to `sink`, in order, and tells which rows are not
     /// finite: what `sink` had of their texts is worth nothing, that of other texts is sound.
     ///

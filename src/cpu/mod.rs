@@ -237,6 +237,8 @@ impl Execute for Cpu {
         format!("CPU ({} threads)", rayon::current_num_threads())
     }
 
+    fn prepare(&self, _: &Recording) {}
+
     fn weight_bytes(&self) -> u64 {
         self.weights.iter().map(Held::bytes).sum()
     }

@@ -12,7 +12,7 @@ use crate::schedule::Elem;
 pub enum Place {
     /// The processor of the host.
     Cpu,
-    /// A GPU.
+    /// A GPU, and whether what was measured on it is used.
     #[cfg(feature = "gpu")]
     Gpu {
         /// The device.

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::disk::Disk;
 use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::{Abilities, Class};
@@ -52,6 +53,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    pub(super) disk: Option<Disk>,
     pub(super) account: Arc<Account>,
     can: Abilities,
     faults: Arc<Mutex<Faults>>,
@@ -174,8 +176,9 @@ impl Gpu {
             subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
         };
-        // Timestamps are for profiles alone, and no kernel needs them.
-        let mut features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        // Timestamps are for profiles alone and pipelines are kept for later: no kernel needs them.
+        let mut features =
+            adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         features.set(wgpu::Features::SUBGROUP, can.subgroups);
         features.set(wgpu::Features::SHADER_F16, can.half);
         let descriptor = wgpu::DeviceDescriptor {
@@ -209,6 +212,7 @@ impl Gpu {
         Ok(Self {
             #[cfg(not(target_arch = "wasm32"))]
             poller: Poller::new(device.clone()),
+            disk: Disk::open(&device, &adapter.get_info()),
             device,
             queue,
             report,

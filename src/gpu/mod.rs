@@ -4,6 +4,7 @@
 mod arena;
 mod ceiling;
 pub mod device;
+mod disk;
 mod folder;
 mod heads;
 pub mod kernels;
@@ -122,10 +123,11 @@ impl GpuExecutor {
 
     async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         self.gpu.check()?;
-        let arena = self.arenas.take(&self.gpu, recording);
+        self.prepare(recording);
+        let mut arena = self.arenas.take(&self.gpu, recording);
         // Memory that is not there is told before anything is made of it.
         self.gpu.check()?;
-        let result = self.submits(recording, &arena, sink).await;
+        let result = self.submits(recording, &mut arena, sink).await;
         if result.is_ok() {
             self.arenas.give(arena);
         }
@@ -148,7 +150,7 @@ impl GpuExecutor {
     async fn submits(
         &self,
         recording: &Recording,
-        arena: &Arena,
+        arena: &mut Arena,
         sink: Sink<'_>,
     ) -> Result<Option<NotFinite>> {
         self.upload(recording, arena)?;
@@ -182,7 +184,7 @@ impl GpuExecutor {
     fn submit(
         &self,
         recording: &Recording,
-        arena: &Arena,
+        arena: &mut Arena,
         submit: &Submit,
         step: usize,
         ring: &mut Ring,
@@ -192,9 +194,13 @@ impl GpuExecutor {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for (i, dispatch) in submit.dispatches.iter().enumerate() {
                 let pipeline = self.pipelines.get(&self.gpu, dispatch.variant);
-                let group = self.group(recording, arena, dispatch, &pipeline.layout)?;
+                if !arena.is_bound(step + i, dispatch.variant, recording.arrays(dispatch)) {
+                    let group = self.group(recording, arena, dispatch, &pipeline.layout)?;
+                    let arrays = recording.arrays(dispatch).collect();
+                    arena.keep(step + i, dispatch.variant, arrays, group);
+                }
                 pass.set_pipeline(&pipeline.pipeline);
-                pass.set_bind_group(0, &group, &[arena.offset(step + i)]);
+                pass.set_bind_group(0, arena.group(step + i), &[arena.offset(step + i)]);
                 pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
             }
         }
@@ -267,6 +273,10 @@ impl Execute for GpuExecutor {
     fn device(&self) -> String {
         let r = self.gpu.report();
         format!("{} ({})", r.name, r.backend)
+    }
+
+    fn prepare(&self, recording: &Recording) {
+        self.pipelines.prepare(&self.gpu, recording.dispatches().map(|d| d.variant));
     }
 
     fn weight_bytes(&self) -> u64 {

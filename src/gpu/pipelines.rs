@@ -1,7 +1,9 @@
-//! Pipelines, made once a variant.
+//! Pipelines, made once a variant, on all cores.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
 
 use super::device::Gpu;
 use super::kernels::{Access, bindings, source};
@@ -17,13 +19,33 @@ pub struct Pipeline {
 
 /// Every pipeline of a device so far.
 #[derive(Default)]
-pub struct Pipelines(Mutex<HashMap<Variant, Arc<Pipeline>>>);
+pub struct Pipelines(Mutex<HashMap<Variant, Arc<OnceLock<Arc<Pipeline>>>>>);
 
 impl Pipelines {
-    /// The pipeline of `variant`, compiled at its first use.
+    /// The pipeline of `variant`, compiled at its first use. Who wants the same waits; who wants
+    /// another does not.
     pub fn get(&self, gpu: &Gpu, variant: Variant) -> Arc<Pipeline> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(variant).or_insert_with(|| Arc::new(create(gpu, variant))))
+        let cell = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(variant).or_default())
+        };
+        Arc::clone(cell.get_or_init(|| Arc::new(create(gpu, variant))))
+    }
+
+    /// Compiles those of `variants` that are not there yet, on all cores, and keeps them on disk.
+    pub fn prepare(&self, gpu: &Gpu, variants: impl Iterator<Item = Variant>) {
+        let mut missing: HashSet<Variant> = variants.collect();
+        {
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            missing.retain(|variant| known.get(variant).is_none_or(|cell| cell.get().is_none()));
+        }
+        if missing.is_empty() {
+            return;
+        }
+        missing.into_par_iter().for_each(|variant| drop(self.get(gpu, variant)));
+        if let Some(disk) = &gpu.disk {
+            disk.save();
+        }
     }
 }
 
@@ -61,7 +83,7 @@ fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache: gpu.disk.as_ref().map(|disk| &disk.cache),
     });
     Pipeline { layout, pipeline }
 }

@@ -48,6 +48,20 @@ pub enum Bind {
     Weight(WeightId),
 }
 
+/// What a binding comes to once arrays share memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Array {
+    /// The first bytes of a slot.
+    Slot {
+        /// Which one.
+        slot: usize,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// A weight of the model.
+    Weight(WeightId),
+}
+
 /// One kernel over one grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
@@ -135,6 +149,17 @@ impl Recording {
     /// The buffer `id`.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.0]
+    }
+
+    /// What the bindings of `dispatch` come to.
+    pub fn arrays<'a>(&'a self, dispatch: &'a Dispatch) -> impl Iterator<Item = Array> + 'a {
+        dispatch.binds.iter().map(|bind| match bind {
+            Bind::Buffer(id) => {
+                let buffer = self.buffer(*id);
+                Array::Slot { slot: buffer.slot, bytes: buffer.bytes }
+            }
+            Bind::Weight(id) => Array::Weight(*id),
+        })
     }
 
     /// All dispatches in order.
