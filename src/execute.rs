@@ -51,7 +51,7 @@ pub trait Execute: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`Execute::run`], `NotFinite` left out.
+    /// Those of the device.
     fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>>;
 
     /// Measures what the device does at most.

@@ -210,3 +210,56 @@ fn overflow_error_refuses_what_truncate_cuts() {
     let kind = common::kind(encoder.embed_blocking([&long], &capture));
     assert_eq!(kind, Some(everylayer::ErrorKind::TooLong));
 }
+
+/// Prints a line a state: what each device and storage type makes of it. The bars are those of the
+/// tests above; in f16 they hold the weights' rounding too.
+#[test]
+fn every_state_in_every_storage_type() {
+    use everylayer::model::directory::Directory;
+    use everylayer::{Dtype, LoadOptions};
+
+    let mut runs = vec![("cpu", Device::Cpu, false)];
+    if !common::gpu_missing() {
+        runs.extend([("gpu", Device::Gpu, false), ("gpu, portable", Device::Gpu, true)]);
+    }
+    let tiny = fixtures().join("checkpoints/tiny-d16");
+    let models = [
+        ("bundled", bundled(), fixtures().join("goldens/minilm")),
+        ("tiny-d16", tiny.clone(), tiny.join("goldens")),
+    ];
+    for (model, folder, goldens) in models {
+        let goldens = Goldens::read(&goldens);
+        let texts: Vec<_> = goldens.texts.iter().map(|g| g.text()).collect();
+        let want: Vec<_> =
+            (0..texts.len()).map(|i| goldens.tensor(&format!("{i}.states")).unwrap()).collect();
+        let source = Directory::open(&folder).unwrap();
+        for (name, device, portable) in &runs {
+            for (dtype, difference_bar, cosine_bar) in
+                [(Dtype::F32, STATE, COSINE), (Dtype::F16, f32::INFINITY, 0.9999)]
+            {
+                let options = LoadOptions::default().device(device.clone()).dtype(dtype);
+                let options = options.default_limits(*portable);
+                let encoder = Encoder::load_blocking(&source, &options).unwrap();
+                let mut capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);
+                capture.max_tokens = Some(goldens.texts[0].max_tokens);
+                let got = encoder.embed_blocking(&texts, &capture).unwrap();
+                for state in 0..=goldens.layers {
+                    let (mut worst, mut least) = (0f32, 1f64);
+                    for (i, golden) in goldens.texts.iter().enumerate() {
+                        let size = golden.ids.len() * goldens.width;
+                        let part = state * size..(state + 1) * size;
+                        let ours = &got.texts[i].values.to_f32()[part.clone()];
+                        worst = worst.max(difference(ours, &want[i][part.clone()]));
+                        least = least.min(cosine(ours, &want[i][part], goldens.width));
+                    }
+                    println!(
+                        "accuracy: {model:<9} {name:<14} {dtype} state {state}: max |d| {worst:.1e}, \
+                         min cosine {least:.9}"
+                    );
+                    assert!(worst <= difference_bar, "{model} {name} {dtype} state {state}");
+                    assert!(least >= cosine_bar, "{model} {name} {dtype} state {state}");
+                }
+            }
+        }
+    }
+}

@@ -12,9 +12,14 @@ use crate::schedule::Elem;
 pub enum Place {
     /// The processor of the host.
     Cpu,
-    /// A GPU, and whether what was measured on it is used.
+    /// A GPU.
     #[cfg(feature = "gpu")]
-    Gpu(Arc<crate::gpu::device::Gpu>, bool),
+    Gpu {
+        /// The device.
+        gpu: Arc<crate::gpu::device::Gpu>,
+        /// What was measured on its adapter.
+        tuning: crate::schedule::tuning::Tuning,
+    },
 }
 
 impl Place {
@@ -37,7 +42,11 @@ impl Place {
             };
             let gpu_options = GpuOptions { default_limits: options.default_limits };
             match Gpu::open(&pick, &gpu_options).await {
-                Ok(gpu) => Ok(Self::Gpu(Arc::new(gpu), !options.untuned)),
+                Ok(gpu) => {
+                    let kept = || crate::gpu::winners::read(gpu.report());
+                    let tuning = if options.untuned { Default::default() } else { kept() };
+                    Ok(Self::Gpu { gpu: Arc::new(gpu), tuning })
+                }
                 // `auto` falls back to the CPU where there is no GPU, never over a failure.
                 Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => Ok(Self::Cpu),
                 Err(e) => Err(e),
@@ -64,14 +73,12 @@ impl Place {
         Ok(match self {
             Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
             #[cfg(feature = "gpu")]
-            Self::Gpu(gpu, tuned) => {
-                use crate::gpu::{GpuExecutor, winners};
+            Self::Gpu { gpu, tuning } => {
+                use crate::gpu::GpuExecutor;
 
-                let weights = model.weights.clone();
-                let mut executor = GpuExecutor::new(Arc::clone(gpu), layout, weights, elem)?;
-                if *tuned {
-                    executor.set_tuning(winners::read(gpu.report()));
-                }
+                let (gpu, weights) = (Arc::clone(gpu), model.weights.clone());
+                let mut executor = GpuExecutor::new(gpu, layout, weights, elem)?;
+                executor.set_tuning(tuning.clone());
                 Arc::new(executor)
             }
         })

@@ -64,8 +64,8 @@ fn measured(device: &str) -> Value {
     let taken = ["dispatches", "submits", "waits", "bytes_up", "bytes_down"];
     assert_eq!(keys(counts), [&taken[..], &["planned_bytes", "peak_bytes"]].concat());
     assert_eq!(counts["dispatches"], calls);
-    // One vector, and a word for each of seven states.
-    assert_eq!(counts["bytes_down"], 384 * 4 + 7 * 4);
+    // One vector, a bit a token, and a word for each of seven states.
+    assert_eq!(counts["bytes_down"], 384 * 4 + 4 + 7 * 4);
     let (planned, peak) = (number(counts, "planned_bytes"), number(counts, "peak_bytes"));
     assert!(planned > 4.0 * 22e6, "{counts}");
     assert!((planned..1.1 * planned).contains(&peak), "{counts}");
@@ -118,7 +118,7 @@ fn a_plan_runs_nothing() {
     assert_eq!((&all["ceilings"], &all["rows"][0]["tokens_per_s"]), (&Value::Null, &Value::Null));
     let counts = &all["counts"];
     assert_eq!((&counts["waits"], &counts["peak_bytes"]), (&Value::Null, &Value::Null));
-    assert_eq!(counts["bytes_down"], 7 * 2 * 384 * 4 + 7 * 4);
+    assert_eq!(counts["bytes_down"], 7 * 2 * 384 * 4 + 4 + 7 * 4);
     let calls = all["kernels"].as_array().unwrap().iter().map(|row| {
         assert_eq!((keys(row), &row["ms"]), (KERNEL.to_vec(), &Value::Null));
         row["calls"].as_u64().unwrap()

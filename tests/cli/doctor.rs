@@ -48,9 +48,9 @@ fn every_kernel_and_every_state_is_compared() {
         assert!(number("variants") >= 1.0 && number("cases") >= 3.0, "{row}");
         assert!(number("max_difference") <= number("tolerance"), "{row}");
     }
-    // Two storage types, six activations, with and without a residual; on software Vulkan in two
-    // tiles each.
-    assert!(kernels[2]["variants"].as_u64().unwrap().is_multiple_of(24), "{}", kernels[2]);
+    // At least two storage types in four tiles: six activations, with and without a residual, and
+    // two and four parts along k.
+    assert!(kernels[2]["variants"].as_u64().unwrap() >= 2 * 4 * (6 * 2 + 2), "{}", kernels[2]);
 
     let states = adapter["states"].as_array().unwrap();
     assert_eq!(states.len(), 7);
