@@ -12,7 +12,7 @@ use crate::schedule::Elem;
 pub enum Place {
     /// The processor of the host.
     Cpu,
-    /// A GPU, and whether what was measured on it is used.
+    /// A GPU.
     #[cfg(feature = "gpu")]
     Gpu {
         /// The device.
