@@ -105,12 +105,13 @@ pub fn matmul_parts(p: &MatmulParams, splits: u32, a: &[f32], w: &Packed, c: &mu
     }
 }
 
-/// The parts of a product, then its bias and the residual: what `norm` reads, (rows, stride).
+/// `splits` parts of a product added up, then a bias where there is one, then the residual: what
+/// `norm` reads, (rows, stride). Only a recording made for a GPU asks for it.
 pub fn add_parts(
     p: &NormParams,
     splits: u32,
     x: &[f32],
-    bias: &[f32],
+    bias: Option<&[f32]>,
     residual: &[f32],
 ) -> Vec<f32> {
     let stride = 4 * p.stride4 as usize;
@@ -120,9 +121,10 @@ pub fn add_parts(
         sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
     }
     for (row, residual) in sum.chunks_exact_mut(stride).zip(residual.chunks_exact(stride)) {
-        for ((sum, b), r) in row.iter_mut().zip(bias).zip(residual) {
-            *sum = *sum + b + r;
+        if let Some(bias) = bias {
+            row.iter_mut().zip(bias).for_each(|(sum, b)| *sum += b);
         }
+        row.iter_mut().zip(residual).for_each(|(sum, r)| *sum += r);
     }
     sum
 }

@@ -18,6 +18,7 @@ use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;
+use crate::schedule::variant::NormInput;
 use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
 use product::Packed;
 
@@ -185,13 +186,16 @@ impl Cpu {
                 let tables = [read(1)?, read(2)?, read(3)?];
                 kernels::embed(p, words(0)?, tables, read(4)?, &mut out, flagged);
             }
-            (Variant::Norm { splits, .. }, Params::Norm(p)) => {
-                if *splits > 1 {
-                    let sum = kernels::add_parts(p, *splits, read(0)?, read(4)?, read(5)?);
-                    kernels::norm(p, &sum, read(1)?, &mut out, flagged);
-                } else {
-                    kernels::norm(p, read(0)?, read(1)?, &mut out, flagged);
-                }
+            (Variant::Norm { input, .. }, Params::Norm(p)) => {
+                let added = match input {
+                    NormInput::Whole => None,
+                    NormInput::Residual => Some(kernels::add_parts(p, 1, read(0)?, None, read(4)?)),
+                    NormInput::Parts(parts) => {
+                        Some(kernels::add_parts(p, *parts, read(0)?, Some(read(4)?), read(5)?))
+                    }
+                };
+                let x = added.as_deref().map_or_else(|| read(0), Ok)?;
+                kernels::norm(p, x, read(1)?, &mut out, flagged);
             }
             (Variant::Matmul { splits: 2.., .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };

@@ -64,6 +64,26 @@ impl Execute for Tight {
             done
         })
     }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        self.inner.profile(recording)
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        self.inner.ceilings()
+    }
+
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.inner.held_bytes(id)
+    }
+
+    fn is_software(&self) -> bool {
+        self.inner.is_software()
+    }
 }
 
 /// What the texts give, and how many runs were refused, with memory for `most` batches.

@@ -4,7 +4,9 @@
 use super::{heads, product, row};
 use crate::model::spec::Activation;
 use crate::schedule::tiles::attention_parts;
-use crate::schedule::variant::{Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant};
+use crate::schedule::variant::{
+    Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+};
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +22,8 @@ use Access::{Read, Write};
 pub fn bindings(variant: Variant) -> &'static [Access] {
     match variant {
         Variant::Embed { .. } => &[Read, Read, Read, Read, Read, Write, Write],
-        Variant::Norm { splits: ..=1, .. } => &[Read, Read, Write, Write],
+        Variant::Norm { input: NormInput::Whole, .. } => &[Read, Read, Write, Write],
+        Variant::Norm { input: NormInput::Residual, .. } => &[Read, Read, Write, Write, Read],
         Variant::Norm { .. } => &[Read, Read, Write, Write, Read, Read],
         Variant::Matmul { residual: false, .. } => &[Read, Read, Read, Write],
         Variant::Matmul { residual: true, .. } => &[Read, Read, Read, Write, Read],
@@ -101,13 +104,17 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 if gathered { lib!("word_rows") } else { lib!("word_table") },
             ],
         ),
-        Variant::Norm { cut, splits } => (
-            row::prelude(cut.sum.lanes(), cut.held as usize) + &parts_of(splits),
+        Variant::Norm { cut, input } => (
+            row::prelude(cut.sum.lanes(), cut.held as usize) + &parts_of(input.parts()),
             vec![
                 include_str!("../../shaders/norm.wgsl"),
                 lib!("row"),
                 row_sum(cut.sum),
-                if splits > 1 { lib!("norm_parts") } else { lib!("norm_whole") },
+                match input {
+                    NormInput::Whole => lib!("norm_whole"),
+                    NormInput::Residual => lib!("norm_residual"),
+                    NormInput::Parts(_) => lib!("norm_parts"),
+                },
             ],
         ),
         Variant::Matmul { tile, weights, activation, residual, splits } => (
@@ -227,7 +234,7 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     let strides = [256, 512, 1024];
     let cuts = RowSum::ALL.iter().flat_map(|&sum| strides.map(|stride| RowCut::new(sum, stride)));
     for cut in cuts {
-        all.extend([1, 2, 4].map(|splits| Variant::Norm { cut, splits }));
+        all.extend(NormInput::ALL.map(|input| Variant::Norm { cut, input }));
         for tables in Elem::ALL {
             all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered, cut }));
         }

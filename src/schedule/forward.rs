@@ -11,7 +11,7 @@ use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
 use super::tuning::{Product, Tuning};
-use super::variant::{Abilities, Class, Elem, Merge, RowCut, Staging, Variant};
+use super::variant::{Abilities, Class, Elem, Merge, NormInput, RowCut, RowSum, Staging, Variant};
 use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
@@ -159,7 +159,11 @@ impl Pass<'_> {
             Bind::Buffer(x),
             Bind::Buffer(self.status),
         ];
-        let variant = Variant::Embed { tables: self.elem, gathered: on_host, cut: self.row_cut() };
+        let variant = Variant::Embed {
+            tables: self.elem,
+            gathered: on_host,
+            cut: self.row_cut(tiles::embed_sum),
+        };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
         x
@@ -192,8 +196,9 @@ impl Pass<'_> {
         self.add_norm([at("down"), at("output norm")], "x", inner, ids.down, h, norm)
     }
 
-    /// norm(W a + b + residual): the product leaves parts along k where it would have too few
-    /// tiles, and the normalisation adds them up.
+    /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
+    /// where it would have too few tiles, and the normalisation adds all up; or leaves the residual
+    /// to it, on software Vulkan, where each more variant of the product takes long to compile.
     fn add_norm(
         &mut self,
         [product, norm]: [String; 2],
@@ -212,6 +217,12 @@ impl Pass<'_> {
             state: state as u32,
             pad: [0; 3],
         };
+        let software = self.can.class == Class::Software;
+        let input = match splits {
+            2.. => NormInput::Parts(splits as u32),
+            _ if software => NormInput::Residual,
+            _ => NormInput::Whole,
+        };
         let (sum, mut rest) = if splits > 1 {
             let sum = self.product(
                 product,
@@ -225,8 +236,10 @@ impl Pass<'_> {
             );
             (sum, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
         } else {
+            let here = (input == NormInput::Whole).then_some(residual);
             let identity = Activation::Identity;
-            (self.matmul(product, "sum", a, weight, identity, Some(residual), self.tokens), vec![])
+            let sum = self.matmul(product, "sum", a, weight, identity, here, self.tokens);
+            (sum, if here.is_none() { vec![Bind::Buffer(residual)] } else { vec![] })
         };
         let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
         let mut binds = vec![
@@ -236,14 +249,14 @@ impl Pass<'_> {
             Bind::Buffer(self.status),
         ];
         binds.append(&mut rest);
-        let variant = Variant::Norm { cut: self.row_cut(), splits: splits as u32 };
+        let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
         y
     }
 
-    fn row_cut(&self) -> RowCut {
-        RowCut::new(tiles::row_sum(&self.can), self.layout.width)
+    fn row_cut(&self, sum: fn(&Abilities) -> RowSum) -> RowCut {
+        RowCut::new(sum(&self.can), self.layout.width)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]

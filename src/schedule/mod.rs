@@ -18,5 +18,5 @@ pub use forward::{Caps, record};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{
-    Abilities, Class, Elem, Merge, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+    Abilities, Class, Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
 };

@@ -29,7 +29,13 @@ pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
     }
 }
 
-/// How the rows of a normalisation are shared on an adapter.
+/// How the rows of an embedding are shared on an adapter: they are made once a pass.
+pub fn embed_sum(can: &Abilities) -> RowSum {
+    if can.subgroups { RowSum::Subgroup } else { RowSum::Shared }
+}
+
+/// How the rows of a normalisation are shared on an adapter. On software Vulkan one subgroup takes
+/// a row, which is five times as fast there as a barrier, and twice the text to compile.
 pub fn row_sum(can: &Abilities) -> RowSum {
     match can.class {
         Class::Software => RowSum::Single,

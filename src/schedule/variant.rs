@@ -121,6 +121,30 @@ impl RowSum {
     }
 }
 
+/// What a normalisation reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NormInput {
+    /// Rows as they are.
+    Whole,
+    /// Rows and a residual.
+    Residual,
+    /// So many parts of a product along k, its bias and a residual.
+    Parts(u32),
+}
+
+impl NormInput {
+    /// Every form, with the parts that the schedule uses.
+    pub const ALL: [Self; 4] = [Self::Whole, Self::Residual, Self::Parts(2), Self::Parts(4)];
+
+    /// Arrays of rows in the first binding.
+    pub fn parts(self) -> u32 {
+        match self {
+            Self::Whole | Self::Residual => 1,
+            Self::Parts(parts) => parts,
+        }
+    }
+}
+
 /// The cut of a row between invocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowCut {
@@ -188,8 +212,8 @@ pub enum Variant {
     Norm {
         /// How a row is shared.
         cut: RowCut,
-        /// Parts of a product that are added up first, with its bias and the residual; 1 for none.
-        splits: u32,
+        /// What is added up first.
+        input: NormInput,
     },
     /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
     Matmul {
@@ -292,9 +316,13 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kernel())?;
         match self {
-            Self::Norm { cut, splits } => {
+            Self::Norm { cut, input } => {
                 write!(f, ".{cut}")?;
-                if *splits > 1 { write!(f, "+parts{splits}") } else { Ok(()) }
+                match input {
+                    NormInput::Whole => Ok(()),
+                    NormInput::Residual => f.write_str("+residual"),
+                    NormInput::Parts(parts) => write!(f, "+parts{parts}"),
+                }
             }
             Self::Embed { tables, gathered, cut } => {
                 write!(f, ".{cut}")?;

@@ -5,7 +5,7 @@ use everylayer::ErrorKind;
 use everylayer::execute::{Execute, NotFinite};
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
-use everylayer::schedule::{Elem, RowCut, RowSum, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Tile, Variant, tiles};
 
 use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
@@ -53,7 +53,7 @@ fn what_is_not_finite_is_told_with_its_state() {
                             let params = NormParams { rows, stride4, width, eps, state, pad };
                             let binds = [from, norm, to, status];
                             one.dispatch(
-                                Variant::Norm { cut, splits: 1 },
+                                Variant::Norm { cut, input: NormInput::Whole },
                                 Params::Norm(params),
                                 &binds,
                                 grid,
@@ -96,7 +96,8 @@ fn of_several_states_the_lowest_is_named() {
     for (state, to) in outs {
         let from = if state == 0 { good } else { bad };
         let params = NormParams { rows: 1, stride4: 1, width: 4, eps: 1e-12, state, pad: [0; 3] };
-        let variant = Variant::Norm { cut: RowCut::new(RowSum::Shared, 4), splits: 1 };
+        let variant =
+            Variant::Norm { cut: RowCut::new(RowSum::Shared, 4), input: NormInput::Whole };
         one.dispatch(variant, Params::Norm(params), &[from, norm, to, status], [1, 1]);
     }
     let recording = one.finish();

@@ -2,7 +2,7 @@
 
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{EmbedParams, NormParams, Params};
-use everylayer::schedule::{Elem, RowCut, RowSum, Variant, tiles};
+use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, largest};
@@ -48,7 +48,7 @@ fn norm_rounding(row: &[f32], width: usize, eps: f32, gamma: f32, beta: f32) -> 
 /// The ways of adding up a row that `gpu` runs.
 fn sums(gpu: &Gpu) -> Vec<RowSum> {
     let runs = |sum: &RowSum| {
-        let variant = Variant::Norm { cut: RowCut::new(*sum, 4), splits: 1 };
+        let variant = Variant::Norm { cut: RowCut::new(*sum, 4), input: NormInput::Whole };
         variant.runs_on(&gpu.abilities())
     };
     RowSum::ALL.into_iter().filter(runs).collect()
@@ -69,10 +69,13 @@ fn norm_of_parts() {
     let mut report = Report::new("norm of parts");
     for (width, gamma_beta, bias) in weights {
         let stride = align4(width);
-        for (splits, sum) in [2, 4, 2, 4].into_iter().zip(sums(&gpu).into_iter().cycle()) {
+        let inputs = [NormInput::Residual, NormInput::Parts(2), NormInput::Parts(4)];
+        let each =
+            inputs.into_iter().flat_map(|input| sums(&gpu).into_iter().map(move |s| (input, s)));
+        for (input, sum) in each {
             let rows = 65;
             let mut one = One::default();
-            let x = padded(rng.normals(rows * width * splits as usize, 1.0), width);
+            let x = padded(rng.normals(rows * width * input.parts() as usize, 1.0), width);
             let x = one.input(&x, stride);
             let residual = one.input(&padded(rng.normals(rows * width, 1.0), width), stride);
             let to = one.output(rows, stride);
@@ -86,8 +89,12 @@ fn norm_of_parts() {
                 state: 0,
                 pad: [0; 3],
             };
-            let variant = Variant::Norm { cut: RowCut::new(sum, stride), splits };
-            let binds = [x, gamma_beta, to, status, bias, residual];
+            let variant = Variant::Norm { cut: RowCut::new(sum, stride), input };
+            let mut binds = vec![x, gamma_beta, to, status];
+            if input != NormInput::Residual {
+                binds.push(bias);
+            }
+            binds.push(residual);
             one.dispatch(variant, Params::Norm(params), &binds, tiles::row_grid(rows));
             let (got, want) = both(&pair, &one.finish());
             let case = format!("{variant} width {width}");
@@ -140,7 +147,8 @@ fn norm_of_every_width() {
                 };
                 let grid = tiles::row_grid(rows);
                 let binds = [from, *weight, to, status];
-                let variant = Variant::Norm { cut: RowCut::new(sum, stride), splits: 1 };
+                let variant =
+                    Variant::Norm { cut: RowCut::new(sum, stride), input: NormInput::Whole };
                 one.dispatch(variant, Params::Norm(params), &binds, grid);
                 let (got, want) = both(&pair, &one.finish());
                 let case = format!("{variant} rows {rows} width {width} eps {eps:e}");

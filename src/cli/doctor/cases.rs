@@ -9,7 +9,7 @@ use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
 };
 use everylayer::schedule::recording::{Bind, Recording};
-use everylayer::schedule::{Elem, RowCut, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
 use everylayer::text::pack::PackedBatch;
 
 use super::single::{Rng, Shelf, Single};
@@ -45,8 +45,8 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Embed { gathered, cut, .. } => {
                 rows_within(cut).for_each(|shape| add(embed(variant, gathered, shape, shelf)));
             }
-            Variant::Norm { cut, splits } => {
-                rows_within(cut).for_each(|shape| add(norm(variant, splits, shape, shelf)));
+            Variant::Norm { cut, input } => {
+                rows_within(cut).for_each(|shape| add(norm(variant, input, shape, shelf)));
             }
             Variant::Matmul { .. } => {
                 PRODUCTS.iter().for_each(|&shape| add(matmul(variant, shape, shelf)));
@@ -121,7 +121,7 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
 
 fn norm(
     variant: Variant,
-    splits: u32,
+    input: NormInput,
     (rows, width): (usize, usize),
     shelf: &mut Shelf,
 ) -> Recording {
@@ -129,7 +129,7 @@ fn norm(
     let mut rng = Rng::new(1000 * rows + width);
     let mut single = Single::default();
     let weight = gamma_beta(&mut rng, width, shelf);
-    let x = single.input(&rng.rows(rows * splits as usize, width, 1.0), stride);
+    let x = single.input(&rng.rows(rows * input.parts() as usize, width, 1.0), stride);
     let bias = shelf.add(Use::Vector, (1, stride), rng.rows(1, width, 1.0));
     let residual = single.input(&rng.rows(rows, width, 1.0), stride);
     let y = single.output(rows, stride);
@@ -143,8 +143,10 @@ fn norm(
         pad: [0; 3],
     };
     let mut binds = vec![x, weight, y, status];
-    if splits > 1 {
-        binds.extend([bias, residual]);
+    match input {
+        NormInput::Whole => {}
+        NormInput::Residual => binds.push(residual),
+        NormInput::Parts(_) => binds.extend([bias, residual]),
     }
     single.dispatch(variant, Params::Norm(params), binds, tiles::row_grid(rows), 0)
 }
