@@ -29,6 +29,12 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
     assert!(timed.times.iter().all(|(_, time)| !time.is_zero()), "{timed:?}");
     assert!(timed.times.iter().any(|(tile, _)| *tile == timed.winner));
 
+    let before = executor.caps().submit_flops;
+    pollster::block_on(executor.calibrate()).unwrap();
+    let bound = executor.caps().submit_flops;
+    // Software takes far more than 0.1 s for what a GPU may be given.
+    assert!((2_000_000_000..before).contains(&bound), "{before} {bound}");
+
     let batch = pack(&mut Rng::new(1), &toy.spec, &[70, 12, 1]);
     let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
     let mut want = None;

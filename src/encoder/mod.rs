@@ -91,7 +91,7 @@ impl Encoder {
         }
         let elem = options.dtype.elem();
         let place = Place::open(options).await?;
-        let executor = place.executor(&model, elem)?;
+        let executor = place.executor(&model, elem).await?;
         let most = executor.caps().max_tokens(&model.spec, &model.layout);
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
         let wide = Mutex::default();
@@ -142,7 +142,7 @@ impl Encoder {
         let rerun = self.drive(executor, &wish, &mut feed, &mut collector).await?;
         if let Some(Rerun { texts, .. }) = &rerun {
             feed.again(texts);
-            let wide = self.wide()?;
+            let wide = self.wide().await?;
             self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
         }
         let header = self.header_of(&wish, Precision::F32);
@@ -151,15 +151,16 @@ impl Encoder {
     }
 
     /// The executor in f32 beside that in f16.
-    fn wide(&self) -> Result<Arc<dyn Execute>> {
-        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wide) = wide.as_ref() {
+    async fn wide(&self) -> Result<Arc<dyn Execute>> {
+        let wide = || self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wide) = wide().as_ref() {
             return Ok(Arc::clone(wide));
         }
-        let made = self.place.executor(&self.model, Elem::F32).map_err(|e| {
+        let made = self.place.executor(&self.model, Elem::F32).await.map_err(|e| {
             e.at(format_args!("{}: texts that overflow f16 need the model in f32", self.name()))
         })?;
-        Ok(Arc::clone(wide.insert(made)))
+        // Two calls may have made one each; the first that comes stays.
+        Ok(Arc::clone(wide().get_or_insert(made)))
     }
 
     /// What the result of [`Encoder::embed`] will say of itself, whatever the texts.

@@ -68,7 +68,7 @@ impl Place {
     ///
     /// `Checkpoint` or `Io` for the weights, `NotFinite` for one that `elem` does not hold; `Gpu` or
     /// `OutOfMemory` from the device.
-    pub fn executor(&self, model: &Model, elem: Elem) -> Result<Arc<dyn Execute>> {
+    pub async fn executor(&self, model: &Model, elem: Elem) -> Result<Arc<dyn Execute>> {
         let layout = Arc::clone(&model.layout);
         Ok(match self {
             Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
@@ -79,6 +79,7 @@ impl Place {
                 let (gpu, weights) = (Arc::clone(gpu), model.weights.clone());
                 let mut executor = GpuExecutor::new(gpu, layout, weights, elem)?;
                 executor.set_tuning(tuning.clone());
+                executor.calibrate().await?;
                 Arc::new(executor)
             }
         })

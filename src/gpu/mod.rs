@@ -36,7 +36,8 @@ use readback::{Ring, Staging};
 /// Readbacks of a submit before it is closed: 8 MiB, a few layers of a small batch or one of a
 /// large, so that copies run beside later layers.
 const SUBMIT_READ_BYTES: u64 = 8 << 20;
-/// Work of a submit before it is closed: 0.1 s at 2 TFLOP/s, well under Windows' 2 s watchdog.
+/// Work of a submit before it is closed, until [`GpuExecutor::calibrate`] knows better: 0.1 s at
+/// 2 TFLOP/s.
 const SUBMIT_FLOPS: u64 = 200_000_000_000;
 
 /// The GPU executor: a model's weights on one device.

@@ -14,6 +14,15 @@ use crate::schedule::{Class, Tile, Variant, tiles};
 /// Rounds that count, after one that does not; in each, every cut has its turn, so that a clock
 /// that drifts meets all of them alike.
 const ROUNDS: usize = 7;
+/// Rows of the product that the speed of a device is told by.
+const CALIBRATED_ROWS: usize = 256;
+/// What a submit should take: Windows' watchdog wakes after two seconds, and a desktop on the same
+/// GPU wants its turn.
+const SUBMIT: Duration = Duration::from_millis(100);
+/// Bounds of the work of a submit, whatever was timed.
+const LEAST_FLOPS: u64 = 2_000_000_000;
+/// Bounds of the work of a submit, whatever was timed.
+const MOST_FLOPS: u64 = 1_000_000_000_000;
 /// A cut has to be this much faster than the default to replace it: less is noise.
 const MARGIN: f64 = 0.97;
 
@@ -73,7 +82,7 @@ impl GpuExecutor {
             .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
         let tiles: Vec<Tile> =
             Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast).collect();
-        let recording = self.rounds(linear, splits, m, &tiles);
+        let recording = self.rounds(linear, splits, m, &tiles, ROUNDS);
         let times = self.times(&recording).await?;
         let median = |i: usize| {
             let mut turns: Vec<_> =
@@ -89,6 +98,31 @@ impl GpuExecutor {
         Ok(Timed { product, times, default, winner: if wins { fastest } else { default } })
     }
 
+    /// Times a product of the model and bounds the work of a submit by it, so that none is long
+    /// enough to wake a watchdog. Software Vulkan has none, and keeps the bound it has.
+    ///
+    /// # Errors
+    ///
+    /// Those of the device.
+    pub async fn calibrate(&mut self) -> Result<()> {
+        let first = self.linears().next();
+        let Some((linear, splits)) = first.filter(|_| self.caps.can.class != Class::Software)
+        else {
+            return Ok(());
+        };
+        let m = CALIBRATED_ROWS;
+        let tile = tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let times = self.times(&self.rounds(linear, splits, m, &[tile], 2)).await?;
+        // The first compiles.
+        let best = times.iter().skip(1).min().filter(|best| !best.is_zero());
+        if let Some(best) = best {
+            let rate = 2.0 * (m * linear.n * linear.k) as f64 / best.as_secs_f64();
+            let bounded = (rate * SUBMIT.as_secs_f64()) as u64;
+            self.caps.submit_flops = bounded.clamp(LEAST_FLOPS, MOST_FLOPS);
+        }
+        Ok(())
+    }
+
     /// Takes the cuts of `tuning` from now on. Software adapters keep their own.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         if self.caps.can.class != Class::Software {
@@ -96,8 +130,15 @@ impl GpuExecutor {
         }
     }
 
-    /// One warming round and [`ROUNDS`] of every cut, a dispatch each.
-    fn rounds(&self, linear: LinearIds, splits: usize, m: usize, cuts: &[Tile]) -> Recording {
+    /// One warming round and `rounds` more of every cut, a dispatch each.
+    fn rounds(
+        &self,
+        linear: LinearIds,
+        splits: usize,
+        m: usize,
+        cuts: &[Tile],
+        rounds: usize,
+    ) -> Recording {
         let array = |name, slot, rows: usize, columns: usize| Buffer {
             name,
             shape: vec![rows, columns],
@@ -142,7 +183,7 @@ impl GpuExecutor {
             slots: buffers.iter().map(|b| b.bytes).collect(),
             uploads: vec![(BufferId(0), Fill::Words(vec![1f32.to_bits(); m * linear.k]))],
             buffers,
-            submits: (0..=ROUNDS).map(|_| round()).collect(),
+            submits: (0..=rounds).map(|_| round()).collect(),
         }
     }
 }

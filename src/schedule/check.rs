@@ -3,7 +3,7 @@
 //! The shaders run without bounds checks, so nothing that could lead them past an array may pass
 //! here, whoever made the batch.
 
-use super::forward::Caps;
+use super::caps::Caps;
 use super::plan::Exit;
 use super::variant::PoolMode;
 use crate::error::{Result, fail};

@@ -2,6 +2,7 @@
 
 use std::f32::consts::LOG2_E;
 
+use super::caps::Caps;
 use super::check::check;
 use super::params::{
     AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
@@ -16,42 +17,6 @@ use crate::error::Result;
 use crate::model::layout::{Layout, LinearIds, WeightId};
 use crate::model::spec::{Activation, Spec};
 use crate::text::pack::PackedBatch;
-
-/// What the schedule has to know of a device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Caps {
-    /// Bytes one binding may span.
-    pub max_binding: u64,
-    /// Storage type of matrices and tables.
-    pub elem: Elem,
-    /// What the adapter can do.
-    pub can: Abilities,
-    /// Cuts of products that were measured there.
-    pub tuning: Tuning,
-    /// Readbacks of one submit before it is closed, so that copies run beside later layers.
-    pub submit_read_bytes: u64,
-    /// Work of one submit before it is closed, so that no driver's watchdog wakes.
-    pub submit_flops: u64,
-}
-
-impl Caps {
-    /// Whether the word table has to be gathered on the host: it does not fit one binding.
-    pub fn gathers_on_host(&self, layout: &Layout) -> bool {
-        let table = layout.weight(layout.word);
-        (table.rows * table.cols) as u64 * self.elem.bytes() > self.max_binding
-    }
-
-    /// The most tokens one batch may have: every array stays inside one binding and one axis of
-    /// a dispatch.
-    pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
-        let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.can.class, w.n, w.k);
-        let parts = layout.blocks.iter().flat_map(|b| [parts(b.output), parts(b.down)]).max();
-        let widest = (3 * spec.heads * layout.head_dim).max(layout.inner).max(layout.width);
-        let widest = widest.max(parts.unwrap_or(0));
-        let fits = self.max_binding / (4 * widest as u64);
-        usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
-    }
-}
 
 /// Writes down the forward pass of `batch` through `spec` and what leaves the device.
 ///

@@ -3,6 +3,7 @@
 //! [`record`] is the forward pass; everything else here is what it writes down and how memory is
 //! shared.
 
+pub mod caps;
 mod check;
 pub mod forward;
 pub mod memory;
@@ -14,7 +15,8 @@ pub mod tiles;
 pub mod tuning;
 pub mod variant;
 
-pub use forward::{Caps, record};
+pub use caps::Caps;
+pub use forward::record;
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{
