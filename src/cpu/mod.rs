@@ -197,17 +197,15 @@ impl Cpu {
                 let x = added.as_deref().map_or_else(|| read(0), Ok)?;
                 kernels::norm(p, x, read(1)?, &mut out, flagged);
             }
-            (Variant::Matmul { splits: 2.., .. }, Params::Matmul(p)) => {
+            (Variant::Matmul { activation, residual, splits, .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
                 let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
-                let Variant::Matmul { splits, .. } = d.variant else { return Err(malformed()) };
-                kernels::matmul_parts(p, splits, read(0)?, w, &mut out);
-            }
-            (Variant::Matmul { activation, residual, .. }, Params::Matmul(p)) => {
-                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
-                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
-                let residual = if *residual { Some(read(4)?) } else { None };
-                kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
+                if *splits > 1 {
+                    kernels::matmul_parts(p, *splits, read(0)?, w, &mut out);
+                } else {
+                    let residual = if *residual { Some(read(4)?) } else { None };
+                    kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
+                }
             }
             (Variant::Attention { head_dim, .. }, Params::Attention(p)) => {
                 let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };

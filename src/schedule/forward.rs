@@ -148,15 +148,14 @@ impl Pass<'_> {
         let at = |what: &str| format!("block {state} {what}");
 
         // q, k, v = W x + b  // (tokens, 3, heads, head_dim)
-        let qkv =
-            self.matmul(at("qkv"), "qkv", x, ids.qkv, Activation::Identity, None, self.tokens);
+        let qkv = self.matmul(at("qkv"), "qkv", x, ids.qkv, Activation::Identity, self.tokens);
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
         let context = self.attention(at("attention"), qkv, tiles, tile_count, pairs);
         let norm = (ids.attention_norm, block.attention_norm.eps, state);
         let h =
             self.add_norm([at("output"), at("attention norm")], "h", context, ids.output, x, norm);
         // (tokens, inner)
-        let inner = self.matmul(at("up"), "inner", h, ids.up, block.activation, None, self.tokens);
+        let inner = self.matmul(at("up"), "inner", h, ids.up, block.activation, self.tokens);
         let norm = (ids.output_norm, block.output_norm.eps, state);
         self.add_norm([at("down"), at("output norm")], "x", inner, ids.down, h, norm)
     }
@@ -182,30 +181,21 @@ impl Pass<'_> {
             state: state as u32,
             pad: [0; 3],
         };
-        let software = self.can.class == Class::Software;
-        let input = match splits {
-            2.. => NormInput::Parts(splits as u32),
-            _ if software => NormInput::Residual,
+        let input = match (splits, self.can.class) {
+            (2.., _) => NormInput::Parts(splits as u32),
+            (_, Class::Software) => NormInput::Residual,
             _ => NormInput::Whole,
         };
-        let (sum, mut rest) = if splits > 1 {
-            let sum = self.product(
-                product,
-                "parts",
-                a,
-                weight,
-                Activation::Identity,
-                None,
-                self.tokens,
-                splits,
-            );
-            (sum, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
-        } else {
-            let here = (input == NormInput::Whole).then_some(residual);
-            let identity = Activation::Identity;
-            let sum = self.matmul(product, "sum", a, weight, identity, here, self.tokens);
-            (sum, if here.is_none() { vec![Bind::Buffer(residual)] } else { vec![] })
+        // What the product adds, and what is left to the normalisation.
+        let (sum, here, rest) = match input {
+            NormInput::Whole => ("sum", Some(residual), vec![]),
+            NormInput::Residual => ("sum", None, vec![Bind::Buffer(residual)]),
+            NormInput::Parts(_) => {
+                ("parts", None, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
+            }
         };
+        let identity = Activation::Identity;
+        let sum = self.product(product, sum, a, weight, identity, here, self.tokens, splits);
         let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
         let mut binds = vec![
             Bind::Buffer(sum),
@@ -213,7 +203,7 @@ impl Pass<'_> {
             Bind::Buffer(y),
             Bind::Buffer(self.status),
         ];
-        binds.append(&mut rest);
+        binds.extend(rest);
         let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
@@ -224,7 +214,7 @@ impl Pass<'_> {
         RowCut::new(sum(&self.can), self.layout.width)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
+    /// A whole product without a residual.
     fn matmul(
         &mut self,
         label: String,
@@ -232,13 +222,12 @@ impl Pass<'_> {
         a: BufferId,
         weight: LinearIds,
         activation: Activation,
-        residual: Option<BufferId>,
         rows: usize,
     ) -> BufferId {
-        self.product(label, name, a, weight, activation, residual, rows, 1)
+        self.product(label, name, a, weight, activation, None, rows, 1)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as `matmul`, in parts along k")]
+    #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
     fn product(
         &mut self,
         label: String,
@@ -395,7 +384,6 @@ impl Pass<'_> {
                     pooled,
                     pooler,
                     Activation::Tanh,
-                    None,
                     self.texts,
                 ),
                 _ => pooled,
