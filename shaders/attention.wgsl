@@ -83,6 +83,8 @@ fn main(
     let first = tile.x;
     let length = tile.y;
     let head = workgroup.y * HEAD_DIM4;
+    let kv_head = workgroup.y / params.group * HEAD_DIM4;
+    begin(workgroup.y);
     let query = tile.z + lane / PARTS;
     let part = lane % PARTS;
     // Invocations past the end of the text work on its last row and write nothing.
@@ -92,24 +94,25 @@ fn main(
     var o = Slice();
     var run = Online(FAR, 0.0);
 
-    for (var start = 0u; start < length; start += KEYS) {
+    let last = last_key(tile.z, length);
+    for (var start = first_key(tile.z); start < last; start += KEYS) {
         workgroupBarrier();
         for (var i = lane; i < KEYS * LINE; i += INVOCATIONS) {
             let key = start + i / LINE;
             // Keys past the end are zero rows; their weight below is zero as well.
             var k = vec4<f32>(0.0);
             var v = vec4<f32>(0.0);
-            if key < length && (LINE == HEAD_DIM4 || i % LINE < HEAD_DIM4) {
-                let at = (first + key) * params.qkv4 + params.out4 + head + i % LINE;
+            if key < last && (LINE == HEAD_DIM4 || i % LINE < HEAD_DIM4) {
+                let at = (first + key) * params.qkv4 + params.out4 + kv_head + i % LINE;
                 k = qkv[at];
-                v = qkv[at + params.out4];
+                v = qkv[at + params.kv4];
             }
             keys[i] = k;
             values[i] = v;
         }
         workgroupBarrier();
 
-        let here = min(KEYS, length - start);
+        let here = min(KEYS, last - start);
         for (var j = 0u; j < here; j += GROUP) {
             group(&q, &o, &run, Keys(start, j, here), query, lane);
         }

@@ -13,6 +13,8 @@ fn main(
     let first = tile.x;
     let length = tile.y;
     let head = group.y * HEAD_DIM4;
+    let kv_head = group.y / params.group * HEAD_DIM4;
+    begin(group.y);
     let query = tile.z + index;
     let lane = index % 8u;
     // Nothing waits for the others: a subgroup past the end of the text is done.
@@ -32,9 +34,10 @@ fn main(
     var total = 0.0;
     var each: vec4<f32>;
 
-    for (var start = 0u; start < length; start += 8u) {
+    let last = last_key(tile.z, length);
+    for (var start = first_key(tile.z); start < last; start += 8u) {
         // Keys past the end repeat the last one, with weight zero below.
-        let at = (first + min(start + lane, length - 1u)) * params.qkv4 + params.out4 + head;
+        let at = (first + min(start + lane, length - 1u)) * params.qkv4 + params.out4 + kv_head;
         var s0 = vec4<f32>(0.0);
         var s1 = vec4<f32>(0.0);
         for (var i = 0u; i < HEAD_DIM4; i++) {
@@ -57,8 +60,8 @@ fn main(
             s1.w += dot(q[i], each);
         }
         let keys = vec4<u32>(start) + vec4<u32>(0u, 1u, 2u, 3u);
-        s0 = select(vec4<f32>(FAR), adjust(s0, query, start), keys < vec4<u32>(length));
-        s1 = select(vec4<f32>(FAR), adjust(s1, query, start + 4u), keys + 4u < vec4<u32>(length));
+        s0 = select(vec4<f32>(FAR), adjust(s0, query, start), keys < vec4<u32>(last));
+        s1 = select(vec4<f32>(FAR), adjust(s1, query, start + 4u), keys + 4u < vec4<u32>(last));
         let m = max(s0, s1);
         let next = max(largest, max(max(m.x, m.y), max(m.z, m.w)));
         let fade = exp2(largest - next);
@@ -67,7 +70,7 @@ fn main(
         total = fma(total, fade, sum4(p0) + sum4(p1));
         largest = next;
         for (var i = 0u; i < HEAD_DIM4; i++) {
-            let value = qkv[at + params.out4 + i];
+            let value = qkv[at + params.kv4 + i];
             var sum = o[i] * fade;
             each = subgroupBroadcast(value, 0u);
             sum = fma(p0.xxxx, each, sum);

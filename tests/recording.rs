@@ -133,6 +133,8 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Matmul { residual: true, .. }, _) => (&[0, 1, 2, 4], &[3]),
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
         (Variant::Combine(_), _) => (&[0, 1], &[1]),
+        (Variant::Rope, _) => (&[0, 1, 2], &[2]),
+        (Variant::Gate(_), _) => (&[0], &[1]),
         (Variant::Attention { .. } | Variant::Pool(_), _) => (&[0, 1], &[2]),
     }
 }

@@ -8,7 +8,8 @@ use std::mem::offset_of;
 use everylayer::gpu::kernels::{Access, bindings, source, variants};
 use everylayer::schedule::Variant;
 use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
+    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams,
+    RopeParams,
 };
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
@@ -136,7 +137,11 @@ fn rust_block(variant: Variant) -> Block {
         Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state),
         Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state),
         Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
-        Variant::Attention { .. } => block!(AttentionParams: qkv4, out4, scale),
+        Variant::Attention { .. } => {
+            block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line)
+        }
+        Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
+        Variant::Gate(_) => block!(GateParams: vectors, row, inner4),
         Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
         Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
     }

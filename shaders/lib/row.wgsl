@@ -35,19 +35,29 @@ fn put_part(x: vec4<f32>, row: u32, i: u32) -> bool {
     if i >= params.stride4 {
         return false;
     }
-    let value = fma(x, weight[i], weight[params.stride4 + i]);
+    var value = x;
+    if SCALED {
+        value = fma(x, weight[i], weight[params.stride4 + i]);
+    }
     put_row(row * params.stride4 + i, value);
     return not_finite(value);
 }
 
-/// γ (x - mean) / √(var + ε) + β over row `row` (Ba et al. 2016). Mean and variance in two passes
+/// γ (x - mean) / √(var + ε) + β over row `row` (Ba et al. 2016), γ x / √(mean x² + ε) where it is
+/// not CENTERED (Zhang and Sennrich 2019), x itself where it is not SCALED. Mean and variance in two passes
 /// in f32, since squares lose what their difference needs.
 fn normalize_row(row: u32, lane: u32) {
     let n = f32(params.width);
     let held = load(row, lane);
     // Columns past the width hold zero and add nothing.
-    let mean = row_sum(sum_held(held), lane, 0u) / n;
-    let scale = 1.0 / sqrt(row_sum(sum_squares(held, mean, lane), lane, 1u) / n + params.eps);
+    var mean = 0.0;
+    var scale = 1.0;
+    if CENTERED {
+        mean = row_sum(sum_held(held), lane, 0u) / n;
+    }
+    if SCALED {
+        scale = 1.0 / sqrt(row_sum(sum_squares(held, mean, lane), lane, 1u) / n + params.eps);
+    }
     if put(held, mean, scale, row, lane) {
         atomicOr(&status[row / 32u], 1u << (row % 32u));
         atomicMax(&status[(params.rows + 31u) / 32u + params.state], row + 1u);

@@ -4,11 +4,12 @@
 
 use rayon::prelude::*;
 
+pub use super::attention::{Positions, attention};
 use super::product::{Packed, Scratch, product, product_parallel};
-use super::vector::{activate, norm_rows, softmax2_rows};
-use crate::model::spec::Activation;
+use super::vector::{activate, norm_rows};
+use crate::model::spec::{Activation, NormKind};
 use crate::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, PoolParams,
+    CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams, RopeParams,
 };
 use crate::schedule::tiles::MATMUL_K;
 use crate::schedule::variant::{Merge, PoolMode};
@@ -20,6 +21,7 @@ const ROWS: usize = 32;
 /// positions and types, `weight` is (2, stride), `status` as in `norm`.
 pub fn embed(
     p: &EmbedParams,
+    kind: NormKind,
     tokens: &[u32],
     [word, position, token_type]: [&[f32]; 3],
     weight: &[f32],
@@ -37,16 +39,23 @@ pub fn embed(
         }
     });
     let summed = x.to_vec();
-    norm(p, &summed, weight, x, status);
+    norm(p, kind, &summed, weight, x, status);
 }
 
 fn row_of(table: &[f32], i: usize, stride: usize) -> &[f32] {
     &table[i * stride..(i + 1) * stride]
 }
 
-/// y = γ (x − mean) / √(var + ε) + β over each row; `weight` is (2, stride). `status` is one bit a
+/// y = γ (x − mean) / √(var + ε) + β over each row, or what else `kind` says; `weight` is (2, stride). `status` is one bit a
 /// row, set where it is not finite, then one word a state: 1 + the last such row, or 0.
-pub fn norm(p: &NormParams, x: &[f32], weight: &[f32], y: &mut [f32], status: &mut [u32]) {
+pub fn norm(
+    p: &NormParams,
+    kind: NormKind,
+    x: &[f32],
+    weight: &[f32],
+    y: &mut [f32],
+    status: &mut [u32],
+) {
     let stride = 4 * p.stride4 as usize;
     let (x, y) = (&x[..p.rows as usize * stride], &mut y[..p.rows as usize * stride]);
     let (width, block) = (p.width as usize, ROWS * stride);
@@ -54,7 +63,7 @@ pub fn norm(p: &NormParams, x: &[f32], weight: &[f32], y: &mut [f32], status: &m
     let blocks = x.par_chunks(block).zip(y.par_chunks_mut(block)).zip(flags).enumerate();
     let last = blocks
         .map(|(i, ((x, y), flags))| {
-            let bad = norm_rows(x, y, stride, width, weight, p.eps);
+            let bad = norm_rows(x, y, stride, width, kind, weight, p.eps);
             *flags |= bad;
             bad.checked_ilog2().map_or(0, |row| (i * ROWS) as u32 + row + 1)
         })
@@ -129,86 +138,33 @@ pub fn add_parts(
     sum
 }
 
-/// context = softmax(q kᵀ / √d) v for each tile of up to 64 rows of one text, head by head.
-/// `qkv` is (tokens, 3, heads, head_dim), `tiles` (tiles, 4), `context` (tokens, heads, head_dim).
-pub fn attention(
-    p: &AttentionParams,
-    head_dim: usize,
-    qkv: &[f32],
-    tiles: &[u32],
-    context: &mut [f32],
-) {
-    let (qkv_stride, joined) = (4 * p.qkv4 as usize, 4 * p.out4 as usize);
-    let texts: Vec<(usize, usize)> = tiles
-        .chunks_exact(4)
-        .filter(|t| t[2] == 0)
-        .map(|t| (t[0] as usize, t[1] as usize))
-        .collect();
-    let heads = joined / head_dim;
-    // One task a text and head, longest texts first; then the heads are joined.
-    let parts: Vec<Vec<f32>> = (0..texts.len() * heads)
-        .into_par_iter()
-        .map_init(HeadScratch::default, |scratch, i| {
-            let ((first, length), head) = (texts[i / heads], i % heads);
-            let rows = &qkv[first * qkv_stride..(first + length) * qkv_stride];
-            let shape =
-                HeadShape { stride: qkv_stride, joined, length, at: head * head_dim, head_dim };
-            one_head(rows, &shape, p.scale, scratch)
-        })
-        .collect();
-    for (&(first, length), parts) in texts.iter().zip(parts.chunks_exact(heads)) {
-        let out = &mut context[first * joined..(first + length) * joined];
-        out.par_chunks_exact_mut(joined).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
-            for (out, part) in out.chunks_exact_mut(head_dim).zip(parts) {
-                out.copy_from_slice(&part[row * head_dim..(row + 1) * head_dim]);
+/// Numbers i and i + half of each head of queries and keys, turned by their token's angles: `tokens`
+/// is (tokens, 4) with the place in the text last, `turns` (places, half, 2), cosine and sine.
+pub fn rope(p: &RopeParams, tokens: &[u32], turns: &[f32], qkv: &mut [f32]) {
+    let (half, stride) = (p.half as usize, p.stride as usize);
+    let rows = p.pairs as usize / (half * p.heads as usize);
+    let qkv = &mut qkv[..rows * stride];
+    qkv.par_chunks_mut(stride).zip(tokens.par_chunks(4)).for_each(|(row, token)| {
+        let turns = &turns[token[3] as usize * 2 * half..][..2 * half];
+        for head in row.chunks_exact_mut(p.head_dim as usize).take(p.heads as usize) {
+            let (first, second) = head.split_at_mut(half);
+            for ((x, y), turn) in first.iter_mut().zip(second).zip(turns.chunks_exact(2)) {
+                (*x, *y) = (*x * turn[0] - *y * turn[1], *y * turn[0] + *x * turn[1]);
             }
-        });
-    }
+        }
+    });
 }
 
-/// Query rows whose scores are held at once.
-const QUERIES: usize = 64;
-
-/// What one thread of [`attention`] keeps from head to head.
-#[derive(Default)]
-struct HeadScratch {
-    keys: Packed,
-    values: Packed,
-    scores: Vec<f32>,
-    rows: Scratch,
-}
-
-/// Where one head of one text lies.
-struct HeadShape {
-    /// Numbers between two rows of queries, keys and values.
-    stride: usize,
-    /// Numbers from a query to its key, and from a key to its value.
-    joined: usize,
-    /// Tokens of the text.
-    length: usize,
-    /// First number of the head's queries.
-    at: usize,
-    head_dim: usize,
-}
-
-/// One head of one text: (length, head_dim).
-fn one_head(qkv: &[f32], shape: &HeadShape, scale: f32, scratch: &mut HeadScratch) -> Vec<f32> {
-    let HeadShape { stride, joined, length, at, head_dim } = *shape;
-    let HeadScratch { keys, values, scores, rows } = scratch;
-    let part = |row: usize, which: usize| &qkv[row * stride + which * joined + at..][..head_dim];
-    keys.pack_columns(length, head_dim, |j| part(j, 1));
-    values.pack_lines(head_dim, length, |i| part(i, 2));
-    let mut out = vec![0.0; length * head_dim];
-    for (block, out) in out.chunks_mut(QUERIES * head_dim).enumerate() {
-        let count = out.len() / head_dim;
-        scores.clear();
-        scores.resize(count * length, 0.0);
-        let queries = &qkv[block * QUERIES * stride + at..];
-        product(queries, stride, count, keys, scores, length, rows);
-        softmax2_rows(scores, length, scale);
-        product(scores, length, count, values, out, head_dim, rows);
-    }
-    out
+/// y = act(gate) × up; `both` is (rows, 2, inner), up first.
+pub fn gate(p: &GateParams, activation: Activation, both: &[f32], y: &mut [f32]) {
+    let inner = 4 * p.inner4 as usize;
+    let y = &mut y[..4 * p.vectors as usize];
+    y.par_chunks_mut(inner).zip(both.par_chunks(2 * inner)).for_each(|(y, both)| {
+        let (up, gate) = both.split_at(inner);
+        y.copy_from_slice(gate);
+        activate(y, activation);
+        y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
+    });
 }
 
 /// merged = merge(merged, factor × x), started by the first state.

@@ -3,6 +3,7 @@
 //!
 //! Holds the executor alone; the kernels are in `kernels.rs`, one function each.
 
+mod attention;
 mod ceiling;
 pub mod kernels;
 pub mod product;
@@ -18,8 +19,9 @@ use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;
-use crate::schedule::variant::NormInput;
+use crate::schedule::variant::{NormInput, Scores};
 use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
+use kernels::Positions;
 use product::Packed;
 
 /// One weight in memory.
@@ -158,9 +160,11 @@ impl Cpu {
         };
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
-            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Pool(_) => 2,
+            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope | Variant::Pool(_) => {
+                2
+            }
             Variant::Matmul { .. } => 3,
-            Variant::Combine(_) => 1,
+            Variant::Gate(_) | Variant::Combine(_) => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
@@ -182,11 +186,11 @@ impl Cpu {
         };
         let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
         match (&d.variant, &d.params) {
-            (Variant::Embed { .. }, Params::Embed(p)) => {
+            (Variant::Embed { kind, .. }, Params::Embed(p)) => {
                 let tables = [read(1)?, read(2)?, read(3)?];
-                kernels::embed(p, words(0)?, tables, read(4)?, &mut out, flagged);
+                kernels::embed(p, *kind, words(0)?, tables, read(4)?, &mut out, flagged);
             }
-            (Variant::Norm { input, .. }, Params::Norm(p)) => {
+            (Variant::Norm { input, kind, .. }, Params::Norm(p)) => {
                 let added = match input {
                     NormInput::Whole => None,
                     NormInput::Residual => Some(kernels::add_parts(p, 1, read(0)?, None, read(4)?)),
@@ -195,7 +199,7 @@ impl Cpu {
                     }
                 };
                 let x = added.as_deref().map_or_else(|| read(0), Ok)?;
-                kernels::norm(p, x, read(1)?, &mut out, flagged);
+                kernels::norm(p, *kind, x, read(1)?, &mut out, flagged);
             }
             (Variant::Matmul { activation, residual, splits, .. }, Params::Matmul(p)) => {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
@@ -207,11 +211,25 @@ impl Cpu {
                     kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
                 }
             }
-            (Variant::Attention { head_dim, .. }, Params::Attention(p)) => {
+            (Variant::Attention { head_dim, scores, .. }, Params::Attention(p)) => {
                 let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };
                 let tiles = recording.buffer(*tiles);
                 let count = tiles.bytes as usize / 4;
-                kernels::attention(p, *head_dim as usize, read(0)?, &words(1)?[..count], &mut out);
+                let positions = match scores {
+                    Scores::Plain => Positions::Plain,
+                    Scores::Window => Positions::Window,
+                    Scores::Alibi => Positions::Alibi(read(3)?),
+                    Scores::Relative => Positions::Relative(read(3)?),
+                    Scores::Disentangled => Positions::Disentangled(read(3)?, words(4)?),
+                };
+                let (head_dim, tiles) = (*head_dim as usize, &words(1)?[..count]);
+                kernels::attention(p, head_dim, positions, read(0)?, tiles, &mut out);
+            }
+            (Variant::Rope, Params::Rope(p)) => {
+                kernels::rope(p, words(0)?, read(1)?, &mut out);
+            }
+            (Variant::Gate(activation), Params::Gate(p)) => {
+                kernels::gate(p, *activation, read(0)?, &mut out);
             }
             (Variant::Combine(merge), Params::Combine(p)) => {
                 kernels::combine(p, *merge, read(0)?, &mut out);

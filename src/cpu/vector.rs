@@ -6,7 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::model::spec::Activation;
+use crate::model::spec::{Activation, NormKind};
 
 /// Loads one register from the start of `x`.
 #[inline(always)]
@@ -200,7 +200,7 @@ pub fn softmax2_rows(scores: &mut [f32], n: usize, scale: f32) {
     }
 }
 
-/// γ (x − mean) / √(var + ε) + β of each row of `width` numbers, in rows `stride` apart; numbers
+/// γ (x − mean) / √(var + ε) + β, or what else `kind` says, of each row of `width` numbers, in rows `stride` apart; numbers
 /// past `width` become zero. `weight` is (2, stride). Returns bit i for row i of at most 32 where it is
 /// not finite.
 pub fn norm_rows(
@@ -208,6 +208,7 @@ pub fn norm_rows(
     y: &mut [f32],
     stride: usize,
     width: usize,
+    kind: NormKind,
     weight: &[f32],
     eps: f32,
 ) -> u32 {
@@ -216,6 +217,7 @@ pub fn norm_rows(
         y: &'a mut [f32],
         stride: usize,
         width: usize,
+        kind: NormKind,
         weight: &'a [f32],
         eps: f32,
     }
@@ -229,12 +231,17 @@ pub fn norm_rows(
             let rows = self.x.chunks_exact(self.stride).zip(self.y.chunks_exact_mut(self.stride));
             for (i, (x, y)) in rows.enumerate() {
                 let x = &x[..self.width];
-                let mean = sum(
-                    s,
-                    x,
-                    #[inline(always)]
-                    |v| v,
-                ) / n;
+                let mean = match self.kind {
+                    NormKind::Layer => {
+                        sum(
+                            s,
+                            x,
+                            #[inline(always)]
+                            |v| v,
+                        ) / n
+                    }
+                    NormKind::Rms | NormKind::None => 0.0,
+                };
                 let wide = s.splat_f32s(mean);
                 let square = sum(
                     s,
@@ -246,8 +253,12 @@ pub fn norm_rows(
                     },
                 );
                 let scale = 1.0 / (square / n + self.eps).sqrt();
-                for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    *y = (*x - mean) * scale * g + b;
+                if self.kind == NormKind::None {
+                    y[..self.width].copy_from_slice(x);
+                } else {
+                    for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                        *y = (*x - mean) * scale * g + b;
+                    }
                 }
                 y[self.width..].fill(0.0);
                 // x * 0 is NaN where x is not finite, else 0.
@@ -264,7 +275,7 @@ pub fn norm_rows(
             bad
         }
     }
-    Arch::new().dispatch(Work { x, y, stride, width, weight, eps })
+    Arch::new().dispatch(Work { x, y, stride, width, kind, weight, eps })
 }
 
 #[cfg(test)]

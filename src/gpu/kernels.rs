@@ -2,10 +2,10 @@
 //! only place that includes shader text.
 
 use super::{heads, product, row};
-use crate::model::spec::Activation;
+use crate::model::spec::{Activation, NormKind};
 use crate::schedule::tiles::attention_parts;
 use crate::schedule::variant::{
-    Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+    Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
 };
 
 /// How a storage binding is used.
@@ -27,7 +27,11 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Norm { .. } => &[Read, Read, Write, Write, Read, Read],
         Variant::Matmul { residual: false, .. } => &[Read, Read, Read, Write],
         Variant::Matmul { residual: true, .. } => &[Read, Read, Read, Write, Read],
-        Variant::Attention { .. } => &[Read, Read, Write],
+        Variant::Attention { scores: Scores::Plain | Scores::Window, .. } => &[Read, Read, Write],
+        Variant::Attention { scores: Scores::Disentangled, .. } => &[Read, Read, Write, Read, Read],
+        Variant::Attention { .. } => &[Read, Read, Write, Read],
+        Variant::Rope => &[Read, Read, Write],
+        Variant::Gate(_) => &[Read, Write],
         Variant::Combine(_) => &[Read, Write],
         Variant::Pool(_) => &[Read, Read, Write],
     }
@@ -60,7 +64,9 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
             source: text(variant, unroll as usize),
             fmas: product::fmas(tile, unroll as usize) as u32,
         }),
-        Variant::Attention { staging, head_dim } if staging != Staging::Broadcast => {
+        Variant::Attention { staging, head_dim, scores }
+            if staging != Staging::Broadcast && scores != Scores::Disentangled =>
+        {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
                 fmas: unroll * heads::fmas(head_dim as usize) as u32,
@@ -94,8 +100,8 @@ macro_rules! lib {
 
 fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     match variant {
-        Variant::Embed { tables, gathered, cut } => (
-            row::prelude(cut.sum.lanes(), cut.held as usize),
+        Variant::Embed { tables, gathered, cut, kind } => (
+            row::prelude(cut.sum.lanes(), cut.held as usize) + kind_of(kind),
             vec![
                 include_str!("../../shaders/embed.wgsl"),
                 lib!("row"),
@@ -104,8 +110,10 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 if gathered { lib!("word_rows") } else { lib!("word_table") },
             ],
         ),
-        Variant::Norm { cut, input } => (
-            row::prelude(cut.sum.lanes(), cut.held as usize) + &parts_of(input.parts()),
+        Variant::Norm { cut, input, kind } => (
+            row::prelude(cut.sum.lanes(), cut.held as usize)
+                + kind_of(kind)
+                + &parts_of(input.parts()),
             vec![
                 include_str!("../../shaders/norm.wgsl"),
                 lib!("row"),
@@ -131,7 +139,11 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 if splits > 1 { lib!("matmul_part") } else { lib!("matmul_whole") },
             ],
         ),
-        Variant::Attention { staging, head_dim } => (
+        Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
+            heads::sizes(head_dim as usize),
+            vec![include_str!("../../shaders/attention_disentangled.wgsl"), lib!("attention_io")],
+        ),
+        Variant::Attention { staging, head_dim, scores } => (
             match staging {
                 Staging::Broadcast => heads::sizes(head_dim as usize),
                 _ => heads::prelude(head_dim as usize, unroll),
@@ -140,12 +152,14 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 Staging::Broadcast => vec![
                     include_str!("../../shaders/attention_broadcast.wgsl"),
                     lib!("attention_io"),
-                    lib!("attention_plain"),
+                    adjusted(scores),
+                    reached(scores),
                 ],
                 Staging::Workgroup => vec![
                     include_str!("../../shaders/attention.wgsl"),
                     lib!("attention_io"),
-                    lib!("attention_plain"),
+                    adjusted(scores),
+                    reached(scores),
                     match attention_parts(head_dim as usize) {
                         1 => lib!("attention_one"),
                         8 => lib!("attention_overlay"),
@@ -154,6 +168,10 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 ],
             },
         ),
+        Variant::Rope => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
+        Variant::Gate(activation) => {
+            (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
+        }
         Variant::Combine(merge) => (
             String::new(),
             vec![
@@ -182,6 +200,31 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
 /// The number of parts of a product along k, where there are some.
 fn parts_of(splits: u32) -> String {
     if splits > 1 { format!("const SPLITS: u32 = {splits}u;\n") } else { String::new() }
+}
+
+fn kind_of(kind: NormKind) -> &'static str {
+    match kind {
+        NormKind::Layer => "const CENTERED = true;\nconst SCALED = true;\n",
+        NormKind::Rms => "const CENTERED = false;\nconst SCALED = true;\n",
+        NormKind::None => "const CENTERED = false;\nconst SCALED = false;\n",
+    }
+}
+
+fn adjusted(scores: Scores) -> &'static str {
+    match scores {
+        Scores::Plain | Scores::Disentangled => lib!("attention_plain"),
+        Scores::Window => lib!("attention_window"),
+        Scores::Alibi => lib!("attention_alibi"),
+        Scores::Relative => lib!("attention_relative"),
+    }
+}
+
+fn reached(scores: Scores) -> &'static str {
+    match scores {
+        // Its file says which keys it reaches.
+        Scores::Window => "",
+        _ => lib!("attention_whole"),
+    }
 }
 
 fn row_sum(sum: RowSum) -> &'static str {
@@ -234,10 +277,19 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     let strides = [256, 512, 1024];
     let cuts = RowSum::ALL.iter().flat_map(|&sum| strides.map(|stride| RowCut::new(sum, stride)));
     for cut in cuts {
-        all.extend(NormInput::ALL.map(|input| Variant::Norm { cut, input }));
+        let kind = NormKind::Layer;
+        all.extend(NormInput::ALL.map(|input| Variant::Norm { cut, input, kind }));
+        all.push(Variant::Norm { cut, input: NormInput::Whole, kind: NormKind::Rms });
         for tables in Elem::ALL {
-            all.extend([false, true].map(|gathered| Variant::Embed { tables, gathered, cut }));
+            let embed = |gathered| Variant::Embed { tables, gathered, cut, kind };
+            all.extend([false, true].map(embed));
         }
+        all.extend([false, true].map(|gathered| Variant::Embed {
+            tables: Elem::F32,
+            gathered,
+            cut,
+            kind: NormKind::None,
+        }));
     }
     for tables in Elem::ALL {
         // The parts of a product that is split have no end.
@@ -265,8 +317,17 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         }
     }
     for staging in [Staging::Workgroup, Staging::Broadcast] {
-        all.extend(head_dims.iter().map(|&head_dim| Variant::Attention { staging, head_dim }));
+        for scores in Scores::ALL {
+            // Disentangled attention stages nothing.
+            if scores == Scores::Disentangled && staging == Staging::Broadcast {
+                continue;
+            }
+            let attention = |&head_dim| Variant::Attention { staging, head_dim, scores };
+            all.extend(head_dims.iter().map(attention));
+        }
     }
+    all.push(Variant::Rope);
+    all.extend([Activation::Gelu, Activation::GeluTanh, Activation::Silu].map(Variant::Gate));
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all

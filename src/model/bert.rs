@@ -1,5 +1,6 @@
 //! BERT (Devlin et al. 2019) in all its spellings: with and without the prefix `bert.`, with
-//! `LayerNorm.gamma/beta` from the original TensorFlow release, with and without a pooler.
+//! `LayerNorm.gamma/beta` from the original TensorFlow release, with and without a pooler; and what
+//! RoBERTa and ELECTRA share with it.
 //!
 //! Rules: transformers 5.23 `models/bert/modeling_bert.py`.
 
@@ -7,98 +8,133 @@ use serde_json::json;
 
 use super::config::Config;
 use super::family::HasTensor;
-use super::spec::{Activation, Attention, Block, Embedding, Linear, Norm, Spec};
+use super::parts::{Sizes, activation, prefix, refuse_variants};
+use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 use crate::error::{Result, fail};
+
+/// What tells the families apart that have BERT's blocks.
+pub struct Style {
+    /// `model_type`.
+    pub family: &'static str,
+    /// What may stand before a tensor's name.
+    pub prefixes: &'static [&'static str],
+    /// Positions are counted from behind the padding's row (RoBERTa).
+    pub after_padding: bool,
+    /// The tables may be narrower than a hidden state (ELECTRA).
+    pub projects: bool,
+}
 
 /// Reads a BERT config; `has` says which tensors the checkpoint holds.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    config.require("auto_map", &[])?;
+    let prefixes = &["", "bert."];
+    read(config, has, &Style { family: "bert", prefixes, after_padding: false, projects: false })
+}
+
+/// Reads the config of a family with BERT's blocks.
+pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Spec> {
     // Fields that would change the computation, each with the values computed here.
     config.require("position_embedding_type", &[json!("absolute")])?;
-    config.require("is_decoder", &[json!(false)])?;
-    config.require("add_cross_attention", &[json!(false)])?;
     config.require("feed_forward_type", &[json!("original")])?;
-    config.require("quantization_config", &[])?;
-    config.require("auto_map", &[])?;
-
-    let width = config.size("hidden_size")?;
-    let heads = config.size("num_attention_heads")?;
-    let depth = config.size("num_hidden_layers")?;
-    if width % heads != 0 {
-        return Err(fail!(
-            Checkpoint,
-            "config.json: `hidden_size` {width} is not a multiple of `num_attention_heads` {heads}"
-        ));
-    }
-    config.require("embedding_size", &[json!(width)])?;
-    let act = config.text("hidden_act", "gelu")?;
-    let activation = Activation::from_config(act).ok_or_else(|| {
-        fail!(
-            Unsupported,
-            "config.json: `hidden_act` is \"{act}\", which is not supported (supported: gelu, \
-             gelu_new, gelu_pytorch_tanh, relu, silu, tanh, linear)"
-        )
-    })?;
-    let eps = config.positive("layer_norm_eps", 1e-12)?;
-
-    let word = |p: &str| format!("{p}embeddings.word_embeddings.weight");
-    let prefix = ["", "bert."].into_iter().find(|p| has(&word(p))).ok_or_else(|| {
-        fail!(
-            Checkpoint,
-            "the checkpoint has neither `{}` nor `{}`; is it a BERT encoder?",
-            word(""),
-            word("bert.")
-        )
-    })?;
-
-    let linear =
-        |at: String| Linear { weight: format!("{at}.weight"), bias: Some(format!("{at}.bias")) };
-    let norm = |at: String| Norm {
-        weight: vec![format!("{at}.weight"), format!("{at}.gamma")],
-        bias: vec![format!("{at}.bias"), format!("{at}.beta")],
-        eps,
+    refuse_variants(config)?;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    let embedding = if style.projects && config.get("embedding_size").is_some() {
+        config.size("embedding_size")?
+    } else {
+        config.require("embedding_size", &[json!(width)])?;
+        width
     };
+    let activation = activation(config, "hidden_act", "gelu")?;
+    let eps = config.positive("layer_norm_eps", 1e-12)?;
+    let p = prefix(has, style.prefixes, "embeddings.word_embeddings.weight")?;
+
     let block = |i: usize| {
-        let at = format!("{prefix}encoder.layer.{i}");
+        let at = format!("{p}encoder.layer.{i}");
         Block {
+            order: Order::Post,
             attention: Attention {
-                query: linear(format!("{at}.attention.self.query")),
-                key: linear(format!("{at}.attention.self.key")),
-                value: linear(format!("{at}.attention.self.value")),
-                output: linear(format!("{at}.attention.output.dense")),
+                query: Linear::new(format!("{at}.attention.self.query")),
+                key: Linear::new(format!("{at}.attention.self.key")),
+                value: Linear::new(format!("{at}.attention.self.value")),
+                output: Linear::new(format!("{at}.attention.output.dense")),
+                rope: None,
+                bias: Bias::None,
             },
-            attention_norm: norm(format!("{at}.attention.output.LayerNorm")),
-            up: linear(format!("{at}.intermediate.dense")),
+            attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
+            up: Linear::new(format!("{at}.intermediate.dense")),
+            gate: None,
             activation,
-            down: linear(format!("{at}.output.dense")),
-            output_norm: norm(format!("{at}.output.LayerNorm")),
+            down: Linear::new(format!("{at}.output.dense")),
+            output_norm: Norm::layer(format!("{at}.output.LayerNorm"), eps),
         }
     };
-    let pooler = format!("{prefix}pooler.dense");
+    let padding = match config.get("pad_token_id") {
+        _ if !style.after_padding => None,
+        None => Some(1),
+        Some(id) => Some(id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or_else(|| {
+            fail!(Checkpoint, "config.json: `pad_token_id` is {id}, expected a token id")
+        })?),
+    };
+    let (rows, positions, padding) = positions(config, padding)?;
+    let pooler = format!("{p}pooler.dense");
     Ok(Spec {
-        family: "bert",
+        family: style.family,
         vocab: config.size("vocab_size")?,
-        positions: config.size("max_position_embeddings")?,
+        positions,
         types: config.size("type_vocab_size")?,
         width,
         heads,
-        head_dim: width / heads,
-        inner: config.size("intermediate_size")?,
+        kv_heads: heads,
+        head_dim,
+        inner,
         embedding: Embedding {
-            word: word(prefix),
-            position: format!("{prefix}embeddings.position_embeddings.weight"),
-            token_type: format!("{prefix}embeddings.token_type_embeddings.weight"),
-            norm: norm(format!("{prefix}embeddings.LayerNorm")),
+            word: vec![format!("{p}embeddings.word_embeddings.weight")],
+            position: Some(Positions {
+                table: format!("{p}embeddings.position_embeddings.weight"),
+                rows,
+                padding,
+            }),
+            token_type: Some(format!("{p}embeddings.token_type_embeddings.weight")),
+            norm: Norm::layer(format!("{p}embeddings.LayerNorm"), eps),
+            width: embedding,
+            projection: (embedding != width).then(|| Linear::new(format!("{p}embeddings_project"))),
+            projected_norm: None,
         },
         blocks: (0..depth).map(block).collect(),
-        pooler: has(&format!("{pooler}.weight")).then(|| linear(pooler)),
+        final_norm: None,
+        pooler: has(&format!("{pooler}.weight")).then(|| Linear::new(pooler)),
     })
+}
+
+/// Rows of the position table, how many tokens a text may have, and the id of padding where the
+/// rows behind it count: `padding`.
+pub fn positions(
+    config: &Config<'_>,
+    padding: Option<usize>,
+) -> Result<(usize, usize, Option<usize>)> {
+    let rows = config.size("max_position_embeddings")?;
+    let Some(padding) = padding else { return Ok((rows, rows, None)) };
+    let usable =
+        rows.checked_sub(padding.saturating_add(1)).filter(|n| *n > 0).ok_or_else(|| {
+            fail!(
+                Checkpoint,
+                "config.json: `max_position_embeddings` {rows} leaves no position behind \
+             padding's row {padding}"
+            )
+        })?;
+    Ok((rows, usable, Some(padding)))
 }
 
 /// Task heads and index buffers: they take no part in the hidden states.
 pub fn ignores(tensor: &str) -> bool {
-    let name = tensor.strip_prefix("bert.").unwrap_or(tensor);
+    is_head(tensor, &["bert."])
+}
+
+/// Whether `tensor`, without one of `prefixes`, is none of the encoder's.
+pub fn is_head(tensor: &str, prefixes: &[&str]) -> bool {
+    let name = prefixes.iter().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
     matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids")
-        || !(name.starts_with("embeddings.")
-            || name.starts_with("encoder.")
-            || name.starts_with("pooler."))
+        || !["embeddings.", "embeddings_project.", "encoder.", "pooler."]
+            .iter()
+            .any(|part| name.starts_with(part))
 }

@@ -47,6 +47,17 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// True or false, `default` where the field is absent.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(value) => {
+                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected true or false"))
+            }
+        }
+    }
+
     /// A string, `default` where the field is absent.
     pub fn text(&self, key: &str, default: &'a str) -> Result<&'a str> {
         match self.get(key) {

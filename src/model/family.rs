@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use super::bert;
 use super::config::Config;
 use super::spec::Spec;
+use super::{
+    albert, bert, deberta, distilbert, electra, eurobert, gte, jina, modernbert, mpnet, nomic,
+    roberta,
+};
 use crate::error::{Result, fail};
 
 /// The names of the tensors a checkpoint holds.
@@ -22,8 +25,26 @@ pub struct Family {
 }
 
 /// Every family this version computes.
-pub const FAMILIES: &[Family] =
-    &[Family { model_type: "bert", spec: bert::spec, ignores: bert::ignores }];
+pub const FAMILIES: &[Family] = &[
+    Family { model_type: "bert", spec: bert::spec, ignores: bert::ignores },
+    Family { model_type: "roberta", spec: roberta::roberta, ignores: roberta::ignores },
+    Family { model_type: "xlm-roberta", spec: roberta::xlm_roberta, ignores: roberta::ignores },
+    Family { model_type: "camembert", spec: roberta::camembert, ignores: roberta::ignores },
+    Family { model_type: "distilbert", spec: distilbert::spec, ignores: distilbert::ignores },
+    Family { model_type: "mpnet", spec: mpnet::spec, ignores: mpnet::ignores },
+    Family { model_type: "electra", spec: electra::spec, ignores: electra::ignores },
+    Family { model_type: "albert", spec: albert::spec, ignores: albert::ignores },
+    Family { model_type: "modernbert", spec: modernbert::spec, ignores: modernbert::ignores },
+    Family { model_type: "nomic_bert", spec: nomic::nomic, ignores: nomic::ignores },
+    Family { model_type: "gte", spec: gte::spec, ignores: gte::ignores },
+    Family { model_type: "new", spec: gte::spec, ignores: gte::ignores },
+    Family { model_type: "deberta-v2", spec: deberta::spec, ignores: deberta::ignores },
+    Family { model_type: "eurobert", spec: eurobert::spec, ignores: eurobert::ignores },
+    Family { model_type: "jina_embeddings_v3", spec: nomic::jina, ignores: nomic::ignores },
+];
+
+/// JinaBERT v2, whose `model_type` is that of BERT.
+const JINA: Family = Family { model_type: "bert", spec: jina::spec, ignores: jina::ignores };
 
 /// The family that `config.json` names.
 pub fn find(config: &Config<'_>) -> Result<&'static Family> {
@@ -44,6 +65,9 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
             ));
         }
     };
+    if model_type == "bert" && jina::is_jina(config) {
+        return Ok(&JINA);
+    }
     FAMILIES.iter().find(|f| f.model_type == model_type).ok_or_else(|| {
         fail!(
             Unsupported,

@@ -5,7 +5,9 @@
 //! order. Padding lies inside a row (a width of 30 becomes 32, the two columns stay zero through
 //! every kernel); tokens are never padded.
 
-use super::spec::{Linear, Norm, Spec};
+use std::ops::Range;
+
+use super::spec::{Bias, Block, Linear, Norm, Spec};
 
 /// Rounds up to whole vectors of four numbers, the unit in which kernels read and write.
 pub const fn align4(n: usize) -> usize {
@@ -58,6 +60,8 @@ pub struct Part {
     pub names: Vec<String>,
     /// Shape in the checkpoint.
     pub shape: Vec<usize>,
+    /// Which entries of its first axis are taken.
+    pub take: Range<usize>,
     /// Where its rows land (a vector is one row).
     pub rows: Groups,
     /// Where its columns land.
@@ -92,16 +96,36 @@ pub struct LinearIds {
     pub k: usize,
 }
 
+/// What the bias of attention reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BiasIds {
+    /// Nothing that is a weight.
+    None,
+    /// A row a distance from −reach to reach, (2 reach + 1, heads).
+    Relative(WeightId),
+    /// DeBERTa's.
+    Disentangled {
+        /// Relative positions, (2 span, width).
+        table: WeightId,
+        /// Their normalisation, (2, width).
+        norm: WeightId,
+        /// Their queries and keys in one product, (2 × heads × head stride, width).
+        product: LinearIds,
+    },
+}
+
 /// The weights of one encoder layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockIds {
-    /// Queries, keys and values in one product: (3 × heads × head stride, width).
+    /// Queries, keys and values in one product: ((heads + 2 kv_heads) × head stride, width).
     pub qkv: LinearIds,
+    /// What the scores get.
+    pub bias: BiasIds,
     /// After the heads are joined.
     pub output: LinearIds,
     /// norm₁, (2, width).
-    pub attention_norm: WeightId,
-    /// First feed-forward product.
+    pub attention_norm: Option<WeightId>,
+    /// First feed-forward product; with a gate, its rows after those of `up`.
     pub up: LinearIds,
     /// Second feed-forward product.
     pub down: LinearIds,
@@ -116,137 +140,88 @@ pub struct Layout {
     pub weights: Vec<Weight>,
     /// Numbers between two rows of a hidden state.
     pub width: usize,
+    /// Numbers between two rows of an embedding table.
+    pub embedding: usize,
     /// Numbers between two heads in a row of queries, keys or values.
     pub head_dim: usize,
     /// Numbers between two rows of the feed-forward activations.
     pub inner: usize,
     /// Word table.
     pub word: WeightId,
-    /// Position table.
+    /// Position table; one row of zeros where the family has none.
     pub position: WeightId,
-    /// Token-type table.
+    /// Token-type table; one row of zeros where the family has none.
     pub token_type: WeightId,
     /// The embedding's normalisation.
     pub embedding_norm: WeightId,
+    /// From an embedding to a hidden state.
+    pub projection: Option<LinearIds>,
+    /// The normalisation behind it.
+    pub projected_norm: Option<WeightId>,
     /// The encoder layers.
     pub blocks: Vec<BlockIds>,
+    /// The normalisation after the last block.
+    pub final_norm: Option<WeightId>,
     /// The pooler, where there is one.
     pub pooler: Option<LinearIds>,
 }
 
 impl Layout {
-    /// Lays out the tensors of `spec`.
+    /// Lays out the tensors of `spec`. Blocks that are equal share their weights.
     pub fn new(spec: &Spec) -> Self {
-        let mut weights = Vec::new();
-        let width = align4(spec.width);
-        let head_dim = align4(spec.head_dim);
-        let joined = spec.heads * head_dim;
-        let inner = align4(spec.inner);
-        // A head keeps its place when head_dim is padded.
-        let heads = |at| Groups { offset: at, size: spec.head_dim, stride: head_dim };
-        let hidden = Groups::whole(0, spec.width);
-        let between = Groups::whole(0, spec.inner);
-
-        let mut push = |weight: Weight| {
-            weights.push(weight);
-            WeightId(weights.len() - 1)
-        };
-        let table = |label: &str, name: &str, rows: usize| Weight {
-            label: label.to_owned(),
-            usage: Use::Table,
-            rows,
-            cols: width,
-            parts: vec![Part {
-                names: vec![name.to_owned()],
-                shape: vec![rows, spec.width],
-                rows: Groups::whole(0, rows),
-                cols: hidden,
-            }],
-        };
-        let norm = |label: String, norm: &Norm| {
-            let part = |names: &[String], row| Part {
-                names: names.to_vec(),
-                shape: vec![spec.width],
-                rows: Groups::whole(row, 1),
-                cols: hidden,
-            };
-            Weight {
-                label,
-                usage: Use::Vector,
-                rows: 2,
-                cols: width,
-                parts: vec![part(&norm.weight, 0), part(&norm.bias, 1)],
-            }
-        };
-
+        let mut made = Made { spec, weights: Vec::new(), width: align4(spec.width) };
         let e = &spec.embedding;
-        let word = push(table("word table", &e.word, spec.vocab));
-        let position = push(table("position table", &e.position, spec.positions));
-        let token_type = push(table("token-type table", &e.token_type, spec.types));
-        let embedding_norm = push(norm("embedding norm".to_owned(), &e.norm));
-
-        let blocks = spec
-            .blocks
-            .iter()
-            .enumerate()
-            .map(|(i, block)| {
-                let at = |what| format!("block {} {what}", i + 1);
-                let a = &block.attention;
-                let out_of_heads = spec.heads * spec.head_dim;
-                let qkv = [&a.query, &a.key, &a.value]
-                    .map(|l| (l, out_of_heads))
-                    .into_iter()
-                    .enumerate()
-                    .map(|(j, (l, n))| (l, n, heads(j * joined)))
-                    .collect::<Vec<_>>();
-                let d = spec.width;
-                BlockIds {
-                    qkv: linear(&mut push, at("qkv"), &qkv, (3 * joined, width), (d, hidden)),
-                    output: linear(
-                        &mut push,
-                        at("output"),
-                        &[(&a.output, d, hidden)],
-                        (width, joined),
-                        (out_of_heads, heads(0)),
-                    ),
-                    attention_norm: push(norm(at("attention norm"), &block.attention_norm)),
-                    up: linear(
-                        &mut push,
-                        at("up"),
-                        &[(&block.up, spec.inner, between)],
-                        (inner, width),
-                        (d, hidden),
-                    ),
-                    down: linear(
-                        &mut push,
-                        at("down"),
-                        &[(&block.down, d, hidden)],
-                        (width, inner),
-                        (spec.inner, between),
-                    ),
-                    output_norm: push(norm(at("output norm"), &block.output_norm)),
-                }
-            })
-            .collect();
+        let embedding = align4(e.width);
+        let word = made.table("word table", &e.word, (spec.vocab, e.width));
+        let position = match &e.position {
+            Some(p) => {
+                made.table("position table", std::slice::from_ref(&p.table), (p.rows, e.width))
+            }
+            None => made.table("position table", &[], (1, e.width)),
+        };
+        let token_type = match &e.token_type {
+            Some(t) => {
+                made.table("token-type table", std::slice::from_ref(t), (spec.types, e.width))
+            }
+            None => made.table("token-type table", &[], (1, e.width)),
+        };
+        let embedding_norm = made.norm("embedding norm".to_owned(), &e.norm, e.width);
+        let hidden = Groups::whole(0, spec.width);
+        let projection = e.projection.as_ref().map(|l| {
+            let side = [(l, spec.width, hidden)];
+            let inputs = (e.width, Groups::whole(0, e.width));
+            made.linear("projection".to_owned(), &side, (made.width, embedding), inputs)
+        });
+        let projected_norm = e.projected_norm.as_ref();
+        let projected_norm =
+            projected_norm.map(|n| made.norm("projected norm".to_owned(), n, spec.width));
+        let mut blocks: Vec<BlockIds> = Vec::new();
+        for (i, block) in spec.blocks.iter().enumerate() {
+            let twin = spec.blocks[..i].iter().position(|b| b == block);
+            let ids = twin.map_or_else(|| made.block(i, block), |twin| blocks[twin]);
+            blocks.push(ids);
+        }
+        let final_norm = spec.final_norm.as_ref();
+        let final_norm = final_norm.map(|n| made.norm("final norm".to_owned(), n, spec.width));
         let pooler = spec.pooler.as_ref().map(|l| {
-            linear(
-                &mut push,
-                "pooler".to_owned(),
-                &[(l, spec.width, hidden)],
-                (width, width),
-                (spec.width, hidden),
-            )
+            let side = [(l, spec.width, hidden)];
+            let shape = (made.width, made.width);
+            made.linear("pooler".to_owned(), &side, shape, (spec.width, hidden))
         });
         Self {
-            weights,
-            width,
-            head_dim,
-            inner,
+            width: made.width,
+            embedding,
+            head_dim: align4(spec.head_dim),
+            inner: align4(spec.inner),
+            weights: made.weights,
             word,
             position,
             token_type,
             embedding_norm,
+            projection,
+            projected_norm,
             blocks,
+            final_norm,
             pooler,
         }
     }
@@ -262,46 +237,171 @@ impl Layout {
     }
 }
 
-/// Adds the matrix and the bias of the products `sides` (tensor, outputs, where they land), which
-/// share their input: `inputs` numbers that land at `cols`.
-fn linear(
-    push: &mut impl FnMut(Weight) -> WeightId,
-    label: String,
-    sides: &[(&Linear, usize, Groups)],
-    (n, k): (usize, usize),
-    (inputs, cols): (usize, Groups),
-) -> LinearIds {
-    let matrix = Weight {
-        label: label.clone(),
-        usage: Use::Matrix,
-        rows: n,
-        cols: k,
-        parts: sides
-            .iter()
-            .map(|(l, outputs, rows)| Part {
-                names: vec![l.weight.clone()],
-                shape: vec![*outputs, inputs],
-                rows: *rows,
-                cols,
-            })
-            .collect(),
-    };
-    let bias = Weight {
-        label: format!("{label} bias"),
-        usage: Use::Vector,
-        rows: 1,
-        cols: n,
-        parts: sides
-            .iter()
-            .filter_map(|(l, outputs, rows)| {
-                Some(Part {
-                    names: vec![l.bias.clone()?],
-                    shape: vec![*outputs],
-                    rows: Groups::whole(0, 1),
-                    cols: *rows,
-                })
-            })
-            .collect(),
-    };
-    LinearIds { matrix: push(matrix), bias: push(bias), n, k }
+/// A layout in the making.
+struct Made<'a> {
+    spec: &'a Spec,
+    weights: Vec<Weight>,
+    /// Numbers between two rows of a hidden state.
+    width: usize,
+}
+
+impl Made<'_> {
+    fn push(&mut self, weight: Weight) -> WeightId {
+        self.weights.push(weight);
+        WeightId(self.weights.len() - 1)
+    }
+
+    /// A table of `rows` by `cols` numbers; zeros where it has no name.
+    fn table(&mut self, label: &str, names: &[String], (rows, cols): (usize, usize)) -> WeightId {
+        let part = Part {
+            names: names.to_vec(),
+            shape: vec![rows, cols],
+            take: 0..rows,
+            rows: Groups::whole(0, rows),
+            cols: Groups::whole(0, cols),
+        };
+        self.push(Weight {
+            label: label.to_owned(),
+            usage: Use::Table,
+            rows,
+            cols: align4(cols),
+            parts: if names.is_empty() { Vec::new() } else { vec![part] },
+        })
+    }
+
+    /// γ over β of `width` numbers each; zeros for one that has no name.
+    fn norm(&mut self, label: String, norm: &Norm, width: usize) -> WeightId {
+        let part = |(row, names): (usize, &Vec<String>)| Part {
+            names: names.clone(),
+            shape: vec![width],
+            take: 0..width,
+            rows: Groups::whole(row, 1),
+            cols: Groups::whole(0, width),
+        };
+        let parts = [&norm.weight, &norm.bias].into_iter().enumerate();
+        let parts = parts.filter(|(_, names)| !names.is_empty()).map(part).collect();
+        self.push(Weight { label, usage: Use::Vector, rows: 2, cols: align4(width), parts })
+    }
+
+    fn block(&mut self, i: usize, block: &Block) -> BlockIds {
+        let at = |what: &str| format!("block {} {what}", i + 1);
+        let spec = self.spec;
+        let (d, width) = (spec.width, self.width);
+        let stride = align4(spec.head_dim);
+        let (joined, inner) = (spec.heads * stride, align4(spec.inner));
+        let kv = spec.kv_heads * stride;
+        let hidden = (d, Groups::whole(0, d));
+        // A head keeps its place when head_dim is padded.
+        let heads = |at| Groups { offset: at, size: spec.head_dim, stride };
+        let (of_q, of_kv) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
+        let a = &block.attention;
+        let qkv = [
+            (&a.query, of_q, heads(0)),
+            (&a.key, of_kv, heads(joined)),
+            (&a.value, of_kv, heads(joined + kv)),
+        ];
+        let qkv = self.linear(at("qkv"), &qkv, (joined + 2 * kv, width), hidden);
+        let bias = self.bias(&at("relative positions"), &a.bias);
+        let side = [(&a.output, d, hidden.1)];
+        let output = self.linear(at("output"), &side, (width, joined), (of_q, heads(0)));
+        let attention_norm = block.attention_norm.as_ref();
+        let attention_norm = attention_norm.map(|n| self.norm(at("attention norm"), n, d));
+        let mut up = vec![(&block.up, spec.inner, Groups::whole(0, spec.inner))];
+        up.extend(block.gate.as_ref().map(|g| (g, spec.inner, Groups::whole(inner, spec.inner))));
+        let up = self.linear(at("up"), &up, (up.len() * inner, width), hidden);
+        let between = (spec.inner, Groups::whole(0, spec.inner));
+        let down = self.linear(at("down"), &[(&block.down, d, hidden.1)], (width, inner), between);
+        let output_norm = self.norm(at("output norm"), &block.output_norm, d);
+        BlockIds { qkv, bias, output, attention_norm, up, down, output_norm }
+    }
+
+    fn bias(&mut self, label: &str, bias: &Bias) -> BiasIds {
+        let (spec, width) = (self.spec, self.width);
+        match bias {
+            Bias::None | Bias::Window(_) | Bias::Alibi(_) => BiasIds::None,
+            Bias::Relative { table, buckets, rows } => {
+                // Every distance gets a copy of its bucket's row.
+                let part = |(to, &from): (usize, &usize)| Part {
+                    names: vec![table.clone()],
+                    shape: vec![*buckets, spec.heads],
+                    take: from..from + 1,
+                    rows: Groups::whole(to, 1),
+                    cols: Groups::whole(0, spec.heads),
+                };
+                let parts: Vec<_> = rows.iter().enumerate().map(part).collect();
+                let weight = Weight {
+                    label: label.to_owned(),
+                    usage: Use::Vector,
+                    rows: rows.len(),
+                    cols: align4(spec.heads),
+                    parts,
+                };
+                // One for all blocks.
+                let same = |w: &Weight| w.usage == Use::Vector && w.parts == weight.parts;
+                let twin = self.weights.iter().position(same).map(WeightId);
+                BiasIds::Relative(twin.unwrap_or_else(|| self.push(weight)))
+            }
+            Bias::Disentangled(p) => {
+                let names = std::slice::from_ref(&p.table);
+                let shape = (2 * p.span, spec.width);
+                let twin = |w: &Weight| w.parts.first().is_some_and(|part| part.names == names);
+                let twin = self.weights.iter().position(twin).map(WeightId);
+                let (table, norm) = match twin {
+                    Some(table) => (table, WeightId(table.0 + 1)),
+                    None => {
+                        let table = self.table("relative positions", names, shape);
+                        self.weights[table.0].usage = Use::Vector;
+                        (
+                            table,
+                            self.norm("relative positions norm".to_owned(), &p.norm, spec.width),
+                        )
+                    }
+                };
+                let stride = align4(spec.head_dim);
+                let joined = spec.heads * stride;
+                let n = spec.heads * spec.head_dim;
+                let heads = |at| Groups { offset: at, size: spec.head_dim, stride };
+                let sides = [(&p.query, 0), (&p.key, joined)].into_iter();
+                let sides = sides.filter_map(|(l, at)| Some((l.as_ref()?, n, heads(at))));
+                let sides: Vec<_> = sides.collect();
+                let hidden = (spec.width, Groups::whole(0, spec.width));
+                let product = self.linear(label.to_owned(), &sides, (2 * joined, width), hidden);
+                BiasIds::Disentangled { table, norm, product }
+            }
+        }
+    }
+
+    /// Adds the matrix and the bias of the products `sides` (tensor, outputs, where they land), which
+    /// share their input: `inputs` numbers that land at `cols`.
+    fn linear(
+        &mut self,
+        label: String,
+        sides: &[(&Linear, usize, Groups)],
+        (n, k): (usize, usize),
+        (inputs, cols): (usize, Groups),
+    ) -> LinearIds {
+        let of = |l: &Linear, outputs: usize| match l.share {
+            Some(share) => (share.of, share.first..share.first + outputs),
+            None => (outputs, 0..outputs),
+        };
+        let matrix = sides.iter().map(|(l, outputs, rows)| {
+            let (all, take) = of(l, *outputs);
+            Part { names: l.weight.clone(), shape: vec![all, inputs], take, rows: *rows, cols }
+        });
+        let bias = sides.iter().filter_map(|(l, outputs, rows)| {
+            let (all, take) = of(l, *outputs);
+            let names = l.bias.clone()?;
+            Some(Part { names, shape: vec![all], take, rows: Groups::whole(0, 1), cols: *rows })
+        });
+        let bias = Weight {
+            label: format!("{label} bias"),
+            usage: Use::Vector,
+            rows: 1,
+            cols: n,
+            parts: bias.collect(),
+        };
+        let matrix =
+            Weight { label, usage: Use::Matrix, rows: n, cols: k, parts: matrix.collect() };
+        LinearIds { matrix: self.push(matrix), bias: self.push(bias), n, k }
+    }
 }

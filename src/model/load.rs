@@ -108,18 +108,20 @@ impl Weights for CheckpointWeights {
         for part in &weight.parts {
             let name = present(&self.0, part);
             // A vector is one row of its weight.
+            let take = part.take.clone();
             let (height, width) = match part.shape[..] {
-                [height, width] => (height, width),
-                _ => (1, part.shape.iter().product()),
+                [_, width] => (take.len(), width),
+                _ => (1, take.len()),
             };
             // Places rise with the row, so the rows that land inside are one run.
             let inside = |r: &usize| rows.contains(&part.rows.place(*r));
             let Some(first) = (0..height).find(inside) else { continue };
             let last = (first..height).find(|r| !inside(r)).unwrap_or(height);
             let values = if part.shape.len() == 2 {
-                self.0.read_rows_f32(name, &part.shape, first..last)?
+                let wanted = take.start + first..take.start + last;
+                self.0.read_rows_f32(name, &part.shape, wanted)?
             } else {
-                self.0.read_f32(name, &part.shape)?
+                self.0.read_rows_f32(name, &part.shape, take)?
             };
             // A tensor that is the whole answer as it stands: no second copy of a large table.
             if weight.parts.len() == 1 && values.len() == numbers.len() && width == weight.cols {

@@ -1,19 +1,31 @@
 //! Models as data: sources of files, checkpoints, configs and the family table.
 
+mod albert;
 mod bert;
 #[cfg(feature = "bundled")]
 pub mod bundled;
 pub mod bytes;
 pub mod checkpoint;
 mod config;
+mod deberta;
 pub mod directory;
+mod distilbert;
+mod electra;
+mod eurobert;
 pub mod family;
+mod gte;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod jina;
 pub mod layout;
 pub mod load;
 pub mod locate;
+mod modernbert;
+mod mpnet;
+mod nomic;
+mod parts;
 pub mod pipeline;
+mod roberta;
 mod safetensors;
 pub mod source;
 pub mod spec;

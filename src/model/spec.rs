@@ -55,46 +55,199 @@ impl fmt::Display for Activation {
 /// y = W x + b with W stored (out, in), as PyTorch's `nn.Linear` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linear {
-    /// Name of W in the checkpoint, shape (out, in).
-    pub weight: String,
-    /// Name of b, shape (out,), where the family has one.
-    pub bias: Option<String>,
+    /// Names W may have in the checkpoint, in order of preference, shape (out, in).
+    pub weight: Vec<String>,
+    /// Names of b, shape (out,), where the family has one.
+    pub bias: Option<Vec<String>>,
+    /// Which part of a tensor that holds several matrices one above the other; `None` for all of it.
+    pub share: Option<Share>,
 }
 
-/// Layer normalisation over the last axis (Ba et al. 2016): γ (x − mean)/√(var + ε) + β.
+/// One of `of` equal or unequal runs of rows that a tensor holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// First row of this matrix.
+    pub first: usize,
+    /// Rows of the tensor.
+    pub of: usize,
+}
+
+impl Linear {
+    /// `{at}.weight` and `{at}.bias`.
+    pub fn new(at: impl fmt::Display) -> Self {
+        let bias = Some(vec![format!("{at}.bias")]);
+        Self { bias, ..Self::unbiased(at) }
+    }
+
+    /// `{at}.weight` alone.
+    pub fn unbiased(at: impl fmt::Display) -> Self {
+        Self { weight: vec![format!("{at}.weight")], bias: None, share: None }
+    }
+
+    /// With a bias where `biased`.
+    pub fn with(at: impl fmt::Display, biased: bool) -> Self {
+        if biased { Self::new(at) } else { Self::unbiased(at) }
+    }
+
+    /// The rows from `first` on of a tensor of `of` rows.
+    pub fn rows(self, first: usize, of: usize) -> Self {
+        Self { share: Some(Share { first, of }), ..self }
+    }
+}
+
+/// What a normalisation divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NormKind {
+    /// γ (x − mean)/√(var + ε) + β (Ba et al. 2016).
+    #[default]
+    Layer,
+    /// γ x/√(mean x² + ε) (Zhang and Sennrich 2019).
+    Rms,
+    /// x as it is; a kernel that would normalise only looks for NaN and infinity.
+    None,
+}
+
+/// Normalisation over the last axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
+    /// What is computed.
+    pub kind: NormKind,
     /// Names γ may have, in order of preference, shape (width,).
     pub weight: Vec<String>,
-    /// Names β may have, shape (width,).
+    /// Names β may have, shape (width,); none for a family without.
     pub bias: Vec<String>,
     /// ε, from the config.
     pub eps: f32,
 }
 
-/// Scaled dot-product attention with `heads` heads of `head_dim`, bidirectional, unmasked within
-/// a text (Vaswani et al. 2017, section 3.2.2).
+impl Norm {
+    /// Layer normalisation by `{at}.weight` and `{at}.bias`, or `gamma` and `beta`, as checkpoints
+    /// from TensorFlow call them.
+    pub fn layer(at: impl fmt::Display, eps: f32) -> Self {
+        Self {
+            kind: NormKind::Layer,
+            weight: vec![format!("{at}.weight"), format!("{at}.gamma")],
+            bias: vec![format!("{at}.bias"), format!("{at}.beta")],
+            eps,
+        }
+    }
+
+    /// RMS normalisation by `{at}.weight`.
+    pub fn rms(at: impl fmt::Display, eps: f32) -> Self {
+        let weight = vec![format!("{at}.weight")];
+        Self { kind: NormKind::Rms, weight, bias: Vec::new(), eps }
+    }
+
+    /// No normalisation.
+    pub fn none() -> Self {
+        Self { kind: NormKind::None, weight: Vec::new(), bias: Vec::new(), eps: 0.0 }
+    }
+
+    /// Without β.
+    pub fn without_bias(self) -> Self {
+        Self { bias: Vec::new(), ..self }
+    }
+}
+
+/// Rotary positions (Su et al. 2021): pairs (i, i + rotated/2) of each query and key turn by
+/// position × angle i.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Angle a position of each pair, in radians: (rotated / 2).
+    pub angles: Vec<f32>,
+}
+
+impl Rope {
+    /// Angles base^(-2i/rotated) in the arithmetic of Transformers (`modeling_rope_utils.py`,
+    /// `_compute_default_rope_parameters`): the power rounded to f32, then its reciprocal.
+    pub fn new(base: f64, rotated: usize) -> Self {
+        let angle = |i: usize| {
+            let exponent = (2 * i) as f32 / rotated as f32;
+            1.0 / (base.powf(f64::from(exponent)) as f32)
+        };
+        Self { angles: (0..rotated / 2).map(angle).collect() }
+    }
+}
+
+/// What is added to the scores of attention, or which of them count.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Bias {
+    /// Nothing: every token looks at every token of its text.
+    #[default]
+    None,
+    /// Only keys at most so many tokens away.
+    Window(usize),
+    /// −slope |i − j| (Press et al. 2022), a slope a head.
+    Alibi(Vec<f32>),
+    /// A table row a bucket of the distance, (buckets, heads) (Raffel et al. 2020).
+    Relative {
+        /// Name of the table.
+        table: String,
+        /// Its rows.
+        buckets: usize,
+        /// Row of each distance from −reach to reach; further ones have those of the ends.
+        rows: Vec<usize>,
+    },
+    /// Disentangled attention (He et al. 2021): content to position and position to content.
+    Disentangled(Disentangled),
+}
+
+/// DeBERTa's relative positions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disentangled {
+    /// Table of relative positions, (2 span, width).
+    pub table: String,
+    /// Its normalisation.
+    pub norm: Norm,
+    /// Half of its rows.
+    pub span: usize,
+    /// Row of each distance i − j from −reach to reach; further ones have those of the ends.
+    pub rows: Vec<usize>,
+    /// Queries of the position table, where position to content counts.
+    pub query: Option<Linear>,
+    /// Keys of the position table, where content to position counts.
+    pub key: Option<Linear>,
+}
+
+/// Scaled dot-product attention, bidirectional within a text (Vaswani et al. 2017, section 3.2.2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// Queries, (heads × head_dim, width).
     pub query: Linear,
-    /// Keys, (heads × head_dim, width).
+    /// Keys, (kv_heads × head_dim, width).
     pub key: Linear,
-    /// Values, (heads × head_dim, width).
+    /// Values, (kv_heads × head_dim, width).
     pub value: Linear,
     /// The product after the heads are joined, (width, heads × head_dim).
     pub output: Linear,
+    /// Rotary positions, where the family has them.
+    pub rope: Option<Rope>,
+    /// What else becomes of the scores.
+    pub bias: Bias,
 }
 
-/// One encoder layer, post-norm: h = norm₁(x + attention(x)), then norm₂(h + down(act(up(h)))).
+/// Where a layer normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// h = norm₁(x + attention(x)), then norm₂(h + ffn(h)).
+    Post,
+    /// h = x + attention(norm₁(x)), then h + ffn(norm₂(h)).
+    Pre,
+}
+
+/// One encoder layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
+    /// Where it normalises.
+    pub order: Order,
     /// Self-attention.
     pub attention: Attention,
-    /// norm₁.
-    pub attention_norm: Norm,
+    /// norm₁; `None` where a first pre-norm layer has none.
+    pub attention_norm: Option<Norm>,
     /// First product of the feed-forward layer, (inner, width).
     pub up: Linear,
+    /// A product beside it, (inner, width): act(gate(x)) × up(x) goes on.
+    pub gate: Option<Linear>,
     /// The function between the two.
     pub activation: Activation,
     /// Second product, (width, inner).
@@ -103,17 +256,35 @@ pub struct Block {
     pub output_norm: Norm,
 }
 
-/// What goes into block 1: the sum of three table rows, normalised.
+/// A table of absolute positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// Its name, (rows, embedding width).
+    pub table: String,
+    /// Its rows.
+    pub rows: usize,
+    /// The id that padding has, in families that count from the row behind it and leave the token
+    /// with this id in its row (RoBERTa).
+    pub padding: Option<usize>,
+}
+
+/// What goes into block 1: the sum of table rows, normalised, then projected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// Word table, (vocab, width).
-    pub word: String,
-    /// Position table, (positions, width).
-    pub position: String,
-    /// Token-type table, (types, width).
-    pub token_type: String,
+    /// Names of the word table, (vocab, width).
+    pub word: Vec<String>,
+    /// The position table, where the family has one.
+    pub position: Option<Positions>,
+    /// The token-type table, (types, width), where the family has one.
+    pub token_type: Option<String>,
     /// The normalisation after the sum.
     pub norm: Norm,
+    /// Numbers in a table row.
+    pub width: usize,
+    /// From a table row to a hidden state, where they differ.
+    pub projection: Option<Linear>,
+    /// A normalisation behind the projection (DeBERTa).
+    pub projected_norm: Option<Norm>,
 }
 
 /// An encoder as data.
@@ -123,14 +294,16 @@ pub struct Spec {
     pub family: &'static str,
     /// Rows of the word table: token ids are below it.
     pub vocab: usize,
-    /// Rows of the position table: the longest text in tokens.
+    /// The longest text in tokens.
     pub positions: usize,
-    /// Rows of the token-type table.
+    /// Token types a text may have; all others are an error.
     pub types: usize,
     /// Width of a hidden state.
     pub width: usize,
     /// Attention heads.
     pub heads: usize,
+    /// Heads of keys and values; each serves heads / kv_heads of queries.
+    pub kv_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
     /// Width between the two feed-forward products.
@@ -139,6 +312,8 @@ pub struct Spec {
     pub embedding: Embedding,
     /// The encoder layers, first to last.
     pub blocks: Vec<Block>,
+    /// The normalisation after the last block, for pre-norm families.
+    pub final_norm: Option<Norm>,
     /// tanh(W h_cls + b) over the last state, where the checkpoint has it.
     pub pooler: Option<Linear>,
 }
@@ -153,7 +328,9 @@ impl Spec {
     /// two a multiply-add; products and attention, not the elementwise work.
     pub fn flops(&self, lengths: impl IntoIterator<Item = usize>, depth: usize) -> u64 {
         let (w, a, i) = (self.width as u64, (self.heads * self.head_dim) as u64, self.inner as u64);
-        let a_token = 2 * (4 * w * a + 2 * w * i);
+        let kv = (self.kv_heads * self.head_dim) as u64;
+        let ffn = if self.blocks.iter().any(|b| b.gate.is_some()) { 3 } else { 2 };
+        let a_token = 2 * (2 * w * (a + kv) + ffn * w * i);
         let pairs = 4 * a;
         lengths
             .into_iter()

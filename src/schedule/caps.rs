@@ -35,7 +35,9 @@ impl Caps {
     pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
         let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.can.class, w.n, w.k);
         let parts = layout.blocks.iter().flat_map(|b| [parts(b.output), parts(b.down)]).max();
-        let widest = (3 * spec.heads * layout.head_dim).max(layout.inner).max(layout.width);
+        let heads = spec.heads + 2 * spec.kv_heads;
+        let up = layout.blocks.iter().map(|b| b.up.n).max().unwrap_or(0);
+        let widest = (heads * layout.head_dim).max(up).max(layout.width).max(layout.embedding);
         let widest = widest.max(parts.unwrap_or(0));
         let fits = self.max_binding / (4 * widest as u64);
         usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)

@@ -5,17 +5,20 @@ use std::f32::consts::LOG2_E;
 use super::caps::Caps;
 use super::check::check;
 use super::params::{
-    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
+    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, Params,
+    PoolParams, RopeParams,
 };
 use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{Bind, BufferId, Fill, Output, Recording};
 use super::tiles;
 use super::tuning::{Product, Tuning};
-use super::variant::{Abilities, Class, Elem, Merge, NormInput, RowCut, RowSum, Staging, Variant};
+use super::variant::{
+    Abilities, Class, Elem, Merge, NormInput, RowCut, RowSum, Scores, Staging, Variant,
+};
 use crate::error::Result;
-use crate::model::layout::{Layout, LinearIds, WeightId};
-use crate::model::spec::{Activation, Spec};
+use crate::model::layout::{BiasIds, Layout, LinearIds, WeightId};
+use crate::model::spec::{Activation, Bias, Norm, Order, Positions, Rope, Spec};
 use crate::text::pack::PackedBatch;
 
 /// Writes down the forward pass of `batch` through `spec` and what leaves the device.
@@ -47,6 +50,9 @@ pub fn record(
         ranges: None,
         merged: None,
         pooled: None,
+        rows: BufferId(0),
+        turns: Vec::new(),
+        places: None,
     };
     let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
     pass.status = pass.recorder.upload("status", &[words], Fill::Words(vec![0; words]));
@@ -56,16 +62,19 @@ pub fn record(
     }
     let tiles = tiles::attention_tiles(batch, layout.head_dim);
     let tile_count = tiles.len() / 4;
-    let pairs = batch.offsets.windows(2).map(|o| u64::from(o[1] - o[0]).pow(2)).sum();
+    let lengths = || batch.offsets.windows(2).map(|o| o[1] - o[0]);
+    let longest = lengths().max().unwrap_or(0);
 
     let mut x = pass.embed(batch, caps.gathers_on_host(layout));
     pass.capture(0, x);
     if exit.deepest() > 0 {
         let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
+        let texts = Texts { tiles, tile_count, longest, lengths: lengths().collect() };
         for state in 1..=exit.deepest() {
-            x = pass.block(state, x, tiles, tile_count, pairs);
+            x = pass.block(state, x, &texts);
             pass.capture(state, x);
         }
+        pass.look_over(exit.deepest(), x);
     }
     pass.leave();
     let Pass { recorder, texts, tokens, .. } = pass;
@@ -87,30 +96,58 @@ struct Pass<'a> {
     ranges: Option<BufferId>,
     merged: Option<BufferId>,
     pooled: Option<BufferId>,
+    /// What each token is: its rows in the tables, its place in its text. // (tokens, 4)
+    rows: BufferId,
+    /// Cosines and sines of the places, for each set of angles that was met.
+    turns: Vec<(Rope, BufferId)>,
+    /// The normalised table of relative positions.
+    places: Option<BufferId>,
+}
+
+/// The texts of a batch as attention sees them.
+struct Texts {
+    tiles: BufferId,
+    tile_count: usize,
+    /// Tokens of the longest.
+    longest: u32,
+    /// Tokens of each.
+    lengths: Vec<u32>,
+}
+
+impl Texts {
+    /// Pairs of a query and a key that count, where keys reach so far.
+    fn pairs(&self, reach: Option<u64>) -> u64 {
+        let pairs = |&n: &u32| u64::from(n) * reach.map_or(n.into(), |r| (2 * r + 1).min(n.into()));
+        self.lengths.iter().map(pairs).sum()
+    }
 }
 
 impl Pass<'_> {
-    /// x₀ = norm(word[id] + position[p] + type[t])  // (tokens, width)
+    /// x₀ = W norm(word[id] + position[p] + type[t])  // (tokens, width)
     fn embed(&mut self, batch: &PackedBatch, on_host: bool) -> BufferId {
         let l = self.layout;
         // Gathered rows are numbered in the order of their first use.
         let (words, rows) =
             if on_host { number_rows(&batch.ids) } else { (batch.ids.clone(), vec![]) };
-        let lines = words.iter().zip(&batch.positions).zip(&batch.types);
-        let lines = lines.flat_map(|((&w, &p), &t)| [w, p, t, 0]).collect();
+        let positions = position_rows(batch, self.spec.embedding.position.as_ref());
+        let typed = u32::from(self.spec.embedding.token_type.is_some());
+        let lines = words.iter().zip(&positions).zip(&batch.types).zip(&batch.positions);
+        let lines = lines.flat_map(|(((&w, &p), &t), &place)| [w, p, t * typed, place]).collect();
         let tokens = self.recorder.upload("tokens", &[self.tokens, 4], Fill::Words(lines));
+        self.rows = tokens;
         let word = if on_host {
-            let shape = [rows.len(), l.width];
+            let shape = [rows.len(), l.embedding];
             let fill = Fill::Rows { table: l.word, rows };
             Bind::Buffer(self.recorder.upload("words", &shape, fill))
         } else {
             Bind::Weight(l.word)
         };
-        let x = self.recorder.buffer("x", &[self.tokens, l.width]);
+        let name = if l.projection.is_some() { "embedding" } else { "x" };
+        let x = self.recorder.buffer(name, &[self.tokens, l.embedding]);
         let params = EmbedParams {
             rows: self.tokens as u32,
-            stride4: (l.width / 4) as u32,
-            width: self.spec.width as u32,
+            stride4: (l.embedding / 4) as u32,
+            width: self.spec.embedding.width as u32,
             eps: self.spec.embedding.norm.eps,
             state: 0,
             pad: [0; 3],
@@ -127,37 +164,175 @@ impl Pass<'_> {
         let variant = Variant::Embed {
             tables: self.elem,
             gathered: on_host,
-            cut: self.row_cut(tiles::embed_sum),
+            cut: RowCut::new(tiles::embed_sum(&self.can), l.embedding),
+            kind: self.spec.embedding.norm.kind,
         };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
-        x
+        match l.projection {
+            Some(weight) => {
+                let identity = Activation::Identity;
+                let x = self.matmul("projection".into(), "x", x, weight, identity, self.tokens);
+                let norm = self.spec.embedding.projected_norm.as_ref().zip(l.projected_norm);
+                norm.map_or(x, |norm| self.norm("projected norm".into(), x, norm, 0))
+            }
+            None => x,
+        }
     }
 
-    /// h = norm₁(x + attention(x)); norm₂(h + W₂ act(W₁ h + b₁) + b₂)
-    fn block(
-        &mut self,
-        state: usize,
-        x: BufferId,
-        tiles: BufferId,
-        tile_count: usize,
-        pairs: u64,
-    ) -> BufferId {
+    /// Post-norm: h = norm₁(x + attention(x)), norm₂(h + W₂ act(W₁ h + b₁) + b₂); pre-norm:
+    /// h = x + attention(norm₁(x)), h + W₂ act(W₁ norm₂(h) + b₁) + b₂.
+    fn block(&mut self, state: usize, x: BufferId, texts: &Texts) -> BufferId {
         let block = &self.spec.blocks[state - 1];
         let ids = self.layout.blocks[state - 1];
         let at = |what: &str| format!("block {state} {what}");
+        let first_norm = block.attention_norm.as_ref().zip(ids.attention_norm);
+        let is_pre = block.order == Order::Pre;
 
-        // q, k, v = W x + b  // (tokens, 3, heads, head_dim)
-        let qkv = self.matmul(at("qkv"), "qkv", x, ids.qkv, Activation::Identity, self.tokens);
+        let input = match first_norm {
+            // What is not finite was so in the state before.
+            Some(norm) if is_pre => self.norm(at("attention norm"), x, norm, state - 1),
+            _ => x,
+        };
+        // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
+        let qkv = self.matmul(at("qkv"), "qkv", input, ids.qkv, Activation::Identity, self.tokens);
+        if let Some(rope) = &block.attention.rope {
+            self.rope(at("rope"), qkv, rope, texts.longest);
+        }
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
-        let context = self.attention(at("attention"), qkv, tiles, tile_count, pairs);
-        let norm = (ids.attention_norm, block.attention_norm.eps, state);
-        let h =
-            self.add_norm([at("output"), at("attention norm")], "h", context, ids.output, x, norm);
+        let context = self.attention(at("attention"), qkv, texts, &block.attention.bias, ids.bias);
+        let h = match first_norm {
+            Some((norm, id)) if !is_pre => {
+                let norm = (id, norm, state);
+                let labels = [at("output"), at("attention norm")];
+                self.add_norm(labels, "h", context, ids.output, x, norm)
+            }
+            _ => self.add(at("output"), "h", context, ids.output, x),
+        };
+        let output_norm = (&block.output_norm, ids.output_norm);
+        let fed = if is_pre { self.norm(at("output norm"), h, output_norm, state) } else { h };
         // (tokens, inner)
-        let inner = self.matmul(at("up"), "inner", h, ids.up, block.activation, self.tokens);
-        let norm = (ids.output_norm, block.output_norm.eps, state);
-        self.add_norm([at("down"), at("output norm")], "x", inner, ids.down, h, norm)
+        let inner = if block.gate.is_some() {
+            let identity = Activation::Identity;
+            let both = self.matmul(at("up"), "both", fed, ids.up, identity, self.tokens);
+            self.gate(at("gate"), both, block.activation)
+        } else {
+            self.matmul(at("up"), "inner", fed, ids.up, block.activation, self.tokens)
+        };
+        if !is_pre {
+            let norm = (ids.output_norm, &block.output_norm, state);
+            let labels = [at("down"), at("output norm")];
+            return self.add_norm(labels, "x", inner, ids.down, h, norm);
+        }
+        let x = self.add(at("down"), "x", inner, ids.down, h);
+        match self.spec.final_norm.as_ref().zip(self.layout.final_norm) {
+            Some(norm) if state == self.spec.depth() => {
+                self.norm("final norm".into(), x, norm, state)
+            }
+            _ => x,
+        }
+    }
+
+    /// Where the last state that is computed was not normalised, nothing has looked for NaN and
+    /// infinity in it: the normalisation of the next block does.
+    fn look_over(&mut self, state: usize, x: BufferId) {
+        let next = self.spec.blocks.get(state).zip(self.layout.blocks.get(state));
+        if let Some((block, ids)) = next
+            && block.order == Order::Pre
+            && let Some(norm) = block.attention_norm.as_ref().zip(ids.attention_norm)
+        {
+            self.norm(format!("look over state {state}"), x, norm, state);
+        }
+    }
+
+    /// norm(x) alone.  // (tokens, width)
+    fn norm(
+        &mut self,
+        label: String,
+        x: BufferId,
+        (norm, id): (&Norm, WeightId),
+        state: usize,
+    ) -> BufferId {
+        let y = self.recorder.buffer("normed", &[self.tokens, self.layout.width]);
+        let binds = [Bind::Buffer(x), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(self.status)];
+        let cut = self.row_cut(tiles::row_sum);
+        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
+        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
+        y
+    }
+
+    fn norm_params(&self, rows: usize, norm: &Norm, state: usize) -> NormParams {
+        NormParams {
+            rows: rows as u32,
+            stride4: (self.layout.width / 4) as u32,
+            width: self.spec.width as u32,
+            eps: norm.eps,
+            state: state as u32,
+            pad: [0; 3],
+        }
+    }
+
+    /// W a + b + residual, whole.
+    fn add(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        residual: BufferId,
+    ) -> BufferId {
+        let identity = Activation::Identity;
+        self.product(label, name, a, weight, identity, Some(residual), self.tokens, 1)
+    }
+
+    /// Turns queries and keys in place by the places of their tokens.
+    fn rope(&mut self, label: String, qkv: BufferId, rope: &Rope, longest: u32) {
+        let half = rope.angles.len();
+        let turns = match self.turns.iter().find(|(known, _)| known == rope) {
+            Some(&(_, turns)) => turns,
+            None => {
+                // The product in f32, as in Transformers; its cosine and sine as exact as may be.
+                let turn = |place: u32| {
+                    rope.angles.iter().flat_map(move |angle| {
+                        let (sine, cosine) = f64::from(place as f32 * angle).sin_cos();
+                        [(cosine as f32).to_bits(), (sine as f32).to_bits()]
+                    })
+                };
+                let words = Fill::Words((0..longest).flat_map(turn).collect());
+                let turns = self.recorder.upload("turns", &[longest as usize, half, 2], words);
+                self.turns.push((rope.clone(), turns));
+                turns
+            }
+        };
+        let (heads, head_dim) = (self.spec.heads + self.spec.kv_heads, self.layout.head_dim);
+        let pairs = self.tokens * heads * half;
+        let (grid, row) = tiles::flat_grid(pairs);
+        let params = RopeParams {
+            pairs: pairs as u32,
+            row,
+            heads: heads as u32,
+            half: half as u32,
+            head_dim: head_dim as u32,
+            stride: (head_dim * (heads + self.spec.kv_heads)) as u32,
+            pad: [0; 2],
+        };
+        let binds = [Bind::Buffer(self.rows), Bind::Buffer(turns), Bind::Buffer(qkv)];
+        self.recorder.dispatch(label, Variant::Rope, Params::Rope(params), &binds, grid, 0);
+    }
+
+    /// act(gate) × up  // (tokens, inner)
+    fn gate(&mut self, label: String, both: BufferId, activation: Activation) -> BufferId {
+        let inner = self.layout.inner;
+        let y = self.recorder.buffer("inner", &[self.tokens, inner]);
+        let vectors = self.tokens * inner / 4;
+        let (grid, row) = tiles::flat_grid(vectors);
+        let inner4 = (inner / 4) as u32;
+        let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
+        let binds = [Bind::Buffer(both), Bind::Buffer(y)];
+        let variant = Variant::Gate(activation);
+        self.recorder.dispatch(label, variant, Params::Gate(params), &binds, grid, 0);
+        y
     }
 
     /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
@@ -170,17 +345,10 @@ impl Pass<'_> {
         a: BufferId,
         weight: LinearIds,
         residual: BufferId,
-        (gamma_beta, eps, state): (WeightId, f32, usize),
+        (gamma_beta, spec, state): (WeightId, &Norm, usize),
     ) -> BufferId {
         let splits = tiles::matmul_splits(self.can.class, weight.n, weight.k);
-        let params = NormParams {
-            rows: self.tokens as u32,
-            stride4: (self.layout.width / 4) as u32,
-            width: self.spec.width as u32,
-            eps,
-            state: state as u32,
-            pad: [0; 3],
-        };
+        let params = self.norm_params(self.tokens, spec, state);
         let input = match (splits, self.can.class) {
             (2.., _) => NormInput::Parts(splits as u32),
             (_, Class::Software) => NormInput::Residual,
@@ -204,7 +372,7 @@ impl Pass<'_> {
             Bind::Buffer(self.status),
         ];
         binds.extend(rest);
-        let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input };
+        let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input, kind: spec.kind };
         let grid = tiles::row_grid(self.tokens);
         self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
         y
@@ -274,28 +442,84 @@ impl Pass<'_> {
         &mut self,
         label: String,
         qkv: BufferId,
-        tiles: BufferId,
-        tile_count: usize,
-        pairs: u64,
+        texts: &Texts,
+        bias: &Bias,
+        ids: BiasIds,
     ) -> BufferId {
-        let joined = self.spec.heads * self.layout.head_dim;
+        let (spec, stride) = (self.spec, self.layout.head_dim);
+        let (joined, kv) = (spec.heads * stride, spec.kv_heads * stride);
+        let (mut terms, mut reach, mut line) = (1, 0, 0);
+        let (mut scores, mut rest) = (Scores::Plain, Vec::new());
+        match (bias, ids) {
+            (Bias::Window(window), _) => (scores, reach) = (Scores::Window, *window),
+            (Bias::Alibi(slopes), _) => {
+                scores = Scores::Alibi;
+                let words = slopes.iter().map(|s| s.to_bits()).collect();
+                let slopes = self.recorder.upload("slopes", &[spec.heads], Fill::Words(words));
+                rest.push(Bind::Buffer(slopes));
+            }
+            (Bias::Relative { rows, .. }, BiasIds::Relative(table)) => {
+                (scores, reach) = (Scores::Relative, rows.len() / 2);
+                line = self.layout.weight(table).cols;
+                rest.push(Bind::Weight(table));
+            }
+            (Bias::Disentangled(p), BiasIds::Disentangled { table, norm, product }) => {
+                (scores, reach) = (Scores::Disentangled, p.rows.len() / 2);
+                terms = 1 + usize::from(p.key.is_some()) + usize::from(p.query.is_some());
+                let normed = self.normed_places(table, (&p.norm, norm));
+                let identity = Activation::Identity;
+                let named = format!("{label} places");
+                let places = self.matmul(named, "places", normed, product, identity, 2 * p.span);
+                let words = p.rows.iter().map(|&row| row as u32).collect();
+                let shape = [p.rows.len()];
+                let rows = self.recorder.upload("place of", &shape, Fill::Words(words));
+                rest.extend([Bind::Buffer(places), Bind::Buffer(rows)]);
+            }
+            _ => {}
+        }
         let context = self.recorder.buffer("context", &[self.tokens, joined]);
         let params = AttentionParams {
-            qkv4: (3 * joined / 4) as u32,
+            qkv4: ((joined + 2 * kv) / 4) as u32,
             out4: (joined / 4) as u32,
-            scale: LOG2_E / (self.spec.head_dim as f32).sqrt(),
+            scale: LOG2_E / ((spec.head_dim * terms) as f32).sqrt(),
+            kv4: (kv / 4) as u32,
+            group: (spec.heads / spec.kv_heads) as u32,
+            reach: reach as u32,
+            line: line as u32,
             pad: 0,
         };
-        let binds = [Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
+        let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
+        binds.extend(rest);
         let staging = match self.can.class {
-            Class::Software => Staging::Broadcast,
-            Class::Small | Class::Large => Staging::Workgroup,
+            Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
+            _ => Staging::Workgroup,
         };
-        let variant = Variant::Attention { staging, head_dim: self.layout.head_dim as u32 };
-        let flops = 4 * pairs * joined as u64;
-        let grid = [tile_count as u32, self.spec.heads as u32];
+        let variant = Variant::Attention { staging, head_dim: stride as u32, scores };
+        let seen = (scores == Scores::Window).then_some(reach as u64);
+        let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
+        let grid = [texts.tile_count as u32, spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
         context
+    }
+
+    /// DeBERTa's relative positions, normalised: once a pass.  // (2 span, width)
+    fn normed_places(&mut self, table: WeightId, (norm, id): (&Norm, WeightId)) -> BufferId {
+        if let Some(places) = self.places {
+            return places;
+        }
+        let rows = self.layout.weight(table).rows;
+        let y = self.recorder.buffer("relative positions", &[rows, self.layout.width]);
+        // Its own flags: no row of it is a token.
+        let words = rows.div_ceil(32) + 1;
+        let flags = self.recorder.upload("flags", &[words], Fill::Words(vec![0; words]));
+        let binds = [Bind::Weight(table), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(flags)];
+        let cut = self.row_cut(tiles::row_sum);
+        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(rows, norm, 0));
+        let label = "relative positions norm".into();
+        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(rows), 0);
+        self.places = Some(y);
+        y
     }
 
     /// Sends a state on its way out, where it was chosen.
@@ -408,4 +632,24 @@ fn number_rows(ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
         })
         .collect();
     (numbered, rows)
+}
+
+/// The row of each token in the position table.
+fn position_rows(batch: &PackedBatch, positions: Option<&Positions>) -> Vec<u32> {
+    let Some(positions) = positions else { return vec![0; batch.ids.len()] };
+    let Some(padding) = positions.padding else { return batch.positions.clone() };
+    // `create_position_ids_from_input_ids` of transformers `modeling_roberta.py`.
+    let padding = padding as u32;
+    let mut last = padding;
+    let row = |(&id, &place): (&u32, &u32)| {
+        if place == 0 {
+            last = padding;
+        }
+        if id == padding {
+            return padding;
+        }
+        last += 1;
+        last
+    };
+    batch.ids.iter().zip(&batch.positions).map(row).collect()
 }

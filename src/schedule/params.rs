@@ -50,6 +50,48 @@ pub struct AttentionParams {
     pub out4: u32,
     /// log₂(e) / √head_dim.
     pub scale: f32,
+    /// Vectors from a key to its value: kv_heads × head stride.
+    pub kv4: u32,
+    /// Heads of queries that share one of keys and values.
+    pub group: u32,
+    /// How far a window reaches, or a table of distances.
+    pub reach: u32,
+    /// Numbers in a row of a table of distances.
+    pub line: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `shaders/rope.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct RopeParams {
+    /// Pairs to turn: tokens × heads of queries and keys × half.
+    pub pairs: u32,
+    /// Pairs a row of workgroups covers.
+    pub row: u32,
+    /// Heads of queries and keys.
+    pub heads: u32,
+    /// Pairs in a head.
+    pub half: u32,
+    /// Numbers between two heads.
+    pub head_dim: u32,
+    /// Numbers in a row of queries, keys and values together.
+    pub stride: u32,
+    /// Unused.
+    pub pad: [u32; 2],
+}
+
+/// `shaders/gate.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct GateParams {
+    /// Vectors in the result.
+    pub vectors: u32,
+    /// Vectors a row of workgroups covers.
+    pub row: u32,
+    /// Vectors in a row of the result.
+    pub inner4: u32,
     /// Unused.
     pub pad: u32,
 }
@@ -90,6 +132,8 @@ pub enum Params {
     Norm(NormParams),
     Matmul(MatmulParams),
     Attention(AttentionParams),
+    Rope(RopeParams),
+    Gate(GateParams),
     Combine(CombineParams),
     Pool(PoolParams),
 }
@@ -102,6 +146,8 @@ impl Params {
             Self::Norm(p) => bytemuck::bytes_of(p),
             Self::Matmul(p) => bytemuck::bytes_of(p),
             Self::Attention(p) => bytemuck::bytes_of(p),
+            Self::Rope(p) => bytemuck::bytes_of(p),
+            Self::Gate(p) => bytemuck::bytes_of(p),
             Self::Combine(p) => bytemuck::bytes_of(p),
             Self::Pool(p) => bytemuck::bytes_of(p),
         }

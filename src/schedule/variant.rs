@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::spec::Activation;
+use crate::model::spec::{Activation, NormKind};
 
 /// Storage type of the weights. Sums are in f32 whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -170,6 +170,27 @@ pub enum Staging {
     Broadcast,
 }
 
+/// What becomes of the scores of attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scores {
+    /// Nothing.
+    Plain,
+    /// Keys too far away do not count, and tiles of them are skipped.
+    Window,
+    /// A slope a head times the distance is taken off.
+    Alibi,
+    /// A table row of the distance is added.
+    Relative,
+    /// DeBERTa's two products with relative positions are added.
+    Disentangled,
+}
+
+impl Scores {
+    /// Every form.
+    pub const ALL: [Self; 5] =
+        [Self::Plain, Self::Window, Self::Alibi, Self::Relative, Self::Disentangled];
+}
+
 /// How a text's rows become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolMode {
@@ -207,11 +228,15 @@ pub enum Variant {
         gathered: bool,
         /// How a row is shared.
         cut: RowCut,
+        /// What is divided by.
+        kind: NormKind,
     },
     /// Normalise each row.
     Norm {
         /// How a row is shared.
         cut: RowCut,
+        /// What is divided by.
+        kind: NormKind,
         /// What is added up first.
         input: NormInput,
     },
@@ -234,7 +259,13 @@ pub enum Variant {
         staging: Staging,
         /// Numbers between two heads (head_dim rounded up to a multiple of 4).
         head_dim: u32,
+        /// What becomes of the scores.
+        scores: Scores,
     },
+    /// Turn queries and keys by their positions, in place.
+    Rope,
+    /// act(gate) × up, element by element.
+    Gate(Activation),
     /// Merge a state into the running combination of layers.
     Combine(Merge),
     /// One row a text.
@@ -263,7 +294,7 @@ impl Variant {
             Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
-            Self::Combine(_) | Self::Pool(_) => true,
+            Self::Rope | Self::Gate(_) | Self::Combine(_) | Self::Pool(_) => true,
         }
     }
 
@@ -274,6 +305,8 @@ impl Variant {
             Self::Norm { .. } => "norm",
             Self::Matmul { .. } => "matmul",
             Self::Attention { .. } => "attention",
+            Self::Rope => "rope",
+            Self::Gate(_) => "gate",
             Self::Combine(_) => "combine",
             Self::Pool(_) => "pool",
         }
@@ -300,6 +333,15 @@ impl fmt::Display for RowCut {
     }
 }
 
+/// What a variant's name says of its normalisation.
+fn kind_suffix(kind: NormKind) -> &'static str {
+    match kind {
+        NormKind::Layer => "",
+        NormKind::Rms => ".rms",
+        NormKind::None => ".none",
+    }
+}
+
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -316,16 +358,18 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kernel())?;
         match self {
-            Self::Norm { cut, input } => {
+            Self::Norm { cut, input, kind } => {
                 write!(f, ".{cut}")?;
+                f.write_str(kind_suffix(*kind))?;
                 match input {
                     NormInput::Whole => Ok(()),
                     NormInput::Residual => f.write_str("+residual"),
                     NormInput::Parts(parts) => write!(f, "+parts{parts}"),
                 }
             }
-            Self::Embed { tables, gathered, cut } => {
+            Self::Embed { tables, gathered, cut, kind } => {
                 write!(f, ".{cut}")?;
+                f.write_str(kind_suffix(*kind))?;
                 f.write_str(tables.suffix())?;
                 f.write_str(if *gathered { "+gathered" } else { "" })
             }
@@ -340,12 +384,21 @@ impl fmt::Display for Variant {
                 }
                 f.write_str(if *residual { "+residual" } else { "" })
             }
-            Self::Attention { staging, head_dim } => {
+            Self::Attention { staging, head_dim, scores } => {
                 if *staging == Staging::Broadcast {
                     f.write_str(".broadcast")?;
                 }
-                write!(f, ".d{head_dim}")
+                write!(f, ".d{head_dim}")?;
+                f.write_str(match scores {
+                    Scores::Plain => "",
+                    Scores::Window => "+window",
+                    Scores::Alibi => "+alibi",
+                    Scores::Relative => "+relative",
+                    Scores::Disentangled => "+disentangled",
+                })
             }
+            Self::Rope => Ok(()),
+            Self::Gate(activation) => write!(f, ".{activation}"),
             Self::Combine(Merge::Linear) => f.write_str(".linear"),
             Self::Combine(Merge::Max) => f.write_str(".max"),
             Self::Pool(mode) => write!(f, ".{mode}"),

@@ -1,6 +1,7 @@
 //! `attention.wgsl`: every head stride, texts around its tiles, scores up to 80.
 
 use everylayer::schedule::params::{AttentionParams, Params};
+use everylayer::schedule::variant::Scores;
 use everylayer::schedule::{Elem, Staging, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu, stagings};
@@ -64,9 +65,13 @@ fn attention(
         qkv4: (3 * joined / 4) as u32,
         out4: (joined / 4) as u32,
         scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
+        kv4: (joined / 4) as u32,
+        group: 1,
+        reach: 0,
+        line: 0,
         pad: 0,
     };
-    let variant = Variant::Attention { staging, head_dim: head_dim as u32 };
+    let variant = Variant::Attention { staging, head_dim: head_dim as u32, scores: Scores::Plain };
     one.dispatch(variant, Params::Attention(params), &[from, tiles, to], grid);
     let (got, want) = both(pair, &one.finish());
     // A score has a size of `spread`, up to 5 of them; scaling it rounds it once (on q on one side,

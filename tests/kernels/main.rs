@@ -66,7 +66,11 @@ impl Shelf {
             position: first,
             token_type: first,
             embedding_norm: first,
+            embedding: 4,
+            projection: None,
+            projected_norm: None,
             blocks: Vec::new(),
+            final_norm: None,
             pooler: None,
         };
         let (layout, held) = (Arc::new(layout), Arc::new(Held(self.numbers)));

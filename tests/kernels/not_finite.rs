@@ -4,6 +4,7 @@
 use everylayer::ErrorKind;
 use everylayer::execute::{Execute, NotFinite};
 use everylayer::model::layout::{Use, align4};
+use everylayer::model::spec::NormKind;
 use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
 use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Tile, Variant, tiles};
 
@@ -46,14 +47,23 @@ fn what_is_not_finite_is_told_with_its_state() {
                             let lines = (0..70).flat_map(|i| [i, i % 9, i % 9, 0]).collect();
                             let tokens = one.words(lines);
                             let params = EmbedParams { rows, stride4, width, eps, state, pad };
-                            let variant = Variant::Embed { tables: Elem::F32, gathered: true, cut };
+                            let variant = Variant::Embed {
+                                tables: Elem::F32,
+                                gathered: true,
+                                cut,
+                                kind: NormKind::Layer,
+                            };
                             let binds = [tokens, from, table, table, norm, to, status];
                             one.dispatch(variant, Params::Embed(params), &binds, grid);
                         } else {
                             let params = NormParams { rows, stride4, width, eps, state, pad };
                             let binds = [from, norm, to, status];
                             one.dispatch(
-                                Variant::Norm { cut, input: NormInput::Whole },
+                                Variant::Norm {
+                                    cut,
+                                    input: NormInput::Whole,
+                                    kind: NormKind::Layer,
+                                },
                                 Params::Norm(params),
                                 &binds,
                                 grid,
@@ -96,8 +106,11 @@ fn of_several_states_the_lowest_is_named() {
     for (state, to) in outs {
         let from = if state == 0 { good } else { bad };
         let params = NormParams { rows: 1, stride4: 1, width: 4, eps: 1e-12, state, pad: [0; 3] };
-        let variant =
-            Variant::Norm { cut: RowCut::new(RowSum::Shared, 4), input: NormInput::Whole };
+        let variant = Variant::Norm {
+            cut: RowCut::new(RowSum::Shared, 4),
+            input: NormInput::Whole,
+            kind: NormKind::Layer,
+        };
         one.dispatch(variant, Params::Norm(params), &[from, norm, to, status], [1, 1]);
     }
     let recording = one.finish();

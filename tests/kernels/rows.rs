@@ -1,6 +1,7 @@
 //! `embed.wgsl` and `norm.wgsl`: every width, padded or not.
 
 use everylayer::model::layout::{Use, align4};
+use everylayer::model::spec::NormKind;
 use everylayer::schedule::params::{EmbedParams, NormParams, Params};
 use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Variant, tiles};
 
@@ -48,7 +49,11 @@ fn norm_rounding(row: &[f32], width: usize, eps: f32, gamma: f32, beta: f32) -> 
 /// The ways of adding up a row that `gpu` runs.
 fn sums(gpu: &Gpu) -> Vec<RowSum> {
     let runs = |sum: &RowSum| {
-        let variant = Variant::Norm { cut: RowCut::new(*sum, 4), input: NormInput::Whole };
+        let variant = Variant::Norm {
+            cut: RowCut::new(*sum, 4),
+            input: NormInput::Whole,
+            kind: NormKind::Layer,
+        };
         variant.runs_on(&gpu.abilities())
     };
     RowSum::ALL.into_iter().filter(runs).collect()
@@ -89,7 +94,8 @@ fn norm_of_parts() {
                 state: 0,
                 pad: [0; 3],
             };
-            let variant = Variant::Norm { cut: RowCut::new(sum, stride), input };
+            let variant =
+                Variant::Norm { cut: RowCut::new(sum, stride), input, kind: NormKind::Layer };
             let mut binds = vec![x, gamma_beta, to, status];
             if input != NormInput::Residual {
                 binds.push(bias);
@@ -147,8 +153,11 @@ fn norm_of_every_width() {
                 };
                 let grid = tiles::row_grid(rows);
                 let binds = [from, *weight, to, status];
-                let variant =
-                    Variant::Norm { cut: RowCut::new(sum, stride), input: NormInput::Whole };
+                let variant = Variant::Norm {
+                    cut: RowCut::new(sum, stride),
+                    input: NormInput::Whole,
+                    kind: NormKind::Layer,
+                };
                 one.dispatch(variant, Params::Norm(params), &binds, grid);
                 let (got, want) = both(&pair, &one.finish());
                 let case = format!("{variant} rows {rows} width {width} eps {eps:e}");
@@ -226,8 +235,12 @@ fn embed_of_every_width() {
                         state: 0,
                         pad: [0; 3],
                     };
-                    let variant =
-                        Variant::Embed { tables: elem, gathered, cut: RowCut::new(sum, stride) };
+                    let variant = Variant::Embed {
+                        tables: elem,
+                        gathered,
+                        cut: RowCut::new(sum, stride),
+                        kind: NormKind::Layer,
+                    };
                     let binds = [tokens, table, position.1, token_type.1, *norm, to, status];
                     one.dispatch(variant, Params::Embed(params), &binds, tiles::row_grid(rows));
                     let (got, want) = both(&pair, &one.finish());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use everylayer::model::layout::{Layout, Use};
-use everylayer::model::spec::{Activation, Attention, Block, Embedding, Linear, Norm, Spec};
+use everylayer::model::spec::{
+    Activation, Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec,
+};
 use everylayer::text::pack::PackedBatch;
 
 use super::{Held, Rng};
@@ -46,23 +48,20 @@ pub struct Toy {
 impl Shape {
     /// The encoder of this shape, with a pooler.
     pub fn spec(&self) -> Spec {
-        let linear = |name: &str| Linear {
-            weight: format!("{name}.weight"),
-            bias: Some(format!("{name}.bias")),
-        };
-        let norm = |name: &str| Norm {
-            weight: vec![format!("{name}.weight")],
-            bias: vec![format!("{name}.bias")],
-            eps: 1e-12,
-        };
+        let linear = |name: &str| Linear::new(name);
+        let norm = |name: &str| Norm::layer(name, 1e-12);
         let block = |i: usize| Block {
             attention: Attention {
                 query: linear(&format!("{i}.query")),
                 key: linear(&format!("{i}.key")),
                 value: linear(&format!("{i}.value")),
                 output: linear(&format!("{i}.output")),
+                rope: None,
+                bias: Bias::None,
             },
-            attention_norm: norm(&format!("{i}.attention_norm")),
+            order: Order::Post,
+            attention_norm: Some(norm(&format!("{i}.attention_norm"))),
+            gate: None,
             up: linear(&format!("{i}.up")),
             activation: self.activation,
             down: linear(&format!("{i}.down")),
@@ -75,15 +74,24 @@ impl Shape {
             types: self.types,
             width: self.width,
             heads: self.heads,
+            kv_heads: self.heads,
             head_dim: self.head_dim,
             inner: self.inner,
             embedding: Embedding {
-                word: "word".into(),
-                position: "position".into(),
-                token_type: "type".into(),
+                word: vec!["word".into()],
+                position: Some(Positions {
+                    table: "position".into(),
+                    rows: POSITIONS,
+                    padding: None,
+                }),
+                token_type: Some("type".into()),
                 norm: norm("norm"),
+                width: self.width,
+                projection: None,
+                projected_norm: None,
             },
             blocks: (0..self.depth).map(block).collect(),
+            final_norm: None,
             pooler: Some(linear("pooler")),
         }
     }

@@ -6,9 +6,11 @@
 use everylayer::gpu::kernels::variants;
 use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, MatmulParams, NormParams, Params, PoolParams,
+    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, Params,
+    PoolParams, RopeParams,
 };
 use everylayer::schedule::recording::{Bind, Recording};
+use everylayer::schedule::variant::Scores;
 use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
 use everylayer::text::pack::PackedBatch;
 
@@ -29,6 +31,10 @@ const VECTORS: [usize; 3] = [1, 65, 4097];
 const STRIDES: [usize; 2] = [12, 260];
 /// Deviation of attention's scores: sharp, so that the running maximum moves.
 const SPREAD: f32 = 4.0;
+/// How far tables of distances and windows reach: less than the longer texts.
+const REACH: usize = 20;
+/// Rows of a table of places.
+const PLACES: usize = 9;
 /// Rows of the tables: words, positions, token types.
 const TABLES: [usize; 3] = [61, 200, 2];
 
@@ -45,14 +51,18 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Embed { gathered, cut, .. } => {
                 rows_within(cut).for_each(|shape| add(embed(variant, gathered, shape, shelf)));
             }
-            Variant::Norm { cut, input } => {
+            Variant::Norm { cut, input, .. } => {
                 rows_within(cut).for_each(|shape| add(norm(variant, input, shape, shelf)));
             }
             Variant::Matmul { .. } => {
                 PRODUCTS.iter().for_each(|&shape| add(matmul(variant, shape, shelf)));
             }
-            Variant::Attention { head_dim, .. } => {
-                TEXTS.iter().for_each(|texts| add(attention(variant, head_dim as usize, texts)));
+            Variant::Attention { head_dim, scores, .. } => TEXTS.iter().for_each(|texts| {
+                add(attention(variant, head_dim as usize, scores, texts, shelf));
+            }),
+            Variant::Rope => [(1, 10), (65, 16)].iter().for_each(|&shape| add(rope(shape))),
+            Variant::Gate(_) => {
+                [(1, 4), (65, 100)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
             Variant::Combine(_) => {
                 let shapes = VECTORS.iter().flat_map(|&n| [(n, 1), (n, 0)]);
@@ -182,32 +192,93 @@ fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf)
     )
 }
 
-/// Two heads.
-fn attention(variant: Variant, head_dim: usize, texts: &[usize]) -> Recording {
+/// Two heads of queries that share one of keys and values.
+fn attention(
+    variant: Variant,
+    head_dim: usize,
+    scores: Scores,
+    texts: &[usize],
+    shelf: &mut Shelf,
+) -> Recording {
+    // DeBERTa's places are as wide as all heads, whose keys are not shared.
+    let shared = if scores == Scores::Disentangled { 1 } else { 2 };
     let joined = 2 * head_dim;
+    let kv = joined / shared;
     let offsets = offsets(texts);
     let tokens: usize = texts.iter().sum();
     let mut rng = Rng::new(1000 * tokens + head_dim);
     let mut single = Single::default();
-    let mut qkv = Vec::with_capacity(tokens * 3 * joined);
+    let mut qkv = Vec::with_capacity(tokens * (joined + 2 * kv));
     for _ in 0..tokens {
-        qkv.extend(rng.normals(2 * joined, SPREAD.sqrt()));
-        qkv.extend(rng.normals(joined, 1.0));
+        qkv.extend(rng.normals(joined + kv, SPREAD.sqrt()));
+        qkv.extend(rng.normals(kv, 1.0));
     }
-    let qkv = single.input(&qkv, 3 * joined);
+    let qkv = single.input(&qkv, joined + 2 * kv);
     let lines =
         tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
     let grid = [(lines.len() / 4) as u32, 2];
     let lines = single.words(lines);
     let context = single.output(tokens, joined);
     let params = AttentionParams {
-        qkv4: (3 * joined / 4) as u32,
+        qkv4: ((joined + 2 * kv) / 4) as u32,
         out4: (joined / 4) as u32,
         scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
+        kv4: (kv / 4) as u32,
+        group: shared as u32,
+        reach: REACH as u32,
+        line: 4,
         pad: 0,
     };
-    let binds = vec![qkv, lines, context];
+    let mut binds = vec![qkv, lines, context];
+    match scores {
+        Scores::Plain | Scores::Window => {}
+        Scores::Alibi => binds.push(single.words(vec![0.5f32.to_bits(), 0.0625f32.to_bits()])),
+        Scores::Relative => {
+            let table = rng.rows(2 * REACH + 1, 2, 1.0);
+            binds.push(shelf.add(Use::Vector, (2 * REACH + 1, 4), table));
+        }
+        Scores::Disentangled => {
+            binds.push(single.input(&rng.normals(PLACES * 2 * joined, 1.0), 2 * joined));
+            let place = |_| rng.below(PLACES);
+            binds.push(single.words((0..2 * REACH + 1).map(place).collect()));
+        }
+    }
     single.dispatch(variant, Params::Attention(params), binds, grid, texts.len())
+}
+
+/// Five tokens a text, two heads of queries and one each of keys and values.
+fn rope((rows, head): (usize, usize)) -> Recording {
+    let (stride, half) = (align4(head), head / 2);
+    let mut rng = Rng::new(1000 * rows + head);
+    let mut single = Single::default();
+    let tokens = single.words((0..rows as u32).flat_map(|i| [0, 0, 0, i % 5]).collect());
+    let turns = single.input(&rng.normals(5 * 2 * half, 1.0), 2 * half);
+    let qkv = single.inout(&rng.normals(rows * 4 * stride, 1.0), 4 * stride);
+    let pairs = rows * 3 * half;
+    let (grid, row) = tiles::flat_grid(pairs);
+    let params = RopeParams {
+        pairs: pairs as u32,
+        row,
+        heads: 3,
+        half: half as u32,
+        head_dim: stride as u32,
+        stride: (4 * stride) as u32,
+        pad: [0; 2],
+    };
+    let binds = vec![tokens, turns, qkv];
+    single.dispatch(Variant::Rope, Params::Rope(params), binds, grid, 0)
+}
+
+fn gate(variant: Variant, (rows, inner): (usize, usize)) -> Recording {
+    let mut rng = Rng::new(1000 * rows + inner);
+    let mut single = Single::default();
+    let both = single.input(&rng.normals(2 * rows * inner, 2.0), 2 * inner);
+    let y = single.output(rows, inner);
+    let vectors = rows * inner / 4;
+    let (grid, row) = tiles::flat_grid(vectors);
+    let inner4 = (inner / 4) as u32;
+    let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
+    single.dispatch(variant, Params::Gate(params), vec![both, y], grid, 0)
 }
 
 fn combine(variant: Variant, vectors: usize, first: u32) -> Recording {

@@ -25,13 +25,17 @@ use crate::cli::progress::Progress;
 /// * `matmul`: √k roundings where a fused multiply-add is split, k up to 388, then the activation's
 ///   exponential, 3 + 2|x| units (WGSL);
 /// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
+/// * `rope`: two products and a sum of numbers up to 16;
+/// * `gate`: the activation's exponential and a product of numbers up to 8;
 /// * `combine`: one product and one sum;
 /// * `pool`: sums of up to 130 rows, which the CPU adds up in f64.
-const TOLERANCES: [(&str, f32); 6] = [
+const TOLERANCES: [(&str, f32); 8] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
     ("attention", 5e-5),
+    ("rope", 2e-6),
+    ("gate", 1e-5),
     ("combine", 1e-6),
     ("pool", 5e-6),
 ];

@@ -90,7 +90,11 @@ impl Shelf {
             position: first,
             token_type: first,
             embedding_norm: first,
+            embedding: 4,
+            projection: None,
+            projected_norm: None,
             blocks: Vec::new(),
+            final_norm: None,
             pooler: None,
         };
         (Arc::new(layout), Arc::new(Held(self.numbers)))

@@ -1,0 +1,60 @@
+// softmax((q kᵀ + content to position + position to content) / √(3d)) v within each text: DeBERTa's
+// disentangled attention (He et al. 2021, eq. 4), online over the keys as attention.wgsl.
+//
+// One query row an invocation, one key at a time from the start of the text. The position of a
+// pair is a row of the distance query - key: q meets its key, k its query. Scores and gathered
+// positions never reach memory. The bits of a row depend on its text alone.
+
+@group(0) @binding(4) var<storage, read> places: array<vec4<f32>>; // (2 span, 2, heads, HEAD_DIM4): queries, keys
+@group(0) @binding(5) var<storage, read> place_of: array<u32>; // (2 reach + 1): row of a distance
+
+@compute @workgroup_size(ROWS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let tile = tiles[group.x];
+    let first = tile.x;
+    let length = tile.y;
+    let head = group.y * HEAD_DIM4;
+    let query = tile.z + index;
+    // Nothing waits for the others: an invocation past the end of the text is done.
+    if query >= length {
+        return;
+    }
+    let row = first + query;
+    var q: array<vec4<f32>, HEAD_DIM4>;
+    var o: array<vec4<f32>, HEAD_DIM4>;
+    for (var i = 0u; i < HEAD_DIM4; i++) {
+        q[i] = qkv[row * params.qkv4 + head + i] * params.scale;
+        o[i] = vec4<f32>(0.0);
+    }
+    var largest = FAR;
+    var total = 0.0;
+    let reach = i32(params.reach);
+    for (var key = 0u; key < length; key++) {
+        let at = (first + key) * params.qkv4 + params.out4 + head;
+        let distance = clamp(i32(query) - i32(key), -reach, reach) + reach;
+        let place = place_of[distance] * 2u * params.out4 + head;
+        var content = vec4<f32>(0.0);
+        var position = vec4<f32>(0.0);
+        for (var i = 0u; i < HEAD_DIM4; i++) {
+            let k = qkv[at + i];
+            content = fma(q[i], k + places[place + params.out4 + i], content);
+            position = fma(k, places[place + i], position);
+        }
+        let s = sum4(content) + sum4(position) * params.scale;
+        let next = max(largest, s);
+        let fade = exp2(largest - next);
+        let p = exp2(s - next);
+        total = fma(total, fade, p);
+        largest = next;
+        for (var i = 0u; i < HEAD_DIM4; i++) {
+            o[i] = fma(vec4<f32>(p), qkv[at + params.kv4 + i], o[i] * fade);
+        }
+    }
+    let factor = 1.0 / total;
+    for (var i = 0u; i < HEAD_DIM4; i++) {
+        context[row * params.out4 + head + i] = o[i] * factor;
+    }
+}

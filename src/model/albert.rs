@@ -1,0 +1,85 @@
+//! ALBERT (Lan et al. 2020): narrow tables, and layers that share their weights in groups.
+//!
+//! Rules: transformers 5.23 `models/albert/modeling_albert.py`.
+
+use serde_json::json;
+
+use super::bert::is_head;
+use super::config::Config;
+use super::family::HasTensor;
+use super::parts::{Sizes, activation, prefix, refuse_variants};
+use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
+use crate::error::Result;
+
+/// Reads an ALBERT config.
+pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    refuse_variants(config)?;
+    config.require("position_embedding_type", &[json!("absolute")])?;
+    // With more, a group would be several layers that give one state.
+    config.require("inner_group_num", &[json!(1)])?;
+    let sizes = Sizes::bert(config)?;
+    let groups = match config.get("num_hidden_groups") {
+        Some(_) => config.size("num_hidden_groups")?,
+        None => 1,
+    };
+    let activation = activation(config, "hidden_act", "gelu_new")?;
+    let eps = config.positive("layer_norm_eps", 1e-12)?;
+    let width = match config.get("embedding_size") {
+        Some(_) => config.size("embedding_size")?,
+        None => 128,
+    };
+    let p = prefix(has, &["", "albert."], "embeddings.word_embeddings.weight")?;
+    let block = |i: usize| {
+        // `int(i / (num_hidden_layers / num_hidden_groups))`
+        let group = (i as f64 / (sizes.depth as f64 / groups as f64)) as usize;
+        let at = format!("{p}encoder.albert_layer_groups.{group}.albert_layers.0");
+        Block {
+            order: Order::Post,
+            attention: Attention {
+                query: Linear::new(format!("{at}.attention.query")),
+                key: Linear::new(format!("{at}.attention.key")),
+                value: Linear::new(format!("{at}.attention.value")),
+                output: Linear::new(format!("{at}.attention.dense")),
+                rope: None,
+                bias: Bias::None,
+            },
+            attention_norm: Some(Norm::layer(format!("{at}.attention.LayerNorm"), eps)),
+            up: Linear::new(format!("{at}.ffn")),
+            gate: None,
+            activation,
+            down: Linear::new(format!("{at}.ffn_output")),
+            output_norm: Norm::layer(format!("{at}.full_layer_layer_norm"), eps),
+        }
+    };
+    let rows = config.size("max_position_embeddings")?;
+    let table = format!("{p}embeddings.position_embeddings.weight");
+    let pooler = format!("{p}pooler");
+    Ok(Spec {
+        family: "albert",
+        vocab: config.size("vocab_size")?,
+        positions: rows,
+        types: config.size("type_vocab_size")?,
+        width: sizes.width,
+        heads: sizes.heads,
+        kv_heads: sizes.heads,
+        head_dim: sizes.head_dim,
+        inner: sizes.inner,
+        embedding: Embedding {
+            word: vec![format!("{p}embeddings.word_embeddings.weight")],
+            position: Some(Positions { table, rows, padding: None }),
+            token_type: Some(format!("{p}embeddings.token_type_embeddings.weight")),
+            norm: Norm::layer(format!("{p}embeddings.LayerNorm"), eps),
+            width,
+            projection: Some(Linear::new(format!("{p}encoder.embedding_hidden_mapping_in"))),
+            projected_norm: None,
+        },
+        blocks: (0..sizes.depth).map(block).collect(),
+        final_norm: None,
+        pooler: has(&format!("{pooler}.weight")).then(|| Linear::new(pooler)),
+    })
+}
+
+/// Task heads and index buffers.
+pub fn ignores(tensor: &str) -> bool {
+    is_head(tensor, &["albert."])
+}

@@ -1,0 +1,108 @@
+//! GTE v1.5 and multilingual (Zhang et al. 2024; `model_type` gte or new): BERT with rotary positions and GeGLU.
+//!
+//! Rules: transformers 5.23 `models/gte/modeling_gte.py`; NTK scaling as in the original
+//! `Alibaba-NLP/new-impl` `modeling.py`, `NTKScalingRotaryEmbedding`.
+
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::family::HasTensor;
+use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
+use crate::error::{Result, fail};
+
+const PREFIXES: &[&str] = &["", "new.", "gte."];
+
+/// Reads a GTE config.
+pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    refuse_variants(config)?;
+    config.require("position_embedding_type", &[json!("rope")])?;
+    config.require("layer_norm_type", &[json!("layer_norm")])?;
+    config.require("logn_attention_scale", &[json!(false)])?;
+    config.require("logn_attention_clip1", &[json!(false)])?;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    let activation = activation(config, "hidden_act", "gelu")?;
+    let eps = config.positive("layer_norm_eps", 1e-12)?;
+    let rope = angles(config, head_dim)?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
+    let block = |i: usize| {
+        let at = format!("{p}encoder.layer.{i}");
+        let (joined, qkv) = (heads * head_dim, format!("{at}.attention.qkv_proj"));
+        let biased = has(&format!("{qkv}.bias"));
+        let part = |n: usize| Linear::with(&qkv, biased).rows(n * joined, 3 * joined);
+        let up_gate = format!("{at}.mlp.up_gate_proj");
+        let is_gate = |n: usize| Linear::unbiased(&up_gate).rows(n * inner, 2 * inner);
+        Block {
+            order: Order::Post,
+            attention: Attention {
+                query: part(0),
+                key: part(1),
+                value: part(2),
+                output: Linear::new(format!("{at}.attention.o_proj")),
+                rope: Some(rope.clone()),
+                bias: Bias::None,
+            },
+            attention_norm: Some(Norm::layer(format!("{at}.attn_ln"), eps)),
+            // The second half is the gate.
+            up: is_gate(0),
+            gate: Some(is_gate(1)),
+            activation,
+            down: Linear::new(format!("{at}.mlp.down_proj")),
+            output_norm: Norm::layer(format!("{at}.mlp_ln"), eps),
+        }
+    };
+    let types = format!("{p}embeddings.token_type_embeddings.weight");
+    let is_typed = has(&types) && config.get("type_vocab_size") != Some(&json!(0));
+    let pooler = format!("{p}pooler.dense");
+    Ok(Spec {
+        family: "gte",
+        vocab: config.size("vocab_size")?,
+        positions: config.size("max_position_embeddings")?,
+        types: if is_typed { config.size("type_vocab_size")? } else { 1 },
+        width,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        inner,
+        embedding: Embedding {
+            word: vec![format!("{p}embeddings.word_embeddings.weight")],
+            position: None,
+            token_type: is_typed.then_some(types),
+            norm: Norm::layer(format!("{p}embeddings.LayerNorm"), eps),
+            width,
+            projection: None,
+            projected_norm: None,
+        },
+        blocks: (0..depth).map(block).collect(),
+        final_norm: None,
+        pooler: has(&format!("{pooler}.weight")).then(|| Linear::new(pooler)),
+    })
+}
+
+/// Rotary positions, with the fixed NTK scaling that `rope_scaling` may ask for.
+fn angles(config: &Config<'_>, head_dim: usize) -> Result<Rope> {
+    let base = rope_base(config, None, "rope_theta", 160_000.0)?;
+    let Some(scaling) = config.get("rope_scaling") else { return rope(base, head_dim) };
+    let kind = scaling.get("type").or_else(|| scaling.get("rope_type")).and_then(Value::as_str);
+    let factor = scaling.get("factor").and_then(Value::as_f64).filter(|f| *f > 0.0);
+    match (kind, factor) {
+        (Some("ntk"), Some(factor)) => {
+            let mut rope = rope(base * factor, head_dim)?;
+            let shrink = factor.powf(2.0 / head_dim as f64) as f32;
+            rope.angles.iter_mut().for_each(|angle| *angle /= shrink);
+            Ok(rope)
+        }
+        _ => Err(fail!(
+            Unsupported,
+            "config.json: `rope_scaling` is {scaling}, which is not supported (supported: type \
+             ntk with a factor)"
+        )),
+    }
+}
+
+/// Task heads and buffers.
+pub fn ignores(tensor: &str) -> bool {
+    let name = PREFIXES[1..].iter().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
+    name == "embeddings.position_ids"
+        || !["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part))
+}

@@ -1,0 +1,169 @@
+//! Nomic Embed v1 and v1.5 (Nussbaum et al. 2024): BERT with rotary positions and SwiGLU, and
+//! jina-embeddings-v3 (Sturua et al. 2024), which has its frame with a plain feed-forward layer.
+//!
+//! Rules: transformers 5.23 `models/nomic_bert/modeling_nomic_bert.py` and
+//! `models/jina_embeddings_v3/modeling_jina_embeddings_v3.py`. Configs have the keys of Transformers 5 or
+//! those of the original release (`n_embd`).
+
+use serde_json::json;
+
+use super::config::Config;
+use super::family::HasTensor;
+use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
+use crate::error::{Result, fail};
+
+const PREFIXES: &[&str] = &["", "nomic_bert.", "bert.", "model."];
+const JINA_PREFIXES: &[&str] = &["", "jina_embeddings_v3.", "roberta.", "model."];
+
+/// Reads a Nomic config.
+pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    refuse_variants(config)?;
+    if let Some(experts) = config.get("num_experts").filter(|n| n.as_u64() != Some(0)) {
+        return Err(fail!(
+            Unsupported,
+            "config.json: `num_experts` is {experts}, which is not supported (mixtures of experts \
+             are not computed here)"
+        ));
+    }
+    let sizes = if config.get("n_embd").is_some() {
+        // What would change the computation, under the names of the original release.
+        config.require("prenorm", &[json!(false)])?;
+        config.require("causal", &[json!(false)])?;
+        config.require("use_rms_norm", &[json!(false)])?;
+        config.require("rotary_emb_fraction", &[json!(1.0), json!(1)])?;
+        config.require("rotary_emb_interleaved", &[json!(false)])?;
+        config.require("rotary_emb_scale_base", &[])?;
+        config.require("rotary_scaling_factor", &[])?;
+        config.require("parallel_block", &[json!(false)])?;
+        Sizes::read(config, ["n_embd", "n_head", "n_layer", "n_inner"])?
+    } else {
+        Sizes::bert(config)?
+    };
+    let legacy = config.get("n_embd").is_some();
+    let activation = match config.get("activation_function").and_then(|v| v.as_str()) {
+        Some("swiglu") => super::spec::Activation::Silu,
+        Some(_) => {
+            config.require("activation_function", &[json!("swiglu")])?;
+            super::spec::Activation::Silu
+        }
+        None => activation(config, "hidden_act", "silu")?,
+    };
+    let eps =
+        config.positive(if legacy { "layer_norm_epsilon" } else { "layer_norm_eps" }, 1e-12)?;
+    let base = rope_base(config, None, "rotary_emb_base", 1000.0)?;
+    let positions = if legacy { "n_positions" } else { "max_position_embeddings" };
+    let frame = Frame { family: "nomic_bert", prefixes: PREFIXES, attention: "attn", eps, base };
+    frame.spec(config, has, &sizes, config.size(positions)?, |at, has| {
+        let linear = |name: &str| {
+            let at = format!("{at}.mlp.{name}");
+            Linear::with(&at, has(&format!("{at}.bias")))
+        };
+        // fc12 is the gate.
+        (linear("fc11"), Some(linear("fc12")), linear("fc2"), activation)
+    })
+}
+
+/// Reads a jina-embeddings-v3 config.
+pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    refuse_variants(config)?;
+    let sizes = Sizes::bert(config)?;
+    let activation = activation(config, "hidden_act", "gelu")?;
+    let eps = config.positive("layer_norm_eps", 1e-5)?;
+    let base = rope_base(config, None, "rotary_emb_base", 20_000.0)?;
+    let family = "jina_embeddings_v3";
+    let frame = Frame { family, prefixes: JINA_PREFIXES, attention: "mixer", eps, base };
+    let positions = config.size("max_position_embeddings")?;
+    frame.spec(config, has, &sizes, positions, |at, _| {
+        let linear = |name: &str| Linear::new(format!("{at}.mlp.{name}"));
+        (linear("fc1"), None, linear("fc2"), activation)
+    })
+}
+
+/// What both have in common.
+struct Frame {
+    family: &'static str,
+    prefixes: &'static [&'static str],
+    /// What a layer calls its attention.
+    attention: &'static str,
+    eps: f32,
+    /// Base of the angles.
+    base: f64,
+}
+
+/// The feed-forward layer: up, gate, down, and the function.
+type FeedForward = (Linear, Option<Linear>, Linear, super::spec::Activation);
+
+impl Frame {
+    fn spec(
+        &self,
+        config: &Config<'_>,
+        has: HasTensor<'_>,
+        sizes: &Sizes,
+        positions: usize,
+        feed_forward: impl Fn(&str, HasTensor<'_>) -> FeedForward,
+    ) -> Result<Spec> {
+        let &Sizes { width, heads, head_dim, depth, inner } = sizes;
+        let (eps, rope) = (self.eps, rope(self.base, head_dim)?);
+        let p = prefix(has, self.prefixes, "embeddings.word_embeddings.weight")?;
+        let block = |i: usize| {
+            let at = format!("{p}encoder.layers.{i}");
+            let attention = format!("{at}.{}", self.attention);
+            let (joined, qkv) = (heads * head_dim, format!("{attention}.Wqkv"));
+            let biased = has(&format!("{qkv}.bias"));
+            let part = |n: usize| Linear::with(&qkv, biased).rows(n * joined, 3 * joined);
+            let out = format!("{attention}.out_proj");
+            let (up, gate, down, activation) = feed_forward(&at, has);
+            Block {
+                order: Order::Post,
+                attention: Attention {
+                    query: part(0),
+                    key: part(1),
+                    value: part(2),
+                    output: Linear::with(&out, has(&format!("{out}.bias"))),
+                    rope: Some(rope.clone()),
+                    bias: Bias::None,
+                },
+                attention_norm: Some(Norm::layer(format!("{at}.norm1"), eps)),
+                up,
+                gate,
+                activation,
+                down,
+                output_norm: Norm::layer(format!("{at}.norm2"), eps),
+            }
+        };
+        let types = format!("{p}embeddings.token_type_embeddings.weight");
+        let is_typed = has(&types);
+        let pooler = format!("{p}pooler.dense");
+        Ok(Spec {
+            family: self.family,
+            vocab: config.size("vocab_size")?,
+            positions,
+            types: if is_typed { config.size("type_vocab_size")? } else { 1 },
+            width,
+            heads,
+            kv_heads: heads,
+            head_dim,
+            inner,
+            embedding: Embedding {
+                word: vec![format!("{p}embeddings.word_embeddings.weight")],
+                position: None,
+                token_type: is_typed.then_some(types),
+                norm: Norm::layer(format!("{p}emb_ln"), eps),
+                width,
+                projection: None,
+                projected_norm: None,
+            },
+            blocks: (0..depth).map(block).collect(),
+            final_norm: None,
+            pooler: has(&format!("{pooler}.weight")).then(|| Linear::new(pooler)),
+        })
+    }
+}
+
+/// Task heads.
+pub fn ignores(tensor: &str) -> bool {
+    let prefixes = PREFIXES.iter().chain(JINA_PREFIXES).filter(|p| !p.is_empty());
+    let name = prefixes.clone().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
+    !["embeddings.", "emb_ln.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part))
+}

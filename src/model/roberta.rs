@@ -1,0 +1,36 @@
+//! RoBERTa (Liu et al. 2019), XLM-RoBERTa and CamemBERT: BERT whose positions are counted from
+//! behind the padding's row.
+//!
+//! Rules: transformers 5.23 `models/roberta/modeling_roberta.py`.
+
+use super::bert::{Style, is_head, read};
+use super::config::Config;
+use super::family::HasTensor;
+use super::spec::Spec;
+use crate::error::Result;
+
+const PREFIXES: &[&str] = &["", "roberta.", "xlm-roberta.", "xlm_roberta.", "camembert."];
+
+fn named(config: &Config<'_>, has: HasTensor<'_>, family: &'static str) -> Result<Spec> {
+    read(config, has, &Style { family, prefixes: PREFIXES, after_padding: true, projects: false })
+}
+
+/// Reads a RoBERTa config.
+pub fn roberta(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    named(config, has, "roberta")
+}
+
+/// Reads an XLM-RoBERTa config.
+pub fn xlm_roberta(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    named(config, has, "xlm-roberta")
+}
+
+/// Reads a CamemBERT config.
+pub fn camembert(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
+    named(config, has, "camembert")
+}
+
+/// Task heads and index buffers.
+pub fn ignores(tensor: &str) -> bool {
+    is_head(tensor, &PREFIXES[1..])
+}
