@@ -380,7 +380,7 @@ impl Machine<'_> {
 
     fn set(&mut self, items: &[Value]) -> Result<()> {
         match self.stack.last() {
-            Some(&Value::Dict(dict)) if items.len() % 2 == 0 => {
+            Some(&Value::Dict(dict)) if items.len().is_multiple_of(2) => {
                 self.dicts[dict].extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
