@@ -239,7 +239,7 @@ fn weights_in_a_folder() {
 
 #[test]
 fn other_formats_are_named() {
-    for name in ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"] {
+    for name in ["model.ckpt.index", "tf_model.h5", "flax_model.msgpack"] {
         let e = Checkpoint::open(&files(&[(name, b"")])).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
         assert!(e.to_string().contains(name) && e.to_string().contains("safetensors"), "{e}");

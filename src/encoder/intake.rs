@@ -4,10 +4,10 @@
 
 use std::ops::Range;
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Pool};
 use crate::error::{Result, fail};
 use crate::model::load;
-use crate::model::pipeline::Pipeline;
+use crate::model::pipeline::{Folder, Pipeline};
 use crate::model::source::Source;
 use crate::text::{Overflow, Text, Tokenizer, Tokens};
 
@@ -32,7 +32,10 @@ impl Intake {
     /// [`Intake::open`] where the size of the position table is known.
     pub(super) fn with_positions(source: &dyn Source, positions: usize) -> Result<Self> {
         let pipeline = Pipeline::open(source)?;
-        let tokenizer = Tokenizer::from_source(source)?;
+        let mut tokenizer = Tokenizer::from_source(&Folder::of_transformer(source)?)?;
+        if pipeline.lower_case {
+            tokenizer.lower_case().map_err(|e| e.at(source.name()))?;
+        }
         Ok(Self { pipeline, tokenizer, positions })
     }
 
@@ -115,7 +118,9 @@ impl Intake {
     /// with the special token before it (sentence-transformers: the prompt's own length without
     /// the special token after it).
     pub(super) fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
-        let pools = capture.pool.modes(&self.pipeline.pooling).is_some();
+        // The pooler reads the first token, prompt or not.
+        let pools =
+            capture.pool != Pool::Pooler && capture.pool.modes(&self.pipeline.pooling).is_some();
         match self.prompt(capture) {
             Some(prompt) if pools && !self.pipeline.pooling.include_prompt => {
                 let tokens =

@@ -180,7 +180,7 @@ impl Encoder {
             model: self.model.name.clone(),
             device: self.executor.device(),
             dtype: self.elem.to_string(),
-            layers: wish.states.clone(),
+            layers: wish.layers.clone(),
             combine: wish.capture().combine.clone(),
             pool: wish.capture().pool,
             rows: wish.rows(),

@@ -9,7 +9,7 @@ use crate::capture::reduce::{Reduced, Reduction, reduce_text};
 use crate::capture::{Capture, Combine, Pool, PoolMode, vector};
 use crate::embeddings::Rows;
 use crate::error::{Result, fail};
-use crate::model::pipeline::{Module, Pipeline};
+use crate::model::pipeline::{LayerMix, Module, Pipeline};
 use crate::model::spec::Spec;
 use crate::schedule::{Combination, Exit, Merge, Pooling};
 
@@ -18,11 +18,15 @@ pub struct Wish<'a> {
     capture: &'a Capture,
     pipeline: &'a Pipeline,
     /// Chosen states in the caller's order.
+    pub layers: Vec<usize>,
+    /// The states that are brought: those, or what the checkpoint mixes its last one from.
     pub states: Vec<usize>,
+    /// How they become one, or stay apart.
+    combine: Combine,
     /// The poolings of a text's row; empty for tokens and words.
     modes: Vec<PoolMode>,
-    /// Whether Dense modules run: they were trained on the last state alone.
-    dense: bool,
+    /// Whether modules with weights run: they were trained on the last state alone.
+    trained: bool,
     /// What the device brings.
     pub exit: Exit,
     width: usize,
@@ -47,9 +51,14 @@ impl<'a> Wish<'a> {
         pipeline: &'a Pipeline,
         skip: usize,
     ) -> Result<Self> {
-        let states = capture.layers.resolve(spec.depth())?;
-        capture.combine.check(states.len())?;
-        let last = states == [spec.depth()];
+        let layers = capture.layers.resolve(spec.depth())?;
+        capture.combine.check(layers.len())?;
+        let last = layers == [spec.depth()];
+        let trained = capture.pool == Pool::Model && last;
+        let (states, combine) = match &pipeline.mix {
+            Some(mix) if trained => mixed(mix, &capture.combine, spec.depth())?,
+            _ => (layers.clone(), capture.combine.clone()),
+        };
         let pooler = capture.pool == Pool::Pooler;
         if pooler && spec.pooler.is_none() {
             return Err(fail!(
@@ -64,42 +73,66 @@ impl<'a> Wish<'a> {
             ));
         }
         let modes = capture.pool.modes(&pipeline.pooling).unwrap_or_default();
-        let combine = device_combination(&capture.combine, states.len());
+        let merge = device_combination(&combine, states.len());
         let pool = (!modes.is_empty()).then(|| Pooling { reduces: modes.clone(), pooler });
-        let fold = Exit { states: states.clone(), combine, pool };
-        let exit = if skip > 0 { fold.streamed() } else { fold.choose(capture.route) };
-        let dense =
-            capture.pool == Pool::Model && last && !matches!(capture.combine, Combine::Concat);
-        let wish = Self { capture, pipeline, states, modes, dense, exit, width: spec.width };
-        wish.check_dense()?;
-        Ok(wish)
+        let fold = Exit { states: states.clone(), combine: merge, pool };
+        let width = spec.width;
+        let wish = Self {
+            capture,
+            pipeline,
+            layers,
+            states,
+            combine,
+            modes,
+            trained,
+            exit: fold.streamed(),
+            width,
+        };
+        wish.check_modules()?;
+        // The host alone leaves tokens out, and takes them through modules before pooling.
+        let on_host = skip > 0 || !wish.token_modules().is_empty();
+        let exit = if on_host { wish.exit.clone() } else { fold.choose(capture.route) };
+        Ok(Self { exit, ..wish })
     }
 
-    fn check_dense(&self) -> Result<()> {
-        let mut width = self.width * self.modes.len();
-        for module in self.modules() {
-            if let Module::Dense(dense) = module {
-                if dense.inputs() != width {
-                    return Err(fail!(
-                        Checkpoint,
-                        "a Dense module takes vectors of {}, the one before it gives {width}",
-                        dense.inputs()
-                    ));
-                }
-                width = dense.outputs();
+    /// Each module takes what the one before it gives.
+    fn check_modules(&self) -> Result<()> {
+        let through = |width: usize, module: &Module| -> Result<usize> {
+            if let Some(wanted) = module.inputs().filter(|&inputs| inputs != width) {
+                return Err(fail!(
+                    Checkpoint,
+                    "a {} module takes vectors of {wanted}, the one before it gives {width}",
+                    module.name()
+                ));
             }
-        }
+            Ok(module.outputs(width))
+        };
+        let tokens = self.token_modules().iter().try_fold(self.width, through)?;
+        self.modules().try_fold(tokens * self.modes.len(), through)?;
         Ok(())
+    }
+
+    /// The checkpoint's modules on tokens that this capture runs.
+    fn token_modules(&self) -> &'a [Module] {
+        if self.trained { &self.pipeline.token_modules } else { &[] }
+    }
+
+    /// Width of a token that is pooled.
+    fn token_width(&self) -> usize {
+        self.token_modules().iter().fold(self.width, |width, module| module.outputs(width))
     }
 
     /// The checkpoint's modules that this capture runs.
     fn modules(&self) -> impl Iterator<Item = &'a Module> {
-        let (dense, override_) = (self.dense, self.capture.normalize);
+        let (trained, override_) = (self.trained, self.capture.normalize);
         let all = if self.capture.pool == Pool::Model { &self.pipeline.modules[..] } else { &[] };
-        all.iter().filter(move |module| match module {
-            Module::Dense(_) => dense,
-            Module::Normalize => override_ != Some(false),
-        })
+        // A normalisation before a module with weights is part of what that was trained on.
+        let inner = if trained { self.pipeline.trained() } else { 0 };
+        let runs = move |(i, module): &(usize, &Module)| match module {
+            Module::Normalize => *i < inner || override_ != Some(false),
+            Module::Dense(_) | Module::LayerNorm(_) => trained,
+        };
+        all.iter().enumerate().filter(runs).map(|(_, module)| module)
     }
 
     /// The capture.
@@ -121,22 +154,14 @@ impl<'a> Wish<'a> {
     pub fn out_width(&self) -> usize {
         let joined = match self.capture.pool {
             Pool::Tokens | Pool::Words(_) => self.capture.pool.widen(self.width),
-            _ => self.width * self.modes.len(),
+            _ => self.token_width() * self.modes.len(),
         };
-        let pooled = joined * self.states.len() / self.arrays();
-        let through = self.modules().fold(pooled, |width, module| match module {
-            Module::Dense(dense) => dense.outputs(),
-            Module::Normalize => width,
-        });
+        let pooled = self.combine.widen(joined, self.states.len());
+        let through = self.modules().fold(pooled, |width, module| module.outputs(width));
         match self.capture.dims {
             Some(dims) => dims,
             None => self.truncate_dim(through).unwrap_or(through),
         }
-    }
-
-    /// By how much `concat` does not widen a row.
-    fn arrays(&self) -> usize {
-        if self.capture.combine == Combine::Concat { 1 } else { self.states.len() }
     }
 
     /// The checkpoint's own limit of dimensions, where it applies to a row of `width`.
@@ -147,7 +172,7 @@ impl<'a> Wish<'a> {
 
     /// Rows of the layer axis.
     pub fn layer_axis(&self) -> usize {
-        self.capture.combine.layer_axis(self.states.len())
+        self.combine.layer_axis(self.states.len())
     }
 
     /// The finished rows of one text: combined, pooled, through the modules, normalised, cut.
@@ -166,28 +191,25 @@ impl<'a> Wish<'a> {
         let mut reduced = match brought {
             Brought::States(states) => {
                 let states: Vec<&[f32]> = states.iter().map(Vec::as_slice).collect();
-                reduce_text(&states, self.width, &self.capture.combine, &how)?
+                match self.token_modules() {
+                    [] => reduce_text(&states, self.width, &self.combine, &how)?,
+                    modules => {
+                        let rows = self.through(&states, modules);
+                        reduce_text(&[&rows], self.token_width(), &Combine::Stack, &how)?
+                    }
+                }
             }
             Brought::Combined(state) => reduce_text(&[state], self.width, &Combine::Stack, &how)?,
             Brought::Pooled(parts) => self.join(parts),
         };
         for module in self.modules() {
-            match module {
-                Module::Normalize => {
-                    reduced.values.chunks_exact_mut(reduced.width).for_each(vector::normalize);
-                }
-                Module::Dense(dense) => {
-                    let rows = reduced.values.chunks_exact(reduced.width);
-                    reduced.values = rows.flat_map(|row| dense.apply(row)).collect();
-                    reduced.width = dense.outputs();
-                }
-            }
+            reduced.values = module.apply(reduced.values, reduced.width);
+            reduced.width = module.outputs(reduced.width);
         }
-        let (values, width) = (std::mem::take(&mut reduced.values), reduced.width);
-        let (values, width) =
-            vector::finish(values, width, self.capture.normalize, self.capture.dims)?;
-        (reduced.values, reduced.width) = (values, width);
         self.truncate(&mut reduced);
+        let values = std::mem::take(&mut reduced.values);
+        (reduced.values, reduced.width) =
+            vector::finish(values, reduced.width, self.capture.normalize, self.capture.dims)?;
         if reduced.values.iter().any(|x| !x.is_finite()) {
             return Err(fail!(
                 NotFinite,
@@ -196,6 +218,15 @@ impl<'a> Wish<'a> {
             ));
         }
         Ok(reduced)
+    }
+
+    /// The tokens of the last state, or of what is mixed in its place, through `modules`.
+    fn through(&self, states: &[&[f32]], modules: &[Module]) -> Vec<f32> {
+        let rows = self.combine.apply(states).unwrap_or_else(|| states.concat());
+        let step = |(rows, width): (Vec<f32>, usize), module: &Module| {
+            (module.apply(rows, width), module.outputs(width))
+        };
+        modules.iter().fold((rows, self.width), step).0
     }
 
     fn truncate(&self, reduced: &mut Reduced) {
@@ -212,7 +243,7 @@ impl<'a> Wish<'a> {
         let (modes, width) = (self.modes.len(), self.width);
         let arrays = parts.len() / (modes * width).max(1);
         let layer_axis = self.layer_axis();
-        let values = if self.capture.combine == Combine::Concat {
+        let values = if self.combine == Combine::Concat {
             let at = |mode, array| &parts[(array * modes + mode) * width..][..width];
             (0..modes)
                 .flat_map(|m| (0..arrays).flat_map(move |a| at(m, a).iter().copied()))
@@ -223,6 +254,30 @@ impl<'a> Wish<'a> {
         let width = values.len() / layer_axis.max(1);
         Reduced { values, layer_axis, rows: 1, width }
     }
+}
+
+/// What WeightedLayerPooling puts in the place of the last state: the states, and how they become
+/// one. `asked` is the caller's combination of a single state, which must leave it as it is.
+fn mixed(mix: &LayerMix, asked: &Combine, depth: usize) -> Result<(Vec<usize>, Combine)> {
+    if device_combination(asked, 1).is_some() {
+        return Err(fail!(
+            Usage,
+            "combine `{asked}` cannot be applied: this checkpoint combines its layers itself \
+             (WeightedLayerPooling); leave --combine out, or name the layers with --layers"
+        ));
+    }
+    if mix.first + mix.weights.len() != depth + 1 {
+        return Err(fail!(
+            Checkpoint,
+            "the WeightedLayerPooling module has {} weights for the states from {} on, the model's \
+             last state is {depth}",
+            mix.weights.len(),
+            mix.first
+        ));
+    }
+    let combine = Combine::Weighted(mix.weights.clone());
+    combine.check(mix.weights.len()).map_err(|e| e.at("WeightedLayerPooling"))?;
+    Ok(((mix.first..=depth).collect(), combine))
 }
 
 /// The combination a device computes, `None` where layers stay apart or there is one, unchanged.

@@ -1,4 +1,4 @@
-//! The weights of a model by name: one safetensors file, or several with an index.
+//! The weights of a model by name: one file of safetensors or of torch, or several with an index.
 //!
 //! Opening reads headers alone; a tensor is read and made float32 when it is asked for, in pieces,
 //! so that no second copy of it is held. What the names mean is the families' matter.
@@ -13,19 +13,22 @@ use half::{bf16, f16};
 use serde::Deserialize;
 
 use crate::error::{Result, fail};
-use crate::model::safetensors::read_header;
 use crate::model::source::{Blob, Source, check_path, read_json};
+use crate::model::{safetensors, torch};
 
 /// Half-precision values decoded at a time: 1 MiB of them.
 const CHUNK: usize = (1 << 20) / size_of::<f16>();
 
-/// Weights in formats that are not read, in the order in which they are looked for.
-const FOREIGN: [&str; 5] = [
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "tf_model.h5",
-    "flax_model.msgpack",
-    "model.ckpt.index",
+/// The files that weights are looked for in, in this order: one file, or an index of several.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// Weights in formats that are not read: the file, and what Transformers 4 takes to read it.
+const FOREIGN: [(&str, &str); 5] = [
+    ("tf_model.h5", "from_tf"),
+    ("tf_model.h5.index.json", "from_tf"),
+    ("model.ckpt.index", "from_tf"),
+    ("flax_model.msgpack", "from_flax"),
+    ("flax_model.msgpack.index.json", "from_flax"),
 ];
 
 /// The element type of a stored tensor.
@@ -90,7 +93,7 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, TensorInfo>,
 }
 
-/// `model.safetensors.index.json`: in which file each tensor lies.
+/// `model.safetensors.index.json` and its like: in which file each tensor lies.
 #[derive(Deserialize)]
 struct Index {
     weight_map: HashMap<String, String>,
@@ -98,7 +101,8 @@ struct Index {
 
 impl Checkpoint {
     /// The weights at the root of `source`: `model.safetensors`, else the files that
-    /// `model.safetensors.index.json` names. Headers are read and checked, data is not.
+    /// `model.safetensors.index.json` names, else `pytorch_model.bin`, else what its index names.
+    /// Headers are read and checked, data is not.
     pub fn open(source: &dyn Source) -> Result<Self> {
         Self::open_in(source, "")
     }
@@ -114,16 +118,18 @@ impl Checkpoint {
             _ => format!("{}: {folder}", source.name()),
         };
         let mut checkpoint = Self { place, blobs: Vec::new(), tensors: BTreeMap::new() };
-        if let Some(blob) = source.open(&within("model.safetensors"))? {
-            checkpoint.add(blob, |_| true)?;
-            return Ok(checkpoint);
+        for file in WEIGHTS {
+            if let Some(blob) = source.open(&within(file))? {
+                checkpoint.add(blob, file, |_| true)?;
+                return Ok(checkpoint);
+            }
+            let index_path = within(&format!("{file}.index.json"));
+            if let Some(index) = read_json::<Index>(source, &index_path)? {
+                checkpoint.open_shards(source, &index, &index_path, within)?;
+                return Ok(checkpoint);
+            }
         }
-        let index_path = within("model.safetensors.index.json");
-        let Some(index) = read_json::<Index>(source, &index_path)? else {
-            return Err(no_weights(source, &checkpoint.place, within));
-        };
-        checkpoint.open_shards(source, &index, &index_path, within)?;
-        Ok(checkpoint)
+        Err(no_weights(source, &checkpoint.place, within))
     }
 
     fn open_shards(
@@ -146,7 +152,7 @@ impl Checkpoint {
                 ));
             };
             // A tensor belongs to the file that the index names, wherever else it may lie too.
-            self.add(blob, |tensor| index.weight_map.get(tensor).is_some_and(|f| f == file))?;
+            self.add(blob, file, |t| index.weight_map.get(t).is_some_and(|f| f == file))?;
         }
         let lost = index.weight_map.iter().filter(|(name, _)| !self.tensors.contains_key(*name));
         if let Some((name, file)) = lost.min() {
@@ -159,11 +165,20 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Adds the tensors of one file that `wanted` lets pass.
-    fn add(&mut self, blob: Box<dyn Blob>, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    /// Adds the tensors of one file that `wanted` lets pass; its name says its format.
+    fn add(
+        &mut self,
+        blob: Box<dyn Blob>,
+        name: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         let file: Arc<str> = blob.place().into();
         let blob_index = self.blobs.len();
-        for entry in read_header(&*blob)? {
+        let entries = match name.ends_with(".bin") {
+            true => torch::read_header(&*blob)?,
+            false => safetensors::read_header(&*blob)?,
+        };
+        for entry in entries {
             if wanted(&entry.name) {
                 let info = TensorInfo {
                     name: entry.name.clone(),
@@ -309,20 +324,20 @@ fn read_halves<H: bytemuck::Pod>(
     Ok(())
 }
 
-/// The error for a place without safetensors: it names the weights that are there instead.
+/// The error for a place without weights that are read: it names those that are there instead.
 fn no_weights(
     source: &dyn Source,
     place: &str,
     within: impl Fn(&str) -> String,
 ) -> crate::error::Error {
-    for file in FOREIGN {
+    for (file, flag) in FOREIGN {
         match source.has(&within(file)) {
             Ok(true) => {
                 return fail!(
                     Unsupported,
                     "{place}: the weights are in {file}, which is not read: convert them to \
-                     safetensors, with transformers: \
-                     AutoModel.from_pretrained({:?}).save_pretrained(\"converted\", \
+                     safetensors, with transformers 4 (`pip install 'transformers<5'`): \
+                     AutoModel.from_pretrained({:?}, {flag}=True).save_pretrained(\"converted\", \
                      safe_serialization=True)",
                     source.name()
                 );
@@ -333,6 +348,7 @@ fn no_weights(
     }
     fail!(
         NotFound,
-        "{place}: no weights: neither model.safetensors nor model.safetensors.index.json is there"
+        "{place}: no weights: neither model.safetensors nor pytorch_model.bin nor an index \
+         (model.safetensors.index.json, pytorch_model.bin.index.json) is there"
     )
 }

@@ -13,6 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::config::Config;
 use super::family;
 use super::layout::{Layout, Part, WeightId};
+use super::pipeline::Folder;
 use super::source::{Source, read_json};
 use super::spec::Spec;
 use crate::error::{ErrorKind, Result, fail};
@@ -40,6 +41,7 @@ impl Model {
     /// naming a tensor that is missing or has the wrong shape.
     pub fn open(source: &dyn Source) -> Result<Self> {
         let name = source.name();
+        let source = &Folder::of_transformer(source)?;
         let at_model = |e: crate::error::Error| match e.kind() {
             ErrorKind::Io | ErrorKind::NotFound | ErrorKind::Hub => e,
             _ => e.at(&name),
@@ -77,7 +79,7 @@ impl Model {
 ///
 /// `Unsupported` or `Checkpoint`, naming the field.
 pub fn positions(source: &dyn Source) -> Result<usize> {
-    let config = config(source)?;
+    let config = config(&Folder::of_transformer(source)?)?;
     let positions = || {
         let config = Config::new(&config)?;
         Ok((family::find(&config)?.spec)(&config, &|_| true)?.positions)

@@ -1,58 +1,43 @@
-//! What a sentence-transformers repository says beyond the encoder: length limit, prompts, pooling
-//! and the modules after it.
+//! What a sentence-transformers repository says beyond the encoder: the modules of its pipeline, the
+//! length limit and the prompts.
 //!
 //! Files and keys: sentence-transformers 6.2, `sentence_transformers/base/modules/*` and
 //! `sentence_transformer/modules/*`; a module is known by the last part of its class path, so both
-//! the legacy and the new paths are read.
+//! the legacy and the new paths are read. Modules with weights are in `modules`, the settings of the
+//! Transformer and of the whole in `settings`, the folder of the Transformer in `folder`.
+
+mod folder;
+mod modules;
+mod settings;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::checkpoint::Checkpoint;
+pub use folder::Folder;
+pub use modules::{Dense, LayerMix, LayerNorm, Module};
+
 use super::source::{Source, check_path, read_json};
-use super::spec::Activation;
 use crate::capture::Pooling;
-use crate::cpu::vector::activate;
 use crate::error::{Result, fail};
 
-/// The names the settings of the Transformer module have had, newest first.
-const SETTINGS: [&str; 7] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-];
-
-/// One step after pooling.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Module {
-    /// y = act(W x + b).
-    Dense(Dense),
-    /// y = x / max(‖x‖₂, 1e-12).
-    Normalize,
-}
-
-/// A dense layer on a text's vector, computed on the host in f64 sums: one row a text is little
-/// work beside the encoder.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dense {
-    weight: Vec<f32>,
-    bias: Option<Vec<f32>>,
-    inputs: usize,
-    outputs: usize,
-    activation: Activation,
-}
+/// The list of modules.
+const MODULES: &str = "modules.json";
 
 /// What the repository says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pipeline {
     /// Tokens of a text, special ones included, where the repository limits them.
     pub max_tokens: Option<usize>,
+    /// Whether texts become lower case before the tokenizer sees them.
+    pub lower_case: bool,
+    /// The folder of the encoder and its tokenizer, `""` for the root.
+    pub transformer: String,
+    /// The mean of several states that takes the place of the last one.
+    pub mix: Option<LayerMix>,
+    /// The steps on every token before pooling.
+    pub token_modules: Vec<Module>,
     /// How tokens become a text's vector.
     pub pooling: Pooling,
     /// The steps after it.
@@ -65,6 +50,7 @@ pub struct Pipeline {
     pub truncate_dim: Option<usize>,
 }
 
+/// One module of `modules.json`.
 #[derive(Deserialize)]
 struct ModuleEntry {
     #[serde(default)]
@@ -73,40 +59,28 @@ struct ModuleEntry {
     class: String,
 }
 
-#[derive(Deserialize, Default)]
-struct Settings {
-    max_seq_length: Option<usize>,
-    #[serde(default)]
-    do_lower_case: bool,
+impl ModuleEntry {
+    /// The class without its path.
+    fn name(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// `file` in the module's folder.
+    fn file(&self, file: &str) -> String {
+        match self.path.as_str() {
+            "" => file.to_owned(),
+            path => format!("{path}/{file}"),
+        }
+    }
 }
 
-#[derive(Deserialize, Default)]
-struct Prompts {
-    #[serde(default)]
-    prompts: BTreeMap<String, Option<String>>,
-    default_prompt_name: Option<String>,
-    truncate_dim: Option<usize>,
-    model_type: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct DenseConfig {
-    in_features: usize,
-    out_features: usize,
-    #[serde(default = "yes")]
-    bias: bool,
-    #[serde(default)]
-    activation_function: Option<String>,
-    #[serde(default)]
-    use_residual: bool,
-    #[serde(default)]
-    module_input_name: Option<String>,
-    #[serde(default)]
-    module_output_name: Option<String>,
-}
-
-fn yes() -> bool {
-    true
+/// The modules in their order, none where there is no `modules.json`; their paths stay inside.
+fn entries(source: &dyn Source) -> Result<Option<Vec<ModuleEntry>>> {
+    let entries: Option<Vec<ModuleEntry>> = read_json(source, MODULES)?;
+    for entry in entries.iter().flatten().filter(|entry| !entry.path.is_empty()) {
+        check_path(&entry.path).map_err(|e| e.at(format!("{}: {MODULES}", source.name())))?;
+    }
+    Ok(entries)
 }
 
 impl Pipeline {
@@ -117,189 +91,116 @@ impl Pipeline {
     ///
     /// `Unsupported` naming the module, mode or field that is not computed here.
     pub fn open(source: &dyn Source) -> Result<Self> {
-        let place = |file: &str| format!("{}: {file}", source.name());
         let mut pipeline = Self::default();
-        let mut transformer = String::new();
-        let entries: Option<Vec<ModuleEntry>> = read_json(source, "modules.json")?;
-        let mut pooled = false;
-        for entry in entries.unwrap_or_default() {
-            let at = |file: &str| match entry.path.as_str() {
-                "" => file.to_owned(),
-                path => format!("{path}/{file}"),
-            };
-            if !entry.path.is_empty() {
-                check_path(&entry.path).map_err(|e| e.at(place("modules.json")))?;
-            }
-            match entry.class.rsplit('.').next().unwrap_or_default() {
-                "Transformer" => transformer = entry.path.clone(),
-                "Pooling" => {
-                    let file = at("config.json");
-                    let config: Value = read_json(source, &file)?.ok_or_else(|| {
-                        fail!(NotFound, "{} is missing, yet modules.json names it", place(&file))
-                    })?;
-                    pipeline.pooling =
-                        Pooling::from_config(&config).map_err(|e| e.at(place(&file)))?;
-                    pooled = true;
-                }
-                "Dense" if pooled => {
-                    let dense = Dense::open(source, &entry.path)?;
-                    pipeline.modules.push(Module::Dense(dense));
-                }
-                "Normalize" if pooled => pipeline.modules.push(Module::Normalize),
-                other => {
-                    return Err(fail!(
-                        Unsupported,
-                        "{}: the module {other} at this place is not supported (supported: \
-                         Transformer, Pooling, then Dense and Normalize)",
-                        place("modules.json")
-                    ));
-                }
-            }
-        }
-        if !transformer.is_empty() {
-            return Err(fail!(
-                Unsupported,
-                "{}: the Transformer lies in the folder {transformer}; move its files beside \
-                 modules.json",
-                place("modules.json")
-            ));
+        if let Some(entries) = entries(source)? {
+            pipeline.read_modules(source, &entries)?;
         }
         pipeline.read_settings(source)?;
         pipeline.read_prompts(source)?;
         Ok(pipeline)
     }
 
-    fn read_settings(&mut self, source: &dyn Source) -> Result<()> {
-        for file in SETTINGS {
-            let Some(settings) = read_json::<Settings>(source, file)? else { continue };
-            if settings.do_lower_case {
-                return Err(fail!(
-                    Unsupported,
-                    "{}: {file}: `do_lower_case` is true, which is not supported; set it in \
-                     tokenizer_config.json",
-                    source.name()
-                ));
+    fn read_modules(&mut self, source: &dyn Source, entries: &[ModuleEntry]) -> Result<()> {
+        let place = |file: &str| format!("{}: {file}", source.name());
+        let mut pooled = false;
+        for (i, entry) in entries.iter().enumerate() {
+            match (entry.name(), i, pooled) {
+                ("Transformer", 0, _) => self.transformer.clone_from(&entry.path),
+                (_, 0, _) => break,
+                ("WeightedLayerPooling", 1, _) => {
+                    // Without all states sentence-transformers passes it over.
+                    if gives_all_states(source, &entries[0])? {
+                        self.mix = Some(LayerMix::open(source, &entry.path)?);
+                    }
+                    continue;
+                }
+                ("Pooling", _, false) => {
+                    let file = entry.file("config.json");
+                    let config: Value = read_json(source, &file)?.ok_or_else(|| {
+                        fail!(NotFound, "{} is missing, yet modules.json names it", place(&file))
+                    })?;
+                    self.pooling = Pooling::from_config(&config).map_err(|e| e.at(place(&file)))?;
+                    pooled = true;
+                }
+                ("Dense" | "Normalize", _, false) => {
+                    let module = Module::open(source, entry, "token_embeddings")?;
+                    self.token_modules.push(module);
+                }
+                ("Dense" | "Normalize" | "LayerNorm", _, true) => {
+                    let module = Module::open(source, entry, "sentence_embedding")?;
+                    self.modules.push(module);
+                }
+                _ => {
+                    return Err(fail!(
+                        Unsupported,
+                        "{}: the module {} at this place ({i}) is not supported (supported: \
+                         Transformer, WeightedLayerPooling, Dense and Normalize of tokens, Pooling, \
+                         then Dense, LayerNorm and Normalize)",
+                        place(MODULES),
+                        entry.class
+                    ));
+                }
             }
-            self.max_tokens = settings.max_seq_length;
-            return Ok(());
         }
-        Ok(())
-    }
-
-    fn read_prompts(&mut self, source: &dyn Source) -> Result<()> {
-        let file = "config_sentence_transformers.json";
-        let Some(config) = read_json::<Prompts>(source, file)? else { return Ok(()) };
-        if let Some(kind) = config.model_type.filter(|kind| kind != "SentenceTransformer") {
+        let first = entries.first();
+        if let Some(first) = first.filter(|first| first.name() != "Transformer") {
             return Err(fail!(
                 Unsupported,
-                "{}: {file}: `model_type` is \"{kind}\", which is not supported (supported: \
-                 SentenceTransformer)",
-                source.name()
+                "{}: the first module is {}, which is not supported (supported: Transformer)",
+                place(MODULES),
+                first.class
             ));
         }
-        // A prompt may be null or empty: none.
-        self.prompts =
-            config.prompts.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
-        self.truncate_dim = config.truncate_dim;
-        if let Some(name) = config.default_prompt_name {
-            let prompt = self.prompts.get(&name).ok_or_else(|| {
-                fail!(
-                    Checkpoint,
-                    "{}: {file}: `default_prompt_name` is \"{name}\", which is not among `prompts`",
-                    source.name()
-                )
-            })?;
-            self.default_prompt = Some(prompt.clone()).filter(|p| !p.is_empty());
+        if !pooled {
+            return Err(fail!(
+                Unsupported,
+                "{}: it names no Pooling module, so it gives no vector of a text, which is not \
+                 supported; add one, or remove modules.json for plain mean pooling",
+                place(MODULES)
+            ));
         }
         Ok(())
     }
 
-    /// Whether the last word is a normalisation.
-    pub fn normalizes(&self) -> bool {
-        self.modules.contains(&Module::Normalize)
+    /// How many of [`Pipeline::modules`], counted from the first, come before the last one with
+    /// weights: what is a normalisation there is part of what that one was trained on.
+    pub fn trained(&self) -> usize {
+        let trained = |module: &Module| *module != Module::Normalize;
+        self.modules.iter().rposition(trained).map_or(0, |last| last + 1)
     }
 
     /// One line a module, for `info`.
     pub fn describe(&self) -> Vec<String> {
         let modes: Vec<_> = self.pooling.modes.iter().map(ToString::to_string).collect();
-        let mut lines = vec![format!("Pooling: {}", modes.join(" + "))];
-        lines.extend(self.modules.iter().map(|module| match module {
-            Module::Dense(d) => format!("Dense: {} -> {}, {}", d.inputs, d.outputs, d.activation),
-            Module::Normalize => "Normalize".to_owned(),
-        }));
+        let prompt = if self.pooling.include_prompt { "" } else { ", without the prompt's tokens" };
+        let mut lines = Vec::new();
+        let mut facts = Vec::new();
+        if !self.transformer.is_empty() {
+            facts.push(format!("in {}", self.transformer));
+        }
+        if self.lower_case {
+            facts.push("texts in lower case".to_owned());
+        }
+        facts.extend(self.max_tokens.map(|n| format!("at most {n} tokens")));
+        let facts =
+            if facts.is_empty() { String::new() } else { format!(": {}", facts.join(", ")) };
+        lines.push(format!("Transformer{facts}"));
+        lines.extend(self.mix.as_ref().map(ToString::to_string));
+        lines.extend(self.token_modules.iter().map(|module| format!("{module}, every token")));
+        lines.push(format!("Pooling: {}{prompt}", modes.join(" + ")));
+        lines.extend(self.modules.iter().map(ToString::to_string));
+        lines.extend(self.truncate_dim.map(|dims| format!("the first {dims} dimensions")));
         lines
     }
 }
 
-impl Dense {
-    fn open(source: &dyn Source, folder: &str) -> Result<Self> {
-        let file = format!("{folder}/config.json");
-        let place = format!("{}: {file}", source.name());
-        let config: DenseConfig = read_json(source, &file)?
-            .ok_or_else(|| fail!(NotFound, "{place} is missing, yet modules.json names it"))?;
-        let name = config.activation_function.as_deref().unwrap_or("Tanh");
-        let activation = match name.rsplit('.').next().unwrap_or_default() {
-            "Tanh" => Activation::Tanh,
-            "Identity" => Activation::Identity,
-            "ReLU" => Activation::Relu,
-            "SiLU" => Activation::Silu,
-            "GELU" => Activation::Gelu,
-            _ => {
-                return Err(fail!(
-                    Unsupported,
-                    "{place}: `activation_function` is \"{name}\", which is not supported \
-                     (supported: Tanh, Identity, ReLU, SiLU, GELU)"
-                ));
-            }
-        };
-        if config.use_residual {
-            return Err(fail!(Unsupported, "{place}: `use_residual` true is not supported"));
-        }
-        for (key, value) in [
-            ("module_input_name", &config.module_input_name),
-            ("module_output_name", &config.module_output_name),
-        ] {
-            if let Some(value) = value.as_deref().filter(|v| *v != "sentence_embedding") {
-                return Err(fail!(
-                    Unsupported,
-                    "{place}: `{key}` is \"{value}\", which is not supported (supported: \
-                     sentence_embedding)"
-                ));
-            }
-        }
-        let checkpoint = Checkpoint::open_in(source, folder)?;
-        let (outputs, inputs) = (config.out_features, config.in_features);
-        Ok(Self {
-            weight: checkpoint.read_f32("linear.weight", &[outputs, inputs])?,
-            bias: match config.bias {
-                true => Some(checkpoint.read_f32("linear.bias", &[outputs])?),
-                false => None,
-            },
-            inputs,
-            outputs,
-            activation,
-        })
+/// Whether the Transformer hands out all its states: `output_hidden_states` of its config.
+fn gives_all_states(source: &dyn Source, transformer: &ModuleEntry) -> Result<bool> {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(default)]
+        output_hidden_states: bool,
     }
-
-    /// Width of the vectors it takes.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// Width of the vectors it gives.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// act(W x + b) of one vector of [`Dense::inputs`] numbers.
-    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let row = |(i, w): (usize, &[f32])| {
-            let sum: f64 = w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
-            let bias = self.bias.as_ref().map_or(0.0, |b| f64::from(b[i]));
-            (sum + bias) as f32
-        };
-        let mut y: Vec<f32> = self.weight.chunks_exact(self.inputs).enumerate().map(row).collect();
-        activate(&mut y, self.activation);
-        y
-    }
+    let config: Option<Config> = read_json(source, &transformer.file("config.json"))?;
+    Ok(config.is_some_and(|config| config.output_hidden_states))
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rayon::prelude::*;
+use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::utils::truncation::truncate_encodings;
 use tokenizers::{
     Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper, TruncationDirection,
@@ -80,6 +81,29 @@ impl Tokenizer {
         let names = config.model_input_names.as_deref();
         let typed = names.is_none_or(|names| names.iter().any(|n| n == "token_type_ids"));
         Ok(Self { inner, post, vocab_size, limit, typed })
+    }
+
+    /// Has texts become lower case before all else, where the normalizer does not do so already
+    /// (sentence-transformers 6.2 `base/modules/transformer.py`, `do_lower_case`); spans stay those
+    /// of the text as it was given.
+    pub(crate) fn lower_case(&mut self) -> Result<()> {
+        let found = self.inner.get_normalizer().cloned();
+        let mut steps = vec![NormalizerWrapper::Lowercase(Lowercase)];
+        match found {
+            Some(NormalizerWrapper::Lowercase(_)) => return Ok(()),
+            Some(NormalizerWrapper::Sequence(sequence)) => {
+                let list: &[NormalizerWrapper] = sequence.as_ref();
+                if list.iter().any(|n| matches!(n, NormalizerWrapper::Lowercase(_))) {
+                    return Ok(());
+                }
+                steps.extend_from_slice(list);
+            }
+            other => steps.extend(other),
+        }
+        self.inner
+            .with_normalizer(Some(Sequence::new(steps)))
+            .map(|_| ())
+            .map_err(|e| fail!(Checkpoint, "`do_lower_case`: {e}").with_source(e))
     }
 
     /// The largest token id and one: the rows that a model's word embeddings must have.

@@ -1,0 +1,467 @@
+//! A restricted reader of Python pickles: containers, numbers, strings and torch tensors.
+//!
+//! Nothing is executed: a pickle may name the few functions in [`Callee`] alone, and those are
+//! understood here, not called. Every other name and every other instruction is an error. Values
+//! live in arenas and refer to each other by number, so that neither their depth nor their sharing
+//! costs stack, and memory is linear in the bytes read.
+//!
+//! Instructions: CPython `Lib/pickletools.py`; what torch writes: `torch/serialization.py`,
+//! `torch/_utils.py` of 2.x.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::error::{Result, fail};
+use crate::model::checkpoint::Dtype;
+
+/// A value on the pickle's stack; the numbers are places in the arenas of a [`Machine`].
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    Plain,
+    Int(i64),
+    /// Where its bytes lie in the pickle.
+    Text(usize, usize),
+    Tuple(usize),
+    List(usize),
+    Dict(usize),
+    Callee(Callee),
+    Storage(usize),
+    Tensor(usize),
+}
+
+/// What a pickle may name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Callee {
+    /// `collections.OrderedDict`
+    OrderedDict,
+    /// `torch.Size`, a tuple.
+    Size,
+    /// `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ..)`
+    Tensor,
+    /// `torch._utils._rebuild_parameter(tensor, ..)`
+    Parameter,
+    /// `torch.FloatStorage` and its like, by its place in [`STORAGES`].
+    Storage(usize),
+}
+
+/// The storages of torch: name, element type as safetensors calls it, bytes of an element.
+const STORAGES: [(&str, &str, u64); 11] = [
+    ("FloatStorage", "F32", 4),
+    ("HalfStorage", "F16", 2),
+    ("BFloat16Storage", "BF16", 2),
+    ("DoubleStorage", "F64", 8),
+    ("LongStorage", "I64", 8),
+    ("IntStorage", "I32", 4),
+    ("ShortStorage", "I16", 2),
+    ("CharStorage", "I8", 1),
+    ("ByteStorage", "U8", 1),
+    ("BoolStorage", "BOOL", 1),
+    ("ComplexFloatStorage", "C64", 8),
+];
+
+/// What a pickle can name many times over is bounded, so that memory stays linear in its bytes: the
+/// axes of a tensor, and the bytes of a record's name.
+const MAX_AXES: usize = 64;
+const MAX_KEY: usize = 64;
+
+/// A run of elements in a record of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Storage {
+    /// The record `data/<key>`.
+    pub(crate) key: String,
+    pub(crate) dtype: Dtype,
+    /// Bytes of an element.
+    pub(crate) width: u64,
+    /// Elements.
+    pub(crate) count: u64,
+}
+
+/// A tensor as a view of its storage, in elements.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    pub(crate) storage: Storage,
+    pub(crate) offset: u64,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) stride: Vec<u64>,
+}
+
+/// The tensors by name of the dictionary that `pickle` holds.
+///
+/// # Errors
+///
+/// `Unsupported` for a name or an instruction that is not among those read here, and for an entry
+/// that is no tensor; `Checkpoint` for a damaged pickle.
+pub(crate) fn read_state(pickle: &[u8]) -> Result<Vec<(String, Tensor)>> {
+    let mut machine = Machine { pickle, ..Machine::default() };
+    let Value::Dict(dict) = machine.run()? else {
+        return Err(fail!(
+            Unsupported,
+            "it holds something else than a dictionary of tensors (a state_dict)"
+        ));
+    };
+    let mut seen = HashSet::new();
+    let entries = machine.dicts[dict].iter().map(|&(key, value)| {
+        let Value::Text(start, end) = key else {
+            return Err(fail!(Unsupported, "a key of its dictionary is not a string"));
+        };
+        let name = machine.text(start..end)?;
+        if !seen.insert(name) {
+            return Err(damaged("two tensors have one name"));
+        }
+        match value {
+            Value::Tensor(i) => Ok((name.to_owned(), machine.tensors[i].clone())),
+            _ => Err(fail!(Unsupported, "its entry {name:?} is not a tensor")),
+        }
+    });
+    entries.collect()
+}
+
+/// The stack machine of a pickle.
+#[derive(Default)]
+struct Machine<'p> {
+    pickle: &'p [u8],
+    at: usize,
+    stack: Vec<Value>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value>,
+    tuples: Vec<Vec<Value>>,
+    lists: Vec<Vec<Value>>,
+    dicts: Vec<Vec<(Value, Value)>>,
+    storages: Vec<Storage>,
+    tensors: Vec<Tensor>,
+}
+
+impl Machine<'_> {
+    fn run(&mut self) -> Result<Value> {
+        loop {
+            let begin = self.at;
+            let code = self.byte()?;
+            if code == b'.' {
+                return self.pop();
+            }
+            self.step(code).map_err(|e| e.at(format_args!("byte {begin} of the pickle")))?;
+        }
+    }
+
+    fn step(&mut self, code: u8) -> Result<()> {
+        match code {
+            // PROTO, FRAME: their arguments say nothing that is needed.
+            0x80 => drop(self.take(1)?),
+            0x95 => drop(self.take(8)?),
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_mark()?),
+            b'N' | 0x88 | 0x89 => self.stack.push(Value::Plain),
+            b'G' => {
+                self.take(8)?;
+                self.stack.push(Value::Plain);
+            }
+            b'K' | b'M' | b'J' | 0x8a => self.integer(code)?,
+            // SHORT_BINUNICODE, BINUNICODE, BINUNICODE8, SHORT_BINSTRING, BINSTRING.
+            0x8c | b'U' => self.string(1)?,
+            b'X' | b'T' => self.string(4)?,
+            0x8d => self.string(8)?,
+            b')' => self.tuple(vec![]),
+            0x85..=0x87 => {
+                let count = usize::from(code - 0x84);
+                let from = self.floor(count)?;
+                let items = self.stack.split_off(from);
+                self.tuple(items);
+            }
+            b't' => {
+                let items = self.pop_mark()?;
+                self.tuple(items);
+            }
+            b']' => {
+                self.lists.push(vec![]);
+                self.stack.push(Value::List(self.lists.len() - 1));
+            }
+            b'l' => {
+                let items = self.pop_mark()?;
+                self.lists.push(items);
+                self.stack.push(Value::List(self.lists.len() - 1));
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(vec![item])?;
+            }
+            b'e' => {
+                let items = self.pop_mark()?;
+                self.append(items)?;
+            }
+            b'}' => self.dict(vec![]),
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.set(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_mark()?;
+                self.set(&items)?;
+            }
+            b'q' | b'r' | 0x94 => self.put(code)?,
+            b'h' | b'j' => {
+                let key = self.number(if code == b'h' { 1 } else { 4 })? as u32;
+                let value = self.memo.get(&key).copied();
+                self.stack.push(value.ok_or_else(|| damaged("it recalls what it has not kept"))?);
+            }
+            b'c' => self.global()?,
+            0x93 => {
+                let (Value::Text(c, d), Value::Text(a, b)) = (self.pop()?, self.pop()?) else {
+                    return Err(damaged("a name is not a string"));
+                };
+                let callee = callee(self.text(a..b)?, self.text(c..d)?)?;
+                self.stack.push(Value::Callee(callee));
+            }
+            b'Q' => self.persistent()?,
+            b'R' => self.reduce()?,
+            b'b' => self.build()?,
+            other => {
+                return Err(fail!(
+                    Unsupported,
+                    "the instruction 0x{other:02x} is not one that tensors and containers need: it \
+                     is not carried out"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, code: u8) -> Result<()> {
+        let int = match code {
+            b'K' => self.number(1)? as i64,
+            b'M' => self.number(2)? as i64,
+            b'J' => i64::from(self.number(4)? as u32 as i32),
+            // LONG1: two's complement of as many bytes as it says.
+            _ => {
+                let count = self.byte()?;
+                let bytes = self.take(usize::from(count))?;
+                if bytes.len() > 8 {
+                    return Err(damaged("a number has more than 64 bits"));
+                }
+                let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
+                let mut wide = [if negative { 0xff } else { 0 }; 8];
+                wide[..bytes.len()].copy_from_slice(bytes);
+                i64::from_le_bytes(wide)
+            }
+        };
+        self.stack.push(Value::Int(int));
+        Ok(())
+    }
+
+    fn string(&mut self, prefix: usize) -> Result<()> {
+        let length = usize::try_from(self.number(prefix)?).map_err(|_| cut_short())?;
+        let start = self.at;
+        self.take(length)?;
+        self.stack.push(Value::Text(start, self.at));
+        Ok(())
+    }
+
+    fn put(&mut self, code: u8) -> Result<()> {
+        let key = match code {
+            b'q' => self.number(1)? as u32,
+            b'r' => self.number(4)? as u32,
+            _ => self.memo.len() as u32,
+        };
+        let top = *self.stack.last().ok_or_else(empty)?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    /// GLOBAL: two lines, the module and the name.
+    fn global(&mut self) -> Result<()> {
+        let module = self.line()?;
+        let name = self.line()?;
+        let callee = callee(self.text(module)?, self.text(name)?)?;
+        self.stack.push(Value::Callee(callee));
+        Ok(())
+    }
+
+    /// BINPERSID: `('storage', torch.FloatStorage, key, device, elements)`.
+    fn persistent(&mut self) -> Result<()> {
+        let form = || damaged("a storage does not say its type, its record and its size");
+        let Value::Tuple(id) = self.pop()? else { return Err(form()) };
+        let &[
+            Value::Text(a, b),
+            Value::Callee(Callee::Storage(kind)),
+            Value::Text(c, d),
+            _,
+            Value::Int(count),
+        ] = &self.tuples[id][..]
+        else {
+            return Err(form());
+        };
+        if self.text(a..b)? != "storage" {
+            return Err(form());
+        }
+        if d - c > MAX_KEY {
+            return Err(form());
+        }
+        let (_, dtype, width) = STORAGES[kind];
+        self.storages.push(Storage {
+            key: self.text(c..d)?.to_owned(),
+            dtype: Dtype::from_name(dtype),
+            width,
+            count: u64::try_from(count).map_err(|_| form())?,
+        });
+        self.stack.push(Value::Storage(self.storages.len() - 1));
+        Ok(())
+    }
+
+    fn reduce(&mut self) -> Result<()> {
+        let (Value::Tuple(args), Value::Callee(callee)) = (self.pop()?, self.pop()?) else {
+            return Err(damaged("what is called is not a function of arguments"));
+        };
+        match (callee, &self.tuples[args][..]) {
+            (Callee::OrderedDict, []) => self.dict(vec![]),
+            (Callee::Size, &[size @ Value::Tuple(_)]) => self.stack.push(size),
+            (
+                Callee::Tensor,
+                &[
+                    Value::Storage(storage),
+                    Value::Int(offset),
+                    Value::Tuple(shape),
+                    Value::Tuple(stride),
+                    ..,
+                ],
+            ) => {
+                let offset = u64::try_from(offset)
+                    .map_err(|_| damaged("a tensor begins before its storage"))?;
+                let (shape, stride) = (self.sizes(shape)?, self.sizes(stride)?);
+                let storage = self.storages[storage].clone();
+                self.tensors.push(Tensor { storage, offset, shape, stride });
+                self.stack.push(Value::Tensor(self.tensors.len() - 1));
+            }
+            (Callee::Parameter, &[Value::Tensor(tensor), ..]) => {
+                self.stack.push(Value::Tensor(tensor));
+            }
+            _ => return Err(damaged("arguments do not fit what they are for")),
+        }
+        Ok(())
+    }
+
+    /// BUILD: the attributes of a dictionary (`_metadata` of a state_dict), which say nothing here.
+    fn build(&mut self) -> Result<()> {
+        match (self.pop()?, self.stack.last()) {
+            (Value::Dict(_), Some(Value::Dict(_))) => Ok(()),
+            _ => {
+                Err(fail!(Unsupported, "it sets the state of an object, which is not carried out"))
+            }
+        }
+    }
+
+    fn sizes(&self, tuple: usize) -> Result<Vec<u64>> {
+        let size = |value: &Value| match value {
+            Value::Int(n) => u64::try_from(*n).ok(),
+            _ => None,
+        };
+        let items = Some(&self.tuples[tuple]).filter(|items| items.len() <= MAX_AXES);
+        let sizes: Option<_> = items.and_then(|items| items.iter().map(size).collect());
+        sizes.ok_or_else(|| damaged("a tensor's shape is not a list of sizes"))
+    }
+
+    fn tuple(&mut self, items: Vec<Value>) {
+        self.tuples.push(items);
+        self.stack.push(Value::Tuple(self.tuples.len() - 1));
+    }
+
+    fn dict(&mut self, items: Vec<(Value, Value)>) {
+        self.dicts.push(items);
+        self.stack.push(Value::Dict(self.dicts.len() - 1));
+    }
+
+    fn append(&mut self, items: Vec<Value>) -> Result<()> {
+        match self.stack.last() {
+            Some(&Value::List(list)) => self.lists[list].extend(items),
+            _ => return Err(damaged("it appends to what is no list")),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, items: &[Value]) -> Result<()> {
+        match self.stack.last() {
+            Some(&Value::Dict(dict)) if items.len().is_multiple_of(2) => {
+                self.dicts[dict].extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+                Ok(())
+            }
+            _ => Err(damaged("it sets entries of what is no dictionary")),
+        }
+    }
+
+    /// The height below the `count` topmost values, which lie above the last mark.
+    fn floor(&self, count: usize) -> Result<usize> {
+        let lowest = self.marks.last().copied().unwrap_or(0);
+        self.stack.len().checked_sub(count).filter(|&f| f >= lowest).ok_or_else(empty)
+    }
+
+    fn pop(&mut self) -> Result<Value> {
+        self.floor(1)?;
+        self.stack.pop().ok_or_else(empty)
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Value>> {
+        let mark = self.marks.pop().ok_or_else(empty)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn text(&self, range: Range<usize>) -> Result<&str> {
+        str::from_utf8(&self.pickle[range]).map_err(|_| damaged("a string is not UTF-8"))
+    }
+
+    fn line(&mut self) -> Result<Range<usize>> {
+        let start = self.at;
+        let rest = &self.pickle[start..];
+        let length = rest.iter().position(|&b| b == b'\n').ok_or_else(cut_short)?;
+        self.at += length + 1;
+        Ok(start..start + length)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// A little-endian number of `width` bytes, at most 8.
+    fn number(&mut self, width: usize) -> Result<u64> {
+        let mut wide = [0; 8];
+        wide[..width].copy_from_slice(self.take(width)?);
+        Ok(u64::from_le_bytes(wide))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8]> {
+        let end = self.at.checked_add(length).ok_or_else(cut_short)?;
+        let bytes = self.pickle.get(self.at..end).ok_or_else(cut_short)?;
+        self.at = end;
+        Ok(bytes)
+    }
+}
+
+fn callee(module: &str, name: &str) -> Result<Callee> {
+    Ok(match (module, name) {
+        ("collections", "OrderedDict") => Callee::OrderedDict,
+        ("torch", "Size") => Callee::Size,
+        ("torch._utils", "_rebuild_tensor_v2") => Callee::Tensor,
+        ("torch._utils", "_rebuild_parameter") => Callee::Parameter,
+        ("torch", storage) if STORAGES.iter().any(|s| s.0 == storage) => {
+            Callee::Storage(STORAGES.iter().position(|s| s.0 == storage).unwrap_or_default())
+        }
+        _ => {
+            return Err(fail!(
+                Unsupported,
+                "the pickle names {module}.{name}: only tensors and containers are read, nothing \
+                 is executed"
+            ));
+        }
+    })
+}
+
+fn damaged(what: &str) -> crate::Error {
+    fail!(Checkpoint, "the pickle is damaged: {what}")
+}
+
+fn empty() -> crate::Error {
+    damaged("a value is missing on its stack")
+}
+
+fn cut_short() -> crate::Error {
+    damaged("it is cut short")
+}
