@@ -3,6 +3,7 @@
 
 mod arena;
 mod ceiling;
+mod coop;
 pub mod device;
 mod disk;
 mod folder;
@@ -84,6 +85,7 @@ impl GpuExecutor {
         let can = gpu.abilities();
         // Software has no 16-bit floats of its own.
         let elem = match elem {
+            Elem::F16 if can.coop.is_some() => Elem::Half,
             Elem::F16 if can.half && can.class != Class::Software => Elem::Half,
             elem => elem,
         };
