@@ -243,7 +243,7 @@ pub struct BenchArgs {
     pub runs: usize,
     /// First time every cut of the model's products on the GPU, and keep the fastest for later runs
     #[cfg(feature = "gpu")]
-    #[arg(long, conflicts_with_all = ["plan", "no_tune"])]
+    #[arg(long, conflicts_with_all = ["plan", "no_tune", "coop"])]
     pub tune: bool,
     /// Load the model and print what would be run, without running it
     #[arg(long)]

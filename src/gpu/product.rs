@@ -169,8 +169,8 @@ fn coop(out: &mut String, side: usize) -> std::fmt::Result {
     for (i, j) in sums() {
         writeln!(out, "    c{i}_{j}: {},", matrix("C"))?;
     }
-    writeln!(out, "}}\nfn clear(s: ptr<function, Sums>, from: u32) {{")?;
-    writeln!(out, "    let zero = coopLoadT<{}>(&block[from], SIDE);", matrix("C"))?;
+    writeln!(out, "}}\nfn clear(s: ptr<function, Sums>, at: u32) {{")?;
+    writeln!(out, "    let zero = coopLoadT<{}>(&block[at], SIDE);", matrix("C"))?;
     for (i, j) in sums() {
         writeln!(out, "    (*s).c{i}_{j} = zero;")?;
     }
