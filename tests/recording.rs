@@ -23,7 +23,7 @@ use toy::{Report, Rng};
 const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
-    can: Abilities { class: Class::Small, subgroups: false, half: false },
+    can: Abilities { class: Class::Small, subgroups: false, half: false, coop: None },
     tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,

@@ -102,6 +102,10 @@ pub struct DeviceArgs {
     /// Leave alone what `everylayer bench --tune` measured on this adapter
     #[arg(long)]
     pub no_tune: bool,
+    /// Multiply on the GPU's cooperative matrices: experimental, not measured on hardware; needs
+    /// --dtype f16
+    #[arg(long)]
+    pub coop: bool,
 }
 
 /// `everylayer embed`
@@ -239,7 +243,7 @@ pub struct BenchArgs {
     pub runs: usize,
     /// First time every cut of the model's products on the GPU, and keep the fastest for later runs
     #[cfg(feature = "gpu")]
-    #[arg(long, conflicts_with_all = ["plan", "no_tune"])]
+    #[arg(long, conflicts_with_all = ["plan", "no_tune", "coop"])]
     pub tune: bool,
     /// Load the model and print what would be run, without running it
     #[arg(long)]
@@ -264,7 +268,7 @@ impl DeviceArgs {
     /// The library's options for the same.
     pub fn options(&self) -> LoadOptions {
         let options = LoadOptions::default().device(self.device.clone()).dtype(self.dtype);
-        let options = options.untuned(self.no_tune);
+        let options = options.untuned(self.no_tune).coop(self.coop);
         match self.batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),
             None => options,

@@ -93,6 +93,9 @@ pub struct LoadOptions {
     pub default_limits: bool,
     /// Leave alone what `everylayer bench --tune` measured on this adapter.
     pub untuned: bool,
+    /// Multiply on cooperative matrices: f16 inputs, f32 sums. Experimental, measured on no hardware
+    /// yet; needs [`Dtype::F16`] and an adapter that has them, and is an error elsewhere.
+    pub coop: bool,
 }
 
 impl LoadOptions {
@@ -121,6 +124,13 @@ impl LoadOptions {
     #[must_use]
     pub fn untuned(mut self, on: bool) -> Self {
         self.untuned = on;
+        self
+    }
+
+    /// The same options with or without products on cooperative matrices: see [`LoadOptions::coop`].
+    #[must_use]
+    pub fn coop(mut self, on: bool) -> Self {
+        self.coop = on;
         self
     }
 

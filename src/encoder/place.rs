@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "gpu")]
+use super::options::Dtype;
 use super::options::{Device, LoadOptions};
-use crate::error::Result;
+use crate::error::{Result, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
 use crate::schedule::Elem;
@@ -27,7 +29,8 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// `NoAdapter` where there is none like it; `Gpu` where the driver refuses.
+    /// `NoAdapter` where there is none like it; `Usage` where cooperative matrices were asked for and
+    /// the device or the dtype cannot; `Gpu` where the driver refuses.
     pub async fn open(options: &LoadOptions) -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
@@ -35,12 +38,25 @@ impl Place {
             use crate::gpu::device::{Gpu, GpuOptions, Pick};
 
             let pick = match &options.device {
+                Device::Cpu if options.coop => {
+                    return Err(fail!(
+                        Usage,
+                        "the CPU has no cooperative matrices; use --device gpu or leave --coop out"
+                    ));
+                }
                 Device::Cpu => return Ok(Self::Cpu),
                 Device::Auto => Pick::Real,
                 Device::Gpu => Pick::Any,
                 Device::Named(name) => Pick::Named(name.clone()),
             };
-            let gpu_options = GpuOptions { default_limits: options.default_limits };
+            if options.coop && options.dtype != Dtype::F16 {
+                return Err(fail!(
+                    Usage,
+                    "cooperative matrices multiply f16 alone: give --dtype f16 with --coop"
+                ));
+            }
+            let gpu_options =
+                GpuOptions { default_limits: options.default_limits, coop: options.coop };
             match Gpu::open(&pick, &gpu_options).await {
                 Ok(gpu) => {
                     let kept = || crate::gpu::winners::read(gpu.report());
@@ -48,14 +64,18 @@ impl Place {
                     Ok(Self::Gpu { gpu: Arc::new(gpu), tuning })
                 }
                 // `auto` falls back to the CPU where there is no GPU, never over a failure.
-                Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => Ok(Self::Cpu),
+                Err(e)
+                    if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter && !options.coop =>
+                {
+                    Ok(Self::Cpu)
+                }
                 Err(e) => Err(e),
             }
         }
         #[cfg(not(feature = "gpu"))]
         match options.device {
-            Device::Auto | Device::Cpu => Ok(Self::Cpu),
-            _ => Err(crate::error::fail!(
+            Device::Auto | Device::Cpu if !options.coop => Ok(Self::Cpu),
+            _ => Err(fail!(
                 NoAdapter,
                 "this build has no GPU support; build it with the feature `gpu` or use --device cpu"
             )),

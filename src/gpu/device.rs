@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::coop;
 use super::disk::Disk;
 use super::memory::Account;
 use crate::error::{Error, ErrorKind, Result, fail};
-use crate::schedule::{Abilities, Class};
+use crate::schedule::{Abilities, Class, Tile};
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct AdapterReport {
     pub device_type: String,
     /// Features that later kernels ask for, those it has.
     pub features: Vec<&'static str>,
+    /// The cut of products on cooperative matrices that kernels here have for it, if any.
+    pub coop: Option<Tile>,
     /// Limits that bound a batch, by name.
     pub limits: Vec<(&'static str, u64)>,
 }
@@ -46,6 +49,8 @@ pub struct GpuOptions {
     /// Stay inside the default WebGPU limits, and with the portable kernels, even where the adapter
     /// allows more: what a browser runs.
     pub default_limits: bool,
+    /// Open it for products on cooperative matrices: experimental, measured on no hardware yet.
+    pub coop: bool,
 }
 
 /// An open device.
@@ -106,6 +111,7 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         software: info.device_type == wgpu::DeviceType::Cpu,
         device_type: format!("{:?}", info.device_type),
+        coop: coop::tile(adapter).ok(),
         features: known.iter().filter(|(_, f)| features.contains(*f)).map(|(n, _)| *n).collect(),
         limits: vec![
             ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
@@ -143,8 +149,8 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// `NoAdapter` where none fits, with the names of those there are; `Gpu` where the driver
-    /// refuses.
+    /// `NoAdapter` where none fits, with the names of those there are; `Usage` where it was asked for
+    /// cooperative matrices and lacks something they need; `Gpu` where the driver refuses.
     pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
         let adapters = adapters().await;
         let fits = |(place, a): &(usize, &wgpu::Adapter)| {
@@ -175,17 +181,20 @@ impl Gpu {
             class,
             subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
+            coop: if options.coop { Some(coop::ask(adapter, options)?) } else { None },
         };
         // Timestamps are for profiles alone and pipelines are kept for later: no kernel needs them.
         let mut features =
             adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         features.set(wgpu::Features::SUBGROUP, can.subgroups);
         features.set(wgpu::Features::SHADER_F16, can.half);
+        features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, can.coop.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
             required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
+            experimental_features: coop::token(can.coop.is_some()),
             ..Default::default()
         };
         let report = report(adapter);

@@ -60,10 +60,12 @@ pub struct Unrolled {
 /// where a kernel does little arithmetic or cannot be unrolled further.
 pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
     match variant {
-        Variant::Matmul { tile, .. } if tile != Tile::Broadcast => Some(Unrolled {
-            source: text(variant, unroll as usize),
-            fmas: product::fmas(tile, unroll as usize) as u32,
-        }),
+        Variant::Matmul { tile, .. } if tile != Tile::Broadcast && !tile.is_coop() => {
+            Some(Unrolled {
+                source: text(variant, unroll as usize),
+                fmas: product::fmas(tile, unroll as usize) as u32,
+            })
+        }
         Variant::Attention { staging, head_dim, scores }
             if staging != Staging::Broadcast && scores != Scores::Disentangled =>
         {
@@ -83,7 +85,13 @@ fn text(variant: Variant, unroll: usize) -> String {
         Variant::Embed { tables, .. } => tables == Elem::Half,
         _ => false,
     };
-    let enable = if half { "enable f16;\n" } else { "" };
+    let enable = match variant {
+        Variant::Matmul { tile, .. } if tile.is_coop() => {
+            "enable f16;\nenable wgpu_cooperative_matrix;\n"
+        }
+        _ if half => "enable f16;\n",
+        _ => "",
+    };
     let mut text = format!("// {variant}\n{enable}{prelude}");
     for file in files {
         text.push('\n');
@@ -130,13 +138,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             vec![
                 match tile {
                     Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
+                    Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
                     _ => include_str!("../../shaders/matmul.wgsl"),
                 },
                 lib!("matmul_io"),
                 elem(weights),
                 activate(activation),
                 if residual { lib!("residual_add") } else { lib!("residual_none") },
-                if splits > 1 { lib!("matmul_part") } else { lib!("matmul_whole") },
+                match (tile.is_coop(), splits > 1) {
+                    (false, false) => lib!("matmul_whole"),
+                    (false, true) => lib!("matmul_part"),
+                    (true, false) => lib!("coop_whole"),
+                    (true, true) => lib!("coop_part"),
+                },
             ],
         ),
         Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
@@ -292,8 +306,10 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         }));
     }
     for tables in Elem::ALL {
+        // Cooperative matrices read halves as such.
+        let stored = |tile: &Tile| !tile.is_coop() || tables == Elem::Half;
         // The parts of a product that is split have no end.
-        for tile in Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast) {
+        for tile in Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast && stored(tile)) {
             all.extend([2, 4].map(|splits| Variant::Matmul {
                 tile,
                 weights: tables,
@@ -304,7 +320,7 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         }
         for activation in activations {
             for residual in [false, true] {
-                for tile in Tile::ALL {
+                for tile in Tile::ALL.into_iter().filter(stored) {
                     all.push(Variant::Matmul {
                         tile,
                         weights: tables,

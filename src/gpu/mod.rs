@@ -3,6 +3,7 @@
 
 mod arena;
 mod ceiling;
+mod coop;
 pub mod device;
 mod disk;
 mod folder;
@@ -81,12 +82,15 @@ impl GpuExecutor {
         elem: Elem,
         max_binding: u64,
     ) -> Result<Self> {
-        let can = gpu.abilities();
+        let mut can = gpu.abilities();
         // Software has no 16-bit floats of its own.
         let elem = match elem {
+            Elem::F16 if can.coop.is_some() => Elem::Half,
             Elem::F16 if can.half && can.class != Class::Software => Elem::Half,
             elem => elem,
         };
+        // An executor in f32 on the same device, as for texts that f16 does not hold, has no use for them.
+        can.coop = can.coop.filter(|_| elem == Elem::Half);
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,

@@ -8,6 +8,7 @@
 use std::fmt::Write;
 
 use crate::schedule::Tile;
+use crate::schedule::tiles::{MATMUL_K, PANEL};
 
 /// How a workgroup of `matmul.wgsl` shares a tile.
 struct Cut {
@@ -28,7 +29,9 @@ impl Cut {
             Tile::R | Tile::S => Self { size, tall4: 1, wide4: 1, pad: 1 },
             Tile::M => Self { size, tall4: 2, wide4: 2, pad: 1 },
             // 16 KiB exactly: no room for padding.
-            Tile::L | Tile::Broadcast => Self { size, tall4: 2, wide4: 2, pad: 0 },
+            Tile::L | Tile::Broadcast | Tile::Coop8 | Tile::Coop16 => {
+                Self { size, tall4: 2, wide4: 2, pad: 0 }
+            }
         }
     }
 
@@ -49,6 +52,8 @@ pub fn prelude(tile: Tile, unroll: usize) -> String {
     let mut text = String::new();
     let written = match tile {
         Tile::Broadcast => broadcast(&mut text),
+        Tile::Coop8 => coop(&mut text, 8),
+        Tile::Coop16 => coop(&mut text, 16),
         _ => workgroup(&mut text, &Cut::new(tile), unroll),
     };
     // Writing to a string cannot fail.
@@ -60,6 +65,8 @@ pub fn prelude(tile: Tile, unroll: usize) -> String {
 pub fn fmas(tile: Tile, unroll: usize) -> usize {
     match tile {
         Tile::Broadcast => BROADCAST.0 * BROADCAST.1 * 16,
+        // Matrices do them.
+        Tile::Coop8 | Tile::Coop16 => 0,
         _ => {
             let cut = Cut::new(tile);
             16 * cut.tall4 * cut.wide4 * unroll
@@ -144,6 +151,60 @@ fn broadcast(out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "}}")?;
     put(out, tall, wide, "8u")
+}
+
+/// Rows of one subgroup in `matmul_coop.wgsl`; its columns are a panel.
+const COOP_TALL: usize = 32;
+
+fn coop(out: &mut String, side: usize) -> std::fmt::Result {
+    let (tall, wide) = (COOP_TALL / side, PANEL / side);
+    let matrix = |role: &str| match role {
+        "C" => format!("coop_mat{side}x{side}<f32, C>"),
+        _ => format!("coop_mat{side}x{side}<f16, {role}>"),
+    };
+    let sums = || (0..tall).flat_map(|i| (0..wide).map(move |j| (i, j)));
+    writeln!(out, "const ROWS: u32 = {}u;", Tile::Coop16.size().0)?;
+    writeln!(out, "const TALL: u32 = {COOP_TALL}u;\nconst SIDE: u32 = {side}u;")?;
+    writeln!(out, "struct Sums {{")?;
+    for (i, j) in sums() {
+        writeln!(out, "    c{i}_{j}: {},", matrix("C"))?;
+    }
+    writeln!(out, "}}\nfn clear(s: ptr<function, Sums>, at: u32) {{")?;
+    writeln!(out, "    let zero = coopLoadT<{}>(&block[at], SIDE);", matrix("C"))?;
+    for (i, j) in sums() {
+        writeln!(out, "    (*s).c{i}_{j} = zero;")?;
+    }
+    writeln!(out, "}}\nfn multiply(s: ptr<function, Sums>, from_a: u32) {{")?;
+    for k in 0..MATMUL_K / side {
+        for i in 0..tall {
+            let at = format!("from_a + {}u * LINE_A + {}u", i * side, k * side);
+            let load = format!("coopLoadT<{}>(&tile_a[{at}], LINE_A)", matrix("A"));
+            writeln!(out, "    let a{k}_{i} = {load};")?;
+        }
+        for j in 0..wide {
+            let at = format!("{}u * LINE_W + {}u", k * side, j * side);
+            let load = format!("coopLoadT<{}>(&tile_w[{at}], LINE_W)", matrix("B"));
+            writeln!(out, "    let w{k}_{j} = {load};")?;
+            for i in 0..tall {
+                let c = format!("(*s).c{i}_{j}");
+                writeln!(out, "    {c} = coopMultiplyAdd(a{k}_{i}, w{k}_{j}, {c});")?;
+            }
+        }
+    }
+    writeln!(
+        out,
+        "}}\nfn put(s: ptr<function, Sums>, lane: u32, subgroup: u32, slots: u32, slice: u32, row: u32, \
+         column4: u32) {{"
+    )?;
+    for (i, j) in sums() {
+        writeln!(out, "    if subgroup < slots {{")?;
+        writeln!(out, "        coopStoreT((*s).c{i}_{j}, &block[subgroup * BLOCK], SIDE);")?;
+        writeln!(out, "    }}\n    workgroupBarrier();")?;
+        let to = format!("{}u, column4 + {}u", i * side, j * side / 4);
+        writeln!(out, "    store_blocks(lane, slots, slice, row, {to});")?;
+        writeln!(out, "    workgroupBarrier();")?;
+    }
+    writeln!(out, "}}")
 }
 
 /// `tall` rows of `wide` vectors, zero at first.

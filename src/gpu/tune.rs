@@ -80,8 +80,7 @@ impl GpuExecutor {
             .linears()
             .find(same)
             .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
-        let tiles: Vec<Tile> =
-            Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast).collect();
+        let tiles = Tile::PORTABLE;
         let recording = self.rounds(linear, splits, m, &tiles, ROUNDS);
         let times = self.times(&recording).await?;
         let median = |i: usize| {
@@ -111,7 +110,8 @@ impl GpuExecutor {
             return Ok(());
         };
         let m = CALIBRATED_ROWS;
-        let tile = tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let default = || tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let tile = self.caps.can.coop.unwrap_or_else(default);
         let times = self.times(&self.rounds(linear, splits, m, &[tile], 2)).await?;
         // The first compiles.
         let best = times.iter().skip(1).min().filter(|best| !best.is_zero());

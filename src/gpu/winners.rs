@@ -59,7 +59,7 @@ pub fn read(adapter: &AdapterReport) -> Tuning {
         same.then_some(kept.winners)
     };
     let winners = kept().unwrap_or_default().into_iter();
-    winners.filter(|w| w.tile != Tile::Broadcast).map(|w| (w.product, w.tile)).collect()
+    winners.filter(|w| Tile::PORTABLE.contains(&w.tile)).map(|w| (w.product, w.tile)).collect()
 }
 
 /// Keeps `tuning` for `adapter`, beside the winners of other models, and tells where.

@@ -424,7 +424,8 @@ impl Pass<'_> {
         binds.extend(residual.map(Bind::Buffer));
         let product = Product::new(rows, weight.n, weight.k, splits, self.elem);
         let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
-        let tile = self.tuning.get(&product).unwrap_or_else(default);
+        // One on cooperative matrices has bits of its own: for every product, or for none.
+        let tile = self.can.coop.or(self.tuning.get(&product)).unwrap_or_else(default);
         let variant = Variant::Matmul {
             tile,
             weights: self.elem,

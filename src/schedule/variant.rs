@@ -51,6 +51,8 @@ pub struct Abilities {
     pub subgroups: bool,
     /// Whether shaders may use 16-bit floats (`shader-f16`).
     pub half: bool,
+    /// The cut of products on cooperative matrices, where the device was opened for them.
+    pub coop: Option<Tile>,
 }
 
 /// What kind of adapter the work is cut up for.
@@ -65,8 +67,8 @@ pub enum Class {
     Large,
 }
 
-/// How a product is cut up. Every cut adds each number of C in one chain over k from 0, so they
-/// give the same bits and the one that fits the shape may be taken.
+/// How a product is cut up. Every cut but those on cooperative matrices adds each number of C in one
+/// chain over k from 0, so they give the same bits and the one that fits the shape may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
@@ -80,11 +82,25 @@ pub enum Tile {
     L,
     /// Rows handed round subgroups of eight: [`Class::Software`].
     Broadcast,
+    /// 128 x 64 on cooperative matrices of 8 x 8, A rounded to f16: only where asked for, and then for
+    /// every product, since its bits are its own.
+    Coop8,
+    /// The same on cooperative matrices of 16 x 16.
+    Coop16,
 }
 
 impl Tile {
     /// Every cut.
-    pub const ALL: [Self; 5] = [Self::R, Self::S, Self::M, Self::L, Self::Broadcast];
+    pub const ALL: [Self; 7] =
+        [Self::R, Self::S, Self::M, Self::L, Self::Broadcast, Self::Coop8, Self::Coop16];
+
+    /// The cuts of `matmul.wgsl`, which any adapter runs.
+    pub const PORTABLE: [Self; 4] = [Self::R, Self::S, Self::M, Self::L];
+
+    /// Whether it is one on cooperative matrices.
+    pub fn is_coop(self) -> bool {
+        matches!(self, Self::Coop8 | Self::Coop16)
+    }
 
     /// Rows and columns of C that one workgroup computes.
     pub fn size(self) -> (usize, usize) {
@@ -93,6 +109,7 @@ impl Tile {
             Self::S => (32, 32),
             Self::M | Self::Broadcast => (64, 64),
             Self::L => (128, 128),
+            Self::Coop8 | Self::Coop16 => (128, 64),
         }
     }
 }
@@ -289,7 +306,13 @@ impl Variant {
         let stored = |elem| elem != Elem::Half || can.half;
         match self {
             Self::Matmul { tile, weights, .. } => {
-                (*tile != Tile::Broadcast || eight) && stored(*weights)
+                let cut = match tile {
+                    Tile::Broadcast => eight,
+                    // They read halves as such.
+                    Tile::Coop8 | Tile::Coop16 => can.coop == Some(*tile) && *weights == Elem::Half,
+                    _ => true,
+                };
+                cut && stored(*weights)
             }
             Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
             Self::Norm { cut, .. } => summed(cut.sum),
@@ -350,6 +373,8 @@ impl fmt::Display for Tile {
             Self::M => "m",
             Self::L => "l",
             Self::Broadcast => "broadcast",
+            Self::Coop8 => "coop8",
+            Self::Coop16 => "coop16",
         })
     }
 }

@@ -15,6 +15,8 @@ fn words_that_are_off() {
         (&["embed", "--precision", "int4", "x"], &["--precision: ", "int4"]),
         (&["embed", "--precision", "int8", "x"], &["at least two"]),
         (&["embed", "--dtype", "f64", "x"], &["--dtype: ", "f64"]),
+        (&["embed", "--device", "cpu", "--coop", "x"], &["CPU", "cooperative", "--coop"]),
+        (&["embed", "--device", "gpu", "--coop", "x"], &["--dtype f16"]),
         (&["embed", "--route", "both", "x"], &["--route: ", "both"]),
         (&["embed", "--overflow", "drop", "x"], &["--overflow: ", "drop"]),
         (&["embed", "--dims", "385", "x"], &["385", "384"]),

@@ -10,6 +10,7 @@
 
 mod attention;
 mod combine;
+mod coop;
 mod matmul;
 mod not_finite;
 mod pool;

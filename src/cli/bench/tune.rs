@@ -39,7 +39,7 @@ pub fn tune(source: &dyn Source, options: &LoadOptions, visible: bool) -> Result
         Device::Gpu => Pick::Any,
         Device::Named(name) => Pick::Named(name.clone()),
     };
-    let gpu_options = GpuOptions { default_limits: options.default_limits };
+    let gpu_options = GpuOptions { default_limits: options.default_limits, coop: false };
     let gpu = match pollster::block_on(Gpu::open(&pick, &gpu_options)) {
         Err(e) if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter => {
             let said = "there is no GPU to tune for: the CPU executor has one kernel of each kind";

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use everylayer::gpu::kernels;
-use everylayer::schedule::{Abilities, Class, Variant};
+use everylayer::schedule::{Abilities, Class, Tile, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::aco;
@@ -43,7 +43,9 @@ const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
 
 /// Every variant that a GPU with subgroups runs: not those for software Vulkan alone.
 pub fn variants() -> Vec<Variant> {
-    let can = Abilities { class: Class::Large, subgroups: true, half: true };
+    // AMD's matrices are 16 x 16.
+    let coop = Some(Tile::Coop16);
+    let can = Abilities { class: Class::Large, subgroups: true, half: true, coop };
     let for_gpus = |variant: &Variant| variant.runs_on(&can);
     kernels::variants(&HEAD_DIMS).into_iter().filter(for_gpus).collect()
 }
