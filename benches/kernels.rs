@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use everylayer::cpu::kernels;
+use everylayer::cpu::kernels::{self, Positions};
 use everylayer::cpu::product::Packed;
 use everylayer::cpu::vector::activate;
-use everylayer::model::spec::Activation;
+use everylayer::model::spec::{Activation, NormKind};
 use everylayer::schedule::params::{AttentionParams, MatmulParams, NormParams};
 
 const TOKENS: usize = 1024;
@@ -67,15 +67,24 @@ fn main() {
     };
     let mut status = vec![0; TOKENS.div_ceil(32) + 1];
     let ms = time(|| {
-        kernels::norm(&p, &x, &weight, &mut y, &mut status);
+        kernels::norm(&p, NormKind::Layer, &x, &weight, &mut y, &mut status);
         std::hint::black_box(&y);
     });
     row("norm", 13, ms, "GB/s", (8 * TOKENS * WIDTH) as f64);
     let (qkv, mut context) = (numbers(3 * TOKENS * WIDTH), vec![0.0; TOKENS * WIDTH]);
     let tiles: Vec<u32> =
         (0..8u32).flat_map(|t| [[t * 128, 128, 0, 0], [t * 128, 128, 64, 0]]).flatten().collect();
-    let p = AttentionParams { qkv4: 288, out4: 96, scale: 0.25, pad: 0 };
-    let ms = time(|| kernels::attention(&p, 32, &qkv, &tiles, &mut context));
+    let p = AttentionParams {
+        qkv4: 288,
+        out4: 96,
+        scale: 0.25,
+        kv4: 96,
+        group: 1,
+        reach: 0,
+        line: 0,
+        pad: 0,
+    };
+    let ms = time(|| kernels::attention(&p, 32, Positions::Plain, &qkv, &tiles, &mut context));
     row("attention d32", 6, ms, "GFLOP/s", (8 * 4 * 128 * 128 * WIDTH) as f64);
     println!("{:24} {total:8.3} ms  {:.0} tokens/s", "a forward pass", TOKENS as f64 / total * 1e3);
 }

@@ -22,7 +22,7 @@ pub fn tile(adapter: &wgpu::Adapter) -> Result<Tile, String> {
         return Err(format!("the feature {name}"));
     }
     let size = adapter.get_info().subgroup_max_size;
-    if !(1..=INVOCATIONS).contains(&size) || INVOCATIONS % size != 0 {
+    if !(1..=INVOCATIONS).contains(&size) || !INVOCATIONS.is_multiple_of(size) {
         return Err(format!(
             "subgroups that {INVOCATIONS} invocations are whole numbers of: its are of {size}"
         ));

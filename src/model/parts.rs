@@ -23,7 +23,7 @@ impl Sizes {
         let (w, h) = (config.size(width)?, config.size(heads)?);
         let head_dim = match config.get("head_dim") {
             Some(_) => config.size("head_dim")?,
-            None if w % h == 0 => w / h,
+            None if w.is_multiple_of(h) => w / h,
             None => {
                 return Err(fail!(
                     Checkpoint,

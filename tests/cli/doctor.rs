@@ -41,7 +41,7 @@ fn every_kernel_and_every_state_is_compared() {
 
     let kernels = adapter["kernels"].as_array().unwrap();
     let names: Vec<&str> = kernels.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
-    assert_eq!(names, ["embed", "norm", "matmul", "attention", "combine", "pool"]);
+    assert_eq!(names, ["embed", "norm", "matmul", "attention", "rope", "gate", "combine", "pool"]);
     for row in kernels {
         let number = |key: &str| row[key].as_f64().unwrap();
         assert_eq!(row["ok"], true, "{row}");

@@ -50,7 +50,7 @@ fn info_knows_the_model() {
         // sum(p.numel() for p in AutoModel.from_pretrained(..).parameters())
         ("parameters", json!(22_713_216)),
         ("max_tokens", json!(256)),
-        ("pipeline", json!(["Pooling: mean", "Normalize"])),
+        ("pipeline", json!(["Transformer: at most 256 tokens", "Pooling: mean", "Normalize"])),
     ] {
         assert_eq!(model[key], want, "{key}");
     }
