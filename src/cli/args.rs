@@ -53,10 +53,11 @@ pub struct InputArgs {
     /// Texts; one that begins with `-` goes after `--`
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub texts: Vec<String>,
-    /// File of texts: .txt (one a line), .jsonl, .csv or .tsv; `-` is lines on standard input
+    /// File of texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; `-` is lines on standard
+    /// input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// Field or column that holds the text, in .jsonl, .csv and .tsv [default: text]
+    /// Field or column that holds the text, in .jsonl, .csv, .tsv and .parquet [default: text]
     #[arg(long, value_name = "NAME")]
     pub field: Option<String>,
 }
@@ -108,6 +109,45 @@ pub struct DeviceArgs {
     pub coop: bool,
 }
 
+/// One of several parts of a corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    part: usize,
+    parts: usize,
+}
+
+impl Shard {
+    /// The rows of this part of `rows`: the first parts have one more where they do not divide.
+    pub fn range(self, rows: usize) -> std::ops::Range<usize> {
+        let start = |part: usize| rows / self.parts * part + part.min(rows % self.parts);
+        start(self.part - 1)..start(self.part)
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let numbers =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((part, parts)) if 1 <= part && part <= parts => Ok(Self { part, parts }),
+            _ => {
+                let said =
+                    format!("`{text}` is no part: write I/N with I from 1 to N, such as 1/4");
+                Err(Error::new(ErrorKind::Usage, said))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.part, self.parts)
+    }
+}
+
 /// `everylayer embed`
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
@@ -132,7 +172,7 @@ pub struct EmbedArgs {
     /// File for the results, whose ending names the format; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Format: `json`, `jsonl`, `npy`, `npz` or `safetensors` [default: by FILE's ending, else
+    /// Format: `json`, `jsonl`, `npy`, `npz`, `safetensors` or `parquet` [default: by FILE's ending, else
     /// `json`, or `jsonl` for a file or lines into a pipe]
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -155,8 +195,20 @@ pub struct EmbedArgs {
     /// Where tokens are pooled: `stream` (on the host), `fold` (on the device) or `auto`
     #[arg(long, value_name = "ROUTE", default_value = "auto")]
     pub route: Route,
+    /// Columns of the input that go into the output, for json, jsonl and parquet
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub keep: Vec<String>,
+    /// Part I of N of a file's rows, from 1: parts are runs of rows, and as long as each other
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Go on where a run of the same words was interrupted; begin where there is none
+    #[arg(long)]
+    pub resume: bool,
+    /// File for rows that are no text or too long, as JSON lines, instead of stopping there
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub rejects: Option<PathBuf>,
     /// Print the work, step by step, instead of doing it
-    #[arg(long, conflicts_with_all = ["output", "format"])]
+    #[arg(long, conflicts_with_all = ["output", "format", "resume", "rejects", "shard", "keep"])]
     pub plan: bool,
     /// Say nothing on standard error but errors
     #[arg(short, long)]

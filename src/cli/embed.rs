@@ -1,18 +1,34 @@
 //! `everylayer embed`: texts in chunks through the encoder, results out as they come.
 
+mod assemble;
+mod flow;
+mod origin;
+mod part;
+mod rejects;
+mod spool;
+
 use std::io::IsTerminal;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Instant;
 
 use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, Rerun, Rows};
 use everylayer::model::locate::locate_with_progress;
+use everylayer::output::file::discard_all;
+use everylayer::output::{AtomicFile, Column, Extras};
 use everylayer::schedule::Counts;
 use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
 
 use super::args::EmbedArgs;
-use super::input::{Input, Item};
+use super::input::{Bad, Input, Item, Survey};
 use super::progress::Progress;
 use super::say;
 use super::target::Target;
+use assemble::assemble;
+use flow::{Chunk, Out, Pen, Results};
+use part::{Done, Part};
+use rejects::Rejects;
 
 /// Texts of a chunk at most.
 const CHUNK_TEXTS: usize = 4096;
@@ -20,37 +36,94 @@ const CHUNK_TEXTS: usize = 4096;
 /// must end now and then for somebody who looks at the bar.
 const CPU_BATCHES: usize = 4;
 /// Results of a chunk at most, should all its texts be as long as the model takes them.
-const CHUNK_BYTES: usize = 1 << 30;
+const CHUNK_BYTES: usize = 1 << 28;
 
 /// Runs the command.
 pub fn run(args: EmbedArgs) -> Result<()> {
-    let EmbedArgs { input, model, output, format, text, device, quiet, plan, .. } = &args;
-    let input = Input::choose(input.clone())?;
+    let mut input = Input::choose(args.input.clone())?;
+    input.keep(args.keep.clone())?;
     // What is wrong with the words or the texts is said before a model is loaded.
-    let target = Target::choose(output.clone(), *format, &input)?;
-    let total = input.count()?;
+    let target = Target::choose(args.output.clone(), args.format, &input)?;
+    check(&args, &input, &target)?;
+    let survey = input.survey(args.rejects.is_some())?;
+    let total = survey.as_ref().map(|survey| match args.shard {
+        Some(shard) => shard.range(survey.rows).len(),
+        None => survey.rows,
+    });
 
-    let looked_at = !quiet && std::io::stderr().is_terminal();
-    let source = locate_with_progress(&model.model, looked_at)?;
-    let encoder = Encoder::load_blocking(source.as_ref(), &device.options())?;
-    let capture = capture(&args, text.capture(&encoder.pipeline().prompts)?);
+    let looked_at = !args.quiet && std::io::stderr().is_terminal();
+    let source = locate_with_progress(&args.model.model, looked_at)?;
+    let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
+    let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
-    if !quiet {
+    if !args.quiet {
         say::note(&format!("device: {}", header.device));
     }
-    let job = Job { input, encoder, capture, header, precision: args.precision };
-    if *plan {
+    let (mut metadata, mut revision) = (Vec::new(), String::new());
+    if matches!(target, Target::File(..)) || !target.format().is_text() {
+        revision = origin::revision(source.as_ref())?;
+        metadata = origin::metadata(&revision, &encoder, &args);
+    }
+    let (quiet, plan, precision) = (args.quiet, args.plan, args.precision);
+    let visible = looked_at && !target.is_terminal();
+    let job = Job { args, target, metadata, input, encoder, capture, header, precision };
+    if plan {
         return job.plan();
     }
-    let progress = Progress::start(total, looked_at && !target.is_terminal());
-    let tally = job.run(target, &progress)?;
+    if let Target::File(..) = job.target {
+        // A second handler cannot be; without one, what is half written stays where it is.
+        let _ = ctrlc::set_handler(|| {
+            discard_all();
+            say::note("interrupted");
+            std::process::exit(130);
+        });
+    }
+    let place = job.destination(&revision, survey.as_ref())?;
+    let progress = Progress::start(total, visible);
+    if place.from > 0 {
+        progress.skip(place.from.saturating_sub(place.range.start));
+        if !quiet {
+            say::note(&format!("resumed at row {}", place.from));
+        }
+    }
+    let tally = job.run(place, survey.as_ref(), &progress)?;
     drop(progress);
     if !quiet && tally.cut > 0 {
-        let limit = args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
+        let limit = job.args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
         say::note(&tally.cut_note(limit));
     }
     if let Some(note) = tally.rerun_note(&job.header.model).filter(|_| !quiet) {
         say::note(&note);
+    }
+    Ok(())
+}
+
+/// Words that do not go with each other.
+fn check(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
+    let off = |said: String| Err(Error::new(ErrorKind::Usage, said));
+    let format = target.format();
+    if !args.keep.is_empty() && !format.keeps_columns() {
+        return off(format!("{format} carries no columns: --keep is for json, jsonl and parquet"));
+    }
+    const OWN: [&str; 7] =
+        ["index", "text_tokens", "tokens_lost", "vectors", "tokens", "words", ""];
+    let twice = |(i, name): &(usize, &String)| args.keep[..*i].contains(name);
+    if let Some(name) = args.keep.iter().find(|name| OWN.contains(&name.as_str())) {
+        return off(format!("--keep {name}: results have a field of that name: rename the column"));
+    }
+    if let Some((_, name)) = args.keep.iter().enumerate().find(twice) {
+        return off(format!("--keep names {name} twice"));
+    }
+    if args.shard.is_some() && input.file().is_none() {
+        return off("--shard parts the rows of a file: name one with --input".to_owned());
+    }
+    if args.resume && (input.file().is_none() || !matches!(target, Target::File(..))) {
+        return off("--resume goes from a file to a file: name both, with -i and -o".to_owned());
+    }
+    if let Target::File(path, _) = target
+        && args.rejects.as_ref() == Some(path)
+    {
+        return off("--rejects and --output are one file: name two".to_owned());
     }
     Ok(())
 }
@@ -115,8 +188,39 @@ impl Tally {
     }
 }
 
+/// Where results go, the first row that is still to be done, and the rows of the call.
+struct Place {
+    out: Out,
+    from: usize,
+    range: Range<usize>,
+}
+
+fn publish(rejects: Option<Rejects>, place: Option<&Path>) -> Result<()> {
+    match rejects.zip(place) {
+        Some((rejects, place)) => rejects.publish(place),
+        None => Ok(()),
+    }
+}
+
+/// The error of a run that leaves its part where another try may succeed.
+fn spent(part: Part, done: &Done, error: Error) -> Error {
+    let again = matches!(
+        error.kind(),
+        ErrorKind::Io | ErrorKind::Gpu | ErrorKind::DeviceLost | ErrorKind::OutOfMemory
+    );
+    if !again || done.texts == 0 {
+        part.remove();
+        return error;
+    }
+    let said = format!("{error}; {} texts are done, --resume goes on after them", done.texts);
+    Error::new(error.kind(), said).with_source(error)
+}
+
 /// A call that is ready to run.
 struct Job {
+    args: EmbedArgs,
+    target: Target,
+    metadata: Vec<(String, String)>,
     input: Input,
     encoder: Encoder,
     capture: Capture,
@@ -126,46 +230,133 @@ struct Job {
 }
 
 impl Job {
-    fn run(&self, target: Target, progress: &Progress) -> Result<Tally> {
-        let width = self.header.width;
+    /// Reads, runs and writes at once, to where `place` says.
+    fn run(&self, place: Place, survey: Option<&Survey>, progress: &Progress) -> Result<Tally> {
+        let Place { out, from, range } = place;
+        let spared = self.args.rejects.is_some();
+        let range = from.max(range.start)..range.end;
+        let chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
+        let mut tally = Tally::default();
+        if let Out::Spool { done, .. } = &out {
+            tally = Tally { texts: done.texts, cut: done.cut, lost: done.lost, rerun: None };
+        }
+        let pen = Pen::start(out, progress.clone(), self.precision, self.header.width);
+        let mut failed = Ok(());
+        for chunk in chunks {
+            let results = chunk.and_then(|chunk| self.results(chunk, &mut tally));
+            match results {
+                Ok(results) => {
+                    flow::tally(&mut tally, &results);
+                    if !pen.send(results) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    failed = Err(error);
+                    break;
+                }
+            }
+        }
+        let (mut out, written) = pen.stop()?;
+        let whole = written.and(failed).and_then(|()| out.journal());
+        let empty = tally.texts == 0 && survey.is_none();
+        match out {
+            Out::Direct { writer, held, rejects } => {
+                whole?;
+                if empty {
+                    return Err(self.input.empty());
+                }
+                publish(rejects, self.args.rejects.as_deref())?;
+                flow::finish(writer, held, &self.header)?;
+            }
+            Out::Spool { part, rejects, done, .. } => {
+                let made = whole
+                    .and_then(|()| publish(rejects, self.args.rejects.as_deref()))
+                    .and_then(|()| self.assemble(&part, &done, survey));
+                if let Err(error) = made {
+                    return Err(spent(part, &done, error));
+                }
+                part.remove();
+            }
+        }
+        Ok(tally)
+    }
+
+    fn assemble(&self, part: &Part, done: &Done, survey: Option<&Survey>) -> Result<()> {
+        let Target::File(path, format) = &self.target else { return Ok(()) };
+        let extras = self.extras(survey);
+        assemble(part, done, (path, *format), &self.header, self.precision, extras)
+    }
+
+    /// What the output says and holds beyond the results.
+    fn extras(&self, survey: Option<&Survey>) -> Extras {
+        let kinds = survey.map(|survey| &survey.kinds[..]).unwrap_or_default();
+        let columns = self.args.keep.iter().zip(kinds);
+        let columns = columns.map(|(name, &kind)| Column { name: name.clone(), kind }).collect();
+        let gaps = self.args.shard.is_some() || self.args.rejects.is_some();
+        Extras { metadata: self.metadata.clone(), columns, gaps, scratch: None }
+    }
+
+    /// Where results go: into a part beside the output where the input can be read again.
+    fn destination(&self, revision: &str, survey: Option<&Survey>) -> Result<Place> {
+        let range = match (self.args.shard, survey) {
+            (Some(shard), Some(survey)) => shard.range(survey.rows),
+            _ => 0..usize::MAX,
+        };
+        let rejects = self.args.rejects.as_deref();
+        let file = self.input.file();
+        if let (Target::File(path, _), Some(file)) = (&self.target, file) {
+            // Made and dropped: whether it can be made is known before any work.
+            let path = AtomicFile::create(path)?.path().to_owned();
+            let call = origin::call(&self.args, file, revision, &self.encoder)?;
+            let (part, done) = Part::open(&path, call, self.args.resume)?;
+            let (spool, rejects) = part.logs(&done, rejects.is_some())?;
+            let (from, last) = (done.rows, Instant::now());
+            let out = Out::Spool { part, spool: Box::new(spool), rejects, done, last };
+            return Ok(Place { out, from, range });
+        }
         let header = Header {
-            width: self.precision.stored(width),
+            width: self.precision.stored(self.header.width),
             precision: self.precision,
             ..self.header.clone()
         };
-        let mut writer = target.start(header)?;
-        let mut tally = Tally::default();
-        // int8 takes its range from all vectors of the call.
-        let mut held = Vec::new();
-        let mut texts = self.input.texts()?;
-        loop {
-            let items = texts.chunk(self.chunk_texts())?;
-            if items.is_empty() {
-                break;
-            }
-            let done = self.embed(&items)?;
-            done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
-            for mut text in done.texts {
-                text.index = tally.texts;
-                tally.add(text.lost);
-                if self.precision == Precision::Int8 {
-                    held.push(text);
-                } else {
-                    text.quantize(self.precision, width)?;
-                    writer.push(text)?;
+        let writer = self.target.clone().start(header, &self.extras(survey))?;
+        let rejects = rejects.map(Rejects::beside).transpose()?;
+        let out = Out::Direct { writer, held: Vec::new(), rejects };
+        Ok(Place { out, from: 0, range })
+    }
+
+    /// Runs a chunk; texts that are too long go with the rejects where there are any.
+    fn results(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
+        let Chunk { mut items, mut rejects, next } = chunk;
+        if self.args.rejects.is_some() {
+            items.retain(|item| match self.encoder.tokenize([&item.text], &self.capture) {
+                Err(error) if matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) => {
+                    let error = match self.input.place(item.line) {
+                        Some(place) => error.at(place),
+                        None => error,
+                    };
+                    let text = Some(item.text.text.clone().into_owned());
+                    rejects.push(Bad { row: item.row, ..Bad::row(error, text) });
+                    false
                 }
-            }
-            progress.advance(items.len());
+                _ => true,
+            });
+            rejects.sort_by_key(|bad| bad.row);
         }
-        if tally.texts == 0 {
-            return Err(self.input.empty());
+        if items.is_empty() {
+            return Ok(Results { texts: Vec::new(), rejects, next });
         }
-        if self.precision == Precision::Int8 {
-            let all = Embeddings::new(self.header.clone(), held).quantize(Precision::Int8)?;
-            all.texts.into_iter().try_for_each(|text| writer.push(text))?;
-        }
-        writer.finish()?;
-        Ok(tally)
+        let done = self.embed(&items)?;
+        done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
+        let texts = done.texts.into_iter().zip(items);
+        let texts = texts
+            .map(|(mut text, item)| {
+                text.index = item.row;
+                (text, item.kept)
+            })
+            .collect();
+        Ok(Results { texts, rejects, next })
     }
 
     /// How many texts are worked on at a time: few on a CPU, and as memory allows on a GPU. No

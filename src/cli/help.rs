@@ -25,6 +25,8 @@ Examples:
       a model from the hub over the field `body` of each line
   tail -f log.txt | everylayer embed -i -
       a JSON line for each text as soon as it comes
+  everylayer embed -i corpus.parquet --keep id -o vectors.parquet --resume
+      a corpus; the same call again goes on where it was interrupted
   everylayer embed --plan \"Good morning\"
       what the device would do
 

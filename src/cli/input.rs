@@ -4,8 +4,10 @@
 //! is done, then chunk by chunk, so that no file has to fit into memory. What is done with the
 //! texts is not known here.
 
+mod bad;
 mod form;
 mod lines;
+mod table;
 
 use std::fs::File;
 use std::io::{BufReader, IsTerminal};
@@ -14,8 +16,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use everylayer::{Error, ErrorKind, Result, Text};
 
+use everylayer::output::ColumnKind;
+use serde_json::Value;
+
 use super::args::InputArgs;
-use form::Form;
+pub use bad::Bad;
+use form::{FIELD, Form};
 use lines::Lines;
 
 /// Lines read ahead of the work on standard input.
@@ -28,16 +34,36 @@ pub struct Item {
     pub text: Text<'static>,
     /// From 1.
     pub line: u64,
+    /// The row of the whole input, from 0.
+    pub row: usize,
+    /// Values of the columns that are carried along.
+    pub kept: Vec<Value>,
+}
+
+impl Item {
+    fn new(text: String, line: u64) -> Self {
+        Self { text: text.into(), line, row: 0, kept: Vec::new() }
+    }
+}
+
+/// What a first look at all rows found.
+#[derive(Debug)]
+pub struct Survey {
+    /// Rows, bad ones included.
+    pub rows: usize,
+    /// What the columns that are carried along hold.
+    pub kinds: Vec<ColumnKind>,
 }
 
 /// Texts one after the other.
-type Rows = Box<dyn Iterator<Item = Result<Item>>>;
+type Rows = Box<dyn Iterator<Item = Result<Item, Bad>> + Send>;
 
 /// A place that texts come from; nothing is read yet.
 #[derive(Debug)]
 pub struct Input {
     origin: Origin,
     field: Option<String>,
+    keep: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -55,7 +81,7 @@ impl Input {
     ///
     /// # Errors
     /// `Usage` where they name none and nobody pipes lines in, for an ending that is not known,
-    /// and for a field where there are none; `Unsupported` for parquet.
+    /// and for a field where there are none.
     pub fn choose(args: InputArgs) -> Result<Self> {
         let InputArgs { texts, input, field } = args;
         let origin = match input {
@@ -73,13 +99,43 @@ impl Input {
             }
             None => Origin::Stdin,
         };
-        let fields = matches!(&origin, Origin::File(_, Form::Json | Form::Table(_)));
+        let fields = matches!(&origin, Origin::File(_, form) if *form != Form::Lines);
         match &field {
             Some(field) if !fields => Err(usage(&format!(
-                "plain text has no field `{field}`: --field is for .jsonl, .csv and .tsv"
+                "plain text has no field `{field}`: --field is for .jsonl, .csv, .tsv and .parquet"
             ))),
-            _ => Ok(Self { origin, field }),
+            _ => Ok(Self { origin, field, keep: Vec::new() }),
         }
+    }
+
+    /// Carries the columns `keep` along.
+    ///
+    /// # Errors
+    /// `Usage` where the input has no columns, or cannot be read twice.
+    pub fn keep(&mut self, keep: Vec<String>) -> Result<()> {
+        let columns = matches!(&self.origin, Origin::File(_, form) if *form != Form::Lines);
+        if !keep.is_empty() && (!columns || self.file().is_none()) {
+            return Err(usage(
+                "--keep carries columns of a file along: name a .jsonl, .csv, .tsv or .parquet \
+                 with --input",
+            ));
+        }
+        self.keep = keep;
+        Ok(())
+    }
+
+    /// The file that the texts are in, where it can be read more than once.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.origin {
+            // A pipe with a name has an ending, too.
+            Origin::File(path, _) if path.is_file() || !path.exists() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The field that the text is in.
+    pub fn field(&self) -> &str {
+        self.field.as_deref().unwrap_or(FIELD)
     }
 
     /// Whether the texts are arguments of the call.
@@ -115,19 +171,37 @@ impl Input {
     /// # Errors
     /// `Io` and `NotFound` for the file, `Text` for a text in it or where there is none.
     pub fn count(&self) -> Result<Option<usize>> {
-        match &self.origin {
-            Origin::Words(words) => Ok(Some(words.len())),
-            Origin::Stdin => Ok(None),
-            // A pipe with a name has an ending, too.
-            Origin::File(path, _) if path.exists() && !path.is_file() => Ok(None),
-            Origin::File(path, form) => {
-                let mut rows = self.rows(path, *form)?;
-                match rows.try_fold(0, |n, row| row.map(|_| n + 1))? {
-                    0 => Err(self.empty()),
-                    n => Ok(Some(n)),
-                }
+        Ok(self.survey(false)?.map(|survey| survey.rows))
+    }
+
+    /// Looks at every row, passing over bad ones where they are `spared`; `None` where rows can be
+    /// read but once.
+    ///
+    /// # Errors
+    /// As [`Input::count`].
+    pub fn survey(&self, spared: bool) -> Result<Option<Survey>> {
+        let (path, form) = match &self.origin {
+            Origin::Words(words) => {
+                return Ok(Some(Survey { rows: words.len(), kinds: Vec::new() }));
             }
+            Origin::File(path, form) if self.file().is_some() => (path, *form),
+            _ => return Ok(None),
+        };
+        let mut rows = 0;
+        let mut kinds: Vec<Option<ColumnKind>> = vec![None; self.keep.len()];
+        for row in self.rows(path, form)? {
+            match row {
+                Ok(item) => kinds.iter_mut().zip(&item.kept).for_each(|(k, v)| widen(k, v)),
+                Err(bad) if spared && !bad.fatal => {}
+                Err(bad) => return Err(bad.error),
+            }
+            rows += 1;
         }
+        if rows == 0 {
+            return Err(self.empty());
+        }
+        let kinds = kinds.into_iter().map(|kind| kind.unwrap_or(ColumnKind::Text)).collect();
+        Ok(Some(Survey { rows, kinds }))
     }
 
     /// The error for no texts at all.
@@ -143,12 +217,12 @@ impl Input {
         let feed = match &self.origin {
             Origin::Words(words) => {
                 let items = words.clone().into_iter().zip(1..);
-                Feed::Rows(Box::new(items.map(|(t, line)| Ok(Item { text: t.into(), line }))))
+                Feed::Rows(Box::new(items.map(|(t, line)| Ok(Item::new(t, line)))))
             }
             Origin::File(path, form) => Feed::Rows(self.rows(path, *form)?),
             Origin::Stdin => Feed::Lines(stdin_lines()),
         };
-        Ok(Texts { feed, failed: None })
+        Ok(Texts { feed, failed: None, row: 0 })
     }
 
     fn rows(&self, path: &Path, form: Form) -> Result<Rows> {
@@ -161,7 +235,10 @@ impl Input {
             let said = format!("{name}: {e}: name a file that can be read, or `-` for pipes");
             Error::new(kind, said).with_source(e)
         })?;
-        form.rows(BufReader::with_capacity(1 << 16, file), &name, self.field.as_deref())
+        if form == Form::Parquet {
+            return table::rows(path, file, self.field(), &self.keep);
+        }
+        form.rows(BufReader::with_capacity(1 << 16, file), &name, self.field(), &self.keep)
     }
 }
 
@@ -169,58 +246,106 @@ impl Input {
 pub struct Texts {
     feed: Feed,
     /// What went wrong after texts that were good.
-    failed: Option<Error>,
+    failed: Option<Bad>,
+    /// The next row, from 0.
+    row: usize,
 }
 
 enum Feed {
     Rows(Rows),
     /// Filled by a thread, so that what is there can be told from what is to come.
-    Lines(Receiver<Result<Item>>),
+    Lines(Receiver<Result<Item, Bad>>),
 }
 
 impl Texts {
+    /// The row that comes next, from 0.
+    pub fn next_row(&self) -> usize {
+        self.row
+    }
+
     /// The next texts, at most `most`; none at the end. Of a stream, those that are there, waiting
     /// for the first alone.
     ///
     /// # Errors
     /// What is wrong with the first text, after those before it have been given.
     pub fn chunk(&mut self, most: usize) -> Result<Vec<Item>> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
+        Ok(self.rows(most, None)?)
+    }
+
+    /// [`Texts::chunk`] that puts rows which are bad by themselves into `rejects` where that is
+    /// given. Good and bad ones are `most` together.
+    ///
+    /// # Errors
+    /// As [`Texts::chunk`].
+    pub fn rows(
+        &mut self,
+        most: usize,
+        mut rejects: Option<&mut Vec<Bad>>,
+    ) -> Result<Vec<Item>, Bad> {
+        if let Some(bad) = self.failed.take() {
+            return Err(bad);
         }
-        let mut items = Vec::new();
-        while items.len() < most {
+        let (mut items, mut spared) = (Vec::new(), 0);
+        while items.len() + spared < most {
             let next = match &mut self.feed {
                 Feed::Rows(rows) => rows.next(),
-                Feed::Lines(lines) if items.is_empty() => lines.recv().ok(),
+                Feed::Lines(lines) if items.is_empty() && spared == 0 => lines.recv().ok(),
                 Feed::Lines(lines) => lines.try_recv().ok(),
             };
             match next {
-                Some(Ok(item)) => items.push(item),
-                Some(Err(error)) if items.is_empty() => return Err(error),
-                Some(Err(error)) => {
-                    self.failed = Some(error);
-                    break;
+                Some(Ok(item)) => items.push(Item { row: self.row, ..item }),
+                Some(Err(bad)) => {
+                    let bad = Bad { row: self.row, ..bad };
+                    match &mut rejects {
+                        Some(rejects) if !bad.fatal => {
+                            rejects.push(bad);
+                            spared += 1;
+                        }
+                        _ if items.is_empty() && spared == 0 => return Err(bad),
+                        _ => {
+                            self.failed = Some(bad);
+                            break;
+                        }
+                    }
                 }
                 None => break,
             }
+            self.row += 1;
         }
         Ok(items)
     }
 }
 
 /// Lines of standard input, read by a thread that ends with the process or with the reader.
-fn stdin_lines() -> Receiver<Result<Item>> {
+fn stdin_lines() -> Receiver<Result<Item, Bad>> {
     let (sender, receiver) = sync_channel(AHEAD);
     std::thread::spawn(move || {
         for line in Lines::new(std::io::stdin().lock(), STDIN) {
-            let item = line.map(|(line, text)| Item { text: text.into(), line });
+            let item = line.map(|(line, text)| Item::new(text, line));
             if sender.send(item).is_err() {
                 return;
             }
         }
     });
     receiver
+}
+
+/// The kind that holds `value`, too.
+fn widen(kind: &mut Option<ColumnKind>, value: &Value) {
+    let of = match value {
+        Value::Null => return,
+        Value::Bool(_) => ColumnKind::Bool,
+        Value::Number(n) if n.is_i64() => ColumnKind::Int,
+        Value::Number(_) => ColumnKind::Float,
+        _ => ColumnKind::Text,
+    };
+    *kind = Some(match kind {
+        None => of,
+        Some(kind) if *kind == of => of,
+        Some(ColumnKind::Int | ColumnKind::Float) if of == ColumnKind::Int => ColumnKind::Float,
+        Some(ColumnKind::Int) if of == ColumnKind::Float => of,
+        _ => ColumnKind::Text,
+    });
 }
 
 fn usage(said: &str) -> Error {

@@ -1,6 +1,8 @@
 //! A bar on standard error for work that takes long, where somebody looks.
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -9,15 +11,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far the work is; gone from the screen when dropped.
-pub struct Progress(ProgressBar);
+#[derive(Clone)]
+pub struct Progress {
+    bar: ProgressBar,
+    tokens: Arc<AtomicUsize>,
+}
 
 impl Progress {
     /// Begins; shows nothing unless `visible`, standard error is a terminal and the work takes a
     /// second. Without a `total` it counts.
     pub fn start(total: Option<usize>, visible: bool) -> Self {
         let template = match total {
-            Some(_) => "{wide_bar} {human_pos}/{human_len} texts, {rate}, {eta} left",
-            None => "{spinner} {human_pos} texts, {rate}, {elapsed}",
+            Some(_) => "{wide_bar} {human_pos}/{human_len} texts, {rate}, {tokens}, {eta} left",
+            None => "{spinner} {human_pos} texts, {rate}, {tokens}, {elapsed}",
         };
         Self::with(template, total, visible)
     }
@@ -34,6 +40,7 @@ impl Progress {
     }
 
     fn with(template: &str, total: Option<usize>, visible: bool) -> Self {
+        let tokens = Arc::new(AtomicUsize::new(0));
         let bar =
             ProgressBar::with_draw_target(total.map(|n| n as u64), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -41,7 +48,13 @@ impl Progress {
                 // Nothing to be done where a screen cannot be written.
                 let _ = write!(out, "{:.0} texts/s", state.per_sec());
             };
-            bar.set_style(style.with_key("rate", rate));
+            let made = Arc::clone(&tokens);
+            let tokens = move |state: &ProgressState, out: &mut dyn Write| {
+                let made = made.load(Ordering::Relaxed) as f64;
+                let _ =
+                    write!(out, "{:.0} tokens/s", made / state.elapsed().as_secs_f64().max(1e-3));
+            };
+            bar.set_style(style.with_key("rate", rate).with_key("tokens", tokens));
         }
         if visible {
             let shown = bar.clone();
@@ -53,17 +66,28 @@ impl Progress {
                 }
             });
         }
-        Self(bar)
+        Self { bar, tokens }
     }
 
     /// `count` more are done.
     pub fn advance(&self, count: usize) {
-        self.0.inc(count as u64);
+        self.bar.inc(count as u64);
+    }
+
+    /// `count` were done by a run before this one.
+    pub fn skip(&self, count: usize) {
+        self.bar.inc(count as u64);
+        self.bar.reset_eta();
+    }
+
+    /// So many tokens more are done.
+    pub fn add_tokens(&self, count: usize) {
+        self.tokens.fetch_add(count, Ordering::Relaxed);
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

@@ -4,14 +4,15 @@ use std::io::{BufWriter, Cursor, IsTerminal, Stdout, stdout};
 use std::path::{Path, PathBuf};
 
 use everylayer::embeddings::{Header, TextEmbedding};
-use everylayer::output::{self, FileSink, Format, Sink};
+use everylayer::output::{self, Extras, FileSink, Format, Sink};
 use everylayer::{Error, ErrorKind, Result};
+use serde_json::Value;
 
 use super::input::Input;
 use super::say;
 
 /// A place for results; nothing is written yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Target {
     /// A file.
     File(PathBuf, Format),
@@ -44,20 +45,27 @@ impl Target {
         matches!(self, Self::Stdout(_)) && stdout().is_terminal()
     }
 
+    /// The format.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::File(_, format) | Self::Stdout(format) => *format,
+        }
+    }
+
     /// Begins to write.
     ///
     /// # Errors
     /// As [`FileSink::create`] and [`output::start`].
-    pub fn start(self, header: Header) -> Result<Writer> {
+    pub fn start(self, header: Header, extras: &Extras) -> Result<Writer> {
         Ok(match self {
             Self::File(path, format) => {
-                Writer::File(FileSink::create(&path, Some(format), header)?)
+                Writer::File(FileSink::create_with(&path, Some(format), header, extras)?)
             }
             Self::Stdout(format) if format.is_text() => {
-                Writer::Text(output::start_text(format, BufWriter::new(stdout()), header)?)
+                Writer::Text(output::start_text(format, BufWriter::new(stdout()), header, extras)?)
             }
             Self::Stdout(format) => {
-                Writer::Held(output::start(format, Cursor::new(Vec::new()), header)?)
+                Writer::Held(output::start_with(format, Cursor::new(Vec::new()), header, extras)?)
             }
         })
     }
@@ -86,12 +94,12 @@ impl Writer {
     /// Takes the next text.
     ///
     /// # Errors
-    /// As [`Sink::push`].
-    pub fn push(&mut self, text: TextEmbedding) -> Result<()> {
+    /// As [`Sink::push_kept`].
+    pub fn push(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
         match self {
-            Self::File(sink) => sink.push(text),
-            Self::Text(sink) => sink.push(text),
-            Self::Held(sink) => sink.push(text),
+            Self::File(sink) => sink.push_kept(text, kept),
+            Self::Text(sink) => sink.push_kept(text, kept),
+            Self::Held(sink) => sink.push_kept(text, kept),
         }
     }
 

@@ -1,21 +1,29 @@
 //! What the array formats share: the bytes and the shape of `vectors`, and where texts and
 //! characters begin. No format is known here.
 
+use super::spill::Spill;
+use super::{Extras, Order, broken};
 use crate::embeddings::{Header, Rows, TextEmbedding};
 use crate::error::Result;
 
 /// Collects what is not streamed: `offsets` and `spans`.
 pub(super) struct Arrays {
     pub(super) header: Header,
-    texts: usize,
+    order: Order,
+    texts: u64,
     rows: u64,
-    offsets: Vec<i64>,
-    spans: Vec<i64>,
+    /// (texts), int64: the end of each text; 0 stands before them.
+    offsets: Spill,
+    /// (rows, 2), int64
+    spans: Spill,
 }
 
 impl Arrays {
-    pub(super) fn new(header: Header) -> Self {
-        Self { header, texts: 0, rows: 0, offsets: vec![0], spans: Vec::new() }
+    pub(super) fn new(header: Header, extras: &Extras) -> Result<Self> {
+        let spill = || Spill::new(extras.scratch.clone());
+        let (mut offsets, spans, order) = (spill(), spill(), Order::new(extras));
+        offsets.push(&0i64.to_le_bytes()).map_err(broken)?;
+        Ok(Self { header, order, texts: 0, rows: 0, offsets, spans })
     }
 
     /// Whether there are `offsets` and `spans` at all.
@@ -25,17 +33,18 @@ impl Arrays {
 
     /// The bytes of the next text, (rows, layer axis, width), little-endian.
     pub(super) fn push(&mut self, text: &TextEmbedding) -> Result<Vec<u8>> {
-        super::check(&self.header, text, self.texts)?;
+        self.order.check(&self.header, text)?;
         self.texts += 1;
         self.rows += text.rows as u64;
         if self.ragged() {
-            self.offsets.push(self.rows as i64);
+            self.offsets.push(&(self.rows as i64).to_le_bytes()).map_err(broken)?;
             let tokens = text.tokens.iter().map(|token| (token.start, token.end));
             let words = text.words.iter().map(|word| (word.start, word.end));
-            match self.header.rows {
-                Rows::Tokens => self.spans.extend(tokens.flat_map(|(a, b)| [a as i64, b as i64])),
-                _ => self.spans.extend(words.flat_map(|(a, b)| [a as i64, b as i64])),
-            }
+            let spans: Vec<u8> = match self.header.rows {
+                Rows::Tokens => tokens.flat_map(span).collect(),
+                _ => words.flat_map(span).collect(),
+            };
+            self.spans.push(&spans).map_err(broken)?;
         }
         let mut bytes = Vec::with_capacity(text.values.len() * self.header.precision.bytes());
         for row in 0..text.rows {
@@ -63,17 +72,21 @@ impl Arrays {
         self.header.layer_axis * self.header.width * self.header.precision.bytes()
     }
 
-    /// Where each text begins among the rows, and the end: (texts + 1), int64, little-endian.
-    pub(super) fn offsets(&self) -> (Vec<u64>, Vec<u8>) {
-        (vec![self.offsets.len() as u64], bytes(&self.offsets))
+    /// Shapes of where each text begins among the rows, and the end, (texts + 1), and of the first
+    /// character of a row and one past its last, (rows, 2); both int64, little-endian.
+    pub(super) fn ragged_shapes(&self) -> [(&'static str, Vec<u64>); 2] {
+        [("offsets", vec![self.texts + 1]), ("spans", vec![self.rows, 2])]
     }
 
-    /// First character of a row and one past its last: (rows, 2), int64, little-endian.
-    pub(super) fn spans(&self) -> (Vec<u64>, Vec<u8>) {
-        (vec![self.rows, 2], bytes(&self.spans))
+    /// The bytes of those two.
+    pub(super) fn ragged_bytes(self) -> [Spill; 2] {
+        [self.offsets, self.spans]
     }
 }
 
-fn bytes(numbers: &[i64]) -> Vec<u8> {
-    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+fn span((start, end): (usize, usize)) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&(start as i64).to_le_bytes());
+    bytes[8..].copy_from_slice(&(end as i64).to_le_bytes());
+    bytes
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind as Io, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Result, fail};
 
@@ -30,6 +31,31 @@ impl AtomicFile {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where its folder is not there;
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the folder or the file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
+        Self::begin(path, None)
+    }
+
+    /// [`AtomicFile::create`], written in `room`, a folder on the same file system.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::create`].
+    pub fn create_by(path: &Path, room: &Path) -> Result<Self> {
+        Self::begin(path, Some(room))
+    }
+
+    /// The folder that the file will be in.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Where the file will be, links followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn begin(path: &Path, room: Option<&Path>) -> Result<Self> {
         let shown = path.display();
         if path.to_string_lossy().ends_with(std::path::is_separator) {
             return Err(fail!(Usage, "{shown} is a folder: name a file in it"));
@@ -68,7 +94,7 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let (temporary, file) = beside(folder).map_err(|error| {
+        let (temporary, file) = beside(room.unwrap_or(folder)).map_err(|error| {
             match error.kind() {
                 Io::NotFound => {
                     fail!(
@@ -107,6 +133,7 @@ impl AtomicFile {
         out.get_ref().sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
         self.out = None;
+        open_files().retain(|path| *path != self.temporary);
         // The name, too, should outlive a power cut; not every system lets a folder be synced.
         if let Some(folder) = self.path.parent().and_then(|folder| File::open(folder).ok()) {
             let _ = folder.sync_all();
@@ -144,6 +171,19 @@ impl AtomicFile {
     }
 }
 
+/// Temporary files that are on their way in this process.
+static OPEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn open_files() -> MutexGuard<'static, Vec<PathBuf>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of all [`AtomicFile`]s: for a process that is about to end in the
+/// middle of its work.
+pub fn discard_all() {
+    open_files().drain(..).for_each(|path| drop(fs::remove_file(path)));
+}
+
 /// A new file in `folder`, with a name that nothing there has.
 fn beside(folder: &Path) -> io::Result<(PathBuf, File)> {
     loop {
@@ -152,7 +192,12 @@ fn beside(folder: &Path) -> io::Result<(PathBuf, File)> {
         let path = folder.join(name);
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Err(error) if error.kind() == Io::AlreadyExists => {}
-            done => return done.map(|file| (path, file)),
+            done => {
+                return done.map(|file| {
+                    open_files().push(path.clone());
+                    (path, file)
+                });
+            }
         }
     }
 }
@@ -178,6 +223,7 @@ impl Drop for AtomicFile {
         if let Some(out) = self.out.take() {
             drop(out.into_parts()); // Closed without writing what is still in memory.
             let _ = fs::remove_file(&self.temporary);
+            open_files().retain(|path| *path != self.temporary);
         }
     }
 }

@@ -6,40 +6,62 @@
 use std::io::Write;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
+use serde_json::{Map, Value};
 
-use super::{Sink, broken, check};
+use super::spill::Spill;
+use super::{Extras, Order, Sink, broken};
 use crate::embeddings::{
     Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
 };
 use crate::error::{Result, fail};
 
-/// Holds the texts until it is finished, since how many were cut stands before them.
+/// Holds the results until it is finished, since how many were cut stands before them.
 pub struct JsonWriter<W> {
     out: W,
     header: Header,
-    texts: Vec<TextEmbedding>,
+    order: Order,
+    columns: Vec<String>,
+    /// Result objects, each after a newline and parted by commas.
+    results: Spill,
+    truncated: usize,
+    tokens_lost: usize,
 }
 
 impl<W: Write> JsonWriter<W> {
     /// Begins; nothing is written before the end.
-    pub fn start(out: W, header: Header) -> Self {
-        Self { out, header, texts: Vec::new() }
+    pub fn start(out: W, header: Header, extras: &Extras) -> Self {
+        let (order, columns) = (Order::new(extras), extras.names());
+        let results = Spill::new(extras.scratch.clone());
+        Self { out, header, order, columns, results, truncated: 0, tokens_lost: 0 }
     }
 }
 
 impl<W: Write> Sink<W> for JsonWriter<W> {
     fn push(&mut self, text: TextEmbedding) -> Result<()> {
-        check(&self.header, &text, self.texts.len())?;
+        self.push_kept(text, Vec::new())
+    }
+
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+        self.order.check(&self.header, &text)?;
         finite(&text)?;
-        self.texts.push(text);
+        let first = self.results.len() == 0;
+        self.results.push(if first { b"\n" } else { b",\n" }).map_err(broken)?;
+        let line = result(&self.header, &text, &self.columns, kept)?;
+        self.results.push(&line).map_err(broken)?;
+        self.truncated += usize::from(text.lost > 0);
+        self.tokens_lost += text.lost;
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<W> {
-        let all = Embeddings::new(self.header, self.texts);
-        write(&mut self.out, &all)?;
-        self.out.flush().map_err(broken)?;
-        Ok(self.out)
+        let none = self.results.len() == 0;
+        let head = head(&self.header, self.truncated, self.tokens_lost)?;
+        self.out.write_all(&head).map_err(broken)?;
+        let Self { mut out, results, .. } = *self;
+        results.drain(|piece| out.write_all(piece)).map_err(broken)?;
+        out.write_all(if none { b"]}\n" } else { b"\n]}\n" }).map_err(broken)?;
+        out.flush().map_err(broken)?;
+        Ok(out)
     }
 }
 
@@ -48,9 +70,10 @@ impl<W: Write> Sink<W> for JsonWriter<W> {
 /// # Errors
 /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN or infinity, which JSON has not.
 pub fn to_string(embeddings: &Embeddings) -> Result<String> {
-    embeddings.texts.iter().try_for_each(finite)?;
-    let mut out = Vec::new();
-    write(&mut out, embeddings)?;
+    let mut writer =
+        Box::new(JsonWriter::start(Vec::new(), embeddings.header(), &Extras::default()));
+    embeddings.texts.iter().try_for_each(|text| writer.push(text.clone()))?;
+    let out = writer.finish()?;
     String::from_utf8(out)
         .map_err(|error| fail!(Text, "the results are not UTF-8").with_source(error))
 }
@@ -69,36 +92,36 @@ struct Head<'a> {
     tokens_lost: usize,
 }
 
-fn write(out: &mut impl Write, all: &Embeddings) -> Result<()> {
-    let mut line = encode(&Head {
-        model: &all.model,
-        device: &all.device,
-        dtype: &all.dtype,
-        layers: &all.layers,
-        combine: all.combine.to_string(),
-        pool: all.pool.to_string(),
-        width: all.width,
-        truncated: all.truncated(),
-        tokens_lost: all.lost(),
+/// The object up to its first result.
+fn head(header: &Header, truncated: usize, tokens_lost: usize) -> Result<Vec<u8>> {
+    let mut head = encode(&Head {
+        model: &header.model,
+        device: &header.device,
+        dtype: &header.dtype,
+        layers: &header.layers,
+        combine: header.combine.to_string(),
+        pool: header.pool.to_string(),
+        width: header.width,
+        truncated,
+        tokens_lost,
     })?;
-    line.pop(); // The closing brace comes after the results.
-    line.extend_from_slice(b",\"results\":[");
-    let header = all.header();
-    for (i, text) in all.texts.iter().enumerate() {
-        line.extend_from_slice(if i == 0 { b"\n" } else { b",\n" });
-        line.extend(result(&header, text)?);
-        out.write_all(&line).map_err(broken)?;
-        line.clear();
-    }
-    line.extend_from_slice(if all.texts.is_empty() { b"]}\n" } else { b"\n]}\n" });
-    out.write_all(&line).map_err(broken)
+    head.pop(); // The closing brace comes after the results.
+    head.extend_from_slice(b",\"results\":[");
+    Ok(head)
 }
 
-/// One result object, without a newline.
-pub(super) fn result(header: &Header, text: &TextEmbedding) -> Result<Vec<u8>> {
+/// One result object, without a newline; what was `kept` of the input comes after `index`.
+pub(super) fn result(
+    header: &Header,
+    text: &TextEmbedding,
+    columns: &[String],
+    kept: Vec<Value>,
+) -> Result<Vec<u8>> {
     #[derive(serde::Serialize)]
     struct One<'a> {
         index: usize,
+        #[serde(flatten)]
+        kept: Map<String, Value>,
         text_tokens: usize,
         /// Only where tokens were cut off: a stream has no totals that could say it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +134,7 @@ pub(super) fn result(header: &Header, text: &TextEmbedding) -> Result<Vec<u8>> {
     }
     encode(&One {
         index: text.index,
+        kept: columns.iter().cloned().zip(kept).collect(),
         text_tokens: text.text_tokens,
         tokens_lost: (text.lost > 0).then_some(text.lost),
         vectors: Vectors { header, text },

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::{Sink, broken, check, json};
+use serde_json::Value;
+
+use super::{Extras, Order, Sink, broken, json};
 use crate::embeddings::{Header, TextEmbedding};
 use crate::error::Result;
 
@@ -10,22 +12,26 @@ use crate::error::Result;
 pub struct JsonlWriter<W> {
     out: W,
     header: Header,
-    texts: usize,
+    order: Order,
+    columns: Vec<String>,
 }
 
 impl<W: Write> JsonlWriter<W> {
     /// Begins; nothing is written before the first text.
-    pub fn start(out: W, header: Header) -> Self {
-        Self { out, header, texts: 0 }
+    pub fn start(out: W, header: Header, extras: &Extras) -> Self {
+        Self { out, header, order: Order::new(extras), columns: extras.names() }
     }
 }
 
 impl<W: Write> Sink<W> for JsonlWriter<W> {
     fn push(&mut self, text: TextEmbedding) -> Result<()> {
-        check(&self.header, &text, self.texts)?;
+        self.push_kept(text, Vec::new())
+    }
+
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+        self.order.check(&self.header, &text)?;
         json::finite(&text)?;
-        self.texts += 1;
-        let mut line = json::result(&self.header, &text)?;
+        let mut line = json::result(&self.header, &text, &self.columns, kept)?;
         line.push(b'\n');
         self.out.write_all(&line).and_then(|()| self.out.flush()).map_err(broken)
     }

@@ -1,7 +1,7 @@
 //! Writing results down: the formats, and the one way all of them are fed.
 //!
 //! A writer is made from a [`Header`], is given texts one by one in the caller's order, and is
-//! finished; only `json`, whose totals stand before its results, holds them all. Nothing here
+//! finished. What must wait for its place waits in a file beside the output. Nothing here
 //! computes a vector or decides where a file goes.
 
 mod array;
@@ -10,12 +10,15 @@ pub mod json;
 pub mod jsonl;
 pub mod npy;
 pub mod npz;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod safetensors;
+mod spill;
 mod zip;
 
 use std::fmt;
 use std::io::{Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use file::AtomicFile;
@@ -37,16 +40,18 @@ pub enum Format {
     Npz,
     /// Tensors as Hugging Face stores them.
     Safetensors,
+    /// A table of columns, as Arrow and its kin read it.
+    Parquet,
 }
 
 impl Format {
-    const ALL: [Self; 5] = [Self::Json, Self::Jsonl, Self::Npy, Self::Npz, Self::Safetensors];
+    const ALL: [Self; 6] =
+        [Self::Json, Self::Jsonl, Self::Npy, Self::Npz, Self::Safetensors, Self::Parquet];
 
     /// The format of a file, by the ending of its name, in either case.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for an ending that is not known or missing,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for parquet.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for an ending that is not known or missing.
     pub fn from_path(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some(ending) => {
@@ -61,6 +66,11 @@ impl Format {
         }
     }
 
+    /// Whether columns of the input can stand beside its results.
+    pub fn keeps_columns(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl | Self::Parquet)
+    }
+
     /// Whether it is text that can be written to a pipe; the others need a file to seek in.
     pub fn is_text(self) -> bool {
         matches!(self, Self::Json | Self::Jsonl)
@@ -73,6 +83,7 @@ impl Format {
             Self::Npy => "npy",
             Self::Npz => "npz",
             Self::Safetensors => "safetensors",
+            Self::Parquet => "parquet",
         }
     }
 }
@@ -85,12 +96,6 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == "parquet" {
-            return Err(fail!(
-                Unsupported,
-                "format `parquet` is not there yet: use npz or safetensors"
-            ));
-        }
         Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
             fail!(
                 Usage,
@@ -117,6 +122,21 @@ pub trait Sink<W> {
     /// that is out of order, [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN in JSON.
     fn push(&mut self, text: TextEmbedding) -> Result<()>;
 
+    /// [`Sink::push`] with a value for each of the [`Extras::columns`].
+    ///
+    /// # Errors
+    /// As [`Sink::push`], and [`ErrorKind::Usage`](crate::ErrorKind::Usage) where the format has no
+    /// place for them.
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<serde_json::Value>) -> Result<()> {
+        if kept.is_empty() {
+            return self.push(text);
+        }
+        Err(fail!(
+            Usage,
+            "this format has no place for columns of the input: use json, jsonl or parquet"
+        ))
+    }
+
     /// Writes what is still to be written, and gives back what was written to.
     ///
     /// # Errors
@@ -133,11 +153,37 @@ pub fn start<W: Write + Seek + Send + 'static>(
     out: W,
     header: Header,
 ) -> Result<Box<dyn Sink<W> + Send>> {
+    start_with(format, out, header, &Extras::default())
+}
+
+/// [`start`] with `extras`.
+///
+/// # Errors
+/// As [`start`]; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for parquet in a build
+/// without it.
+pub fn start_with<W: Write + Seek + Send + 'static>(
+    format: Format,
+    out: W,
+    header: Header,
+    extras: &Extras,
+) -> Result<Box<dyn Sink<W> + Send>> {
     Ok(match format {
-        Format::Json | Format::Jsonl => return start_text(format, out, header),
-        Format::Npy => Box::new(npy::NpyWriter::start(out, header)?),
-        Format::Npz => Box::new(npz::NpzWriter::start(out, header)?),
-        Format::Safetensors => Box::new(safetensors::SafetensorsWriter::start(out, header)?),
+        Format::Json => Box::new(json::JsonWriter::start(out, header, extras)),
+        Format::Jsonl => Box::new(jsonl::JsonlWriter::start(out, header, extras)),
+        Format::Npy => Box::new(npy::NpyWriter::start(out, header, extras)?),
+        Format::Npz => Box::new(npz::NpzWriter::start(out, header, extras)?),
+        Format::Safetensors => {
+            Box::new(safetensors::SafetensorsWriter::start(out, header, extras)?)
+        }
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Box::new(parquet::ParquetWriter::start(out, header, extras)?),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => {
+            return Err(fail!(
+                Unsupported,
+                "this build writes no parquet (feature \"parquet\" is off)"
+            ));
+        }
     })
 }
 
@@ -149,10 +195,11 @@ pub fn start_text<W: Write + Send + 'static>(
     format: Format,
     out: W,
     header: Header,
+    extras: &Extras,
 ) -> Result<Box<dyn Sink<W> + Send>> {
     match format {
-        Format::Json => Ok(Box::new(json::JsonWriter::start(out, header))),
-        Format::Jsonl => Ok(Box::new(jsonl::JsonlWriter::start(out, header))),
+        Format::Json => Ok(Box::new(json::JsonWriter::start(out, header, extras))),
+        Format::Jsonl => Ok(Box::new(jsonl::JsonlWriter::start(out, header, extras))),
         _ => Err(fail!(
             Usage,
             "{format} cannot be written to a pipe: name a file, or use json or jsonl"
@@ -169,8 +216,34 @@ impl FileSink {
     /// # Errors
     /// As [`Format::from_path`], [`AtomicFile::create`] and [`start`].
     pub fn create(path: &Path, format: Option<Format>, header: Header) -> Result<Self> {
+        Self::create_with(path, format, header, &Extras::default())
+    }
+
+    /// [`FileSink::create`] with `extras`. Without a scratch folder, that of the file is one.
+    ///
+    /// # Errors
+    /// As [`FileSink::create`].
+    pub fn create_with(
+        path: &Path,
+        format: Option<Format>,
+        header: Header,
+        extras: &Extras,
+    ) -> Result<Self> {
         let format = format.map_or_else(|| Format::from_path(path), Ok)?;
-        start(format, AtomicFile::create(path)?, header).map(Self)
+        let file = match &extras.scratch {
+            Some(folder) => AtomicFile::create_by(path, folder)?,
+            None => AtomicFile::create(path)?,
+        };
+        let scratch = extras.scratch.clone().or_else(|| Some(file.folder().to_owned()));
+        start_with(format, file, header, &Extras { scratch, ..extras.clone() }).map(Self)
+    }
+
+    /// As [`Sink::push_kept`].
+    ///
+    /// # Errors
+    /// As [`Sink::push_kept`].
+    pub fn push_kept(&mut self, text: TextEmbedding, kept: Vec<serde_json::Value>) -> Result<()> {
+        self.0.push_kept(text, kept)
     }
 
     /// As [`Sink::push`].
@@ -200,15 +273,75 @@ pub fn write_file(path: &Path, format: Option<Format>, embeddings: Embeddings) -
     sink.finish()
 }
 
-/// A text must have the header's shape and the index `expected`.
-fn check(header: &Header, text: &TextEmbedding, expected: usize) -> Result<()> {
-    let TextEmbedding { index, rows, values, .. } = text;
-    if *index != expected {
-        return Err(fail!(
-            Usage,
-            "text {index} was given to the writer where text {expected} was due"
-        ));
+/// What a file says beyond the results, and how it is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Keys and values for the formats that have metadata: safetensors and parquet.
+    pub metadata: Vec<(String, String)>,
+    /// Columns of the input that are carried along.
+    pub columns: Vec<Column>,
+    /// Indices may leave numbers out, as a part of a corpus does.
+    pub gaps: bool,
+    /// A folder for what does not fit into memory, on the file system of the output.
+    pub scratch: Option<PathBuf>,
+}
+
+/// A column that is carried along.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What its values are; only parquet needs to know.
+    pub kind: ColumnKind,
+}
+
+/// What the values of a column are, null aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum ColumnKind {
+    /// true or false
+    Bool,
+    /// Whole numbers of 64 bits with a sign.
+    Int,
+    /// Numbers of 64 bits.
+    Float,
+    /// Text; any other value as JSON.
+    Text,
+}
+
+impl Extras {
+    fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
     }
+}
+
+/// The index that is due.
+struct Order {
+    next: usize,
+    gaps: bool,
+}
+
+impl Order {
+    fn new(extras: &Extras) -> Self {
+        Self { next: 0, gaps: extras.gaps }
+    }
+
+    /// A text must have the header's shape and come after the one before it.
+    fn check(&mut self, header: &Header, text: &TextEmbedding) -> Result<()> {
+        let (index, next) = (text.index, self.next);
+        if index < next || (index > next && !self.gaps) {
+            return Err(fail!(
+                Usage,
+                "text {index} was given to the writer where text {next} was due"
+            ));
+        }
+        check(header, text)?;
+        self.next = index + 1;
+        Ok(())
+    }
+}
+
+fn check(header: &Header, text: &TextEmbedding) -> Result<()> {
+    let TextEmbedding { index, rows, values, .. } = text;
     let described = match header.rows {
         Rows::Texts => 1,
         Rows::Tokens => text.tokens.len(),

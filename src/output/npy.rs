@@ -5,7 +5,7 @@
 use std::io::{Seek, SeekFrom, Write};
 
 use super::array::Arrays;
-use super::{Sink, broken};
+use super::{Extras, Sink, broken};
 use crate::capture::Precision;
 use crate::embeddings::{Header, TextEmbedding};
 use crate::error::{Result, fail};
@@ -23,8 +23,8 @@ impl<W: Write + Seek> NpyWriter<W> {
     /// # Errors
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) where rows are tokens or words, of which
     /// texts have different numbers; [`ErrorKind::Io`](crate::ErrorKind::Io) where writing failed.
-    pub fn start(mut out: W, header: Header) -> Result<Self> {
-        let arrays = Arrays::new(header);
+    pub fn start(mut out: W, header: Header, extras: &Extras) -> Result<Self> {
+        let arrays = Arrays::new(header, extras)?;
         if arrays.ragged() {
             return Err(fail!(
                 Usage,

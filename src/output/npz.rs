@@ -6,7 +6,7 @@ use std::io::{Seek, Write};
 
 use super::array::Arrays;
 use super::zip::Zip;
-use super::{Sink, broken, npy};
+use super::{Extras, Sink, broken, npy};
 use crate::embeddings::{Header, TextEmbedding};
 use crate::error::Result;
 
@@ -21,8 +21,8 @@ impl<W: Write + Seek> NpzWriter<W> {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) where writing failed.
-    pub fn start(out: W, header: Header) -> Result<Self> {
-        let arrays = Arrays::new(header);
+    pub fn start(out: W, header: Header, extras: &Extras) -> Result<Self> {
+        let arrays = Arrays::new(header, extras)?;
         let mut zip = Zip::new(out).map_err(broken)?;
         let head = npy::head(npy::descr(arrays.header.precision), &arrays.shape());
         zip.open("vectors.npy", &head).map_err(broken)?;
@@ -39,12 +39,14 @@ impl<W: Write + Seek> Sink<W> for NpzWriter<W> {
         let head = npy::head(npy::descr(self.arrays.header.precision), &self.arrays.shape());
         self.zip.close(&head).map_err(broken)?;
         if self.arrays.ragged() {
-            for (name, (shape, bytes)) in
-                [("offsets.npy", self.arrays.offsets()), ("spans.npy", self.arrays.spans())]
+            let shapes = self.arrays.ragged_shapes();
+            let names = ["offsets.npy", "spans.npy"];
+            for ((name, (_, shape)), bytes) in
+                names.into_iter().zip(shapes).zip(self.arrays.ragged_bytes())
             {
                 let head = npy::head("<i8", &shape);
                 self.zip.open(name, &head).map_err(broken)?;
-                self.zip.write(&bytes).map_err(broken)?;
+                bytes.drain(|piece| self.zip.write(piece)).map_err(broken)?;
                 self.zip.close(&head).map_err(broken)?;
             }
         }

@@ -9,7 +9,8 @@ use std::io::{Seek, SeekFrom, Write};
 use serde_json::{Map, Value, json};
 
 use super::array::Arrays;
-use super::{Sink, broken};
+use super::spill::Spill;
+use super::{Extras, Sink, broken};
 use crate::capture::Precision;
 use crate::embeddings::{Header, TextEmbedding};
 use crate::error::Result;
@@ -24,7 +25,9 @@ pub struct SafetensorsWriter<W> {
     room: usize,
     /// Vectors whose rows are no multiple of 8 bytes would put the int64 tensors after them on odd
     /// addresses, which torch refuses: they wait here and go last.
-    held: Option<Vec<u8>>,
+    held: Option<Spill>,
+    /// Beside what the header says.
+    metadata: Vec<(String, String)>,
 }
 
 /// A tensor: name, type, shape, bytes.
@@ -35,8 +38,9 @@ impl<W: Write + Seek> SafetensorsWriter<W> {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) where writing failed.
-    pub fn start(mut out: W, header: Header) -> Result<Self> {
-        let arrays = Arrays::new(header);
+    pub fn start(mut out: W, header: Header, extras: &Extras) -> Result<Self> {
+        let arrays = Arrays::new(header, extras)?;
+        let metadata = extras.metadata.clone();
         let begin = out.stream_position().map_err(broken)?;
         let wide = |mut tensor: Tensor| {
             tensor.2[0] = u64::MAX;
@@ -44,10 +48,12 @@ impl<W: Write + Seek> SafetensorsWriter<W> {
         };
         let tensors: Vec<Tensor> = tensors(&arrays, false).into_iter().map(wide).collect();
         // Two offsets a tensor, of up to 20 digits where `head` sees them small.
-        let room = (head(&arrays.header, &tensors).len() + tensors.len() * 40).next_multiple_of(8);
-        let held = (arrays.ragged() && !arrays.row_bytes().is_multiple_of(8)).then(Vec::new);
+        let head = head(&arrays.header, &metadata, &tensors);
+        let room = (head.len() + tensors.len() * 40).next_multiple_of(8);
+        let held = (arrays.ragged() && !arrays.row_bytes().is_multiple_of(8))
+            .then(|| Spill::new(extras.scratch.clone()));
         out.write_all(&vec![b' '; 8 + room]).map_err(broken)?;
-        Ok(Self { out, arrays, begin, room, held })
+        Ok(Self { out, arrays, begin, room, held, metadata })
     }
 }
 
@@ -55,21 +61,20 @@ impl<W: Write + Seek> Sink<W> for SafetensorsWriter<W> {
     fn push(&mut self, text: TextEmbedding) -> Result<()> {
         let bytes = self.arrays.push(&text)?;
         match &mut self.held {
-            Some(held) => held.extend(bytes),
+            Some(held) => held.push(&bytes).map_err(broken)?,
             None => self.out.write_all(&bytes).map_err(broken)?,
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<W> {
-        if self.arrays.ragged() {
-            self.out.write_all(&self.arrays.offsets().1).map_err(broken)?;
-            self.out.write_all(&self.arrays.spans().1).map_err(broken)?;
+        let tensors = tensors(&self.arrays, self.held.is_some());
+        let mut head = head(&self.arrays.header, &self.metadata, &tensors);
+        let ragged = self.arrays.ragged();
+        let small = self.arrays.ragged_bytes().into_iter().filter(|_| ragged);
+        for bytes in small.chain(self.held) {
+            bytes.drain(|piece| self.out.write_all(piece)).map_err(broken)?;
         }
-        if let Some(held) = &self.held {
-            self.out.write_all(held).map_err(broken)?;
-        }
-        let mut head = head(&self.arrays.header, &tensors(&self.arrays, self.held.is_some()));
         head.resize(self.room, b' ');
         self.out.seek(SeekFrom::Start(self.begin)).map_err(broken)?;
         self.out.write_all(&(self.room as u64).to_le_bytes()).map_err(broken)?;
@@ -92,8 +97,9 @@ fn tensors(arrays: &Arrays, vectors_last: bool) -> Vec<Tensor> {
     let bytes = shape[0] * arrays.row_bytes() as u64;
     let mut out = vec![("vectors", dtype, shape, bytes)];
     if arrays.ragged() {
-        for (name, (shape, bytes)) in [("offsets", arrays.offsets()), ("spans", arrays.spans())] {
-            out.push((name, "I64", shape, bytes.len() as u64));
+        for (name, shape) in arrays.ragged_shapes() {
+            let bytes = 8 * shape.iter().product::<u64>();
+            out.push((name, "I64", shape, bytes));
         }
     }
     if vectors_last {
@@ -102,12 +108,10 @@ fn tensors(arrays: &Arrays, vectors_last: bool) -> Vec<Tensor> {
     out
 }
 
-fn head(header: &Header, tensors: &[Tensor]) -> Vec<u8> {
+fn head(header: &Header, more: &[(String, String)], tensors: &[Tensor]) -> Vec<u8> {
     let layers: Vec<String> = header.layers.iter().map(usize::to_string).collect();
     let mut fields = Map::new();
-    fields.insert(
-        "__metadata__".into(),
-        json!({
+    let mut metadata = json!({
             "model": header.model,
             "device": header.device,
             "dtype": header.dtype,
@@ -115,8 +119,11 @@ fn head(header: &Header, tensors: &[Tensor]) -> Vec<u8> {
             "combine": header.combine.to_string(),
             "pool": header.pool.to_string(),
             "version": env!("CARGO_PKG_VERSION"),
-        }),
-    );
+    });
+    for (key, value) in more {
+        metadata[key] = json!(value);
+    }
+    fields.insert("__metadata__".into(), metadata);
     let mut at = 0;
     for (name, dtype, shape, bytes) in tensors {
         let end = at + bytes;

@@ -61,7 +61,7 @@ fn formats() {
         assert_eq!(Format::from_path(Path::new(&path)).unwrap(), format);
     }
     let cases = [
-        ("out.parquet", ErrorKind::Unsupported, "not there yet"),
+        ("out.orc", ErrorKind::Usage, "parquet"),
         ("out.txt", ErrorKind::Usage, "safetensors"),
         ("out", ErrorKind::Usage, ".jsonl"),
         (".json", ErrorKind::Usage, ".jsonl"),
@@ -75,7 +75,7 @@ fn formats() {
             "{path}: {error}"
         );
     }
-    for format in [Format::Npy, Format::Npz, Format::Safetensors] {
+    for format in [Format::Npy, Format::Npz, Format::Safetensors, Format::Parquet] {
         let Err(error) = start_text(format, Vec::new(), header(Pool::Mean, &[2], 2)) else {
             panic!("{format}")
         };

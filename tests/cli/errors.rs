@@ -28,7 +28,6 @@ fn words_that_are_off() {
         (&["embed", "--prompt-name", "query", "x"], &["`query`", "--prompt"]),
         (&["embed", "--prompt", "a", "--prompt-name", "b", "x"], &["--prompt"]),
         (&["embed", "-p", "pooler", "-l", "all", "x"], &["pooler"]),
-        (&["embed", "-f", "parquet", "x"], &["--format: ", "parquet"]),
         (&["embed", "-f", "xml", "x"], &["--format: ", "json"]),
         (&["embed", "-o", "x.docx", "x"], &["docx", "npy"]),
         (&["embed", "-o", "x", "x"], &["ending"]),

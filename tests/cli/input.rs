@@ -99,7 +99,7 @@ fn what_is_wrong_with_a_file() {
         ("type.jsonl", b"{\"text\":1}\n", "line 1: field `text` is a number"),
         ("column.csv", b"a,b\n1,2\n", "line 1: no column `text`: it has a, b"),
         ("short.csv", b"text,b\n1,2\n1\n", "line 3: 1 fields where the header has 2"),
-        ("x.parquet", b"PAR1", "parquet is not read yet"),
+        ("x.parquet", b"PAR1", "write it anew"),
     ] {
         let path = file(folder.path(), name, bytes);
         let got = run(&["embed", "-q", "-i", &path]);
@@ -110,7 +110,7 @@ fn what_is_wrong_with_a_file() {
         run(&[&["embed"], words].concat()).error(1);
     }
     let path = file(folder.path(), "x.docx", "x");
-    assert!(run(&["embed", "-i", &path]).error(2).contains(".txt, .jsonl, .csv or .tsv"));
+    assert!(run(&["embed", "-i", &path]).error(2).contains(".csv, .tsv or .parquet"));
     let path = file(folder.path(), "x.txt", "x");
     assert!(run(&["embed", "-i", &path, "--field", "x"]).error(2).contains("--field is for"));
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 use everylayer::{Error, ErrorKind, Result, Text};
 use serde_json::{Map, Value};
 
+use super::bad::{Bad, wrong};
 use super::lines::{Lines, not_utf8};
 use super::{Item, Rows};
 
 /// The field or column of the text where none is named.
-const FIELD: &str = "text";
+pub const FIELD: &str = "text";
 /// The field of the second text of a pair.
 const PAIR: &str = "text_pair";
 
@@ -23,6 +24,8 @@ pub enum Form {
     Json,
     /// A table with a header row, the text in one of its columns; fields are parted by this byte.
     Table(u8),
+    /// Columns, the text in one of them.
+    Parquet,
 }
 
 impl Form {
@@ -35,14 +38,11 @@ impl Form {
             "jsonl" => Self::Json,
             "csv" => Self::Table(b','),
             "tsv" => Self::Table(b'\t'),
-            "parquet" => {
-                let said = format!("{name}: parquet is not read yet: use .jsonl or .csv");
-                return Err(Error::new(ErrorKind::Unsupported, said));
-            }
+            "parquet" => Self::Parquet,
             _ => {
                 let said = format!(
-                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .csv or \
-                     .tsv, or `-` to pipe lines in"
+                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .csv, \
+                     .tsv or .parquet, or `-` to pipe lines in"
                 );
                 return Err(Error::new(ErrorKind::Usage, said));
             }
@@ -52,34 +52,42 @@ impl Form {
     /// The texts that `reader`, called `name` in errors, holds in `field`.
     pub fn rows(
         self,
-        reader: impl BufRead + 'static,
+        reader: impl BufRead + Send + 'static,
         name: &str,
-        field: Option<&str>,
+        field: &str,
+        keep: &[String],
     ) -> Result<Rows> {
-        let (name, field) = (name.to_owned(), field.unwrap_or(FIELD).to_owned());
+        let (name, field, keep) = (name.to_owned(), field.to_owned(), keep.to_vec());
         match self {
             Self::Lines => {
                 let lines = Lines::new(reader, &name);
-                Ok(Box::new(lines.map(|l| l.map(|(line, t)| Item { text: t.into(), line }))))
+                Ok(Box::new(lines.map(|l| l.map(|(line, t)| Item::new(t, line)))))
             }
             Self::Json => {
                 let lines = Lines::new(reader, &name);
                 let filled = lines.filter(|l| !matches!(l, Ok((_, l)) if l.trim().is_empty()));
                 Ok(Box::new(filled.map(move |l| {
                     let (line, json) = l?;
-                    let text = object(&json, &field);
-                    let text = text.map_err(|e| e.at(format_args!("{name}: line {line}")))?;
-                    Ok(Item { text, line })
+                    match object(&json, &field, &keep) {
+                        Ok((text, kept)) => Ok(Item { text, line, row: 0, kept }),
+                        Err(e) => {
+                            Err(Bad::row(e.at(format_args!("{name}: line {line}")), Some(json)))
+                        }
+                    }
                 })))
             }
-            Self::Table(delimiter) => table(reader, delimiter, name, &field),
+            Self::Table(delimiter) => table(reader, delimiter, name, &field, &keep),
+            Self::Parquet => {
+                let said = format!("{name}: parquet must be a file that can be sought in");
+                Err(Error::new(ErrorKind::Usage, said))
+            }
         }
     }
 }
 
-/// The text, or pair, of one JSON object.
-fn object(json: &str, field: &str) -> Result<Text<'static>> {
-    let bad = |said: String| Error::new(ErrorKind::Text, said);
+/// The text, or pair, of one JSON object, and the values of the fields in `keep`.
+fn object(json: &str, field: &str, keep: &[String]) -> Result<(Text<'static>, Vec<Value>)> {
+    let bad = wrong;
     let fields: Map<String, Value> = match serde_json::from_str(json) {
         Ok(Value::Object(fields)) => fields,
         Ok(other) => return Err(bad(format!("{} is no JSON object", kind(&other)))),
@@ -99,9 +107,10 @@ fn object(json: &str, field: &str) -> Result<Text<'static>> {
         return Err(bad(format!("no field `{field}`: it has {known}; name one with --field")));
     };
     let text = string(field, text)?;
+    let kept = keep.iter().map(|name| fields.get(name).cloned().unwrap_or_default()).collect();
     match fields.get(PAIR).filter(|pair| !pair.is_null() && field != PAIR) {
-        Some(pair) => Ok((text, string(PAIR, pair)?).into()),
-        None => Ok(text.into()),
+        Some(pair) => Ok(((text, string(PAIR, pair)?).into(), kept)),
+        None => Ok((text.into(), kept)),
     }
 }
 
@@ -116,37 +125,55 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The column `field` of a table with a header row.
-fn table(reader: impl BufRead + 'static, delimiter: u8, name: String, field: &str) -> Result<Rows> {
+/// The column `field` of a table with a header row, and those in `keep`.
+fn table(
+    reader: impl BufRead + Send + 'static,
+    delimiter: u8,
+    name: String,
+    field: &str,
+    keep: &[String],
+) -> Result<Rows> {
     let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
     let header = table.byte_headers().map_err(|e| table_error(&name, 0, e))?.clone();
     // Of `\r\n` the reader leaves the second to the next row, which then seems a line higher.
     let lag = u64::from(table.position().line() == 1);
-    let Some(column) = header.iter().position(|column| column == field.as_bytes()) else {
-        if header.is_empty() {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
-        let known = known.join(", ");
-        let said =
-            format!("{name}: line 1: no column `{field}`: it has {known}; name one with --field");
-        return Err(Error::new(ErrorKind::Text, said));
+    if header.is_empty() {
+        return Ok(Box::new(std::iter::empty()));
+    }
+    let find = |field: &str, option: &str| {
+        header.iter().position(|column| column == field.as_bytes()).ok_or_else(|| {
+            let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+            let known = known.join(", ");
+            wrong(format!(
+                "{name}: line 1: no column `{field}`: it has {known}; name one with {option}"
+            ))
+        })
     };
+    let column = find(field, "--field")?;
+    let keep = keep.iter().map(|name| find(name, "--keep")).collect::<Result<Vec<_>>>()?;
     let mut failed = false;
     Ok(Box::new(table.into_byte_records().map_while(move |row| {
         if failed {
             return None;
         }
-        let row = row.map_err(|e| table_error(&name, lag, e)).and_then(|row| {
-            let line = line_of(row.position()) + lag;
-            let bytes = row.get(column).unwrap_or_default().to_vec();
-            match String::from_utf8(bytes) {
-                Ok(text) => Ok(Item { text: text.into(), line }),
-                Err(e) => Err(not_utf8(&name, line, e.utf8_error().valid_up_to())),
+        let row = match row {
+            Ok(row) => row,
+            Err(e) => {
+                failed = e.is_io_error();
+                let error = table_error(&name, lag, e);
+                return Some(Err(Bad { fatal: failed, ..Bad::row(error, None) }));
             }
-        });
-        failed = row.is_err();
-        Some(row)
+        };
+        let line = line_of(row.position()) + lag;
+        let cell = |column| match std::str::from_utf8(row.get(column).unwrap_or_default()) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(e) => Err(Bad::row(not_utf8(&name, line, e.valid_up_to()), None)),
+        };
+        let kept = keep.iter().map(|&column| cell(column).map(Value::String));
+        let item = kept
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|kept| Ok(Item { text: cell(column)?.into(), line, row: 0, kept }));
+        Some(item)
     })))
 }
 
@@ -172,11 +199,13 @@ fn table_error(name: &str, lag: u64, e: csv::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<Item>> {
+    fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<Item, Bad>> {
         let name = format!("x.{ending}");
-        match Form::of(Path::new(&name)).and_then(|f| f.rows(file.as_bytes(), &name, field)) {
+        match Form::of(Path::new(&name))
+            .and_then(|f| f.rows(file.as_bytes(), &name, field.unwrap_or(FIELD), &[]))
+        {
             Ok(rows) => rows.collect(),
-            Err(e) => vec![Err(e)],
+            Err(e) => vec![Err(e.into())],
         }
     }
 
@@ -236,7 +265,6 @@ mod tests {
             ),
             ("csv", "a,b\n1,2\n", "x.csv: line 1: no column `text`: it has a, b; name one"),
             ("csv", "text,b\n1,2\n1\n", "x.csv: line 3: 1 fields where the header has 2"),
-            ("parquet", "", "x.parquet: parquet is not read yet"),
             ("docx", "", "x.docx: its ending does not say"),
         ] {
             let rows = read(ending, file, None);

@@ -4,10 +4,12 @@ use std::io::BufRead;
 
 use everylayer::{Error, ErrorKind, Result};
 
+use super::bad::Bad;
+
 /// What some editors write before the first character of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The lines of `reader` with their numbers; it ends after an error.
+/// The lines of `reader` with their numbers; it ends where reading fails.
 pub struct Lines<R> {
     reader: R,
     name: String,
@@ -21,7 +23,7 @@ impl<R: BufRead> Lines<R> {
         Self { reader, name: name.to_owned(), line: 0, done: false }
     }
 
-    fn read(&mut self) -> Result<Option<(u64, String)>> {
+    fn read(&mut self) -> Result<Option<(u64, String)>, Bad> {
         let mut bytes = Vec::new();
         let read = self.reader.read_until(b'\n', &mut bytes);
         let read = read
@@ -41,7 +43,10 @@ impl<R: BufRead> Lines<R> {
         }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Some((self.line, text))),
-            Err(e) => Err(not_utf8(&self.name, self.line, e.utf8_error().valid_up_to())),
+            Err(e) => {
+                let valid = e.utf8_error().valid_up_to();
+                Err(Bad::row(not_utf8(&self.name, self.line, valid), None))
+            }
         }
     }
 }
@@ -54,14 +59,14 @@ pub fn not_utf8(name: &str, line: u64, valid: usize) -> Error {
 }
 
 impl<R: BufRead> Iterator for Lines<R> {
-    type Item = Result<(u64, String)>;
+    type Item = Result<(u64, String), Bad>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
         }
         let next = self.read().transpose();
-        self.done = !matches!(next, Some(Ok(_)));
+        self.done = next.as_ref().is_none_or(|next| next.as_ref().is_err_and(|bad| bad.fatal));
         next
     }
 }
@@ -91,11 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_line_and_ends() {
+    fn an_error_names_the_line() {
         let mut lines = Lines::new(&b"a\nbc\xff\nd\n"[..], "x.txt");
         assert_eq!(lines.next().unwrap().unwrap(), (1, "a".to_owned()));
         let error = lines.next().unwrap().unwrap_err().to_string();
         assert!(error.starts_with("x.txt: line 2: byte 3 "), "{error}");
+        assert_eq!(lines.next().unwrap().unwrap(), (3, "d".to_owned()));
         assert!(lines.next().is_none());
     }
 }

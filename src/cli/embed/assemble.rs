@@ -1,0 +1,116 @@
+//! From the log of finished texts to the output, in the memory of a few texts.
+
+use std::path::Path;
+
+use everylayer::capture::Precision;
+use everylayer::embeddings::{Embeddings, Header, TextEmbedding, Values};
+use everylayer::output::{Extras, FileSink, Format};
+use everylayer::{Error, ErrorKind, Result};
+
+use super::part::{Done, Part};
+use super::spool::Reader;
+
+/// Texts that become int8 at a time.
+const BATCH: usize = 64;
+
+/// Writes the output `path`; `header` is of the results in f32.
+///
+/// # Errors
+/// As [`FileSink`], and `Io` where the log cannot be read.
+pub fn assemble(
+    part: &Part,
+    done: &Done,
+    (path, format): (&Path, Format),
+    header: &Header,
+    precision: Precision,
+    extras: Extras,
+) -> Result<()> {
+    let stored = if precision == Precision::Int8 { Precision::F32 } else { precision };
+    let read = |e: std::io::Error| {
+        let said = format!("{}: {e}: call it again without --resume", part.texts().display());
+        Error::new(ErrorKind::Io, said).with_source(e)
+    };
+    let texts = || Reader::open(&part.texts(), done.bytes, stored).map_err(read);
+    let width = precision.stored(header.width);
+    let scratch = Some(part.folder.clone());
+    let last = Header { width, precision, ..header.clone() };
+    let mut sink = FileSink::create_with(path, Some(format), last, &Extras { scratch, ..extras })?;
+    if precision != Precision::Int8 {
+        for text in texts()? {
+            let (text, kept) = text.map_err(read)?;
+            sink.push_kept(text, kept)?;
+        }
+        return sink.finish();
+    }
+    let mut range = Range::default();
+    for text in texts()? {
+        range.add(&text.map_err(read)?.0, header);
+    }
+    let mut batch = Vec::new();
+    let mut all = texts()?;
+    loop {
+        let next = all.next().transpose().map_err(read)?;
+        let ends = next.is_none();
+        batch.extend(next);
+        if batch.len() == BATCH || ends {
+            let (texts, kept): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            // The two ends make the range of any batch that of all vectors.
+            let ends = range.ends(header);
+            let skip = ends.len();
+            let texts = ends.into_iter().chain(texts).collect();
+            let texts = Embeddings::new(header.clone(), texts).quantize(precision)?.texts;
+            for (text, kept) in texts.into_iter().skip(skip).zip(kept) {
+                sink.push_kept(text, kept)?;
+            }
+        }
+        if ends {
+            return sink.finish();
+        }
+    }
+}
+
+/// The smallest and the largest value of each coordinate, (layer axis, width).
+#[derive(Default)]
+struct Range {
+    low: Vec<f32>,
+    high: Vec<f32>,
+    rows: usize,
+}
+
+impl Range {
+    fn add(&mut self, text: &TextEmbedding, header: &Header) {
+        let Values::F32(values) = &text.values else { return };
+        let width = header.width;
+        if text.rows > 0 && self.rows == 0 {
+            (0..header.layer_axis).for_each(|layer| {
+                let start = layer * text.rows * width;
+                self.low.extend_from_slice(&values[start..start + width]);
+            });
+            self.high = self.low.clone();
+        }
+        self.rows += text.rows;
+        for (i, row) in values.chunks(width.max(1)).enumerate() {
+            let layer = i / text.rows.max(1) * width;
+            for (j, &x) in row.iter().enumerate() {
+                self.low[layer + j] = self.low[layer + j].min(x);
+                self.high[layer + j] = self.high[layer + j].max(x);
+            }
+        }
+    }
+
+    /// Two texts of one row; none where there are too few rows for a range, which is an error of
+    /// whoever quantises.
+    fn ends(&self, header: &Header) -> Vec<TextEmbedding> {
+        let text = |values: &Vec<f32>| TextEmbedding {
+            index: 0,
+            text_tokens: 0,
+            lost: 0,
+            rows: 1,
+            values: Values::F32(values.clone()),
+            tokens: Vec::new(),
+            words: Vec::new(),
+        };
+        debug_assert!(self.low.is_empty() || self.low.len() == header.layer_axis * header.width);
+        if self.rows < 2 { Vec::new() } else { vec![text(&self.low), text(&self.high)] }
+    }
+}

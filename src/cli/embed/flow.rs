@@ -1,0 +1,189 @@
+//! Reading, running and writing at once: a thread reads chunks ahead, the caller's runs them, a
+//! third writes results down. What waits between them is bounded.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use everylayer::capture::Precision;
+use everylayer::embeddings::{Embeddings, Header, TextEmbedding};
+use everylayer::{Error, ErrorKind, Result};
+use serde_json::Value;
+
+use super::Tally;
+use super::part::{Done, Part};
+use super::rejects::Rejects;
+use super::spool::Spool;
+use crate::cli::input::{Bad, Item, Texts};
+use crate::cli::progress::Progress;
+use crate::cli::target::Writer;
+
+/// Chunks that wait between two threads.
+const AHEAD: usize = 1;
+/// How often the journal is written: so much work is done again after a kill.
+const JOURNAL: Duration = Duration::from_millis(500);
+
+/// Rows of the input, read.
+pub struct Chunk {
+    pub items: Vec<Item>,
+    pub rejects: Vec<Bad>,
+    /// The row after them.
+    pub next: usize,
+}
+
+/// Reads chunks of `most` rows ahead, of the rows in `range` alone; `spared` says that bad rows are
+/// handed on.
+pub fn read(
+    mut texts: Texts,
+    most: usize,
+    range: std::ops::Range<usize>,
+    spared: bool,
+) -> Receiver<Result<Chunk>> {
+    let (sender, receiver) = sync_channel(AHEAD);
+    std::thread::spawn(move || {
+        while texts.next_row() < range.end {
+            let most = if texts.next_row() < range.start { most.max(4096) } else { most };
+            let mut rejects = Vec::new();
+            let (before, items) =
+                (texts.next_row(), texts.rows(most, spared.then_some(&mut rejects)));
+            let chunk = match items {
+                Ok(_) if texts.next_row() == before => return,
+                Ok(mut items) => {
+                    items.retain(|item| range.contains(&item.row));
+                    rejects.retain(|bad| range.contains(&bad.row));
+                    Ok(Chunk { items, rejects, next: texts.next_row().min(range.end) })
+                }
+                Err(bad) if range.contains(&bad.row) || bad.fatal => Err(bad.error),
+                Err(_) => return,
+            };
+            let failed = chunk.is_err();
+            let empty = chunk.as_ref().is_ok_and(|c| c.items.is_empty() && c.rejects.is_empty());
+            if (!empty && sender.send(chunk).is_err()) || failed {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Results of a chunk, on their way out.
+pub struct Results {
+    pub texts: Vec<(TextEmbedding, Vec<Value>)>,
+    pub rejects: Vec<Bad>,
+    pub next: usize,
+}
+
+/// Where results go.
+pub enum Out {
+    /// Straight to their place; int8 waits for all.
+    Direct { writer: Writer, held: Vec<TextEmbedding>, rejects: Option<Rejects> },
+    /// To a log, from which the output is made when all are there.
+    Spool { part: Part, spool: Box<Spool>, rejects: Option<Rejects>, done: Done, last: Instant },
+}
+
+impl Out {
+    fn take(&mut self, results: Results, precision: Precision, width: usize) -> Result<()> {
+        let Results { texts, rejects: bad, next } = results;
+        match self {
+            Self::Direct { writer, held, rejects } => {
+                for (mut text, kept) in texts {
+                    if precision == Precision::Int8 {
+                        held.push(text);
+                        continue;
+                    }
+                    text.quantize(precision, width)?;
+                    writer.push(text, kept)?;
+                }
+                let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
+                rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)
+            }
+            Self::Spool { part, spool, rejects, done, last } => {
+                for (mut text, kept) in texts {
+                    if precision != Precision::Int8 {
+                        text.quantize(precision, width)?;
+                    }
+                    done.texts += 1;
+                    done.cut += usize::from(text.lost > 0);
+                    done.lost += text.lost;
+                    spool.push(&text, kept).map_err(|e| part.failed(e))?;
+                }
+                let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
+                rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)?;
+                done.rows = next;
+                if last.elapsed() >= JOURNAL {
+                    self.journal()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Has what is written on the disk, and says so in the journal.
+    pub fn journal(&mut self) -> Result<()> {
+        let Self::Spool { part, spool, rejects, done, last } = self else { return Ok(()) };
+        spool.sync().map_err(|e| part.failed(e))?;
+        done.bytes = spool.bytes;
+        if let Some(rejects) = rejects {
+            rejects.sync().map_err(|e| part.failed(e))?;
+            done.rejects = rejects.bytes;
+        }
+        *last = Instant::now();
+        part.write(done)
+    }
+}
+
+fn rejects_failed(e: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("the rejects could not be written: {e}")).with_source(e)
+}
+
+/// The thread that writes.
+pub struct Pen {
+    sender: SyncSender<Results>,
+    thread: JoinHandle<(Out, Result<()>)>,
+}
+
+impl Pen {
+    pub fn start(mut out: Out, progress: Progress, precision: Precision, width: usize) -> Self {
+        let (sender, receiver) = sync_channel::<Results>(AHEAD);
+        let thread = std::thread::spawn(move || {
+            for results in receiver {
+                let count = results.texts.len() + results.rejects.len();
+                let tokens = results.texts.iter().map(|(text, _)| text.text_tokens).sum();
+                if let Err(error) = out.take(results, precision, width) {
+                    return (out, Err(error));
+                }
+                progress.advance(count);
+                progress.add_tokens(tokens);
+            }
+            (out, Ok(()))
+        });
+        Self { sender, thread }
+    }
+
+    /// Hands `results` on; false where nothing more can be written.
+    pub fn send(&self, results: Results) -> bool {
+        self.sender.send(results).is_ok()
+    }
+
+    /// Waits until all is written.
+    pub fn stop(self) -> Result<(Out, Result<()>)> {
+        drop(self.sender);
+        self.thread
+            .join()
+            .map_err(|_| Error::new(ErrorKind::Io, "the thread that writes the results broke off"))
+    }
+}
+
+/// Ends a direct output.
+pub fn finish(mut writer: Writer, held: Vec<TextEmbedding>, header: &Header) -> Result<()> {
+    if !held.is_empty() {
+        let all = Embeddings::new(header.clone(), held).quantize(Precision::Int8)?;
+        all.texts.into_iter().try_for_each(|text| writer.push(text, Vec::new()))?;
+    }
+    writer.finish()
+}
+
+/// Counts what is written.
+pub fn tally(tally: &mut Tally, results: &Results) {
+    results.texts.iter().for_each(|(text, _)| tally.add(text.lost));
+}

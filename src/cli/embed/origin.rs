@@ -1,0 +1,109 @@
+//! What the output says of where it comes from, and what tells one call from another.
+
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use everylayer::model::source::Source;
+use everylayer::{Encoder, Error, ErrorKind, Result};
+
+use super::part::Call;
+use crate::cli::args::EmbedArgs;
+
+/// Files that make a model what it is.
+const FILES: [&str; 5] = [
+    "config.json",
+    "tokenizer.json",
+    "modules.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+];
+
+/// The commit of a model in the hub's cache; of any other, `crc32-` and the checksums of its files,
+/// those that it has.
+///
+/// # Errors
+/// As the source's files.
+pub fn revision(source: &dyn Source) -> Result<String> {
+    let mut all = "crc32".to_owned();
+    for name in FILES {
+        let Some(blob) = source.open(name)? else { continue };
+        if let Some(commit) = commit(&blob.place()) {
+            return Ok(commit);
+        }
+        let (mut sum, mut at) = (crc32fast::Hasher::new(), 0);
+        let mut piece = vec![0; 1 << 20];
+        while at < blob.size() {
+            let n = (blob.size() - at).min(piece.len() as u64);
+            blob.read_at(at, &mut piece[..n as usize])?;
+            sum.update(&piece[..n as usize]);
+            at += n;
+        }
+        all.push_str(&format!("-{:08x}", sum.finalize()));
+    }
+    Ok(all)
+}
+
+/// The folder after `snapshots`, as the hub's cache has it.
+fn commit(place: &str) -> Option<String> {
+    let mut parts = place.split(['/', '\\']);
+    parts.find(|part| *part == "snapshots")?;
+    let is_commit =
+        |part: &&str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    parts.next().filter(is_commit).map(str::to_owned)
+}
+
+/// Metadata beside what the header of the results says.
+pub fn metadata(revision: &str, encoder: &Encoder, args: &EmbedArgs) -> Vec<(String, String)> {
+    let model = args.pool == everylayer::Pool::Model && encoder.pipeline().normalizes();
+    let normalize = args.normalize.unwrap_or(model) || args.dims.is_some();
+    let mut all = vec![
+        ("revision".to_owned(), revision.to_owned()),
+        ("normalize".to_owned(), normalize.to_string()),
+        ("precision".to_owned(), args.precision.to_string()),
+    ];
+    all.extend(args.dims.map(|dims| ("dims".to_owned(), dims.to_string())));
+    all.extend(args.shard.map(|shard| ("shard".to_owned(), shard.to_string())));
+    all
+}
+
+/// Everything that the bytes of the output depend on.
+///
+/// # Errors
+/// `Io` where the input cannot be looked at.
+pub fn call(args: &EmbedArgs, input: &Path, revision: &str, encoder: &Encoder) -> Result<Call> {
+    let meta = std::fs::metadata(input).map_err(|e| {
+        Error::new(ErrorKind::Io, format!("{}: {e}", input.display())).with_source(e)
+    })?;
+    let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let place = std::fs::canonicalize(input).unwrap_or_else(|_| input.to_owned());
+    let text = &args.text;
+    let all = [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("input", place.display().to_string()),
+        ("input bytes", meta.len().to_string()),
+        ("input time", changed.map_or(0, |time| time.as_nanos()).to_string()),
+        ("field", format!("{:?}", args.input.field)),
+        ("model", encoder.name().to_owned()),
+        ("revision", revision.to_owned()),
+        ("device", encoder.device()),
+        ("dtype", encoder.dtype().to_string()),
+        ("layers", args.layers.to_string()),
+        ("combine", args.combine.to_string()),
+        ("pool", args.pool.to_string()),
+        ("normalize", format!("{:?}", args.normalize)),
+        ("dims", format!("{:?}", args.dims)),
+        ("precision", args.precision.to_string()),
+        ("route", format!("{:?}", args.route)),
+        ("max-tokens", format!("{:?}", text.max_tokens)),
+        ("overflow", format!("{:?}", text.overflow)),
+        ("prompt", format!("{:?} {:?}", text.prompt, text.prompt_name)),
+        ("keep", args.keep.join(",")),
+        ("shard", args.shard.map(|shard| shard.to_string()).unwrap_or_default()),
+        ("rejects", args.rejects.is_some().to_string()),
+        (
+            "format",
+            format!("{:?} {:?}", args.format, args.output.as_ref().and_then(|o| o.extension())),
+        ),
+    ];
+    Ok(all.map(|(name, value)| (name.to_owned(), value)).to_vec())
+}

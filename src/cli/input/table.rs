@@ -1,0 +1,162 @@
+//! Parquet: the text in one column, others carried along.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
+use everylayer::{Error, ErrorKind, Result};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+
+use super::bad::{Bad, wrong};
+use super::{Item, Rows};
+
+/// Rows decoded at a time.
+const BATCH: usize = 1024;
+
+/// The rows of the file `path`.
+///
+/// # Errors
+/// `Text` for a file that is not parquet and for a column that is not there or holds no text,
+/// `Unsupported` for a column that cannot be carried along.
+pub fn rows(path: &Path, file: File, field: &str, keep: &[String]) -> Result<Rows> {
+    let name = path.display().to_string();
+    let broken = |e: &dyn std::fmt::Display| {
+        let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
+        Error::new(ErrorKind::Text, said)
+    };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(&e))?;
+    let fields = builder.schema().fields();
+    let known = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+    let mut roots = Vec::new();
+    for wanted in std::iter::once(field).chain(keep.iter().map(String::as_str)) {
+        let Some((root, column)) = fields.find(wanted) else {
+            let said = format!(
+                "{name}: no column `{wanted}`: it has {known}; name one with --field or --keep"
+            );
+            return Err(wrong(said));
+        };
+        let kind = plain(column.data_type());
+        if roots.is_empty() && !is_text(kind) {
+            let said = format!("{name}: column `{wanted}` holds {kind}, not text: name another");
+            return Err(wrong(said));
+        }
+        if !is_text(kind) && *kind != DataType::Boolean && !kind.is_numeric()
+            || matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..))
+            || matches!(kind, DataType::Decimal32(..) | DataType::Decimal64(..))
+        {
+            let said = format!(
+                "{name}: column `{wanted}` holds {kind}, which is not carried along: cast it to \
+                 text or a number"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, said));
+        }
+        roots.push(root);
+    }
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH).build();
+    let reader = reader.map_err(|e| broken(&e))?;
+    let (field, keep) = (field.to_owned(), keep.to_vec());
+    let mut line = 0;
+    let mut failed = false;
+    let batches = reader.map_while(move |batch| {
+        if failed {
+            return None;
+        }
+        let items = match batch {
+            Ok(batch) => {
+                let items = items(&name, &batch, &field, &keep, line);
+                line += batch.num_rows() as u64;
+                items
+            }
+            Err(e) => {
+                failed = true;
+                let said = format!("{name}: after row {line}: {e}");
+                vec![Err(Bad::from(Error::new(ErrorKind::Text, said)))]
+            }
+        };
+        Some(items)
+    });
+    Ok(Box::new(batches.flatten()))
+}
+
+/// What the values of a dictionary are.
+fn plain(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn items(
+    name: &str,
+    batch: &RecordBatch,
+    field: &str,
+    keep: &[String],
+    before: u64,
+) -> Vec<Result<Item, Bad>> {
+    let value = |column: &str, row| {
+        batch.column_by_name(column).map_or(Value::Null, |column| value(column.as_ref(), row))
+    };
+    let item = |row: usize| {
+        let line = before + row as u64 + 1;
+        match value(field, row) {
+            Value::String(text) => {
+                let kept = keep.iter().map(|column| value(column, row)).collect();
+                Ok(Item { text: text.into(), line, row: 0, kept })
+            }
+            _ => {
+                let said = format!("{name}: row {line}: column `{field}` is null, not a string");
+                Err(Bad::row(wrong(said), None))
+            }
+        }
+    };
+    (0..batch.num_rows()).map(item).collect()
+}
+
+fn value(column: &dyn Array, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    macro_rules! number {
+        ($kind:ty) => {
+            column.as_primitive::<$kind>().value(row).into()
+        };
+    }
+    match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
+        DataType::Utf8View => column.as_string_view().value(row).into(),
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Int8 => number!(Int8Type),
+        DataType::Int16 => number!(Int16Type),
+        DataType::Int32 => number!(Int32Type),
+        DataType::Int64 => number!(Int64Type),
+        DataType::UInt8 => number!(UInt8Type),
+        DataType::UInt16 => number!(UInt16Type),
+        DataType::UInt32 => number!(UInt32Type),
+        DataType::UInt64 => number!(UInt64Type),
+        DataType::Float16 => column.as_primitive::<Float16Type>().value(row).to_f64().into(),
+        DataType::Float32 => f64::from(column.as_primitive::<Float32Type>().value(row)).into(),
+        DataType::Float64 => number!(Float64Type),
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            match dictionary.normalized_keys().get(row) {
+                Some(&key) => value(dictionary.values().as_ref(), key),
+                None => Value::Null,
+            }
+        }
+        _ => Value::Null,
+    }
+}
