@@ -8,6 +8,9 @@
 @group(0) @binding(4) var<storage, read> places: array<vec4<f32>>; // (2 span, 2, heads, HEAD_DIM4): queries, keys
 @group(0) @binding(5) var<storage, read> place_of: array<u32>; // (2 reach + 1): row of a distance
 
+/// Vectors of a query that stay in registers; those of a larger head are read again at each key.
+const HELD4 = min(HEAD_DIM4, 8u);
+
 @compute @workgroup_size(ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -23,11 +26,14 @@ fn main(
         return;
     }
     let row = first + query;
-    var q: array<vec4<f32>, HEAD_DIM4>;
+    var q: array<vec4<f32>, HELD4>;
     var o: array<vec4<f32>, HEAD_DIM4>;
+    let from = row * params.qkv4 + head;
     for (var i = 0u; i < HEAD_DIM4; i++) {
-        q[i] = qkv[row * params.qkv4 + head + i] * params.scale;
         o[i] = vec4<f32>(0.0);
+        if i < HELD4 {
+            q[i] = qkv[from + i];
+        }
     }
     var largest = FAR;
     var total = 0.0;
@@ -40,10 +46,16 @@ fn main(
         var position = vec4<f32>(0.0);
         for (var i = 0u; i < HEAD_DIM4; i++) {
             let k = qkv[at + i];
-            content = fma(q[i], k + places[place + params.out4 + i], content);
+            var part: vec4<f32>;
+            if i < HELD4 {
+                part = q[i];
+            } else {
+                part = qkv[from + i];
+            }
+            content = fma(part, k + places[place + params.out4 + i], content);
             position = fma(k, places[place + i], position);
         }
-        let s = sum4(content) + sum4(position) * params.scale;
+        let s = (sum4(content) + sum4(position)) * params.scale;
         let next = max(largest, s);
         let fade = exp2(largest - next);
         let p = exp2(s - next);

@@ -169,6 +169,11 @@ impl Pipeline {
         self.modules.iter().rposition(trained).map_or(0, |last| last + 1)
     }
 
+    /// Whether the vectors are normalised.
+    pub fn normalizes(&self) -> bool {
+        self.modules.contains(&Module::Normalize)
+    }
+
     /// One line a module, for `info`.
     pub fn describe(&self) -> Vec<String> {
         let modes: Vec<_> = self.pooling.modes.iter().map(ToString::to_string).collect();
