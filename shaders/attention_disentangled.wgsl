@@ -28,11 +28,11 @@ fn main(
     let row = first + query;
     var q: array<vec4<f32>, HELD4>;
     var o: array<vec4<f32>, HEAD_DIM4>;
-    let from = row * params.qkv4 + head;
+    let own = row * params.qkv4 + head;
     for (var i = 0u; i < HEAD_DIM4; i++) {
         o[i] = vec4<f32>(0.0);
         if i < HELD4 {
-            q[i] = qkv[from + i];
+            q[i] = qkv[own + i];
         }
     }
     var largest = FAR;
@@ -50,7 +50,7 @@ fn main(
             if i < HELD4 {
                 part = q[i];
             } else {
-                part = qkv[from + i];
+                part = qkv[own + i];
             }
             content = fma(part, k + places[place + params.out4 + i], content);
             position = fma(k, places[place + i], position);

@@ -102,7 +102,7 @@ fn json_refuses_nan() {
         let head = header(Pool::Mean, &[1], 2);
         let mut bad = text(&head, 0, 1);
         bad.values = Values::F32(vec![0.0, f32::NAN]);
-        let mut sink = start_text(format, Vec::new(), head).unwrap();
+        let mut sink = start_text(format, Vec::new(), head, &Extras::default()).unwrap();
         let error = sink.push(bad).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFinite);
         assert!(error.to_string().starts_with("text 0"), "{error}");
