@@ -167,4 +167,26 @@ fn a_browser_draws_every_cell() {
     assert_eq!(dom.matches("tabindex=\"0\"").count(), 6, "maps and the chart, a stop of Tab each");
     assert_eq!(dom.matches("<script").count(), 2);
     assert!(!said.contains("CONSOLE"), "{said}");
+
+    // A hand on the keyboard: the slider to layer 2, then two cells to the right and one down.
+    let drawn = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, drawn.replace("</body>", &format!("{HAND}</body>"))).unwrap();
+    let (dom, said) = browse(&path).expect("it was there");
+    let between = &page["texts"][0]["between"][2][a + 2];
+    let words = |row: usize| page["texts"][0]["tokens"][row].as_str().unwrap();
+    let value = format!("{:.3}", between.as_f64().unwrap()).replace('-', "\u{2212}");
+    let want = format!("data-hand=\"2 of 6|{value}{} and {}, layer 2|0\"", words(1), words(2));
+    assert!(dom.contains(&want), "{want} is not in the page:\n{said}");
 }
+
+/// Presses keys and leaves what is shown then on the root of the page.
+const HAND: &str = r#"<script>
+const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+slider.focus();
+for (const key of "[[[[") press(key);
+document.querySelectorAll("table.heat")[2].querySelector("td").focus();
+for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"]) press(key);
+document.documentElement.dataset.hand = [
+  document.getElementById("which").textContent, tip.textContent, document.activeElement.tabIndex,
+].join("|");
+</script>"#;
