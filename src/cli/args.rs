@@ -32,6 +32,9 @@ pub enum Command {
     /// Show the tokens that a model makes of texts
     #[command(after_help = help::TOKENIZE)]
     Tokenize(TokenizeArgs),
+    /// Write a page that shows what each layer makes of a text, or of two
+    #[command(after_help = help::EXPLORE)]
+    Explore(Box<ExploreArgs>),
     /// Show the GPUs of this machine, a model's shape and the memory it takes
     #[command(after_help = help::INFO)]
     Info(InfoArgs),
@@ -230,6 +233,30 @@ pub struct TokenizeArgs {
     /// Format: `json` or `jsonl` [default: `json`, or `jsonl` for a file or lines into a pipe]
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<Format>,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `everylayer explore`
+#[derive(Debug, Args)]
+pub struct ExploreArgs {
+    /// One text, or two to compare; one that begins with `-` goes after `--`
+    #[arg(value_name = "TEXT", required = true, num_args = 1..=2)]
+    pub texts: Vec<String>,
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// File for the page, which is replaced where it is there; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(default_value = "report.html")]
+    pub output: PathBuf,
+    /// Tokens.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Say nothing on standard error but errors
     #[arg(short, long)]
     pub quiet: bool,

@@ -40,6 +40,19 @@ Examples:
   everylayer tokenize \"Unbelievable!\"
   everylayer tokenize -m ./my-model --max-tokens 128 -i texts.txt -f jsonl";
 
+/// `everylayer explore --help`
+pub const EXPLORE: &str = "\
+Examples:
+  everylayer explore \"The bank by the river was closed.\"
+      report.html: each token from layer to layer, and the tokens against each other
+  everylayer explore \"A dog barks.\" \"A cat meows.\" -o pets.html
+      and the two texts against each other, at every layer
+  everylayer explore -m BAAI/bge-small-en-v1.5 \"Good morning\" -o - > morning.html
+
+The page is one file that asks for nothing from any network. All numbers are cosines. Of a long
+text the first 64 tokens are shown; the similarity of two texts is over all their tokens.
+Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
+
 /// `everylayer info --help`
 pub const INFO: &str = "\
 Examples:

@@ -9,6 +9,7 @@ mod bench;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
+mod explore;
 pub mod headless;
 mod help;
 mod info;
@@ -36,6 +37,7 @@ pub fn run(call: Cli) -> ExitCode {
     let done = match call.command {
         Command::Embed(args) => embed::run(*args),
         Command::Tokenize(args) => tokenize::run(args),
+        Command::Explore(args) => explore::run(&args),
         Command::Info(args) => info::run(&args),
         #[cfg(feature = "gpu")]
         Command::Doctor(args) => doctor::run(&args),

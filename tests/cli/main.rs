@@ -10,6 +10,7 @@ mod calls;
 mod doctor;
 mod embed;
 mod errors;
+mod explore;
 mod files;
 mod headless;
 mod input;
