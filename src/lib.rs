@@ -63,6 +63,8 @@ pub mod gpu;
 pub mod model;
 pub mod output;
 pub mod schedule;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod text;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};

@@ -15,6 +15,8 @@ mod info;
 mod input;
 mod progress;
 mod say;
+#[cfg(feature = "server")]
+mod serve;
 mod target;
 mod tokenize;
 
@@ -40,6 +42,8 @@ pub fn run(call: Cli) -> ExitCode {
         #[cfg(feature = "gpu")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(args),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(*args),
         Command::Completions(args) => completions(&args),
     };
     match done {

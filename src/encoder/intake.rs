@@ -114,7 +114,7 @@ impl Intake {
     /// Tokens at the start of every text that the repository keeps out of pooling: the prompt
     /// with the special token before it (sentence-transformers: the prompt's own length without
     /// the special token after it).
-    pub(super) fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
+    pub fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
         let pools = capture.pool.modes(&self.pipeline.pooling).is_some();
         match self.prompt(capture) {
             Some(prompt) if pools && !self.pipeline.pooling.include_prompt => {

@@ -6,6 +6,8 @@
 
 mod array;
 pub mod file;
+#[cfg(feature = "server")]
+mod join;
 pub mod json;
 pub mod jsonl;
 pub mod npy;
@@ -19,6 +21,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 pub use file::AtomicFile;
+#[cfg(feature = "server")]
+pub(crate) use join::join;
 
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};
