@@ -6,6 +6,8 @@
 mod adapter;
 mod args;
 mod bench;
+#[cfg(feature = "server")]
+mod bert_as_service;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;

@@ -151,10 +151,7 @@ impl HttpArgs {
 pub fn run(args: ServeArgs) -> Result<()> {
     match args.front {
         None => serve_http(&args.http),
-        Some(Front::BertAsService { words }) => {
-            let _ = words;
-            Err(Error::new(ErrorKind::Unsupported, "bert-as-service is not there yet"))
-        }
+        Some(Front::BertAsService { words }) => super::bert_as_service::run(&words),
     }
 }
 
@@ -179,7 +176,8 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 fn serve_http(args: &HttpArgs) -> Result<()> {
     log(args.log, args.json_output);
     let models = args.named()?;
-    let service = Service::open(&models, &args.device.options(), args.settings(), bert::Config::default())?;
+    let service =
+        Service::open(&models, &args.device.options(), args.settings(), bert::Config::default())?;
     for model in &service.models {
         let encoder = model.batcher.encoder();
         say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));

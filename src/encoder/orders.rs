@@ -88,10 +88,7 @@ impl Encoder {
             return Err(fail!(Text, "the text has no tokens"));
         }
         if count > most {
-            return Err(fail!(
-                TooLong,
-                "the text has {count} tokens, the model {most} positions"
-            ));
+            return Err(fail!(TooLong, "the text has {count} tokens, the model {most} positions"));
         }
         if let Some(&id) = order.tokens.ids.iter().find(|&&id| id as usize >= self.model.spec.vocab)
         {
@@ -112,11 +109,13 @@ impl Encoder {
         if order.positions.is_some_and(|p| p.len() != count)
             || places.iter().any(|&p| p as usize >= most)
         {
-            return Err(fail!(Usage, "the positions do not fit {count} tokens and {most} positions"));
+            return Err(fail!(
+                Usage,
+                "the positions do not fit {count} tokens and {most} positions"
+            ));
         }
-        let wish = |capture| {
-            Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip)
-        };
+        let wish =
+            |capture| Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip);
         if let [capture] = order.captures {
             return Ok(vec![(wish(capture)?.exit, vec![0])]);
         }
@@ -250,7 +249,8 @@ fn join(groups: &mut Vec<Group>, exit: Exit, pass: Pass) {
     match groups.iter_mut().find(alike) {
         Some(group) => {
             if group.exit != exit {
-                let all: BTreeSet<usize> = group.exit.states.iter().chain(&exit.states).copied().collect();
+                let all: BTreeSet<usize> =
+                    group.exit.states.iter().chain(&exit.states).copied().collect();
                 group.exit.states = all.into_iter().collect();
             }
             group.passes.push(pass);

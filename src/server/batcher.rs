@@ -287,9 +287,10 @@ impl Batcher {
                 return Err(Refusal::busy());
             }
             let items = texts.into_iter().enumerate();
-            queue.push(client, items.map(|(index, ready)| {
-                Item { request: Arc::clone(&request), index, ready }
-            }));
+            queue.push(
+                client,
+                items.map(|(index, ready)| Item { request: Arc::clone(&request), index, ready }),
+            );
         }
         self.wake.notify_one();
         answer.await.unwrap_or_else(|_| Err(Refusal::closing()))
@@ -330,10 +331,11 @@ impl Batcher {
         if matches!(&results, Err(e) if e.kind() == ErrorKind::DeviceLost) {
             tracing::error!("the device is lost: it is opened again");
             self.lost.store(true, Relaxed);
-            results = self.rebuild().and_then(|encoder| {
-                pollster::block_on(encoder.embed_orders(&orders))
-            });
-            self.lost.store(matches!(&results, Err(e) if e.kind() == ErrorKind::DeviceLost), Relaxed);
+            results = self
+                .rebuild()
+                .and_then(|encoder| pollster::block_on(encoder.embed_orders(&orders)));
+            self.lost
+                .store(matches!(&results, Err(e) if e.kind() == ErrorKind::DeviceLost), Relaxed);
         }
         let tokens: usize = items.iter().map(|item| item.ready.tokens.len()).sum();
         let (metrics, took) = (&self.metrics, now.elapsed());

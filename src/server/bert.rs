@@ -364,7 +364,11 @@ fn assemble(
         Some(b) => {
             let room = limit.saturating_sub(3);
             while a.len() + b.len() > room {
-                if a.len() > b.len() { a.pop() } else { b.pop() };
+                if a.len() > b.len() {
+                    a.pop()
+                } else {
+                    b.pop()
+                };
             }
         }
         None => a.truncate(limit.saturating_sub(2)),
@@ -502,7 +506,12 @@ fn keep(list: &mut Vec<f64>, value: f64) {
 }
 
 /// What `SHOW_CONFIG` is answered with.
-pub fn show_config(service: &Service, config: &Config, identity: &str, sockets: [&str; 3]) -> Map<String, Value> {
+pub fn show_config(
+    service: &Service,
+    config: &Config,
+    identity: &str,
+    sockets: [&str; 3],
+) -> Map<String, Value> {
     let mut all = config.options.clone();
     let model = &service.models[0];
     let set = |all: &mut Map<String, Value>, name: &str, value: Value| {
@@ -572,10 +581,13 @@ pub async fn encode(service: &Service, client: Client, body: &[u8]) -> Result<An
         let said = "`is_tokenized` says otherwise than `texts`: send lists of tokens, or strings";
         return Err(Refusal::new(Why::Validation, said));
     }
-    service.statistic.see(&client.to_le_bytes(), Some(match &texts {
-        Sequences::Texts(t) => t.len(),
-        Sequences::Tokens(t) => t.len(),
-    }));
+    service.statistic.see(
+        &client.to_le_bytes(),
+        Some(match &texts {
+            Sequences::Texts(t) => t.len(),
+            Sequences::Tokens(t) => t.len(),
+        }),
+    );
     let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
     let result = nested(&array.values, &array.shape);
     let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });

@@ -71,7 +71,9 @@ impl Listener {
     /// Where clients connect to, for people.
     pub fn place(&self) -> String {
         match self {
-            Self::Tcp(l) => l.local_addr().map_or_else(|e| e.to_string(), |a| format!("http://{a}")),
+            Self::Tcp(l) => {
+                l.local_addr().map_or_else(|e| e.to_string(), |a| format!("http://{a}"))
+            }
             #[cfg(unix)]
             Self::Unix(l) => {
                 let address = l.local_addr().ok();
@@ -248,13 +250,33 @@ async fn answer(
         authorize(service, request.headers())?;
     }
     let get = [
-        "", "/health", "/ping", "/metrics", "/info", "/docs", "/api-doc/openapi.json",
-        "/openapi.json", "/v1/models", "/status/server", "/status/client",
+        "",
+        "/health",
+        "/ping",
+        "/metrics",
+        "/info",
+        "/docs",
+        "/api-doc/openapi.json",
+        "/openapi.json",
+        "/v1/models",
+        "/status/server",
+        "/status/client",
     ];
     let known_get = get.contains(&path) || path.starts_with("/v1/models/");
     let post = [
-        "", "/embed", "/embed_all", "/embed_sparse", "/predict", "/rerank", "/similarity",
-        "/tokenize", "/decode", "/embeddings", "/v1/embeddings", "/v1/layers", "/encode",
+        "",
+        "/embed",
+        "/embed_all",
+        "/embed_sparse",
+        "/predict",
+        "/rerank",
+        "/similarity",
+        "/tokenize",
+        "/decode",
+        "/embeddings",
+        "/v1/embeddings",
+        "/v1/layers",
+        "/encode",
     ];
     match method {
         Method::GET | Method::HEAD if known_get => match path {
@@ -276,7 +298,9 @@ async fn answer(
             let accept = request.headers().get(header::ACCEPT).cloned();
             let body = body(service, request).await?;
             match path {
-                "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, &body).await,
+                "/v1/embeddings" | "/embeddings" => {
+                    openai::embeddings(service, client, &body).await
+                }
                 "/v1/layers" => {
                     let accept = accept.as_ref().and_then(|a| a.to_str().ok());
                     layers::layers(service, client, &body, accept).await
@@ -416,6 +440,7 @@ pub fn of_json(value: &impl serde::Serialize) -> Answer {
 ///
 /// [`Why::Malformed`], with the place in the text.
 pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|e| Refusal::new(Why::Malformed, format!("the body is not as this route takes it: {e}")))
+    serde_json::from_slice(body).map_err(|e| {
+        Refusal::new(Why::Malformed, format!("the body is not as this route takes it: {e}"))
+    })
 }

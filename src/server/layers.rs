@@ -68,7 +68,8 @@ struct Output {
 
 impl Output {
     fn capture(&self) -> Result<Capture, Refusal> {
-        let mut capture = Capture { normalize: self.normalize, dims: self.dims, ..Capture::default() };
+        let mut capture =
+            Capture { normalize: self.normalize, dims: self.dims, ..Capture::default() };
         let layers = match &self.layers {
             Value::Null => None,
             Value::String(spec) => Some(spec.clone()),
@@ -77,7 +78,8 @@ impl Output {
                 Some(all.iter().map(Value::to_string).collect::<Vec<_>>().join(","))
             }
             _ => {
-                let said = "`layers` is a string such as \"-4..-1\", a number, or a list of numbers";
+                let said =
+                    "`layers` is a string such as \"-4..-1\", a number, or a list of numbers";
                 return Err(Refusal::new(Why::Validation, said));
             }
         };
@@ -109,7 +111,8 @@ pub async fn layers(
     let model = service.model(body.model.as_deref())?;
     let outputs = if body.outputs.is_empty() { vec![Output::default()] } else { body.outputs };
     if outputs.len() > MOST_OUTPUTS {
-        let said = format!("{} outputs are more than the {MOST_OUTPUTS} of one request", outputs.len());
+        let said =
+            format!("{} outputs are more than the {MOST_OUTPUTS} of one request", outputs.len());
         return Err(Refusal::new(Why::TooLarge, said));
     }
     let names = names(&outputs)?;
@@ -135,10 +138,14 @@ pub async fn layers(
         Texts::One(one) => vec![one],
         Texts::Many(many) => many,
     };
-    let input = |one: One| Input::Text(match one {
-        One::Text(text) | One::Pair { text, text_pair: None } => Text::from(text),
-        One::Pair { text, text_pair: Some(pair) } | One::Two([text, pair]) => (text, pair).into(),
-    });
+    let input = |one: One| {
+        Input::Text(match one {
+            One::Text(text) | One::Pair { text, text_pair: None } => Text::from(text),
+            One::Pair { text, text_pair: Some(pair) } | One::Two([text, pair]) => {
+                (text, pair).into()
+            }
+        })
+    };
     let inputs = inputs.into_iter().map(input).collect();
     let reading = Reading { prompt, max_tokens: body.max_tokens, cut };
     let keep = body.tokens || body.words;
@@ -157,7 +164,8 @@ fn names(outputs: &[Output]) -> Result<Vec<String>, Refusal> {
     for (i, name) in names.iter().enumerate() {
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || name.starts_with('.') {
-            let said = format!("the name of output {i} is not 1 to 64 letters, digits, `-`, `_`, `.`");
+            let said =
+                format!("the name of output {i} is not 1 to 64 letters, digits, `-`, `_`, `.`");
             return Err(Refusal::new(Why::Validation, said));
         }
         if names[..i].contains(name) {
@@ -178,7 +186,9 @@ impl Form {
     fn of(accept: Option<&str>) -> Self {
         for kind in accept.unwrap_or_default().split(',') {
             match kind.split(';').next().unwrap_or_default().trim() {
-                "application/vnd.safetensors" | "application/x-safetensors" | "application/safetensors" => {
+                "application/vnd.safetensors"
+                | "application/x-safetensors"
+                | "application/safetensors" => {
                     return Self::File(Format::Safetensors, "application/vnd.safetensors");
                 }
                 "application/x-npz" | "application/npz" => {

@@ -20,5 +20,6 @@ mod openai;
 pub mod refusal;
 pub mod service;
 mod tei;
+pub mod zmq;
 
 pub use service::{Service, Settings};

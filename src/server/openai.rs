@@ -26,11 +26,6 @@ pub enum Inputs {
 }
 
 impl Inputs {
-    /// Whether a list was sent.
-    pub fn is_list(&self) -> bool {
-        matches!(self, Self::Texts(_) | Self::Many(_))
-    }
-
     /// As the service takes them.
     pub fn into_vec(self) -> Vec<Input> {
         let text = |text: String| Input::Text(text.into());

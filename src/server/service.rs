@@ -267,7 +267,8 @@ impl Service {
         self.metrics.truncated.add(truncated.0 as u64);
         ready.iter().for_each(|r| self.metrics.lengths.see(r.tokens.len() as f64));
         let kept = if keep { ready.clone() } else { Vec::new() };
-        let Done { texts, queued, ran } = model.batcher.submit(client, ready, plain.clone()).await?;
+        let Done { texts, queued, ran } =
+            model.batcher.submit(client, ready, plain.clone()).await?;
         self.metrics.queue.took(queued);
         self.metrics.inference.took(ran);
         let mut by_capture: Vec<Vec<_>> = captures.iter().map(|_| Vec::new()).collect();

@@ -77,7 +77,7 @@ pub fn with_times(mut answer: Answer, outcome: &Outcome) -> Answer {
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
-    let device = outcome.results.first().map_or("cpu", |r| match r.device.starts_with("cpu") {
+    let device = outcome.results.first().map_or("cpu", |r| match r.device.to_ascii_lowercase().starts_with("cpu") {
         true => "cpu",
         false => "gpu",
     });
@@ -258,7 +258,8 @@ pub fn decode(service: &Service, body: &[u8]) -> Result<Answer, Refusal> {
         Ids::One(ids) => vec![ids],
         Ids::Many(all) => all,
     };
-    let decode = |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, body.skip_special_tokens);
+    let decode =
+        |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, body.skip_special_tokens);
     Ok(of_json(&all.iter().map(decode).collect::<crate::Result<Vec<_>>>()?))
 }
 
