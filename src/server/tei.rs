@@ -77,9 +77,11 @@ pub fn with_times(mut answer: Answer, outcome: &Outcome) -> Answer {
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
-    let device = outcome.results.first().map_or("cpu", |r| match r.device.to_ascii_lowercase().starts_with("cpu") {
-        true => "cpu",
-        false => "gpu",
+    let device = outcome.results.first().map_or("cpu", |r| {
+        match r.device.to_ascii_lowercase().starts_with("cpu") {
+            true => "cpu",
+            false => "gpu",
+        }
     });
     headers.insert(HeaderName::from_static("x-compute-type"), HeaderValue::from_static(device));
     answer
