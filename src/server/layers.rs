@@ -40,8 +40,9 @@ struct Body {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Texts {
-    One(One),
+    // First: a list of two strings is two texts, a list in a list a pair.
     Many(Vec<One>),
+    One(One),
 }
 
 #[derive(Deserialize)]
