@@ -49,6 +49,8 @@
 //! `gpu` (wgpu), `hub` (Hugging Face hub), `bundled` (all-MiniLM-L6-v2 inside the binary), `cli`
 //! (the program). Without any of them the crate still loads checkpoints and runs on the CPU.
 
+// That the server's futures can move between threads is proved down to naga's types, through wgpu.
+#![recursion_limit = "256"]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -63,6 +65,8 @@ pub mod gpu;
 pub mod model;
 pub mod output;
 pub mod schedule;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod text;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};

@@ -45,6 +45,10 @@ pub enum Command {
     /// Measure tokens a second, and where the time of a batch goes
     #[command(after_help = help::BENCH)]
     Bench(BenchArgs),
+    /// Serve models over HTTP (OpenAI, Text Embeddings Inference, every layer) or as BERT-as-Service
+    #[cfg(feature = "server")]
+    #[command(after_help = super::serve::HELP)]
+    Serve(Box<super::serve::ServeArgs>),
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),

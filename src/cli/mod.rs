@@ -6,6 +6,8 @@
 mod adapter;
 mod args;
 mod bench;
+#[cfg(feature = "server")]
+mod bert_as_service;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
@@ -16,6 +18,8 @@ mod info;
 mod input;
 mod progress;
 mod say;
+#[cfg(feature = "server")]
+mod serve;
 mod target;
 mod tokenize;
 
@@ -42,6 +46,8 @@ pub fn run(call: Cli) -> ExitCode {
         #[cfg(feature = "gpu")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(args),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(*args),
         Command::Completions(args) => completions(&args),
     };
     match done {

@@ -46,7 +46,7 @@ impl<'a> Collector<'a> {
                 _ => Vec::new(),
             };
             let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
-            let brought = self.brought(i, batch.order.len(), rows, stride, arrived);
+            let brought = brought(self.wish, (i, batch.order.len(), rows), stride, arrived);
             let ranges: Vec<Range<usize>> = words.iter().map(|w| w.tokens.clone()).collect();
             let reduced = self.wish.finish(&brought, &ranges, self.skip)?;
             self.done[index] = Some(TextEmbedding {
@@ -65,49 +65,50 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// The part of text `i` of a batch, without the padding of its rows.
-    fn brought(
-        &self,
-        i: usize,
-        texts: usize,
-        rows: Range<usize>,
-        stride: usize,
-        arrived: &Arrived,
-    ) -> Brought {
-        let width = self.wish.width();
-        let compact = |numbers: &[f32], rows: Range<usize>| -> Vec<f32> {
-            let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
-            rows.flat_map(|row| &row[..width]).copied().collect()
-        };
-        for (output, numbers) in arrived {
-            match output {
-                Output::Combined => return Brought::Combined(compact(numbers, rows)),
-                Output::Pooled => {
-                    let parts = numbers.chunks_exact(texts * stride);
-                    return Brought::Pooled(parts.flat_map(|p| compact(p, i..i + 1)).collect());
-                }
-                Output::State(_) | Output::Status => {}
-            }
-        }
-        // States arrive in the order they are computed, and are wanted in the caller's.
-        let state = |wanted: &usize| {
-            let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
-            found.map_or_else(Vec::new, |(_, numbers)| compact(numbers, rows.clone()))
-        };
-        Brought::States(self.wish.states.iter().map(state).collect())
-    }
-
     /// Everything in the caller's order, as f32.
     pub fn finish(self) -> Vec<TextEmbedding> {
         self.done.into_iter().flatten().collect()
     }
 }
 
-fn word_info(word: Word) -> WordInfo {
+/// The part of one text of a batch, without the padding of its rows. `place` is the text's number in
+/// the batch, the number of texts, and the text's rows.
+pub fn brought(
+    wish: &Wish<'_>,
+    (i, texts, rows): (usize, usize, Range<usize>),
+    stride: usize,
+    arrived: &Arrived,
+) -> Brought {
+    let width = wish.width();
+    let compact = |numbers: &[f32], rows: Range<usize>| -> Vec<f32> {
+        let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
+        rows.flat_map(|row| &row[..width]).copied().collect()
+    };
+    for (output, numbers) in arrived {
+        match output {
+            Output::Combined => return Brought::Combined(compact(numbers, rows)),
+            Output::Pooled => {
+                let parts = numbers.chunks_exact(texts * stride);
+                return Brought::Pooled(parts.flat_map(|p| compact(p, i..i + 1)).collect());
+            }
+            Output::State(_) | Output::Status => {}
+        }
+    }
+    // States arrive in the order they are computed, and are wanted in the caller's.
+    let state = |wanted: &usize| {
+        let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
+        found.map_or_else(Vec::new, |(_, numbers)| compact(numbers, rows.clone()))
+    };
+    Brought::States(wish.states.iter().map(state).collect())
+}
+
+/// What is told of a word.
+pub fn word_info(word: Word) -> WordInfo {
     WordInfo { text: word.text, start: word.start as usize, end: word.end as usize }
 }
 
-fn token_infos(tokens: &Tokens) -> Vec<TokenInfo> {
+/// What is told of each token.
+pub fn token_infos(tokens: &Tokens) -> Vec<TokenInfo> {
     (0..tokens.len())
         .map(|i| TokenInfo {
             text: tokens.pieces[i].clone(),

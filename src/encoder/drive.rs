@@ -17,7 +17,7 @@ use crate::schedule::Elem;
 use crate::text::pack::PackedBatch;
 
 /// Batches under way: the device works on one while the results of the other come back.
-const UNDER_WAY: usize = 2;
+pub const UNDER_WAY: usize = 2;
 
 /// A batch that was run: what arrived, and the rows that are not finite.
 struct Landed {

@@ -117,7 +117,7 @@ impl Intake {
     /// Tokens at the start of every text that the repository keeps out of pooling: the prompt
     /// with the special token before it (sentence-transformers: the prompt's own length without
     /// the special token after it).
-    pub(super) fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
+    pub fn skip(&self, capture: &Capture, limit: usize) -> Result<usize> {
         // The pooler reads the first token, prompt or not.
         let pools =
             capture.pool != Pool::Pooler && capture.pool.modes(&self.pipeline.pooling).is_some();

@@ -5,6 +5,7 @@ mod drive;
 mod feed;
 mod intake;
 mod options;
+mod orders;
 mod place;
 mod profile;
 mod wish;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
+pub use orders::Order;
 pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
@@ -243,6 +245,11 @@ impl Encoder {
     /// What the repository says beyond the encoder.
     pub fn pipeline(&self) -> &Pipeline {
         self.intake.pipeline()
+    }
+
+    /// Texts to tokens, without the weights.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// The model's name.

@@ -6,6 +6,8 @@
 
 mod array;
 pub mod file;
+#[cfg(feature = "server")]
+mod join;
 pub mod json;
 pub mod jsonl;
 pub mod npy;
@@ -22,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use file::AtomicFile;
+#[cfg(feature = "server")]
+pub(crate) use join::join;
 
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};

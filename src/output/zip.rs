@@ -23,7 +23,7 @@ pub(super) struct Zip<W> {
 }
 
 struct Entry {
-    name: &'static str,
+    name: String,
     offset: u64,
     size: u64,
     crc: u32,
@@ -36,9 +36,9 @@ impl<W: Write + Seek> Zip<W> {
     }
 
     /// Begins an entry with a `head` that [`Zip::close`] replaces by one of the same length.
-    pub(super) fn open(&mut self, name: &'static str, head: &[u8]) -> Result<()> {
+    pub(super) fn open(&mut self, name: impl Into<String>, head: &[u8]) -> Result<()> {
         let offset = self.out.stream_position()? - self.begin;
-        let entry = Entry { name, offset, size: head.len() as u64, crc: 0 };
+        let entry = Entry { name: name.into(), offset, size: head.len() as u64, crc: 0 };
         self.out.write_all(&entry.local())?;
         self.out.write_all(head)?;
         self.entries.push(entry);

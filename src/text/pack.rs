@@ -67,22 +67,22 @@ pub fn pack(texts: &[Tokens], budget: usize, most: usize) -> Vec<PackedBatch> {
 }
 
 /// [`pack`] of those texts alone whose numbers are in `order`.
-pub fn pack_some(
-    texts: &[Tokens],
+pub fn pack_some<T: std::borrow::Borrow<Tokens>>(
+    texts: &[T],
     mut order: Vec<usize>,
     budget: usize,
     most: usize,
 ) -> Vec<PackedBatch> {
     let budget = budget.min(u32::MAX as usize);
-    order.sort_by_key(|&index| std::cmp::Reverse(texts[index].len()));
+    order.sort_by_key(|&index| std::cmp::Reverse(texts[index].borrow().len()));
 
     let mut batches = Vec::new();
     let mut rest = order.as_slice();
     while let Some((&longest, _)) = rest.split_first() {
-        let mut rows = texts[longest].len();
+        let mut rows = texts[longest].borrow().len();
         let mut count = 1;
         for &index in &rest[1..] {
-            let with = rows + texts[index].len();
+            let with = rows + texts[index].borrow().len();
             if with > budget || count >= most {
                 break;
             }
@@ -91,7 +91,7 @@ pub fn pack_some(
         }
         let (taken, left) = rest.split_at(count);
         let mut batch = PackedBatch::with_capacity(rows);
-        taken.iter().for_each(|&index| batch.push(index, &texts[index]));
+        taken.iter().for_each(|&index| batch.push(index, texts[index].borrow()));
         batches.push(batch);
         rest = left;
     }

@@ -117,6 +117,36 @@ impl Tokenizer {
         self.limit
     }
 
+    /// The row of the token that is spelt `piece`, where there is one.
+    pub fn id_of(&self, piece: &str) -> Option<u32> {
+        self.inner.token_to_id(piece)
+    }
+
+    /// How the token of row `id` is spelt, where there is one.
+    pub fn piece_of(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The text that `ids` spell, as the tokenizer's decoder joins them.
+    ///
+    /// # Errors
+    ///
+    /// `Text` where the decoder fails.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        guard(|| self.inner.decode(ids, skip_special))
+            .ok_or_else(|| fail!(Text, "the tokenizer failed on the ids (a panic in it)"))?
+            .map_err(|e| fail!(Text, "the ids cannot be decoded: {e}").with_source(e))
+    }
+
+    /// `text` between the special tokens, none of its own tokens cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::encode`].
+    pub fn encode_whole(&self, text: &Text<'_>) -> Result<Tokens> {
+        self.encode(text, usize::MAX, Overflow::Truncate)
+    }
+
     /// How many special tokens are added to a text, or to a `pair`.
     pub fn special_tokens(&self, pair: bool) -> usize {
         self.post.as_ref().map_or(0, |post| post.added_tokens(pair))

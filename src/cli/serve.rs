@@ -1,0 +1,226 @@
+//! `everylayer serve`: models behind HTTP, and BERT-as-Service behind ZeroMQ.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueHint};
+use everylayer::server::http::{self, Listener};
+use everylayer::server::{Service, Settings, bert};
+use everylayer::{Error, ErrorKind, Result};
+use tokio::sync::watch;
+
+use super::args::DeviceArgs;
+use super::say;
+
+/// `everylayer serve --help`
+pub const HELP: &str = "\
+Examples:
+  everylayer serve
+      the model in this binary on http://127.0.0.1:3000; /docs shows the routes
+  everylayer serve -m BAAI/bge-small-en-v1.5 --api-key secret --host 0.0.0.0
+      a model from the hub for other machines; put TLS in front with a proxy
+  everylayer serve --model small=bundled --model legal=./legal-bert
+      two models, chosen by the field `model` of a request
+  curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
+      every layer of a text
+  everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
+      for bert-serving-client, on ports 5555 and 5556
+
+Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity, /tokenize, /decode,
+/info, /health, /metrics (Text Embeddings Inference), /v1/layers, /encode (BERT-as-Service).
+SIGTERM finishes accepted work; new work gets 503.";
+
+/// `everylayer serve`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ServeArgs {
+    /// Other front ends.
+    #[command(subcommand)]
+    pub front: Option<Front>,
+    /// What all front ends take.
+    #[command(flatten)]
+    pub http: HttpArgs,
+}
+
+/// Front ends with words of their own.
+#[derive(Debug, Subcommand)]
+pub enum Front {
+    /// Serve BERT-as-Service clients over ZeroMQ, with the options of bert-serving-start
+    #[command(name = "bert-as-service", disable_help_flag = true)]
+    BertAsService {
+        /// As for bert-serving-start, with one dash; `-help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+        words: Vec<String>,
+    },
+}
+
+/// HTTP.
+#[derive(Debug, Args)]
+pub struct HttpArgs {
+    /// Address to listen on; 0.0.0.0 is every network of this machine
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", alias = "hostname")]
+    pub host: IpAddr,
+    /// Port; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value = "3000")]
+    pub port: u16,
+    /// Listen on this path instead
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub uds_path: Option<PathBuf>,
+    /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL gives it another name, and
+    /// several are served at once, the first by default
+    #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
+    #[arg(alias = "model-id")]
+    pub models: Vec<String>,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Key that clients must send as `Authorization: Bearer KEY`; several may be given
+    #[arg(long, value_name = "KEY", env = "EVERYLAYER_API_KEY", hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub api_key: Vec<String>,
+    /// Origin whose pages may call from a browser; `*` is any
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors_allow_origin: Vec<String>,
+    /// Most texts of one request
+    #[arg(long, value_name = "N", default_value = "2048")]
+    pub max_client_batch_size: usize,
+    /// Most bytes of one request
+    #[arg(long, value_name = "BYTES", default_value = "16000000")]
+    pub payload_limit: usize,
+    /// Most texts that wait; beyond it requests get 429
+    #[arg(long, value_name = "N", default_value = "16384")]
+    pub max_queue: usize,
+    /// Most connections at once; others wait in the system's queue
+    #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
+    pub max_connections: usize,
+    /// Cut texts that are too long where a request does not say
+    #[arg(long, value_name = "true|false", default_value = "true", num_args = 0..=1)]
+    #[arg(default_missing_value = "true", require_equals = true)]
+    #[arg(action = clap::ArgAction::Set)]
+    pub auto_truncate: bool,
+    /// Seconds in which the head and each part of a request must come
+    #[arg(long, value_name = "SECONDS", default_value = "15")]
+    pub patience: u64,
+    /// Seconds that accepted work may take once the server is told to end
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    pub grace: u64,
+    /// Log lines as JSON
+    #[arg(long)]
+    pub json_output: bool,
+    /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub log: tracing::level_filters::LevelFilter,
+}
+
+impl HttpArgs {
+    fn settings(&self) -> Settings {
+        Settings {
+            api_keys: self.api_key.iter().filter(|k| !k.is_empty()).cloned().collect(),
+            cors: self.cors_allow_origin.clone(),
+            max_client_batch: self.max_client_batch_size,
+            payload_limit: self.payload_limit,
+            max_queue: self.max_queue,
+            max_batch_tokens: self.device.batch_tokens.unwrap_or(8192),
+            max_connections: self.max_connections,
+            auto_truncate: self.auto_truncate,
+            patience: Duration::from_secs(self.patience.max(1)),
+            grace: Duration::from_secs(self.grace),
+        }
+    }
+
+    /// Names and what to open, without two of one name.
+    fn named(&self) -> Result<Vec<(String, String)>> {
+        let mut named: Vec<(String, String)> = Vec::new();
+        for word in &self.models {
+            let (name, id) = match word.split_once('=') {
+                Some((name, id)) => (name, id),
+                None => (word.as_str(), word.as_str()),
+            };
+            if name.is_empty() || id.is_empty() || named.iter().any(|(n, _)| n == name) {
+                let said = format!("--model {word}: a name is missing or taken twice");
+                return Err(Error::new(ErrorKind::Usage, said));
+            }
+            named.push((name.to_owned(), id.to_owned()));
+        }
+        Ok(named)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: ServeArgs) -> Result<()> {
+    match args.front {
+        None => serve_http(&args.http),
+        Some(Front::BertAsService { words }) => super::bert_as_service::run(&words),
+    }
+}
+
+/// Lines of `tracing` on standard error.
+pub fn log(level: tracing::level_filters::LevelFilter, json: bool) {
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // A second subscriber is refused, which only a program around this one could have set.
+    let _ = match json {
+        true => lines.json().try_init(),
+        false => lines.with_ansi(false).try_init(),
+    };
+}
+
+/// The threads that wait for clients.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(|e| {
+        Error::new(ErrorKind::Io, format!("the system gives no threads: {e}")).with_source(e)
+    })
+}
+
+fn serve_http(args: &HttpArgs) -> Result<()> {
+    log(args.log, args.json_output);
+    let models = args.named()?;
+    let service =
+        Service::open(&models, &args.device.options(), args.settings(), bert::Config::default())?;
+    for model in &service.models {
+        let encoder = model.batcher.encoder();
+        say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+    }
+    runtime()?.block_on(async {
+        let listener = match &args.uds_path {
+            #[cfg(unix)]
+            Some(path) => Listener::unix(path)?,
+            #[cfg(not(unix))]
+            Some(_) => {
+                let said = "--uds-path: this system has no Unix sockets";
+                return Err(Error::new(ErrorKind::Unsupported, said));
+            }
+            None => Listener::tcp((args.host, args.port).into()).await?,
+        };
+        say::note(&format!("listening on {}", listener.place()));
+        http::serve(service, listener, stop()?).await;
+        if let Some(path) = &args.uds_path {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    })
+}
+
+/// Says `true` once the program is told to end.
+pub fn stop() -> Result<watch::Receiver<bool>> {
+    let (tell, told) = watch::channel(false);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |e: std::io::Error| Error::new(ErrorKind::Io, format!("signals: {e}"));
+        let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            say::note("finishing accepted work");
+            let _ = tell.send(true);
+        });
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        let _ = tell.send(true);
+    });
+    Ok(told)
+}

@@ -1,0 +1,66 @@
+//! Several results in one file: the arrays of each under its name, as in `NAME.vectors`.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::Extras;
+use super::zip::Zip;
+use super::{Format, Sink, broken, npy, safetensors::SafetensorsWriter};
+use crate::embeddings::Embeddings;
+use crate::error::{Result, fail};
+
+/// Writes `results`, one a name, as npz or safetensors.
+///
+/// # Errors
+///
+/// `Usage` for another format.
+pub fn join(format: Format, names: &[String], results: &[Embeddings]) -> Result<Vec<u8>> {
+    let one = |result: &Embeddings| {
+        let writer = SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &Extras::default())?;
+        let mut sink = Box::new(writer);
+        result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
+        Ok(sink.finish()?.into_inner())
+    };
+    let files = results.iter().map(one).collect::<Result<Vec<_>>>()?;
+    let odd = |e: safetensors::SafeTensorError| fail!(Io, "the results could not be joined: {e}");
+    let mut arrays = Vec::new();
+    let mut about = HashMap::new();
+    for ((name, file), result) in names.iter().zip(&files).zip(results) {
+        for (array, view) in SafeTensors::deserialize(file).map_err(odd)?.tensors() {
+            arrays.push((format!("{name}.{array}"), view));
+        }
+        let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();
+        for (field, value) in [
+            ("layers", layers.join(",")),
+            ("combine", result.combine.to_string()),
+            ("pool", result.pool.to_string()),
+        ] {
+            about.insert(format!("{name}.{field}"), value);
+        }
+        about.insert("model".into(), result.model.clone());
+    }
+    match format {
+        Format::Safetensors => safetensors::serialize(arrays, Some(about)).map_err(odd),
+        Format::Npz => {
+            let mut zip = Zip::new(Cursor::new(Vec::new())).map_err(broken)?;
+            for (name, view) in arrays {
+                let descr = match view.dtype() {
+                    Dtype::F16 => "<f2",
+                    Dtype::I8 => "|i1",
+                    Dtype::U8 => "|u1",
+                    Dtype::I64 => "<i8",
+                    _ => "<f4",
+                };
+                let shape: Vec<u64> = view.shape().iter().map(|&n| n as u64).collect();
+                let head = npy::head(descr, &shape);
+                zip.open(format!("{name}.npy"), &head).map_err(broken)?;
+                zip.write(view.data()).map_err(broken)?;
+                zip.close(&head).map_err(broken)?;
+            }
+            Ok(zip.finish().map_err(broken)?.into_inner())
+        }
+        _ => Err(fail!(Usage, "several results in one file are npz or safetensors, not {format}")),
+    }
+}

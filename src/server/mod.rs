@@ -1,0 +1,25 @@
+//! The server: HTTP and ZeroMQ front ends over one batcher a model.
+//!
+//! A front end turns a client's words into texts and captures, [`service::Service`] makes tokens of
+//! the texts, and [`batcher::Batcher`] runs them with those of all other clients. No front end knows
+//! another, and the device's thread knows none.
+//!
+//! ```text
+//! openai, tei, layers, bert (HTTP) --http--.
+//!                                           service --batcher--> Encoder::embed_orders
+//! bert (ZeroMQ) -------------------zmq-----'
+//! ```
+
+pub mod batcher;
+pub mod bert;
+mod docs;
+pub mod http;
+mod layers;
+pub mod metrics;
+mod openai;
+pub mod refusal;
+pub mod service;
+mod tei;
+pub mod zmq;
+
+pub use service::{Service, Settings};

@@ -1,0 +1,130 @@
+//! What a front end tells a client that gets no result.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// Why a request was refused. The words are those of Text Embeddings Inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The queue is full. 429
+    Overloaded,
+    /// The server is shutting down, or its device is lost. 503
+    Unhealthy,
+    /// The device failed on this request. 424
+    Backend,
+    /// A text cannot be tokenised. 422
+    Tokenizer,
+    /// The request asks for what cannot be done. 413 at the TEI routes, 400 elsewhere
+    Validation,
+    /// There is nothing to embed. 400
+    Empty,
+    /// The body is no JSON, or not of the form. 422 at the TEI routes, 400 elsewhere
+    Malformed,
+    /// The body, or its list, is beyond the limit. 413
+    TooLarge,
+    /// No key, or a wrong one. 401
+    Unauthorized,
+    /// No such route or model. 404
+    NotFound,
+    /// The route has other methods. 405
+    Method,
+    /// The body did not come in time. 408
+    Timeout,
+}
+
+/// A refusal with its sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub why: Why,
+    /// For a person.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal that says `message`.
+    pub fn new(why: Why, message: impl Into<String>) -> Self {
+        Self { why, message: message.into() }
+    }
+
+    /// The queue is full.
+    pub fn busy() -> Self {
+        Self::new(Why::Overloaded, "the queue is full: try again in a second")
+    }
+
+    /// The server goes down.
+    pub fn closing() -> Self {
+        Self::new(Why::Unhealthy, "the server is shutting down")
+    }
+
+    /// HTTP status where Text Embeddings Inference's own words are spoken.
+    pub fn tei_status(&self) -> u16 {
+        match self.why {
+            Why::Validation => 413,
+            Why::Malformed => 422,
+            _ => self.status(),
+        }
+    }
+
+    /// HTTP status elsewhere.
+    pub fn status(&self) -> u16 {
+        match self.why {
+            Why::Overloaded => 429,
+            Why::Unhealthy => 503,
+            Why::Backend => 424,
+            Why::Tokenizer => 422,
+            Why::Validation | Why::Empty | Why::Malformed => 400,
+            Why::TooLarge => 413,
+            Why::Unauthorized => 401,
+            Why::NotFound => 404,
+            Why::Method => 405,
+            Why::Timeout => 408,
+        }
+    }
+
+    /// `error_type` of Text Embeddings Inference.
+    pub fn tei_type(&self) -> &'static str {
+        match self.why {
+            Why::Overloaded => "Overloaded",
+            Why::Unhealthy => "Unhealthy",
+            Why::Backend => "Backend",
+            Why::Tokenizer => "Tokenizer",
+            Why::Empty => "Empty",
+            Why::Unauthorized => "Unauthorized",
+            Why::NotFound => "NotFound",
+            Why::Method => "MethodNotAllowed",
+            Why::Timeout => "Timeout",
+            Why::Validation | Why::Malformed | Why::TooLarge => "Validation",
+        }
+    }
+
+    /// `type` of OpenAI's errors.
+    pub fn openai_type(&self) -> &'static str {
+        match self.why {
+            Why::Overloaded => "rate_limit_error",
+            Why::Unhealthy | Why::Backend => "server_error",
+            Why::Unauthorized => "authentication_error",
+            _ => "invalid_request_error",
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let why = match error.kind() {
+            ErrorKind::Text => Why::Tokenizer,
+            ErrorKind::Usage | ErrorKind::TooLong | ErrorKind::Unsupported => Why::Validation,
+            ErrorKind::DeviceLost => Why::Unhealthy,
+            ErrorKind::NotFound => Why::NotFound,
+            _ => Why::Backend,
+        };
+        Self::new(why, error.to_string())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
