@@ -1,10 +1,12 @@
 //! Texts and their tokens: what goes into an encoder, and how its rows map back to the text.
 //!
 //! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], the vocabulary
-//! of old checkpoints in `wordpiece`, batches in [`mod@pack`]. Nothing here knows a model or a device.
+//! of old checkpoints in `wordpiece`, windows of long texts in [`window`], batches in
+//! [`mod@pack`]. Nothing here knows a model or a device.
 
 pub mod pack;
 pub mod tokenizer;
+pub mod window;
 mod wordpiece;
 
 use std::borrow::Cow;
@@ -66,6 +68,14 @@ pub enum Overflow {
     Truncate,
     /// It is an error of kind [`TooLong`](crate::ErrorKind::TooLong).
     Error,
+    /// It goes through the model in overlapping windows of the limit, each with the special tokens
+    /// of a text; a token's or a word's vector is that of the window in which it has most context,
+    /// and poolings are over all tokens once. A prompt is part of the first window alone. Not for pairs.
+    Window {
+        /// Tokens that two neighbouring windows share, as Hugging Face's `stride`; half of the
+        /// window's (special tokens left out) where it is `None`.
+        stride: Option<usize>,
+    },
 }
 
 /// The tokens of one text or pair, special tokens among them. All lists have the same length.
