@@ -149,7 +149,7 @@ impl Tokens {
 
     /// The words that the tokens make up, in order, as `text` (the one that was encoded) spells
     /// them. A word is a run of tokens of one word index. Whitespace at its ends is left out: the
-    /// tokens of some models begin with the space before them.
+    /// tokens of some models begin with the space before them. What is whitespace alone is no word.
     pub fn words(&self, text: &Text<'_>) -> Vec<Word> {
         let first = Characters::new(&text.text);
         let second = Characters::new(text.pair.as_deref().unwrap_or(""));
@@ -166,6 +166,9 @@ impl Tokens {
             let in_second = self.second.get(tokens.start).copied().unwrap_or(false);
             let of = if in_second { &second } else { &first };
             let (text, start, end) = of.trimmed(from, to);
+            if start >= end || (!text.is_empty() && text.trim().is_empty()) {
+                continue;
+            }
             words.push(Word { text: text.to_owned(), start, end, second: in_second, tokens });
         }
         words
