@@ -437,6 +437,8 @@ fn words_cover_every_character_that_is_no_space() {
         "models/all-MiniLM-L6-v2",
         "tests/fixtures/families/roberta-a",
         "tests/fixtures/families/modernbert-a",
+        "tests/fixtures/families/xlm-roberta-a",
+        "tests/fixtures/families/deberta-v2-a",
     ] {
         let source = Directory::open(root.join(folder)).unwrap();
         let tokenizer = Tokenizer::from_source(&source).unwrap();

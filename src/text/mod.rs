@@ -12,6 +12,9 @@ mod wordpiece;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use tokenizers::normalizers::StripAccents;
+use tokenizers::{NormalizedString, Normalizer};
+
 pub use pack::{PackedBatch, pack, pack_some};
 pub use tokenizer::Tokenizer;
 
@@ -165,6 +168,12 @@ impl Tokens {
             };
             let in_second = self.second.get(tokens.start).copied().unwrap_or(false);
             let of = if in_second { &second } else { &first };
+            let last = tokens.end - 1;
+            let to = match self.spans.get(tokens.end..).and_then(|rest| rest.first()) {
+                Some(&[next, _]) if next >= to => of.with_marks(to, next, &self.pieces, last),
+                Some(&[0, 0]) | None => of.with_marks(to, u32::MAX, &self.pieces, last),
+                Some(_) => to,
+            };
             let (text, start, end) = of.trimmed(from, to);
             if start >= end || (!text.is_empty() && text.trim().is_empty()) {
                 continue;
@@ -199,6 +208,26 @@ impl<'a> Characters<'a> {
         }
     }
 
+    /// `to`, or the end of the marks that follow it before `limit`, where normalisation joined them to
+    /// the letter before: `a` and an accent to `á`, whose token spans the `a` alone. A piece that
+    /// ends in the letter itself has lost its marks instead.
+    fn with_marks(&self, to: u32, limit: u32, pieces: &[String], last: usize) -> u32 {
+        if self.bytes.is_empty() {
+            return to;
+        }
+        let rest = self.text.get(self.byte(to)..self.byte(limit)).unwrap_or("");
+        let letter = self.text.get(..self.byte(to)).and_then(|t| t.chars().next_back());
+        let (Some(letter), Some(piece)) = (letter, pieces.get(last)) else { return to };
+        let joined = rest.chars().scan(letter, |before, c| {
+            let joins = is_joined(*before, c);
+            *before = c;
+            joins.then_some(())
+        });
+        let kept =
+            piece.chars().next_back().is_some_and(|p| letter.to_lowercase().eq(p.to_lowercase()));
+        if kept { to } else { to + joined.count() as u32 }
+    }
+
     /// The characters `from..to` without whitespace at the ends, and where those are; all of them
     /// where there is nothing else.
     fn trimmed(&self, from: u32, to: u32) -> (&'a str, u32, u32) {
@@ -212,4 +241,15 @@ impl<'a> Characters<'a> {
         let count = |part: &str| part.chars().count() as u32;
         (core, from + count(&slice[..before]), to - count(after))
     }
+}
+
+/// Whether `c` is a combining mark, or composes with the character `before` it as Hangul does.
+fn is_joined(before: char, c: char) -> bool {
+    let mut mark = NormalizedString::from(c.to_string());
+    if StripAccents.normalize(&mut mark).is_ok() && mark.get().is_empty() {
+        return true;
+    }
+    let mut pair = NormalizedString::from(String::from_iter([before, c]));
+    pair.nfc();
+    pair.get().chars().count() == 1
 }
