@@ -6,7 +6,10 @@ use std::collections::HashMap;
 
 use everylayer::ErrorKind;
 use everylayer::model::bytes::Bytes;
+use everylayer::model::directory::Directory;
 use everylayer::text::{Overflow, Text, Tokenizer, Tokens};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
 const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\nplay\n##ing\n,\n中\ncafe\na\nb\nc\nd\ne\nHello\n";
@@ -347,4 +350,103 @@ fn a_prompt_takes_no_span_and_no_word_of_the_text() {
     let words = tokens.words(&"new york".into());
     let words: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
     assert_eq!(words, [("new", 0, 3), ("york", 4, 8)]);
+}
+
+#[test]
+fn whitespace_alone_is_no_word() {
+    let t = Tokens {
+        ids: vec![1, 2, 3],
+        spans: vec![[0, 1], [1, 3], [3, 5]],
+        words: vec![Some(0), Some(1), Some(2)],
+        ..Tokens::default()
+    };
+    let words = t.words(&"a\u{3000}  b".into());
+    let found: Vec<_> =
+        words.iter().map(|w| (w.text.as_str(), w.start, w.tokens.clone())).collect();
+    assert_eq!(found, [("a", 0, 0..1), ("b", 4, 2..3)]);
+}
+
+/// Texts of many scripts: with and without spaces, accents on their own, joined emoji, characters
+/// that normalisation drops, and any others.
+fn texts() -> impl Strategy<Value = String> {
+    let script = |characters: &str| {
+        prop::collection::vec(prop::sample::select(characters.chars().collect::<Vec<_>>()), 1..6)
+            .prop_map(String::from_iter)
+    };
+    let piece = prop_oneof![
+        script("abcXYZ.,!'-09"),
+        script("äñüÅçİßẞŉǰ"),
+        script("e\u{301}a\u{308}n\u{303}\u{327}"),
+        script("中文字漢日本語かなカナ。"),
+        script("한국어ᄒ\u{1161}"),
+        script("ไทยภาษานี้"),
+        script("हिन्दीक्ष"),
+        script("עברית\u{200f}العربية"),
+        script("👩\u{200d}👧👍🏽❤\u{fe0f}🇩🇪"),
+        script("ﬁ½²Ⅷ™𝒳𐍈▁_"),
+        script("\u{200b}\u{feff}\u{ad}\u{1}\u{7f}\u{fffd}a"),
+        script(" \t\u{a0}\u{3000}\u{2028}"),
+        prop::collection::vec(any::<char>(), 1..5).prop_map(String::from_iter),
+    ];
+    prop::collection::vec((piece, any::<bool>()), 0..12).prop_map(|pieces| {
+        pieces.into_iter().map(|(piece, space)| piece + if space { " " } else { "" }).collect()
+    })
+}
+
+/// What is wrong with the words of `text`.
+fn word_faults(tokenizer: &Tokenizer, text: &str) -> Result<(), TestCaseError> {
+    let characters: Vec<char> = text.chars().collect();
+    let tokens = cut(tokenizer, text, NO_LIMIT);
+    let mut covered = vec![false; characters.len()];
+    let (mut before, mut token) = ((0, 0), 0);
+    for word in tokens.words(&text.into()) {
+        let (start, end) = (word.start as usize, word.end as usize);
+        prop_assert!(start < end && end <= characters.len(), "{word:?} of {text:?}");
+        prop_assert!(start >= before.0 && end >= before.1, "{word:?} after {before:?} of {text:?}");
+        prop_assert_eq!(&word.text, &String::from_iter(&characters[start..end]));
+        prop_assert!(!word.text.trim().is_empty() && word.text.trim() == word.text, "{word:?}");
+        prop_assert!(token <= word.tokens.start && word.tokens.start < word.tokens.end);
+        prop_assert!(
+            word.tokens.clone().all(|i| tokens.words[i] == tokens.words[word.tokens.start])
+        );
+        token = word.tokens.end;
+        before = (start, end);
+        covered[start..end].fill(true);
+    }
+    for (i, &c) in characters.iter().enumerate() {
+        // What normalisation drops makes no token by itself either.
+        let lost = || {
+            let alone = cut(tokenizer, c.to_string().as_str(), NO_LIMIT);
+            alone.special.iter().all(|&special| special)
+        };
+        prop_assert!(
+            covered[i] || c.is_whitespace() || lost(),
+            "character {i}, {c:?}, of {text:?} is in no word of {:?}",
+            tokens.words(&text.into())
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn words_cover_every_character_that_is_no_space() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    // WordPiece, BPE of bytes, Unigram, and the other two families of their kinds.
+    let mut failures = Vec::new();
+    for folder in [
+        "models/all-MiniLM-L6-v2",
+        "tests/fixtures/families/roberta-a",
+        "tests/fixtures/families/modernbert-a",
+        "tests/fixtures/families/xlm-roberta-a",
+        "tests/fixtures/families/deberta-v2-a",
+    ] {
+        let source = Directory::open(root.join(folder)).unwrap();
+        let tokenizer = Tokenizer::from_source(&source).unwrap();
+        let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
+        let check = |text: String| word_faults(&tokenizer, &text);
+        if let Err(e) = TestRunner::new(config).run(&texts(), check) {
+            failures.push(format!("{folder}: {e}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -14,11 +14,21 @@ impl FromStr for Overflow {
         match text {
             "truncate" => Ok(Self::Truncate),
             "error" => Ok(Self::Error),
-            _ if text == "window" || text.starts_with("window:") => Err(fail!(
-                Unsupported,
-                "overflow `{text}`: windows are not there yet; use truncate or error, or split long texts first"
-            )),
-            _ => Err(fail!(Usage, "overflow `{text}` is not known: use truncate or error")),
+            "window" => Ok(Self::Window { stride: None }),
+            _ => match text.strip_prefix("window:").map(|stride| (stride, stride.parse())) {
+                // `+5` is no number here.
+                Some((digits, Ok(stride))) if !digits.starts_with('+') => {
+                    Ok(Self::Window { stride: Some(stride) })
+                }
+                Some((stride, _)) => Err(fail!(
+                    Usage,
+                    "overflow `{text}`: `{stride}` is not a number of tokens that two windows share"
+                )),
+                None => Err(fail!(
+                    Usage,
+                    "overflow `{text}` is not known: use truncate, error, window or window:STRIDE"
+                )),
+            },
         }
     }
 }
@@ -28,6 +38,8 @@ impl fmt::Display for Overflow {
         f.write_str(match self {
             Self::Truncate => "truncate",
             Self::Error => "error",
+            Self::Window { stride: None } => "window",
+            Self::Window { stride: Some(stride) } => return write!(f, "window:{stride}"),
         })
     }
 }
@@ -39,18 +51,20 @@ mod tests {
 
     #[test]
     fn words() {
-        for mode in [Overflow::Truncate, Overflow::Error] {
+        for mode in [
+            Overflow::Truncate,
+            Overflow::Error,
+            Overflow::Window { stride: None },
+            Overflow::Window { stride: Some(64) },
+        ] {
             assert_eq!(mode.to_string().parse::<Overflow>().unwrap(), mode);
         }
-        let cases = [
-            ("window", ErrorKind::Unsupported),
-            ("window:64", ErrorKind::Unsupported),
-            ("windows", ErrorKind::Usage),
-            ("", ErrorKind::Usage),
-            ("cut", ErrorKind::Usage),
-        ];
-        for (text, want) in cases {
-            assert_eq!(text.parse::<Overflow>().unwrap_err().kind(), want, "{text}");
+        for text in
+            ["windows", "window:", "window:-1", "window:+1", "window:a", "window:1:2", "", "cut"]
+        {
+            let error = text.parse::<Overflow>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
     }
 }

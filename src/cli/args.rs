@@ -83,7 +83,8 @@ pub struct TextArgs {
     /// Most tokens of a text, special ones included [default: what the model says]
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_tokens: Option<usize>,
-    /// What becomes of a longer text: `truncate` or `error`
+    /// What becomes of a longer text: `truncate`, `error`, or `window[:STRIDE]` (overlapping windows;
+    /// two share STRIDE tokens, half of a window by default)
     #[arg(long, value_name = "MODE", default_value = "truncate")]
     pub overflow: Overflow,
     /// Text put before every text; empty for none, whatever the model says

@@ -1,8 +1,9 @@
 //! From what arrives batch by batch to finished embeddings in the caller's order.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use super::feed::Feed;
+use super::feed::{Feed, Part};
 use super::wish::{Brought, Wish};
 use crate::embeddings::{Rows, TextEmbedding, TokenInfo, Values, WordInfo};
 use crate::error::Result;
@@ -13,17 +14,29 @@ use crate::text::{Tokens, Word};
 /// The readbacks of a batch, in the order they came.
 pub type Arrived = Vec<(Output, Vec<f32>)>;
 
+/// The states of a text in windows, of which some have landed.
+struct Assembly {
+    /// Windows that have not.
+    missing: usize,
+    /// Whether one was left out: the text will be run again.
+    spoiled: bool,
+    /// One a state that is brought, (tokens of the text, width).
+    states: Vec<Vec<f32>>,
+}
+
 /// Gathers the results of one call.
 pub struct Collector<'a> {
     skip: usize,
     wish: &'a Wish<'a>,
     /// In the caller's order, as f32.
     done: Vec<Option<TextEmbedding>>,
+    /// Texts of which a window is under way, by their number.
+    assemblies: HashMap<usize, Assembly>,
 }
 
 impl<'a> Collector<'a> {
     pub fn new(texts: usize, skip: usize, wish: &'a Wish<'a>) -> Self {
-        Self { skip, wish, done: vec![None; texts] }
+        Self { skip, wish, done: vec![None; texts], assemblies: HashMap::new() }
     }
 
     /// Takes the readbacks of one batch, whose rows lie `stride` numbers apart, but for the
@@ -36,33 +49,100 @@ impl<'a> Collector<'a> {
         arrived: &Arrived,
         left_out: &[usize],
     ) -> Result<()> {
-        for (i, &index) in batch.order.iter().enumerate() {
-            if left_out.binary_search(&i).is_ok() {
-                continue;
-            }
-            let tokens = &feed.tokens()[index];
-            let words = match self.wish.rows() {
-                Rows::Words => tokens.words(&feed.texts()[index]),
-                _ => Vec::new(),
-            };
+        for (i, &number) in batch.order.iter().enumerate() {
+            let whole = left_out.binary_search(&i).is_err();
             let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
-            let brought = brought(self.wish, (i, batch.order.len(), rows), stride, arrived);
-            let ranges: Vec<Range<usize>> = words.iter().map(|w| w.tokens.clone()).collect();
-            let reduced = self.wish.finish(&brought, &ranges, self.skip)?;
-            self.done[index] = Some(TextEmbedding {
-                index,
-                text_tokens: tokens.len(),
-                lost: tokens.lost,
-                rows: reduced.rows,
-                values: Values::F32(reduced.values),
-                tokens: match self.wish.rows() {
-                    Rows::Tokens => token_infos(tokens),
-                    _ => Vec::new(),
-                },
-                words: words.into_iter().map(word_info).collect(),
-            });
+            let Part { text, window } = feed.part(number);
+            let brought = match window {
+                None if whole => brought(self.wish, (i, batch.order.len(), rows), stride, arrived),
+                None => continue,
+                Some((window, count)) => {
+                    let kept = window.kept();
+                    let rows = rows.start + kept.start..rows.start + kept.end;
+                    let states = whole.then(|| self.states(&rows, stride, arrived));
+                    let length = feed.tokens()[*text].len();
+                    let done = self.assemble(*text, length, *count, &window.keep, states);
+                    let Some(states) = done else { continue };
+                    Brought::States(states)
+                }
+            };
+            self.finish_text(feed, *text, &brought)?;
         }
         Ok(())
+    }
+
+    /// Takes the states of one of `count` windows, the rows `keep` of a text of `length` tokens;
+    /// `None` where they are left out. The states of the whole text, where this was the last.
+    fn assemble(
+        &mut self,
+        text: usize,
+        length: usize,
+        count: usize,
+        keep: &Range<usize>,
+        states: Option<Vec<Vec<f32>>>,
+    ) -> Option<Vec<Vec<f32>>> {
+        let width = self.wish.width();
+        let assembly = self.assemblies.entry(text).or_insert_with(|| Assembly {
+            missing: count,
+            spoiled: false,
+            states: vec![vec![0.0; length * width]; self.wish.states.len()],
+        });
+        assembly.missing -= 1;
+        match states {
+            Some(states) if !assembly.spoiled => {
+                for (all, part) in assembly.states.iter_mut().zip(states) {
+                    all[keep.start * width..keep.end * width].copy_from_slice(&part);
+                }
+            }
+            _ => {
+                assembly.spoiled = true;
+                assembly.states = Vec::new();
+            }
+        }
+        if assembly.missing > 0 {
+            return None;
+        }
+        let whole = self.assemblies.remove(&text).filter(|assembly| !assembly.spoiled);
+        whole.map(|assembly| assembly.states)
+    }
+
+    /// Makes the result of text `index` of what was brought for all of its tokens.
+    fn finish_text(&mut self, feed: &Feed<'_>, index: usize, brought: &Brought) -> Result<()> {
+        let tokens = &feed.tokens()[index];
+        let words = match self.wish.rows() {
+            Rows::Words => tokens.words(&feed.texts()[index]),
+            _ => Vec::new(),
+        };
+        let ranges: Vec<Range<usize>> = words.iter().map(|w| w.tokens.clone()).collect();
+        let reduced = self.wish.finish(brought, &ranges, self.skip)?;
+        self.done[index] = Some(TextEmbedding {
+            index,
+            text_tokens: tokens.len(),
+            lost: tokens.lost,
+            rows: reduced.rows,
+            values: Values::F32(reduced.values),
+            tokens: match self.wish.rows() {
+                Rows::Tokens => token_infos(tokens),
+                _ => Vec::new(),
+            },
+            words: words.into_iter().map(word_info).collect(),
+        });
+        Ok(())
+    }
+
+    /// These rows of a batch of every state that is brought. States arrive in the order they are
+    /// computed, and are wanted in the caller's.
+    fn states(&self, rows: &Range<usize>, stride: usize, arrived: &Arrived) -> Vec<Vec<f32>> {
+        let state = |wanted: &usize| {
+            let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
+            found.map_or_else(Vec::new, |(_, numbers)| self.compact(numbers, rows.clone(), stride))
+        };
+        self.wish.states.iter().map(state).collect()
+    }
+
+    fn compact(&self, numbers: &[f32], rows: Range<usize>, stride: usize) -> Vec<f32> {
+        let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
+        rows.flat_map(|row| &row[..self.wish.width()]).copied().collect()
     }
 
     /// Everything in the caller's order, as f32.

@@ -74,7 +74,8 @@ impl Encoder {
                     let sequences = batch.sequences_of(&found.rows);
                     let rerun = rerun.get_or_insert(Rerun { state: found.state, texts: vec![] });
                     rerun.state = rerun.state.min(found.state);
-                    rerun.texts.extend(sequences.iter().map(|&i| batch.order[i]));
+                    let text = |&i: &usize| feed.part(batch.order[i]).text;
+                    rerun.texts.extend(sequences.iter().map(text));
                     sequences
                 }
             };
@@ -83,6 +84,7 @@ impl Encoder {
         }
         if let Some(rerun) = &mut rerun {
             rerun.texts.sort_unstable();
+            rerun.texts.dedup();
         }
         Ok(rerun)
     }

@@ -1,12 +1,14 @@
 //! From texts to batches, piece by piece, so that tokens are made while the device works.
 //!
 //! A batch is packed from a window of texts, not from all: a window is closed as soon as its texts
-//! fill some batches. Which texts share a batch changes no number of a result.
+//! fill some batches. Which texts share a batch changes no number of a result. What is packed is a
+//! *part*: a text, or one window of a text that is longer than the limit.
 
 use super::intake::Intake;
-use crate::capture::Capture;
+use crate::capture::{Capture, Overflow, Pool};
 use crate::error::{Result, fail};
-use crate::text::pack::{PackedBatch, pack_some};
+use crate::text::pack::{PackedBatch, Sequence, pack_some};
+use crate::text::window::{Window, windows};
 use crate::text::{Text, Tokens};
 
 /// Bytes of text that become tokens at a time: some milliseconds of one core.
@@ -25,6 +27,15 @@ pub struct Room {
     pub texts: usize,
 }
 
+/// What is one sequence of a batch.
+#[derive(Debug)]
+pub struct Part {
+    /// The number of its text in the call.
+    pub text: usize,
+    /// The part of the text, and how many there are; `None` where it is all of it.
+    pub window: Option<(Box<Window>, usize)>,
+}
+
 /// The texts of a call on their way to batches.
 pub struct Feed<'a> {
     intake: &'a Intake,
@@ -33,7 +44,9 @@ pub struct Feed<'a> {
     room: Room,
     /// Of the texts so far.
     tokens: Vec<Tokens>,
-    /// Texts that have tokens and no batch, and how many tokens those are.
+    /// Of the texts so far, in their order; a batch's `order` counts these.
+    parts: Vec<Part>,
+    /// Parts that have no batch, and how many tokens those are.
     waiting: Vec<usize>,
     waiting_tokens: usize,
     /// Tokens that close the window.
@@ -47,9 +60,9 @@ impl<'a> Feed<'a> {
         texts: &'a [Text<'a>],
         room: Room,
     ) -> Self {
-        let (tokens, waiting) = (Vec::with_capacity(texts.len()), Vec::new());
-        let window = room.tokens;
-        Self { intake, capture, texts, room, tokens, waiting, waiting_tokens: 0, window }
+        let (tokens, parts) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+        let (waiting, window) = (Vec::new(), room.tokens);
+        Self { intake, capture, texts, room, tokens, parts, waiting, waiting_tokens: 0, window }
     }
 
     /// The texts of the call.
@@ -62,14 +75,21 @@ impl<'a> Feed<'a> {
         &self.tokens
     }
 
+    /// What a batch calls sequence `number`.
+    pub fn part(&self, number: usize) -> &Part {
+        &self.parts[number]
+    }
+
     /// Whether every text has its batch.
     pub fn is_done(&self) -> bool {
         self.tokens.len() == self.texts.len() && self.waiting.is_empty()
     }
 
-    /// Sends `texts`, which had a batch already, on their way once more.
+    /// Sends `texts` (in order), which had their batches already, on their way once more.
     pub fn again(&mut self, texts: &[usize]) {
-        self.waiting.extend_from_slice(texts);
+        let parts = self.parts.iter().enumerate();
+        let chosen = parts.filter(|(_, part)| texts.binary_search(&part.text).is_ok());
+        self.waiting.extend(chosen.map(|(number, _)| number));
     }
 
     /// Makes tokens of the next piece; the batches of the window that it closes, if it does.
@@ -84,7 +104,12 @@ impl<'a> Feed<'a> {
             return Ok(Vec::new());
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let mut batches = pack_some(&self.tokens, waiting, self.room.tokens, self.room.texts);
+        let sequence = |number: usize| -> Sequence<'_> {
+            let Part { text, window } = &self.parts[number];
+            let tokens = &self.tokens[*text];
+            window.as_ref().map_or_else(|| tokens.into(), |(window, _)| window.sequence(tokens))
+        };
+        let mut batches = pack_some(sequence, waiting, self.room.tokens, self.room.texts);
         (self.window, self.waiting_tokens) = (WINDOW_BATCHES * self.room.tokens, 0);
         // There is room in the last batch for texts of the next window.
         if !is_last
@@ -116,10 +141,32 @@ impl<'a> Feed<'a> {
                     "text {text} has no tokens: this tokenizer adds no special ones"
                 ));
             }
-            self.waiting_tokens += tokens.len();
-            self.waiting.push(text);
+            self.split(text, &tokens)?;
             self.tokens.push(tokens);
         }
+        Ok(())
+    }
+
+    /// Has the parts of a text wait.
+    fn split(&mut self, text: usize, tokens: &Tokens) -> Result<()> {
+        let windows = match self.capture.overflow {
+            Overflow::Window { stride } => {
+                let limit = self.intake.limit(self.capture)?;
+                windows(tokens, limit, stride, matches!(self.capture.pool, Pool::Words(_)))
+            }
+            Overflow::Truncate | Overflow::Error => Vec::new(),
+        };
+        let first = self.parts.len();
+        if windows.is_empty() {
+            self.waiting_tokens += tokens.len();
+            self.parts.push(Part { text, window: None });
+        }
+        let count = windows.len();
+        for window in windows {
+            self.waiting_tokens += window.sequence(tokens).len();
+            self.parts.push(Part { text, window: Some((Box::new(window), count)) });
+        }
+        self.waiting.extend(first..self.parts.len());
         Ok(())
     }
 }

@@ -76,7 +76,8 @@ impl Intake {
     }
 
     /// Splits `texts` into tokens, prompt included; spans and words are those of the texts
-    /// themselves.
+    /// themselves. Under [`Overflow::Window`] these are the tokens of whole texts, and the prompt
+    /// stands at the start of a text's first window alone.
     ///
     /// # Errors
     ///
@@ -123,6 +124,11 @@ impl Intake {
             capture.pool != Pool::Pooler && capture.pool.modes(&self.pipeline.pooling).is_some();
         match self.prompt(capture) {
             Some(prompt) if pools && !self.pipeline.pooling.include_prompt => {
+                // Windows lose no token of it.
+                let limit = match capture.overflow {
+                    Overflow::Window { .. } => usize::MAX,
+                    Overflow::Truncate | Overflow::Error => limit,
+                };
                 let tokens =
                     self.tokenizer.encode(&Text::from(prompt), limit, Overflow::Truncate)?;
                 let after = usize::from(tokens.special.last().copied().unwrap_or(false));

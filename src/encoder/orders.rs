@@ -150,7 +150,8 @@ impl Encoder {
         let (layout, spec) = (&self.model.layout, &self.model.spec);
         let tokens: Vec<&Tokens> = group.passes.iter().map(|p| orders[p.order].tokens).collect();
         let most = group.exit.max_texts(layout, executor.caps().max_binding);
-        let mut batches = pack_some(&tokens, (0..tokens.len()).collect(), self.batch_tokens, most);
+        let mut batches =
+            pack_some(|i| tokens[i].into(), (0..tokens.len()).collect(), self.batch_tokens, most);
         for batch in &mut batches {
             for i in 0..batch.len() {
                 if let Some(places) = orders[group.passes[batch.order[i]].order].positions {

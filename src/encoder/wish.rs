@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::capture::reduce::{Reduced, Reduction, reduce_text};
-use crate::capture::{Capture, Combine, Pool, PoolMode, vector};
+use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode, vector};
 use crate::embeddings::Rows;
 use crate::error::{Result, fail};
 use crate::model::pipeline::{LayerMix, Module, Pipeline};
@@ -90,7 +90,9 @@ impl<'a> Wish<'a> {
         };
         wish.check_modules()?;
         // The host alone leaves tokens out, and takes them through modules before pooling.
-        let on_host = skip > 0 || !wish.token_modules().is_empty();
+        // A text in windows is pooled over the tokens of all of them.
+        let windows = matches!(capture.overflow, Overflow::Window { .. });
+        let on_host = skip > 0 || windows || !wish.token_modules().is_empty();
         let exit = if on_host { wish.exit.clone() } else { fold.choose(capture.route) };
         Ok(Self { exit, ..wish })
     }

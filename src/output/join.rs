@@ -18,7 +18,8 @@ use crate::error::{Result, fail};
 /// `Usage` for another format.
 pub fn join(format: Format, names: &[String], results: &[Embeddings]) -> Result<Vec<u8>> {
     let one = |result: &Embeddings| {
-        let writer = SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &Extras::default())?;
+        let writer =
+            SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &Extras::default())?;
         let mut sink = Box::new(writer);
         result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
         Ok(sink.finish()?.into_inner())

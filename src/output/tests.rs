@@ -76,7 +76,9 @@ fn formats() {
         );
     }
     for format in [Format::Npy, Format::Npz, Format::Safetensors, Format::Parquet] {
-        let Err(error) = start_text(format, Vec::new(), header(Pool::Mean, &[2], 2), &Extras::default()) else {
+        let Err(error) =
+            start_text(format, Vec::new(), header(Pool::Mean, &[2], 2), &Extras::default())
+        else {
             panic!("{format}")
         };
         assert_eq!(error.kind(), ErrorKind::Usage);

@@ -1,14 +1,19 @@
 //! Texts and their tokens: what goes into an encoder, and how its rows map back to the text.
 //!
 //! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], the vocabulary
-//! of old checkpoints in `wordpiece`, batches in [`mod@pack`]. Nothing here knows a model or a device.
+//! of old checkpoints in `wordpiece`, windows of long texts in [`window`], batches in
+//! [`mod@pack`]. Nothing here knows a model or a device.
 
 pub mod pack;
 pub mod tokenizer;
+pub mod window;
 mod wordpiece;
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use tokenizers::normalizers::StripAccents;
+use tokenizers::{NormalizedString, Normalizer};
 
 pub use pack::{PackedBatch, pack, pack_some};
 pub use tokenizer::Tokenizer;
@@ -66,6 +71,14 @@ pub enum Overflow {
     Truncate,
     /// It is an error of kind [`TooLong`](crate::ErrorKind::TooLong).
     Error,
+    /// It goes through the model in overlapping windows of the limit, each with the special tokens
+    /// of a text; a token's or a word's vector is that of the window in which it has most context,
+    /// and poolings are over all tokens once. A prompt is part of the first window alone. Not for pairs.
+    Window {
+        /// Tokens that two neighbouring windows share, as Hugging Face's `stride`; half of the
+        /// window's (special tokens left out) where it is `None`.
+        stride: Option<usize>,
+    },
 }
 
 /// The tokens of one text or pair, special tokens among them. All lists have the same length.
@@ -139,7 +152,7 @@ impl Tokens {
 
     /// The words that the tokens make up, in order, as `text` (the one that was encoded) spells
     /// them. A word is a run of tokens of one word index. Whitespace at its ends is left out: the
-    /// tokens of some models begin with the space before them.
+    /// tokens of some models begin with the space before them. What is whitespace alone is no word.
     pub fn words(&self, text: &Text<'_>) -> Vec<Word> {
         let first = Characters::new(&text.text);
         let second = Characters::new(text.pair.as_deref().unwrap_or(""));
@@ -155,7 +168,16 @@ impl Tokens {
             };
             let in_second = self.second.get(tokens.start).copied().unwrap_or(false);
             let of = if in_second { &second } else { &first };
+            let last = tokens.end - 1;
+            let to = match self.spans.get(tokens.end..).and_then(|rest| rest.first()) {
+                Some(&[next, _]) if next >= to => of.with_marks(to, next, &self.pieces, last),
+                Some(&[0, 0]) | None => of.with_marks(to, u32::MAX, &self.pieces, last),
+                Some(_) => to,
+            };
             let (text, start, end) = of.trimmed(from, to);
+            if start >= end || (!text.is_empty() && text.trim().is_empty()) {
+                continue;
+            }
             words.push(Word { text: text.to_owned(), start, end, second: in_second, tokens });
         }
         words
@@ -186,6 +208,26 @@ impl<'a> Characters<'a> {
         }
     }
 
+    /// `to`, or the end of the marks that follow it before `limit`, where normalisation joined them to
+    /// the letter before: `a` and an accent to `á`, whose token spans the `a` alone. A piece that
+    /// ends in the letter itself has lost its marks instead.
+    fn with_marks(&self, to: u32, limit: u32, pieces: &[String], last: usize) -> u32 {
+        if self.bytes.is_empty() {
+            return to;
+        }
+        let rest = self.text.get(self.byte(to)..self.byte(limit)).unwrap_or("");
+        let letter = self.text.get(..self.byte(to)).and_then(|t| t.chars().next_back());
+        let (Some(letter), Some(piece)) = (letter, pieces.get(last)) else { return to };
+        let joined = rest.chars().scan(letter, |before, c| {
+            let joins = is_joined(*before, c);
+            *before = c;
+            joins.then_some(())
+        });
+        let kept =
+            piece.chars().next_back().is_some_and(|p| letter.to_lowercase().eq(p.to_lowercase()));
+        if kept { to } else { to + joined.count() as u32 }
+    }
+
     /// The characters `from..to` without whitespace at the ends, and where those are; all of them
     /// where there is nothing else.
     fn trimmed(&self, from: u32, to: u32) -> (&'a str, u32, u32) {
@@ -199,4 +241,15 @@ impl<'a> Characters<'a> {
         let count = |part: &str| part.chars().count() as u32;
         (core, from + count(&slice[..before]), to - count(after))
     }
+}
+
+/// Whether `c` is a combining mark, or composes with the character `before` it as Hangul does.
+fn is_joined(before: char, c: char) -> bool {
+    let mut mark = NormalizedString::from(c.to_string());
+    if StripAccents.normalize(&mut mark).is_ok() && mark.get().is_empty() {
+        return true;
+    }
+    let mut pair = NormalizedString::from(String::from_iter([before, c]));
+    pair.nfc();
+    pair.get().chars().count() == 1
 }

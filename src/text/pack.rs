@@ -3,7 +3,45 @@
 //! Texts of like length go together, longest first, so that the memory of the first batch is enough
 //! for all. Only ids, positions and types are laid out; what is done with them is not known here.
 
+use std::ops::Range;
+
 use crate::text::Tokens;
+
+/// What goes through a model by itself: a text, or a window of one.
+#[derive(Debug, Clone)]
+pub struct Sequence<'a> {
+    /// The tokens of the text.
+    pub tokens: &'a Tokens,
+    /// The rows of them that are meant, joined in this order.
+    pub rows: [Range<usize>; 3],
+}
+
+impl Sequence<'_> {
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.rows.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row of each token in the vocabulary.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.rows.iter().flat_map(|rows| &self.tokens.ids[rows.clone()]).copied()
+    }
+
+    fn types(&self) -> impl Iterator<Item = u32> {
+        self.rows.iter().flat_map(|rows| &self.tokens.types[rows.clone()]).copied()
+    }
+}
+
+impl<'a> From<&'a Tokens> for Sequence<'a> {
+    fn from(tokens: &'a Tokens) -> Self {
+        Self { tokens, rows: [0..tokens.len(), 0..0, 0..0] }
+    }
+}
 
 /// Sequences laid end to end: sequence `i` is the rows `offsets[i]..offsets[i + 1]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +54,7 @@ pub struct PackedBatch {
     pub types: Vec<u32>,
     /// First row of each sequence, then the number of rows. // (sequences + 1)
     pub offsets: Vec<u32>,
-    /// Sequence `i` is the caller's text `order[i]`. // (sequences)
+    /// Sequence `i` is the one that the caller numbers `order[i]`. // (sequences)
     pub order: Vec<usize>,
 }
 
@@ -31,10 +69,10 @@ impl PackedBatch {
         }
     }
 
-    fn push(&mut self, index: usize, tokens: &Tokens) {
-        self.ids.extend_from_slice(&tokens.ids);
-        self.types.extend_from_slice(&tokens.types);
-        self.positions.extend((0_u32..).take(tokens.len()));
+    fn push(&mut self, index: usize, sequence: &Sequence<'_>) {
+        self.ids.extend(sequence.ids());
+        self.types.extend(sequence.types());
+        self.positions.extend((0_u32..).take(sequence.len()));
         // A batch is held to u32::MAX rows, and one text has spans counted in u32.
         self.offsets.push(self.ids.len() as u32);
         self.order.push(index);
@@ -63,26 +101,26 @@ impl PackedBatch {
 /// first (equal lengths in the caller's order), and a batch is closed by the first that does not fit;
 /// a text of more than `budget` tokens gets a batch of its own. No texts give no batches.
 pub fn pack(texts: &[Tokens], budget: usize, most: usize) -> Vec<PackedBatch> {
-    pack_some(texts, (0..texts.len()).collect(), budget, most)
+    pack_some(|index| (&texts[index]).into(), (0..texts.len()).collect(), budget, most)
 }
 
-/// [`pack`] of those texts alone whose numbers are in `order`.
-pub fn pack_some<T: std::borrow::Borrow<Tokens>>(
-    texts: &[T],
+/// [`pack`] of those sequences alone whose numbers are in `order`; `of` gives the one of a number.
+pub fn pack_some<'a>(
+    of: impl Fn(usize) -> Sequence<'a>,
     mut order: Vec<usize>,
     budget: usize,
     most: usize,
 ) -> Vec<PackedBatch> {
     let budget = budget.min(u32::MAX as usize);
-    order.sort_by_key(|&index| std::cmp::Reverse(texts[index].borrow().len()));
+    order.sort_by_key(|&index| std::cmp::Reverse(of(index).len()));
 
     let mut batches = Vec::new();
     let mut rest = order.as_slice();
     while let Some((&longest, _)) = rest.split_first() {
-        let mut rows = texts[longest].borrow().len();
+        let mut rows = of(longest).len();
         let mut count = 1;
         for &index in &rest[1..] {
-            let with = rows + texts[index].borrow().len();
+            let with = rows + of(index).len();
             if with > budget || count >= most {
                 break;
             }
@@ -91,7 +129,7 @@ pub fn pack_some<T: std::borrow::Borrow<Tokens>>(
         }
         let (taken, left) = rest.split_at(count);
         let mut batch = PackedBatch::with_capacity(rows);
-        taken.iter().for_each(|&index| batch.push(index, texts[index].borrow()));
+        taken.iter().for_each(|&index| batch.push(index, &of(index)));
         batches.push(batch);
         rest = left;
     }
@@ -128,12 +166,14 @@ mod tests {
     #[test]
     fn nothing_gives_nothing() {
         assert!(pack(&[], 100, 1).is_empty());
-        assert!(pack_some(&all(&[3]), vec![], 100, 1).is_empty());
+        let texts = all(&[3]);
+        assert!(pack_some(|i| (&texts[i]).into(), vec![], 100, 1).is_empty());
     }
 
     #[test]
     fn some_of_the_texts_keep_their_numbers() {
-        let batches = pack_some(&all(&[2, 5, 2, 3]), vec![0, 3], 100, 9);
+        let texts = all(&[2, 5, 2, 3]);
+        let batches = pack_some(|i| (&texts[i]).into(), vec![0, 3], 100, 9);
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].order, [3, 0]);
     }

@@ -153,7 +153,9 @@ impl Tokenizer {
     }
 
     /// The tokens of `text`, at most `max_tokens` with the special ones. Of a longer text `overflow`
-    /// says what becomes; of a pair, the longer text is cut first (`longest_first`).
+    /// says what becomes; of a pair, the longer text is cut first (`longest_first`). Under
+    /// [`Overflow::Window`] all tokens come, whatever the limit: [`windows`](crate::text::window::windows)
+    /// splits them.
     pub fn encode(&self, text: &Text<'_>, max_tokens: usize, overflow: Overflow) -> Result<Tokens> {
         let added = self.special_tokens(text.pair.is_some());
         let Some(room) = max_tokens.checked_sub(added) else {
@@ -162,6 +164,9 @@ impl Tokenizer {
                 "a limit of {max_tokens} tokens is too small: the tokenizer adds {added} special tokens"
             ));
         };
+        if let Overflow::Window { stride } = overflow {
+            check_window(room, max_tokens, stride)?;
+        }
         let encoded = guard(|| self.encode_to(text, room, added, overflow));
         encoded
             .unwrap_or_else(|| Err(fail!(Text, "the tokenizer failed on the text (a panic in it)")))
@@ -189,9 +194,19 @@ impl Tokenizer {
                 room + added
             ));
         }
+        let whole = matches!(overflow, Overflow::Window { .. });
+        if found > room && whole && second.is_some() {
+            return Err(fail!(
+                Unsupported,
+                "the pair has {} tokens, the limit is {}, and a pair cannot be split into windows: \
+                 shorten it, or have it cut (overflow truncate)",
+                found + added,
+                room + added
+            ));
+        }
         let params = TruncationParams {
             direction: TruncationDirection::Right,
-            max_length: room,
+            max_length: if whole { usize::MAX } else { room },
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
@@ -258,6 +273,25 @@ impl Tokenizer {
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tokenizer({} tokens)", self.vocab_size)
+    }
+}
+
+/// Whether windows of `room` tokens beside the special ones can share `stride` of them.
+fn check_window(room: usize, limit: usize, stride: Option<usize>) -> Result<()> {
+    if room == 0 {
+        return Err(fail!(
+            Usage,
+            "a limit of {limit} tokens leaves a window no token of the text: raise it"
+        ));
+    }
+    match stride {
+        Some(stride) if stride >= room => Err(fail!(
+            Usage,
+            "overflow window:{stride}: a window of this limit holds {room} tokens of the text, so \
+             that two can share {} at most",
+            room - 1
+        )),
+        _ => Ok(()),
     }
 }
 

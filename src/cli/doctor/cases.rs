@@ -60,7 +60,9 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Attention { head_dim, scores, .. } => TEXTS.iter().for_each(|texts| {
                 add(attention(variant, head_dim as usize, scores, texts, shelf));
             }),
-            Variant::Rope => [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape))),
+            Variant::Rope => {
+                [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)))
+            }
             Variant::Gate(_) => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
