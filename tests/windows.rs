@@ -9,6 +9,9 @@ use everylayer::{
     WordPool,
 };
 
+/// From a column, each number with its row, to one number.
+type Fold<'a> = dyn Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64 + 'a;
+
 /// Words of one token each in the bundled vocabulary, and some that are split.
 const WORDS: [&str; 24] = [
     "river",
@@ -114,7 +117,7 @@ fn poolings_are_over_all_tokens_once() {
     let tokens = of(Pool::Tokens);
     let count = tokens.texts[0].rows;
     assert!(count > 150);
-    let fold = |f: &dyn Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64| -> Vec<f64> {
+    let fold = |f: &Fold<'_>| -> Vec<f64> {
         (0..tokens.width)
             .map(|x| f(&mut (0..count).map(|r| (r, f64::from(row(&tokens, 0, r)[x])))))
             .collect()

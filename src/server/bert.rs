@@ -20,6 +20,9 @@ use crate::encoder::Encoder;
 use crate::error::{Result, fail};
 use crate::text::{Text, Tokens};
 
+/// Tokens of a text with their ids.
+type Pieces = Vec<(u32, String)>;
+
 /// The version that its clients ask for.
 pub const VERSION: &str = "1.10.0";
 
@@ -350,7 +353,7 @@ fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<Vec<
 fn assemble(
     encoder: &Encoder,
     config: &Config,
-    (mut a, mut b): (Vec<(u32, String)>, Option<Vec<(u32, String)>>),
+    (mut a, mut b): (Pieces, Option<Pieces>),
     (before, after): (&[u32], &[u32]),
     limit: usize,
     bare: bool,

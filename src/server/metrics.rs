@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_histogram_counts_what_is_below_each_bound() {
         let metrics = Metrics::default();
-        [0.0004, 0.0015, 100.0].map(|t| metrics.queue.see(t));
+        [0.0004, 0.0015, 100.0].into_iter().for_each(|t| metrics.queue.see(t));
         let text = metrics.write(&[("g", "h", "{a=\"b\"}".into(), 7)]);
         for line in [
             "te_request_queue_duration_bucket{le=\"0.0005\"} 1",
