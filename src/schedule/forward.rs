@@ -53,6 +53,7 @@ pub fn record(
         rows: BufferId(0),
         turns: Vec::new(),
         places: None,
+        tables: Vec::new(),
     };
     let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
     pass.status = pass.recorder.upload("status", &[words], Fill::Words(vec![0; words]));
@@ -102,6 +103,8 @@ struct Pass<'a> {
     turns: Vec<(Rope, BufferId)>,
     /// The normalised table of relative positions.
     places: Option<BufferId>,
+    /// What the biases of the scores read, uploaded once a pass.
+    tables: Vec<(Vec<u32>, BufferId)>,
 }
 
 /// The texts of a batch as attention sees them.
@@ -456,8 +459,7 @@ impl Pass<'_> {
             (Bias::Alibi(slopes), _) => {
                 scores = Scores::Alibi;
                 let words = slopes.iter().map(|s| s.to_bits()).collect();
-                let slopes = self.recorder.upload("slopes", &[spec.heads], Fill::Words(words));
-                rest.push(Bind::Buffer(slopes));
+                rest.push(Bind::Buffer(self.uploaded("slopes", words)));
             }
             (Bias::Relative { rows, .. }, BiasIds::Relative(table)) => {
                 (scores, reach) = (Scores::Relative, rows.len() / 2);
@@ -472,8 +474,7 @@ impl Pass<'_> {
                 let named = format!("{label} places");
                 let places = self.matmul(named, "places", normed, product, identity, 2 * p.span);
                 let words = p.rows.iter().map(|&row| row as u32).collect();
-                let shape = [p.rows.len()];
-                let rows = self.recorder.upload("place of", &shape, Fill::Words(words));
+                let rows = self.uploaded("place of", words);
                 rest.extend([Bind::Buffer(places), Bind::Buffer(rows)]);
             }
             _ => {}
@@ -501,6 +502,16 @@ impl Pass<'_> {
         let grid = [texts.tile_count as u32, spec.heads as u32];
         self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
         context
+    }
+
+    /// `words` on the device, once a pass however many blocks read them.
+    fn uploaded(&mut self, name: &'static str, words: Vec<u32>) -> BufferId {
+        if let Some(&(_, id)) = self.tables.iter().find(|(known, _)| *known == words) {
+            return id;
+        }
+        let id = self.recorder.upload(name, &[words.len()], Fill::Words(words.clone()));
+        self.tables.push((words, id));
+        id
     }
 
     /// DeBERTa's relative positions, normalised: once a pass.  // (2 span, width)
