@@ -12,6 +12,7 @@ const KINDS = {
   ".json": "application/json",
   ".wasm": "application/wasm",
   ".txt": "text/plain; charset=utf-8",
+  ".svg": "image/svg+xml",
 };
 
 /**
@@ -77,7 +78,18 @@ async function send(response, file, start, end, fault) {
     left -= part.length;
     const room = response.write(part);
     if (left <= 0) return response.destroy();
-    if (!room) await new Promise((wake) => response.once("drain", wake).once("close", wake));
+    if (!room) await drained(response);
   }
   response.end();
+}
+
+/** Room to write again, or nobody to write to. */
+function drained(response) {
+  return new Promise((wake) => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      wake();
+    };
+    response.on("drain", done).on("close", done);
+  });
 }
