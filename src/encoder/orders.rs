@@ -15,7 +15,7 @@ use crate::capture::{Capture, Pool};
 use crate::embeddings::{TextEmbedding, Values};
 use crate::error::{Result, fail};
 use crate::execute::Execute;
-use crate::schedule::{Elem, Exit, record};
+use crate::schedule::{Elem, Exit, PoolMode, record};
 use crate::text::pack::{PackedBatch, pack_some};
 use crate::text::{Tokens, Word};
 
@@ -30,6 +30,9 @@ pub struct Order<'a> {
     pub words: &'a [Word],
     /// Tokens at its start that are not pooled.
     pub skip: usize,
+    /// Tokens at its end that look at the others and are not looked at. They are pooled as all others
+    /// are; the pooler reads the last of them.
+    pub hidden: usize,
     /// The requests. Limit, overflow and prompt were the tokenizer's matter; precision is the
     /// caller's: the numbers come back in f32.
     pub captures: &'a [Capture],
@@ -114,8 +117,23 @@ impl Encoder {
                 "the positions do not fit {count} tokens and {most} positions"
             ));
         }
-        let wish =
-            |capture| Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip);
+        if order.hidden >= count {
+            return Err(fail!(
+                Usage,
+                "all {count} tokens of the text are hidden: one must be seen"
+            ));
+        }
+        let wish = |capture| {
+            let mut wish =
+                Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip)?;
+            if let Some(pool) = &mut wish.exit.pool
+                && pool.pooler
+                && order.hidden > 0
+            {
+                pool.reduces = vec![PoolMode::Last];
+            }
+            Ok::<_, crate::Error>(wish)
+        };
         if let [capture] = order.captures {
             return Ok(vec![(wish(capture)?.exit, vec![0])]);
         }
@@ -153,6 +171,8 @@ impl Encoder {
         let mut batches =
             pack_some(|i| tokens[i].into(), (0..tokens.len()).collect(), self.batch_tokens, most);
         for batch in &mut batches {
+            let hidden = |&i: &usize| orders[group.passes[i].order].hidden as u32;
+            batch.hidden = batch.order.iter().map(hidden).collect();
             for i in 0..batch.len() {
                 if let Some(places) = orders[group.passes[batch.order[i]].order].positions {
                     let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;

@@ -33,6 +33,8 @@ pub struct Ready {
     pub words: Vec<Word>,
     /// Tokens at its start that are not pooled.
     pub skip: usize,
+    /// Tokens at its end that look at the others and are not looked at.
+    pub hidden: usize,
 }
 
 /// What came of a request: for each text, a result a capture, in f32.
@@ -374,6 +376,7 @@ fn order(item: &Item) -> Order<'_> {
         positions: item.ready.positions.as_deref(),
         words: &item.ready.words,
         skip: item.ready.skip,
+        hidden: item.ready.hidden,
         captures: &item.request.captures,
     }
 }

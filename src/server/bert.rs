@@ -414,7 +414,7 @@ fn assemble(
         lost,
     };
     let positions = config.mask_cls_sep.then(|| places.iter().map(|&p| p as u32).collect());
-    let ready = Ready { tokens, positions, words: Vec::new(), skip: 0 };
+    let ready = Ready { tokens, positions, ..Ready::default() };
     Ok(Row { ready, pieces, places })
 }
 
