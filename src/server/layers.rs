@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::batcher::{Client, Ready};
 use super::http::{Answer, of_bytes, parse};
+use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
-use super::service::{Cut, Input, Outcome, Reading, Service};
+use super::service::{Outcome, Service};
 use super::tei::{named_prompt, with_times};
 use crate::capture::{Capture, Overflow};
 use crate::embeddings::Embeddings;

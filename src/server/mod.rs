@@ -17,9 +17,12 @@ pub mod http;
 mod layers;
 pub mod metrics;
 mod openai;
+mod reading;
 pub mod refusal;
 pub mod service;
+mod settings;
 mod tei;
 pub mod zmq;
 
-pub use service::{Service, Settings};
+pub use service::Service;
+pub use settings::Settings;

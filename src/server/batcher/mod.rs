@@ -4,165 +4,27 @@
 //! whose client has left is dropped where it waits. The queue is bounded by texts and by tokens.
 //! One thread a device takes batches off it; it never waits for a client.
 
-use std::collections::VecDeque;
+mod queue;
+mod request;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
+
+pub use request::{Done, Ready};
 
 use super::metrics::Metrics;
 use super::refusal::{Refusal, Why};
 use crate::capture::Capture;
-use crate::embeddings::TextEmbedding;
 use crate::encoder::{Encoder, Order};
 use crate::error::{ErrorKind, Result};
-use crate::text::{Tokens, Word};
+use queue::{Item, Queue};
+use request::{Request, State};
 
 /// Who asks: what takes turns. A connection, or an identity on ZeroMQ.
 pub type Client = u64;
-
-/// A text that has its tokens.
-#[derive(Debug, Clone, Default)]
-pub struct Ready {
-    /// Its tokens.
-    pub tokens: Tokens,
-    /// Place of each token where it is not its number.
-    pub positions: Option<Vec<u32>>,
-    /// Its words, where they are asked for.
-    pub words: Vec<Word>,
-    /// Tokens at its start that are not pooled.
-    pub skip: usize,
-    /// Tokens at its end that look at the others and are not looked at.
-    pub hidden: usize,
-}
-
-/// What came of a request: for each text, a result a capture, in f32.
-#[derive(Debug)]
-pub struct Done {
-    /// (texts, captures)
-    pub texts: Vec<Vec<TextEmbedding>>,
-    /// Until the first text was taken.
-    pub queued: Duration,
-    /// From then to the last result.
-    pub ran: Duration,
-}
-
-/// A request under way.
-struct Request {
-    captures: Vec<Capture>,
-    began: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    texts: Vec<Option<Vec<TextEmbedding>>>,
-    left: usize,
-    taken: Option<Instant>,
-    reply: Option<oneshot::Sender<Result<Done, Refusal>>>,
-}
-
-impl Request {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nobody waits any more.
-    fn is_over(&self) -> bool {
-        self.state().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-
-    fn land(&self, index: usize, result: Result<Vec<TextEmbedding>, Refusal>) {
-        let mut state = self.state();
-        match result {
-            Ok(mut texts) => {
-                texts.iter_mut().for_each(|text| text.index = index);
-                state.left -= usize::from(state.texts[index].is_none());
-                state.texts[index] = Some(texts);
-                if state.left == 0
-                    && let Some(reply) = state.reply.take()
-                {
-                    let texts = state.texts.iter_mut().filter_map(Option::take).collect();
-                    let taken = state.taken.unwrap_or(self.began);
-                    let (queued, ran) = (taken - self.began, taken.elapsed());
-                    let _ = reply.send(Ok(Done { texts, queued, ran }));
-                }
-            }
-            Err(refusal) => {
-                if let Some(reply) = state.reply.take() {
-                    let place = match state.texts.len() {
-                        1 => refusal.message,
-                        _ => format!("text {index}: {}", refusal.message),
-                    };
-                    let _ = reply.send(Err(Refusal::new(refusal.why, place)));
-                }
-            }
-        }
-    }
-}
-
-/// A text in the queue.
-struct Item {
-    request: Arc<Request>,
-    index: usize,
-    ready: Ready,
-}
-
-/// The texts that wait.
-#[derive(Default)]
-struct Queue {
-    /// Front is next to be served.
-    clients: VecDeque<(Client, VecDeque<Item>)>,
-    texts: usize,
-    tokens: usize,
-    /// Texts that were taken and are not done.
-    running: usize,
-    closed: bool,
-}
-
-impl Queue {
-    fn push(&mut self, client: Client, items: impl Iterator<Item = Item>) {
-        let at = self.clients.iter().position(|(c, _)| *c == client).unwrap_or_else(|| {
-            self.clients.push_back((client, VecDeque::new()));
-            self.clients.len() - 1
-        });
-        for item in items {
-            self.texts += 1;
-            self.tokens += item.ready.tokens.len();
-            self.clients[at].1.push_back(item);
-        }
-    }
-
-    /// A text of each client in turn, up to `budget` tokens but one text at least; and how many were
-    /// dropped, their clients having left.
-    fn take(&mut self, budget: usize) -> (Vec<Item>, u64) {
-        let (mut taken, mut tokens, mut dropped) = (Vec::new(), 0, 0);
-        while let Some((client, mut items)) = self.clients.pop_front() {
-            let Some(item) = items.front() else { continue };
-            let count = item.ready.tokens.len();
-            let over = item.request.is_over();
-            if !over && !taken.is_empty() && tokens + count > budget {
-                self.clients.push_front((client, items));
-                break;
-            }
-            let item = items.pop_front();
-            if !items.is_empty() {
-                self.clients.push_back((client, items));
-            }
-            self.texts -= 1;
-            self.tokens -= count;
-            match item {
-                Some(item) if !over => {
-                    tokens += count;
-                    taken.push(item);
-                }
-                _ => dropped += 1,
-            }
-        }
-        self.running += taken.len();
-        (taken, dropped)
-    }
-}
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -378,54 +240,5 @@ fn order(item: &Item) -> Order<'_> {
         skip: item.ready.skip,
         hidden: item.ready.hidden,
         captures: &item.request.captures,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(texts: usize) -> (Arc<Request>, oneshot::Receiver<Result<Done, Refusal>>) {
-        let (reply, answer) = oneshot::channel();
-        let texts = (0..texts).map(|_| None).collect();
-        let state = Mutex::new(State { texts, left: 1, taken: None, reply: Some(reply) });
-        (Arc::new(Request { captures: Vec::new(), began: Instant::now(), state }), answer)
-    }
-
-    fn items(request: &Arc<Request>, lengths: &[usize]) -> Vec<Item> {
-        let item = |(index, &length): (usize, &usize)| Item {
-            request: Arc::clone(request),
-            index,
-            ready: Ready {
-                tokens: Tokens { ids: vec![0; length], ..Tokens::default() },
-                ..Ready::default()
-            },
-        };
-        lengths.iter().enumerate().map(item).collect()
-    }
-
-    #[test]
-    fn clients_take_turns_up_to_the_budget() {
-        let mut queue = Queue::default();
-        let ((a, _wait_a), (b, _wait_b)) = (request(4), request(1));
-        queue.push(1, items(&a, &[5; 4]).into_iter());
-        queue.push(2, items(&b, &[7]).into_iter());
-        let (taken, dropped) = queue.take(17);
-        let whose: Vec<_> = taken.iter().map(|i| (Arc::ptr_eq(&i.request, &a), i.index)).collect();
-        assert_eq!(whose, [(true, 0), (false, 0), (true, 1)]);
-        assert_eq!((dropped, queue.texts, queue.tokens), (0, 2, 10));
-        // One text at least, however long.
-        assert_eq!(queue.take(1).0.len(), 1);
-    }
-
-    #[test]
-    fn texts_whose_client_left_are_dropped() {
-        let mut queue = Queue::default();
-        let ((a, wait_a), (b, _wait_b)) = (request(3), request(1));
-        queue.push(1, items(&a, &[5; 3]).into_iter());
-        queue.push(2, items(&b, &[7]).into_iter());
-        drop(wait_a);
-        let (taken, dropped) = queue.take(100);
-        assert_eq!((taken.len(), dropped, queue.texts, queue.tokens), (1, 3, 0, 0));
     }
 }
