@@ -98,6 +98,12 @@ class Server:
         with open(f"/proc/{self.child.pid}/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def processor(self):
+        """Seconds of processor time that it took."""
+        with open(f"/proc/{self.child.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def is_alive(self):
         return self.child.poll() is None
 

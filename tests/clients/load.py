@@ -12,6 +12,7 @@ import http.client
 import json
 import multiprocessing
 import random
+import resource
 import subprocess
 import tempfile
 import time
@@ -53,6 +54,7 @@ def jobs():
 
 
 def ask(connection, job):
+    """Status and body."""
     path, headers, body, _ = job
     connection.request("POST", path, body, headers)
     answer = connection.getresponse()
@@ -142,23 +144,32 @@ def main():
         found = [out.get(timeout=120) for _ in range(words.clients)]
         [one.join(30) for one in processes]
         assert server.is_alive()
+        # The first one has idled too long and is closed.
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         assert ask(connection, all_[0]) == (200, known[0]), "the server answers otherwise after the load"
+        server_time = server.processor()
         connection.request("GET", "/metrics")
         metrics = connection.getresponse().read().decode()
     times = np.sort(np.concatenate([one[0] for one in found])) * 1000
     wrong = [w for one in found for w in one[1]]
     busy, done = sum(one[2] for one in found), sum(one[3] for one in found)
     took = max(one[4] for one in found) - start
-    early = max(m for at, m in memory if at <= max(words.seconds / 6, 1))
+    # A shorter run is still warming up after its first sixth.
+    settled = words.seconds / 6 if words.seconds >= 60 else words.seconds / 2
+    early = max(m for at, m in memory if at <= settled)
     late = max(m for at, m in memory)
     speed = done / took
+    wanted = ("te_batch_next_tokens_sum", "te_batch_next_tokens_count", "everylayer_device_microseconds_total")
     for line in metrics.splitlines():
-        if line.startswith(("te_batch", "everylayer_device_seconds", "everylayer_batches", "everylayer_device_micros")):
+        if line.startswith(wanted):
             print(line)
+    print("MiB each second:", *[f"{m / 2**20:.0f}" for _, m in memory[1::2]])
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"processor time: server {server_time:.1f} s, clients and loading {own.ru_utime + own.ru_stime - server_time:.1f} s")
     print(
         f"{words.clients} clients, {took:.1f} s: {len(times)} requests, {done} texts, {busy} busy, {len(wrong)} wrong; "
         f"p50 {np.percentile(times, 50):.1f} ms, p99 {np.percentile(times, 99):.1f} ms; {speed:.0f} texts/s; "
-        f"memory {early / 2**20:.1f} MiB after {max(words.seconds / 6, 1):.0f} s, at most {late / 2**20:.1f} MiB later"
+        f"memory {early / 2**20:.1f} MiB after {settled:.0f} s, at most {late / 2**20:.1f} MiB later"
     )
     assert not wrong, wrong[:3]
     assert late <= early * (1 + FLAT), f"memory grew from {early} to {late} bytes"
