@@ -216,7 +216,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let options = options.no_positions(words.has("no_position_embeddings"));
     let model = words.text("model_dir").to_owned();
     let settings = Settings { cors: vec![words.text("cors").to_owned()], ..Settings::default() };
-    let service = Service::open(&[(model.clone(), model)], &options, settings, config)?;
+    let service = Service::open(&[(model.clone(), model)], &[options], settings, config)?;
     let encoder = service.models[0].batcher.encoder();
     service.bert.check(&encoder)?;
     say::note(&format!("{} on {}", encoder.name(), encoder.device()));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
-pub use orders::Order;
+pub use orders::{Order, Served};
 pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
@@ -153,6 +153,16 @@ impl Encoder {
         let header = self.header_of(&wish, Precision::F32);
         let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
         embeddings.quantize(capture.precision)
+    }
+
+    /// The same encoder with its executor inside another: one that counts, say, or fails in a test.
+    #[must_use]
+    pub fn with_executor(
+        mut self,
+        wrap: impl FnOnce(Arc<dyn Execute>) -> Arc<dyn Execute>,
+    ) -> Self {
+        self.executor = wrap(self.executor);
+        self
     }
 
     /// The executor in f32 beside that in f16.

@@ -10,6 +10,7 @@
 //! bert (ZeroMQ) -------------------zmq-----'
 //! ```
 
+mod about;
 pub mod batcher;
 pub mod bert;
 mod docs;

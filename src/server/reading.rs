@@ -26,6 +26,19 @@ pub enum Cut {
     Left,
     /// The request is refused.
     Refuse,
+    /// It is run in windows; two share so many tokens.
+    Window(Option<usize>),
+}
+
+impl Cut {
+    /// In the words of a capture; which end goes is not among them.
+    pub fn overflow(self) -> Overflow {
+        match self {
+            Self::Right | Self::Left => Overflow::Truncate,
+            Self::Refuse => Overflow::Error,
+            Self::Window(stride) => Overflow::Window { stride },
+        }
+    }
 }
 
 /// What a request says of its texts, beside what it wants of them.
@@ -43,7 +56,9 @@ impl Input {
     /// Of all of it.
     pub fn characters(&self) -> usize {
         match self {
-            Self::Text(t) => t.text.len() + t.pair.as_deref().map_or(0, str::len),
+            Self::Text(t) => {
+                t.text.chars().count() + t.pair.as_deref().map_or(0, |pair| pair.chars().count())
+            }
             Self::Ids(ids) => ids.len(),
         }
     }
@@ -58,10 +73,7 @@ pub fn read(
     words: bool,
 ) -> Result<Vec<Ready>, Refusal> {
     let intake = encoder.intake();
-    let overflow = match reading.cut {
-        Cut::Refuse => Overflow::Error,
-        _ => Overflow::Truncate,
-    };
+    let overflow = reading.cut.overflow();
     let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
     let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
     let limit = intake.limit(&capture)?;
@@ -181,7 +193,10 @@ fn of_ids(
         (before, after) = (Vec::new(), Vec::new());
     }
     let found = before.len() + ids.len() + after.len();
-    let lost = found.saturating_sub(limit);
+    let lost = match overflow {
+        Overflow::Window { .. } => 0,
+        Overflow::Truncate | Overflow::Error => found.saturating_sub(limit),
+    };
     if lost > 0 && overflow == Overflow::Error {
         let said = format!("the text has {found} tokens, the limit is {limit}");
         return Err(Refusal::new(Why::Validation, said));

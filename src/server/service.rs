@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::batcher::{Batcher, Bounds, Client, Done, Ready};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
 use super::metrics::Metrics;
-use super::reading::{Input, Reading, read};
+use super::reading::{Cut, Input, Reading, read};
 use super::refusal::{Refusal, Why};
 use super::settings::Settings;
 use crate::capture::{Capture, Pool};
@@ -42,7 +44,18 @@ pub struct Service {
     clients: AtomicU64,
     /// HTTP requests under way.
     pub(super) under_way: AtomicU64,
+    /// For results, in [`ROOM_UNIT`]s.
+    room: Arc<Semaphore>,
 }
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.models.iter().for_each(|model| model.batcher.close());
+    }
+}
+
+/// Bytes that results are counted in.
+const ROOM_UNIT: usize = 1 << 10;
 
 /// What came of a request.
 pub struct Outcome {
@@ -58,6 +71,8 @@ pub struct Outcome {
     pub ready: Vec<Ready>,
     /// Where its time went.
     pub times: Times,
+    /// What its results take, until it is dropped.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Where the time of a request went.
@@ -72,14 +87,35 @@ pub struct Times {
 }
 
 impl Service {
-    /// Loads `models` (a name and what to open) and starts their queues.
+    /// Loads `models` (a name and what to open), each on every device of `options`, and starts
+    /// their queues.
     ///
     /// # Errors
     ///
     /// As [`Encoder::open`].
     pub fn open(
         models: &[(String, String)],
-        options: &LoadOptions,
+        options: &[LoadOptions],
+        settings: Settings,
+        bert: super::bert::Config,
+    ) -> Result<Arc<Self>> {
+        let host = |(name, id): &(String, String)| {
+            let open = |options: &LoadOptions| -> Open {
+                let (id, options) = (id.clone(), options.clone());
+                Box::new(move || Encoder::open_blocking(&id, &options))
+            };
+            (name.clone(), id.clone(), options.iter().map(open).collect())
+        };
+        Self::host(models.iter().map(host).collect(), settings, bert)
+    }
+
+    /// [`Service::open`] of models with a name, an id, and what opens them on each device.
+    ///
+    /// # Errors
+    ///
+    /// What the openers say; `Usage` where there is no model or no device.
+    pub fn host(
+        models: Vec<(String, String, Vec<Open>)>,
         settings: Settings,
         bert: super::bert::Config,
     ) -> Result<Arc<Self>> {
@@ -89,17 +125,15 @@ impl Service {
             tokens: settings.max_queue.saturating_mul(128),
             batch_tokens: settings.max_batch_tokens,
         };
-        let host = |(name, id): &(String, String)| {
-            let encoder = Encoder::open_blocking(id, options)?;
-            let (again, options) = (id.clone(), options.clone());
-            let reopen = Box::new(move || Encoder::open_blocking(&again, &options));
-            let batcher = Batcher::start(encoder, reopen, bounds, Arc::clone(&metrics))?;
-            Ok(Hosted { name: name.clone(), id: id.clone(), batcher })
+        let host = |(name, id, opens)| {
+            let batcher = Batcher::start(opens, bounds, Arc::clone(&metrics))?;
+            Ok(Hosted { name, id, batcher })
         };
-        let models = models.iter().map(host).collect::<Result<Vec<_>>>()?;
+        let models = models.into_iter().map(host).collect::<Result<Vec<_>>>()?;
         if models.is_empty() {
             return Err(crate::error::fail!(Usage, "there is no model to serve: name one"));
         }
+        let room = Arc::new(Semaphore::new(settings.max_result_bytes / ROOM_UNIT));
         Ok(Arc::new(Self {
             models,
             settings,
@@ -110,7 +144,29 @@ impl Service {
             closing: AtomicBool::new(false),
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
+            room,
         }))
+    }
+
+    /// Room for `bytes` of results, kept until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::TooLarge`] for more than there is at all, [`Why::Overloaded`] for more than is free.
+    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.settings.max_result_bytes;
+        if bytes > most {
+            let said = format!(
+                "the results would take {bytes} bytes, the limit of this server is {most}: ask for \
+                 fewer texts, layers or tokens at a time"
+            );
+            return Err(Refusal::new(Why::TooLarge, said));
+        }
+        let units = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| {
+            self.metrics.overloaded.add(1);
+            Refusal::busy()
+        })
     }
 
     /// A new client.
@@ -174,17 +230,25 @@ impl Service {
             .iter()
             .map(|c| Capture {
                 precision: crate::Precision::F32,
+                overflow: reading.cut.overflow(),
                 prompt: reading.prompt.clone(),
                 ..c.clone()
             })
             .collect();
-        for capture in &captures {
-            encoder.header(capture)?;
+        for (capture, plain) in captures.iter().zip(&plain) {
+            encoder.header(&Capture { overflow: plain.overflow, ..capture.clone() })?;
         }
         let began = Instant::now();
         let characters = inputs.iter().map(Input::characters).sum();
         let words = keep || plain.iter().any(|c| matches!(c.pool, Pool::Words(_)));
         let first = plain.first().cloned().unwrap_or_default();
+        let window = match reading.cut {
+            Cut::Window(stride) => {
+                let limit = Capture { max_tokens: reading.max_tokens, ..Capture::default() };
+                Some((encoder.intake().limit(&limit)?, stride))
+            }
+            _ => None,
+        };
         let ready = self.read(&encoder, inputs, reading, first, words).await?;
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
@@ -193,9 +257,10 @@ impl Service {
         let truncated = (lost.clone().filter(|&l| l > 0).count(), lost.sum());
         self.metrics.truncated.add(truncated.0 as u64);
         ready.iter().for_each(|r| self.metrics.lengths.see(r.tokens.len() as f64));
+        let room = self.reserve(room(&encoder, &ready, &plain, window)?)?;
         let kept = if keep { ready.clone() } else { Vec::new() };
         let Done { texts, queued, ran } =
-            model.batcher.submit(client, ready, plain.clone()).await?;
+            model.batcher.submit(client, ready, plain.clone(), window).await?;
         self.metrics.queue.took(queued);
         self.metrics.inference.took(ran);
         let mut by_capture: Vec<Vec<_>> = captures.iter().map(|_| Vec::new()).collect();
@@ -213,6 +278,7 @@ impl Service {
             truncated,
             ready: kept,
             times: Times { tokenization, queue: queued, inference: ran },
+            _room: room,
         })
     }
 
@@ -234,4 +300,31 @@ impl Service {
         let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
         tokio::task::spawn_blocking(work).await.map_err(failed)?
     }
+}
+
+/// Bytes that the results of `ready` take: the vectors, and the states of texts in windows.
+fn room(
+    encoder: &Encoder,
+    ready: &[Ready],
+    captures: &[Capture],
+    window: Option<(usize, Option<usize>)>,
+) -> Result<usize, Refusal> {
+    let mut numbers = 0usize;
+    for capture in captures {
+        let header = encoder.header(capture)?;
+        let row = header.layer_axis * header.width;
+        let states = header.layers.len() * encoder.spec().width;
+        for text in ready {
+            let tokens = text.tokens.len();
+            let rows = match capture.pool {
+                Pool::Tokens => tokens,
+                Pool::Words(_) => text.words.len(),
+                _ => 1,
+            };
+            let windows = window.is_some_and(|(limit, _)| tokens > limit);
+            let assembled = if windows { tokens.saturating_mul(states) } else { 0 };
+            numbers = numbers.saturating_add(rows.saturating_mul(row)).saturating_add(assembled);
+        }
+    }
+    Ok(numbers.saturating_mul(4))
 }

@@ -17,6 +17,8 @@ pub struct Settings {
     pub max_queue: usize,
     /// Tokens of one batch.
     pub max_batch_tokens: usize,
+    /// Bytes of vectors that requests under way may hold, all together and one alone.
+    pub max_result_bytes: usize,
     /// Connections at once.
     pub max_connections: usize,
     /// Whether a text that is too long is cut where the request does not say.
@@ -36,6 +38,7 @@ impl Default for Settings {
             payload_limit: 16_000_000,
             max_queue: 16_384,
             max_batch_tokens: 8192,
+            max_result_bytes: 1 << 30,
             max_connections: 1024,
             auto_truncate: true,
             patience: Duration::from_secs(15),

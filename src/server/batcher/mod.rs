@@ -6,25 +6,30 @@
 
 mod queue;
 mod request;
+mod worker;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 pub use request::{Done, Ready};
+pub use worker::{Open, Worker};
 
 use super::metrics::Metrics;
 use super::refusal::{Refusal, Why};
 use crate::capture::Capture;
-use crate::encoder::{Encoder, Order};
-use crate::error::{ErrorKind, Result};
+use crate::encoder::Encoder;
+use crate::error::{Result, fail};
 use queue::{Item, Queue};
 use request::{Request, State};
 
 /// Who asks: what takes turns. A connection, or an identity on ZeroMQ.
 pub type Client = u64;
+
+/// Tokens that one of several devices takes at least: less is not worth the sharing.
+const SHARE: usize = 1024;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -37,52 +42,46 @@ pub struct Bounds {
     pub batch_tokens: usize,
 }
 
-/// Makes the encoder anew once its device is lost.
-pub type Reopen = Box<dyn Fn() -> Result<Encoder> + Send + Sync>;
-
-/// A model with its queue and the thread that serves it.
+/// A model with its queue and a thread for each device that serves it.
 pub struct Batcher {
-    encoder: RwLock<Arc<Encoder>>,
-    reopen: Reopen,
+    workers: Vec<Worker>,
     bounds: Bounds,
     queue: Mutex<Queue>,
     wake: Condvar,
-    lost: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
 impl Batcher {
-    /// A queue for `encoder`, and its thread.
+    /// Opens the model with each of `opens`, one a device, and starts a queue for all.
     ///
     /// # Errors
     ///
-    /// `Io` where the system gives no thread.
-    pub fn start(
-        encoder: Encoder,
-        reopen: Reopen,
-        bounds: Bounds,
-        metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>> {
-        let batcher = Arc::new(Self {
-            encoder: RwLock::new(Arc::new(encoder)),
-            reopen,
-            bounds,
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            lost: AtomicBool::new(false),
-            metrics,
-        });
-        let worker = Arc::clone(&batcher);
-        std::thread::Builder::new()
-            .name("batcher".into())
-            .spawn(move || worker.serve())
-            .map_err(|e| crate::Error::io("the batcher's thread", e))?;
+    /// What an opener says; `Io` where the system gives no thread.
+    pub fn start(opens: Vec<Open>, bounds: Bounds, metrics: Arc<Metrics>) -> Result<Arc<Self>> {
+        let workers = opens.into_iter().map(Worker::open).collect::<Result<Vec<_>>>()?;
+        if workers.is_empty() {
+            return Err(fail!(Usage, "there is no device to serve from: name one"));
+        }
+        let (queue, wake) = (Mutex::default(), Condvar::new());
+        let batcher = Arc::new(Self { workers, bounds, queue, wake, metrics });
+        for number in 0..batcher.workers.len() {
+            let shared = Arc::clone(&batcher);
+            std::thread::Builder::new()
+                .name(format!("device {number}"))
+                .spawn(move || shared.workers[number].serve(&shared))
+                .map_err(|e| crate::Error::io("the thread of a device", e))?;
+        }
         Ok(batcher)
     }
 
-    /// The encoder of now.
+    /// The first device's encoder of now.
     pub fn encoder(&self) -> Arc<Encoder> {
-        Arc::clone(&self.encoder.read().unwrap_or_else(PoisonError::into_inner))
+        self.workers[0].encoder()
+    }
+
+    /// The devices.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -95,34 +94,41 @@ impl Batcher {
         (queue.texts, queue.tokens)
     }
 
+    /// Texts that devices work on.
+    pub fn running(&self) -> usize {
+        self.queue().running
+    }
+
     /// Whether nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
         let queue = self.queue();
         queue.texts == 0 && queue.running == 0
     }
 
-    /// Whether the device is lost and was not opened again yet.
+    /// Whether every device is lost and none was opened again yet.
     pub fn is_lost(&self) -> bool {
-        self.lost.load(Relaxed)
+        self.workers.iter().all(Worker::is_lost)
     }
 
-    /// Ends the thread once the queue is empty; what comes after is refused.
+    /// Ends the threads once the queue is empty; what comes after is refused.
     pub fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_all();
     }
 
-    /// The results of `texts`, each with every one of `captures`. Dropped, what still waits of it
-    /// is not run.
+    /// The results of `texts`, each with every one of `captures`; longer ones than `window` says are
+    /// run in windows. Dropped, what still waits of it is not run.
     ///
     /// # Errors
     ///
-    /// [`Why::Overloaded`] where the queue is full, else what the encoder says of the texts.
+    /// [`Why::Overloaded`] where the queue is full, [`Why::Unhealthy`] where no device is left, else
+    /// what the encoder says of the texts.
     pub async fn submit(
         &self,
         client: Client,
         texts: Vec<Ready>,
         captures: Vec<Capture>,
+        window: Option<(usize, Option<usize>)>,
     ) -> Result<Done, Refusal> {
         if texts.is_empty() {
             return Err(Refusal::new(Why::Empty, "there is no text to embed"));
@@ -137,11 +143,14 @@ impl Batcher {
             reply: Some(reply),
         };
         let state = Mutex::new(state);
-        let request = Arc::new(Request { captures, began: Instant::now(), state });
+        let request = Arc::new(Request { captures, window, began: Instant::now(), state });
         {
             let mut queue = self.queue();
             if queue.closed {
                 return Err(Refusal::closing());
+            }
+            if self.workers.iter().all(Worker::is_gone) {
+                return Err(Refusal::lost());
             }
             // A request that is larger than the queue itself can only come when nothing waits.
             let full = queue.texts + count > self.bounds.texts
@@ -153,92 +162,95 @@ impl Batcher {
             let items = texts.into_iter().enumerate();
             queue.push(
                 client,
-                items.map(|(index, ready)| Item { request: Arc::clone(&request), index, ready }),
+                items.map(|(index, ready)| Item {
+                    client,
+                    request: Arc::clone(&request),
+                    index,
+                    ready,
+                    again: false,
+                }),
             );
         }
         self.wake.notify_one();
         answer.await.unwrap_or_else(|_| Err(Refusal::closing()))
     }
 
-    fn serve(&self) {
+    /// The next batch, once there is one; `None` once all is done and nothing more will come.
+    fn take(&self) -> Option<Vec<Item>> {
+        let mut queue = self.queue();
         loop {
-            let (items, dropped) = {
-                let mut queue = self.queue();
-                while queue.texts == 0 && !queue.closed {
-                    queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                }
-                if queue.texts == 0 {
-                    return;
-                }
-                queue.take(self.bounds.batch_tokens)
-            };
+            while queue.texts == 0 && !queue.closed {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.texts == 0 {
+                return None;
+            }
+            let budget = self.share(queue.tokens);
+            let (items, dropped) = queue.take(budget);
             self.metrics.abandoned.add(dropped);
-            if items.is_empty() {
-                continue;
+            if !items.is_empty() {
+                // What is left is for the others.
+                if queue.texts > 0 {
+                    self.wake.notify_one();
+                }
+                return Some(items);
             }
-            let work = std::panic::AssertUnwindSafe(|| self.batch(&items));
-            if std::panic::catch_unwind(work).is_err() {
-                let said = Refusal::new(Why::Backend, "the model failed on this batch (a panic)");
-                items.iter().for_each(|item| item.request.land(item.index, Err(said.clone())));
-            }
-            self.queue().running -= items.len();
         }
     }
 
-    fn batch(&self, items: &[Item]) {
-        let now = Instant::now();
-        for item in items {
-            item.request.state().taken.get_or_insert(now);
+    /// The tokens of a batch while `waiting` wait: all that fit, but no more than this device's part
+    /// where there are others.
+    fn share(&self, waiting: usize) -> usize {
+        let well = self.workers.iter().filter(|w| !w.is_lost()).count().max(1);
+        let part = if well == 1 { waiting } else { waiting.div_ceil(well).max(SHARE) };
+        part.min(self.bounds.batch_tokens)
+    }
+
+    /// The texts of a batch are done with.
+    fn done(&self, texts: usize) {
+        self.queue().running -= texts;
+    }
+
+    /// Has the texts of a batch wait again, before all others.
+    fn give_back(&self, items: Vec<Item>) {
+        self.queue().give_back(items);
+        self.wake.notify_one();
+    }
+
+    /// Refuses all that waits, where no device is left to run it.
+    fn refuse_if_gone(&self) {
+        if !self.workers.iter().all(Worker::is_gone) {
+            return;
         }
-        let orders: Vec<Order<'_>> = items.iter().map(order).collect();
-        let mut results = pollster::block_on(self.encoder().embed_orders(&orders));
-        if matches!(&results, Err(e) if e.kind() == ErrorKind::DeviceLost) {
-            tracing::error!("the device is lost: it is opened again");
-            self.lost.store(true, Relaxed);
-            results = self
-                .rebuild()
-                .and_then(|encoder| pollster::block_on(encoder.embed_orders(&orders)));
-            self.lost
-                .store(matches!(&results, Err(e) if e.kind() == ErrorKind::DeviceLost), Relaxed);
+        let (items, _) = self.queue().take(usize::MAX);
+        for item in &items {
+            item.request.land(item.index, Err(Refusal::lost()));
         }
-        let tokens: usize = items.iter().map(|item| item.ready.tokens.len()).sum();
-        let (metrics, took) = (&self.metrics, now.elapsed());
+        self.done(items.len());
+    }
+
+    /// Waits `pause`, or until the end; whether it is the end.
+    fn rest(&self, pause: Duration) -> bool {
+        let queue = self.queue();
+        let over = |queue: &mut Queue| !queue.closed;
+        let (queue, _) = self
+            .wake
+            .wait_timeout_while(queue, pause, over)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.closed
+    }
+
+    /// Counts a batch.
+    fn count(&self, texts: usize, tokens: usize, took: Duration, rerun: usize) {
+        let metrics = &self.metrics;
         metrics.device_micros.add(took.as_micros() as u64);
-        metrics.texts.add(items.len() as u64);
+        metrics.texts.add(texts as u64);
         metrics.tokens.add(tokens as u64);
         metrics.batch_tokens.see(tokens as f64);
-        metrics.last_batch.0.store(items.len() as u64, Relaxed);
+        metrics.batch_duration.took(took);
+        metrics.last_batch.0.store(texts as u64, Relaxed);
         metrics.last_batch.1.store(tokens as u64, Relaxed);
-        tracing::debug!(texts = items.len(), tokens, micros = took.as_micros() as u64, "batch");
-        match results {
-            Ok(results) => {
-                for (item, result) in items.iter().zip(results) {
-                    item.request.land(item.index, result.map_err(Refusal::from));
-                }
-            }
-            Err(e) => {
-                tracing::error!(error = %e, texts = items.len(), "a batch failed");
-                let said = Refusal::from(e);
-                items.iter().for_each(|item| item.request.land(item.index, Err(said.clone())));
-            }
-        }
-    }
-
-    fn rebuild(&self) -> Result<Arc<Encoder>> {
-        let encoder = Arc::new((self.reopen)()?);
-        *self.encoder.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&encoder);
-        self.metrics.rebuilt.add(1);
-        Ok(encoder)
-    }
-}
-
-fn order(item: &Item) -> Order<'_> {
-    Order {
-        tokens: &item.ready.tokens,
-        positions: item.ready.positions.as_deref(),
-        words: &item.ready.words,
-        skip: item.ready.skip,
-        hidden: item.ready.hidden,
-        captures: &item.request.captures,
+        metrics.overflowed.add(rerun as u64);
+        tracing::debug!(texts, tokens, micros = took.as_micros() as u64, "batch");
     }
 }

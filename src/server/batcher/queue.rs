@@ -8,9 +8,13 @@ use super::request::{Ready, Request};
 
 /// A text in the queue.
 pub struct Item {
+    pub client: Client,
     pub request: Arc<Request>,
+    /// Its place in the request.
     pub index: usize,
     pub ready: Ready,
+    /// Whether a device was lost while it ran.
+    pub again: bool,
 }
 
 /// The texts that wait.
@@ -38,6 +42,19 @@ impl Queue {
             self.texts += 1;
             self.tokens += item.ready.tokens.len();
             self.clients[at].1.push_back(item);
+        }
+    }
+
+    /// Has `items`, which were taken, wait before all others.
+    pub fn give_back(&mut self, items: Vec<Item>) {
+        self.running -= items.len();
+        for item in items.into_iter().rev() {
+            self.texts += 1;
+            self.tokens += item.ready.tokens.len();
+            match self.clients.iter().position(|(client, _)| *client == item.client) {
+                Some(at) => self.clients[at].1.push_front(item),
+                None => self.clients.push_front((item.client, [item].into())),
+            }
         }
     }
 
@@ -88,11 +105,16 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         let texts = (0..texts).map(|_| None).collect();
         let state = Mutex::new(State { texts, left: 1, taken: None, reply: Some(reply) });
-        (Arc::new(Request { captures: Vec::new(), began: Instant::now(), state }), answer)
+        (
+            Arc::new(Request { captures: Vec::new(), window: None, began: Instant::now(), state }),
+            answer,
+        )
     }
 
     fn items(request: &Arc<Request>, lengths: &[usize]) -> Vec<Item> {
         let item = |(index, &length): (usize, &usize)| Item {
+            client: 0,
+            again: false,
             request: Arc::clone(request),
             index,
             ready: Ready {
@@ -126,5 +148,20 @@ mod tests {
         drop(wait_a);
         let (taken, dropped) = queue.take(100);
         assert_eq!((taken.len(), dropped, queue.texts, queue.tokens), (1, 3, 0, 0));
+    }
+
+    #[test]
+    fn what_is_given_back_comes_first() {
+        let mut queue = Queue::default();
+        let ((a, _wait_a), (b, _wait_b)) = (request(3), request(1));
+        queue.push(0, items(&a, &[5; 3]).into_iter());
+        let (taken, _) = queue.take(10);
+        queue.push(9, items(&b, &[7]).into_iter());
+        assert_eq!((taken.len(), queue.running), (2, 2));
+        queue.give_back(taken);
+        assert_eq!((queue.texts, queue.tokens, queue.running), (4, 22, 0));
+        let (taken, _) = queue.take(100);
+        let whose: Vec<_> = taken.iter().map(|i| (Arc::ptr_eq(&i.request, &a), i.index)).collect();
+        assert_eq!(whose, [(true, 0), (false, 0), (true, 1), (true, 2)]);
     }
 }

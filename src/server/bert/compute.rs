@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::rows::{Row, rows};
 use super::{Config, Sequences, Strategy};
 use crate::embeddings::TextEmbedding;
@@ -19,6 +21,8 @@ pub struct Array {
     pub values: Vec<f32>,
     /// Where clients are shown them.
     pub tokens: Option<Vec<Vec<String>>>,
+    /// What it takes, until it is dropped.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Computes what BERT-as-Service would.
@@ -33,6 +37,9 @@ pub async fn compute(
     config: &Config,
     sequences: Sequences,
 ) -> Result<Array, Refusal> {
+    if service.is_closing() {
+        return Err(Refusal::closing());
+    }
     let encoder = model.batcher.encoder();
     let count = sequences.len();
     if count == 0 {
@@ -58,10 +65,6 @@ pub async fn compute(
             run.push(row.ready.clone());
         }
     }
-    let texts = match run.is_empty() {
-        true => Vec::new(),
-        false => model.batcher.submit(client, run, vec![capture.clone()]).await?.texts,
-    };
     let unique: BTreeSet<usize> = match config.strategy {
         Strategy::ClsPooled => [encoder.spec().depth()].into(),
         _ => states.iter().copied().collect(),
@@ -81,6 +84,11 @@ pub async fn compute(
     };
     let is_ragged = config.strategy == Strategy::None;
     let each = if is_ragged { length * wide } else { wide };
+    let room = service.reserve(count.saturating_mul(each).saturating_mul(4))?;
+    let texts = match run.is_empty() {
+        true => Vec::new(),
+        false => model.batcher.submit(client, run, vec![capture.clone()], None).await?.texts,
+    };
     let mut values = vec![0f32; count * each];
     for ((row, at), out) in rows.iter().zip(at).zip(values.chunks_exact_mut(each.max(1))) {
         let text = at.and_then(|at| texts.get(at)).and_then(|captures| captures.first());
@@ -97,7 +105,7 @@ pub async fn compute(
         false => vec![count, wide],
     };
     let tokens = config.show_tokens.then(|| rows.into_iter().map(|r| r.pieces).collect());
-    Ok(Array { shape, values, tokens })
+    Ok(Array { shape, values, tokens, _room: room })
 }
 
 /// One sequence's numbers: its layers side by side in the caller's order, means before maxima.

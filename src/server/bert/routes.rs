@@ -31,7 +31,7 @@ pub async fn encode(service: &Service, client: Client, body: &[u8]) -> Result<An
     let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
     let result = nested(&array.values, &array.shape);
     let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });
-    if let Some(tokens) = array.tokens {
+    if let Some(tokens) = &array.tokens {
         answer["tokens"] = json!(tokens);
     }
     Ok(of_json(&answer))

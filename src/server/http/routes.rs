@@ -11,7 +11,7 @@ use super::answer::{Answer, Dialect, refused};
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
-use crate::server::{bert, docs, layers, openai, tei};
+use crate::server::{about, bert, docs, layers, openai, tei};
 
 /// The answer of the route that a request names, or the refusal in its dialect.
 pub async fn route(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
@@ -67,9 +67,9 @@ async fn answer(
             "" => Ok(docs::page(service)),
             "/docs" => Ok(docs::page(service)),
             "/api-doc/openapi.json" | "/openapi.json" => Ok(docs::openapi(service)),
-            "/health" | "/ping" => tei::health(service).await,
-            "/metrics" => Ok(tei::metrics(service)),
-            "/info" => Ok(tei::info(service)),
+            "/health" | "/ping" => about::health(service).await,
+            "/metrics" => Ok(about::metrics(service)),
+            "/info" => Ok(about::info(service)),
             "/status/server" => Ok(bert::status_server(service)),
             "/status/client" => Ok(bert::status_client(service)),
             "/v1/models" => Ok(openai::models(service)),
