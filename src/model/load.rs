@@ -40,6 +40,19 @@ impl Model {
     /// `Unsupported` naming the field, value or tensor that is not computed here; `Checkpoint`
     /// naming a tensor that is missing or has the wrong shape.
     pub fn open(source: &dyn Source) -> Result<Self> {
+        Self::open_as(source, true)
+    }
+
+    /// [`Model::open`] of the same model without its table of positions: nothing is added for them.
+    ///
+    /// # Errors
+    ///
+    /// As there, and `Unsupported` for a model that has no such table.
+    pub fn open_without_positions(source: &dyn Source) -> Result<Self> {
+        Self::open_as(source, false)
+    }
+
+    fn open_as(source: &dyn Source, positions: bool) -> Result<Self> {
         let name = source.name();
         let source = &Folder::of_transformer(source)?;
         let at_model = |e: crate::error::Error| match e.kind() {
@@ -51,10 +64,16 @@ impl Model {
         let family = family::find(&config).map_err(at_model)?;
         let checkpoint = Checkpoint::open(source)?;
         let has = |tensor: &str| checkpoint.get(tensor).is_some();
-        let spec = (family.spec)(&config, &has).map_err(at_model)?;
+        let mut spec = (family.spec)(&config, &has).map_err(at_model)?;
+        let left_out = match positions {
+            true => None,
+            false => Some(spec.embedding.position.take().ok_or_else(|| {
+                fail!(Unsupported, "{name}: there is no table of positions to leave out")
+            })?),
+        };
         let layout = Layout::new(&spec);
 
-        let mut used = HashSet::new();
+        let mut used: HashSet<&str> = left_out.iter().map(|p| p.table.as_str()).collect();
         for part in layout.weights.iter().flat_map(|w| &w.parts) {
             let tensor = present(&checkpoint, part);
             checkpoint.expect(tensor, &part.shape)?;

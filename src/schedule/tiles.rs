@@ -95,10 +95,11 @@ pub fn attention_rows(head_dim: usize) -> usize {
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
 pub fn attention_tiles(batch: &PackedBatch, head_dim: usize) -> Vec<u32> {
     let mut tiles = Vec::new();
-    for pair in batch.offsets.windows(2) {
+    for (text, pair) in batch.offsets.windows(2).enumerate() {
         let (start, length) = (pair[0], pair[1] - pair[0]);
+        let hidden = batch.hidden.get(text).copied().unwrap_or(0);
         for query in (0..length).step_by(attention_rows(head_dim)) {
-            tiles.extend_from_slice(&[start, length, query, 0]);
+            tiles.extend_from_slice(&[start, length, query, hidden]);
         }
     }
     tiles
