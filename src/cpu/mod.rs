@@ -5,6 +5,7 @@
 
 mod attention;
 mod ceiling;
+mod experts;
 pub mod kernels;
 pub mod product;
 pub mod vector;
@@ -178,11 +179,10 @@ impl Cpu {
         };
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
-            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope | Variant::Pool(_) => {
-                2
-            }
-            Variant::Matmul { .. } => 3,
-            Variant::Gate(_) | Variant::Combine(_) => 1,
+            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
+            Variant::Pool(_) | Variant::Unfold => 2,
+            Variant::Matmul { .. } | Variant::Expert { .. } => 3,
+            Variant::Gate(_) | Variant::Combine(_) | Variant::JoinedNorm | Variant::Route => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
@@ -248,6 +248,20 @@ impl Cpu {
             }
             (Variant::Gate(activation), Params::Gate(p)) => {
                 kernels::gate(p, *activation, read(0)?, &mut out);
+            }
+            (Variant::Unfold, Params::Unfold(p)) => {
+                kernels::unfold(p, words(0)?, read(1)?, &mut out);
+            }
+            (Variant::JoinedNorm, Params::JoinedNorm(p)) => {
+                kernels::joined_norm(p, read(0)?, &mut out);
+            }
+            (Variant::Route, Params::Route(p)) => {
+                kernels::route(p, read(0)?, &mut out);
+            }
+            (Variant::Expert { activation, shared, .. }, Params::Expert(p)) => {
+                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
+                kernels::expert(p, *activation, *shared, read(0)?, w, read(2)?, &mut out);
             }
             (Variant::Combine(merge), Params::Combine(p)) => {
                 kernels::combine(p, *merge, read(0)?, &mut out);
