@@ -10,7 +10,7 @@ export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "
 /** Where cargo builds. */
 export const target = path.resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
 /** Packages are installed there, not beside the tests. */
-export const packages = createRequire(path.join(target, "web/package.json"));
+export const packages = createRequire(path.resolve(root, process.env.EVERYLAYER_PACKAGES ?? path.join(target, "web"), "package.json"));
 
 const FLAGS = [
   "--no-sandbox",
