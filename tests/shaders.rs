@@ -33,8 +33,10 @@ fn parse(variant: Variant) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&text)));
     let mut capabilities = CORE;
-    let beyond =
-        Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    let beyond = Capabilities::SUBGROUP
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_INT64
+        | Capabilities::COOPERATIVE_MATRIX;
     capabilities.set(beyond, !variant.is_portable());
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
