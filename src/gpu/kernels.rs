@@ -141,12 +141,24 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 },
             ],
         ),
+        Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
+            product::prelude(Tile::Broadcast, unroll),
+            vec![
+                include_str!("../../shaders/matmul_broadcast.wgsl"),
+                lib!("words"),
+                match weights {
+                    Elem::F32 => lib!("words_f32"),
+                    Elem::F16 | Elem::Half => lib!("words_f16"),
+                },
+                activate(activation),
+                if residual { lib!("words_residual_add") } else { lib!("residual_none") },
+            ],
+        ),
         Variant::Matmul { tile, weights, activation, residual, splits } => (
             product::prelude(tile, unroll)
                 + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
-                    Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
                     Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
                     _ => include_str!("../../shaders/matmul.wgsl"),
                 },
