@@ -12,6 +12,8 @@ mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+pub(crate) use collect::token_infos;
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 pub use orders::{Order, Served};
@@ -78,7 +80,10 @@ impl Encoder {
     /// `Unsupported`, `Checkpoint`, `NotFound` or `Io` for the files; `NoAdapter`, `Gpu` or
     /// `OutOfMemory` for the device.
     pub async fn load(source: &dyn Source, options: &LoadOptions) -> Result<Self> {
-        let model = Model::open(source)?;
+        let model = match options.no_positions {
+            true => Model::open_without_positions(source)?,
+            false => Model::open(source)?,
+        };
         let intake = Intake::with_positions(source, model.spec.positions)?;
         let tokenizer = intake.tokenizer();
         if tokenizer.vocab_size() > model.spec.vocab {

@@ -16,7 +16,7 @@ use crate::capture::{Capture, Pool};
 use crate::embeddings::{TextEmbedding, Values};
 use crate::error::{ErrorKind, Result, fail};
 use crate::execute::Execute;
-use crate::schedule::{Elem, Exit, record};
+use crate::schedule::{Elem, Exit, PoolMode, record};
 use crate::text::pack::{PackedBatch, Sequence, pack_some};
 use crate::text::window::{Window, windows};
 use crate::text::{Tokens, Word};
@@ -32,6 +32,9 @@ pub struct Order<'a> {
     pub words: &'a [Word],
     /// Tokens at its start that are not pooled.
     pub skip: usize,
+    /// Tokens at its end that look at the others and are not looked at. They are pooled as all others
+    /// are; the pooler reads the last of them.
+    pub hidden: usize,
     /// Tokens of a window, and how many two windows share, where a longer text is run in windows.
     /// Its captures are then for [`Overflow::Window`](crate::Overflow::Window).
     pub window: Option<(usize, Option<usize>)>,
@@ -163,6 +166,15 @@ impl Encoder {
                 "the positions do not fit {count} tokens and {most} positions"
             ));
         }
+        if order.hidden > 0 && order.window.is_some() {
+            return Err(fail!(Usage, "a text with hidden tokens is not run in windows"));
+        }
+        if order.hidden >= count {
+            return Err(fail!(
+                Usage,
+                "all {count} tokens of the text are hidden: one must be seen"
+            ));
+        }
         if let [capture] = order.captures {
             return Ok(vec![(self.wish(order, capture)?.exit, vec![0])]);
         }
@@ -228,6 +240,8 @@ impl Encoder {
         let texts = group.exit.max_texts(layout, executor.caps().max_binding);
         let mut batches = pack_some(sequence, (0..parts.len()).collect(), self.batch_tokens, texts);
         for batch in &mut batches {
+            let hidden = |&i: &usize| orders[group.passes[parts[i].0].order].hidden as u32;
+            batch.hidden = batch.order.iter().map(hidden).collect();
             for i in 0..batch.len() {
                 if let Some(places) = orders[group.passes[parts[batch.order[i]].0].order].positions
                 {
@@ -312,7 +326,14 @@ impl Encoder {
     }
 
     fn wish<'w>(&'w self, order: &Order<'_>, capture: &'w Capture) -> Result<Wish<'w>> {
-        Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip)
+        let mut wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip)?;
+        if let Some(pool) = &mut wish.exit.pool
+            && pool.pooler
+            && order.hidden > 0
+        {
+            pool.reduces = vec![PoolMode::Last];
+        }
+        Ok(wish)
     }
 
     fn assemblies(&self, order: &Order<'_>, pass: &Pass, windows: usize) -> Result<Vec<Assembly>> {

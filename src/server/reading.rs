@@ -114,7 +114,7 @@ pub fn read(
             Input::Text(text) => {
                 let Some(tokens) = of_texts.next() else { continue };
                 let words = if words { tokens.words(text) } else { Vec::new() };
-                Ready { tokens, positions: None, words, skip }
+                Ready { tokens, words, skip, ..Ready::default() }
             }
             Input::Ids(ids) => {
                 let tokens = of_ids(encoder, ids, limit, overflow).map_err(|r| place(i, r))?;

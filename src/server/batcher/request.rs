@@ -22,6 +22,8 @@ pub struct Ready {
     pub words: Vec<Word>,
     /// Tokens at its start that are not pooled.
     pub skip: usize,
+    /// Tokens at its end that look at the others and are not looked at.
+    pub hidden: usize,
 }
 
 /// What came of a request: for each text, a result a capture, in f32.

@@ -168,6 +168,7 @@ fn order(item: &Item) -> Order<'_> {
         positions: item.ready.positions.as_deref(),
         words: &item.ready.words,
         skip: item.ready.skip,
+        hidden: item.ready.hidden,
         window: item.request.window,
         captures: &item.request.captures,
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::capture::{Capture, Layers, Pool};
 use crate::encoder::Encoder;
 use crate::error::{Result, fail};
+use crate::model::spec::Bias;
 
 /// `-pooling_strategy`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,15 +90,18 @@ impl Config {
     /// `Usage` or `Unsupported`, naming the option.
     pub fn check(&self, encoder: &Encoder) -> Result<()> {
         self.states(encoder)?;
-        let hidden = matches!(
-            self.strategy,
-            Strategy::FirstToken | Strategy::LastToken | Strategy::ClsPooled
-        );
-        if self.mask_cls_sep && hidden {
+        // Masked tokens are left out and others keep their places, which only a table of places can.
+        let spec = encoder.spec();
+        let is_plain = spec.embedding.position.as_ref().is_none_or(|p| p.padding.is_none())
+            && spec
+                .blocks
+                .iter()
+                .all(|b| b.attention.bias == Bias::None && b.attention.rope.is_none());
+        if self.mask_cls_sep && !is_plain {
             return Err(fail!(
                 Unsupported,
-                "-mask_cls_sep hides the tokens that -pooling_strategy {:?} reads: leave one out",
-                self.strategy
+                "-mask_cls_sep: {} has other positions than BERT; leave it out",
+                encoder.name()
             ));
         }
         let positions = encoder.spec().positions;
@@ -135,6 +139,8 @@ impl Config {
             Strategy::ReduceMax => ("max", true),
             Strategy::ReduceMean => ("mean", true),
             Strategy::ReduceMeanMax => ("mean-max", true),
+            // Under a mask the token that is read stands last.
+            Strategy::FirstToken if self.mask_cls_sep => ("last", true),
             Strategy::FirstToken => ("cls", true),
             Strategy::LastToken => ("last", true),
             Strategy::ClsPooled => ("pooler", false),

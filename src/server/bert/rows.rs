@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Config;
+use super::{Config, Strategy};
 use crate::encoder::Encoder;
 use crate::server::batcher::Ready;
 use crate::server::reading::frame;
@@ -119,6 +119,8 @@ fn assemble(
         None => a.truncate(limit.saturating_sub(2)),
     }
     let lost = found - a.len() - b.as_ref().map_or(0, Vec::len);
+    // Cut to nothing, it is none either.
+    b = b.filter(|b| !b.is_empty());
     let tokenizer = encoder.intake().tokenizer();
     let mut all: Vec<(u32, String, u32, bool)> = Vec::new();
     let special = |ids: &[u32], kind: u32| -> Vec<(u32, String, u32, bool)> {
@@ -139,23 +141,56 @@ fn assemble(
         return Err(Refusal::new(Why::Empty, "a sequence has no tokens"));
     }
     let pieces = all.iter().map(|t| t.1.clone()).collect();
-    // The original's mask is that of attention too: what it hides takes no part, and the others
-    // keep their positions.
-    let shown = |t: &&(usize, (u32, String, u32, bool))| !(config.mask_cls_sep && t.1.3);
-    let numbered: Vec<_> = all.into_iter().enumerate().collect();
-    let kept: Vec<_> = numbered.iter().filter(shown).collect();
-    let places: Vec<usize> = kept.iter().map(|(place, _)| *place).collect();
+    let is_masked = |place: &usize| config.mask_cls_sep && all[*place].3;
+    let (places, hidden) = shown(config.strategy, config.mask_cls_sep, all.len(), is_masked)?;
+    let kept: Vec<_> = places.iter().map(|&place| &all[place]).collect();
     let tokens = Tokens {
-        ids: kept.iter().map(|(_, t)| t.0).collect(),
-        types: kept.iter().map(|(_, t)| t.2).collect(),
-        pieces: kept.iter().map(|(_, t)| t.1.clone()).collect(),
+        ids: kept.iter().map(|t| t.0).collect(),
+        types: kept.iter().map(|t| t.2).collect(),
+        pieces: kept.iter().map(|t| t.1.clone()).collect(),
         spans: vec![[0, 0]; kept.len()],
         words: vec![None; kept.len()],
-        special: kept.iter().map(|(_, t)| t.3).collect(),
-        second: kept.iter().map(|(_, t)| t.2 == 1).collect(),
+        special: kept.iter().map(|t| t.3).collect(),
+        second: kept.iter().map(|t| t.2 == 1).collect(),
         lost,
     };
     let positions = config.mask_cls_sep.then(|| places.iter().map(|&p| p as u32).collect());
-    let ready = Ready { tokens, positions, words: Vec::new(), skip: 0 };
+    let ready = Ready { tokens, positions, hidden, ..Ready::default() };
     Ok(Row { ready, pieces, places })
+}
+
+/// The places that are run, and how many at their end nobody looks at.
+///
+/// The original's mask is that of attention's keys too: what it hides takes no part, and the others
+/// keep their positions. A hidden token that a pooling reads still looks at the others. The token
+/// that is read goes to the end, which changes nothing where positions are in a table.
+fn shown(
+    strategy: Strategy,
+    masks: bool,
+    length: usize,
+    is_masked: impl Fn(&usize) -> bool,
+) -> Result<(Vec<usize>, usize), Refusal> {
+    let mut places: Vec<usize> = (0..length).filter(|place| !is_masked(place)).collect();
+    let read = match strategy {
+        _ if !masks => None,
+        Strategy::FirstToken | Strategy::ClsPooled => Some(0),
+        // `graph.py`: the sum of the mask, less one, is taken for a place.
+        Strategy::LastToken => Some(places.len().saturating_sub(1)),
+        _ => None,
+    };
+    let Some(read) = read else { return Ok((places, 0)) };
+    if places.is_empty() {
+        let said = "-mask_cls_sep leaves no token of a sequence that has none of its own";
+        return Err(Refusal::new(Why::Empty, said));
+    }
+    if is_masked(&read) {
+        places.push(read);
+        return Ok((places, 1));
+    }
+    // The pooler reads the first row, and that is where its token is.
+    if strategy != Strategy::ClsPooled {
+        places.retain(|&place| place != read);
+        places.push(read);
+    }
+    Ok((places, 0))
 }
