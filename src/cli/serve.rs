@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
+use everylayer::server::web::Site;
 use everylayer::server::{Service, Settings, bert};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use super::args::LoadArgs;
+use super::log::{self, Otlp};
 use super::say;
 
 /// `everylayer serve --help`
@@ -26,6 +28,8 @@ Examples:
       one queue, a worker on each; which one runs a text decides its last bits
   curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
       every layer of a text
+  everylayer serve --web
+      the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
 
@@ -69,6 +73,12 @@ pub struct HttpArgs {
     /// Listen on this path instead
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub uds_path: Option<PathBuf>,
+    /// Serve the demo and the browser package on /web/, with the bundled model beside them
+    #[arg(long)]
+    pub web: bool,
+    /// The same from this folder, laid out as `web/` of the repository
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub web_dir: Option<PathBuf>,
     /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL gives it another name, and
     /// several are served at once, the first by default
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
@@ -118,6 +128,13 @@ pub struct HttpArgs {
     /// Log lines as JSON
     #[arg(long)]
     pub json_output: bool,
+    /// Send spans to the OpenTelemetry collector at this address, by OTLP over HTTP; needs a build
+    /// with the feature `otel`
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// What the collector is told that this service is called
+    #[arg(long, value_name = "NAME", default_value = "everylayer")]
+    pub otlp_service_name: String,
     /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: tracing::level_filters::LevelFilter,
@@ -137,6 +154,16 @@ impl HttpArgs {
             auto_truncate: self.auto_truncate,
             patience: Duration::from_secs(self.patience.max(1)),
             grace: Duration::from_secs(self.grace),
+            web: None,
+        }
+    }
+
+    /// The pages to serve, if any.
+    fn site(&self) -> Result<Option<Site>> {
+        match (&self.web_dir, self.web) {
+            (Some(folder), _) => Site::folder(folder).map(Some),
+            (None, true) => Site::built().map(Some),
+            (None, false) => Ok(None),
         }
     }
 
@@ -166,16 +193,6 @@ pub fn run(args: ServeArgs) -> Result<()> {
     }
 }
 
-/// Lines of `tracing` on standard error.
-pub fn log(level: tracing::level_filters::LevelFilter, json: bool) {
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // A second subscriber is refused, which only a program around this one could have set.
-    let _ = match json {
-        true => lines.json().try_init(),
-        false => lines.with_ansi(false).try_init(),
-    };
-}
-
 /// The threads that wait for clients.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -185,10 +202,14 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn serve_http(args: &HttpArgs) -> Result<()> {
-    log(args.log, args.json_output);
+    let otlp = args.otlp_endpoint.as_deref();
+    let otlp = otlp.map(|endpoint| Otlp { endpoint, name: &args.otlp_service_name });
+    let _log = log::start(args.log, args.json_output, otlp)?;
     let models = args.named()?;
+    let settings = Settings { web: args.site()?, ..args.settings() };
+    let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
-    let service = Service::open(&models, &options, args.settings(), bert::Config::default())?;
+    let service = Service::open(&models, &options, settings, bert::Config::default())?;
     for model in &service.models {
         for worker in model.batcher.workers() {
             let encoder = worker.encoder();
@@ -207,6 +228,9 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
             None => Listener::tcp((args.host, args.port).into()).await?,
         };
         say::note(&format!("listening on {}", listener.place()));
+        if web && args.uds_path.is_none() {
+            say::note(&format!("the demo is on {}/web/demo/", listener.place()));
+        }
         http::serve(service, listener, stop()?).await;
         if let Some(path) = &args.uds_path {
             let _ = std::fs::remove_file(path);

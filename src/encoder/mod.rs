@@ -12,6 +12,8 @@ mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+pub(crate) use collect::token_infos;
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 pub use orders::{Order, Served};

@@ -79,6 +79,17 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
+/// The one adapter that a page is given.
+#[cfg(target_arch = "wasm32")]
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    instance().request_adapter(&options).await.into_iter().collect()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 async fn adapters() -> Vec<wgpu::Adapter> {
     let mut adapters = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
     let rank = |a: &wgpu::Adapter| match a.get_info().device_type {
@@ -131,14 +142,15 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-/// What work is cut up for. Software Vulkan whose subgroups are eight wide has kernels of its own,
-/// four times as fast there.
+/// What work is cut up for. Software Vulkan whose subgroups are eight wide and that has 64-bit words
+/// has kernels of its own, five times as fast there.
 fn class(adapter: &wgpu::Adapter) -> Class {
     let info = adapter.get_info();
     let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-    let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+    let words =
+        adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64);
     match info.device_type {
-        wgpu::DeviceType::Cpu if eight && subgroups => Class::Software,
+        wgpu::DeviceType::Cpu if eight && words => Class::Software,
         wgpu::DeviceType::DiscreteGpu => Class::Large,
         _ => Class::Small,
     }
@@ -172,14 +184,17 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
             limits.max_buffer_size = has.max_buffer_size;
         }
+        // WGSL of a page has to ask for subgroups by another word, and some browsers have none.
+        let portable = options.default_limits || cfg!(target_arch = "wasm32");
         let class = match class(adapter) {
-            Class::Software if options.default_limits => Class::Small,
+            Class::Software if portable => Class::Small,
             class => class,
         };
         let has = |feature| !options.default_limits && adapter.features().contains(feature);
+        let subgroups = !portable && adapter.features().contains(wgpu::Features::SUBGROUP);
         let can = Abilities {
             class,
-            subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
+            subgroups: subgroups && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
             coop: if options.coop { Some(coop::ask(adapter, options)?) } else { None },
         };
@@ -188,6 +203,7 @@ impl Gpu {
             adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE);
         features.set(wgpu::Features::SUBGROUP, can.subgroups);
         features.set(wgpu::Features::SHADER_F16, can.half);
+        features.set(wgpu::Features::SHADER_INT64, can.class == Class::Software);
         features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, can.coop.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("everylayer"),
@@ -205,8 +221,9 @@ impl Gpu {
         let faults = Arc::new(Mutex::new(Faults::default()));
         let seen = Arc::clone(&faults);
         device.set_device_lost_callback(move |reason, message| {
-            // A device that is dropped on purpose is not lost.
-            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
+            // A device that is dropped on purpose is not lost; in a page nobody looks then.
+            let meant = reason == wgpu::DeviceLostReason::Destroyed && message.is_empty();
+            if !meant || cfg!(target_arch = "wasm32") {
                 lock(&seen).lost.get_or_insert(message);
             }
         });
@@ -349,6 +366,14 @@ impl Drop for Poller {
             // It has nothing to tell; what failed is in the faults.
             drop(thread.join());
         }
+    }
+}
+
+/// A page's garbage is collected late, so what is done with gives its memory back by itself.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.device.destroy();
     }
 }
 

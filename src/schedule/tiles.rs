@@ -67,6 +67,17 @@ pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     }
 }
 
+/// Workgroups of one expert's product with `n` columns: for all `tokens`, since the device alone
+/// knows which go through it.
+pub fn expert_grid(tokens: usize, n: usize) -> [u32; 2] {
+    [n.div_ceil(PANEL) as u32, tokens.div_ceil(16) as u32]
+}
+
+/// Words of `shaders/route.wgsl`'s result.
+pub fn route_words(tokens: usize, experts: usize, chosen: usize) -> usize {
+    experts * (1 + tokens) + chosen * tokens
+}
+
 /// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many
 /// elements a row of workgroups covers.
 pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {

@@ -18,11 +18,14 @@ pub mod http;
 mod layers;
 pub mod metrics;
 mod openai;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod reading;
 pub mod refusal;
 pub mod service;
 mod settings;
 mod tei;
+pub mod web;
 pub mod zmq;
 
 pub use service::Service;

@@ -52,7 +52,10 @@ pub struct Batcher {
     bounds: Bounds,
     batch_tokens: usize,
     queue: Mutex<Queue>,
+    /// There is work.
     wake: Condvar,
+    /// The queue is closed: for those who wait for no work, and must not take a call to it.
+    end: Condvar,
     metrics: Arc<Metrics>,
 }
 
@@ -70,8 +73,8 @@ impl Batcher {
         let is_cpu = workers.iter().all(|w| w.encoder().is_on_cpu());
         let own = if is_cpu { CPU_TOKENS } else { GPU_TOKENS };
         let batch_tokens = bounds.batch_tokens.unwrap_or(own);
-        let (queue, wake) = (Mutex::default(), Condvar::new());
-        let batcher = Arc::new(Self { workers, bounds, batch_tokens, queue, wake, metrics });
+        let (queue, wake, end) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let batcher = Arc::new(Self { workers, bounds, batch_tokens, queue, wake, end, metrics });
         for number in 0..batcher.workers.len() {
             let shared = Arc::clone(&batcher);
             std::thread::Builder::new()
@@ -127,6 +130,7 @@ impl Batcher {
     pub fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_all();
+        self.end.notify_all();
     }
 
     /// The results of `texts`, each with every one of `captures`; longer ones than `window` says are
@@ -246,10 +250,8 @@ impl Batcher {
     fn rest(&self, pause: Duration) -> bool {
         let queue = self.queue();
         let over = |queue: &mut Queue| !queue.closed;
-        let (queue, _) = self
-            .wake
-            .wait_timeout_while(queue, pause, over)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) =
+            self.end.wait_timeout_while(queue, pause, over).unwrap_or_else(PoisonError::into_inner);
         queue.closed
     }
 

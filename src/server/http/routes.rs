@@ -33,6 +33,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
     let method = request.method().clone();
+    if let (Some(site), true) = (&service.settings.web, path == "/web" || path.starts_with("/web/"))
+    {
+        return site.answer(&method, request.uri().path(), request.headers()).await;
+    }
     if !matches!((&method, path), (&Method::GET, "/health" | "/ping")) {
         authorize(service, request.headers())?;
     }
@@ -90,19 +94,17 @@ async fn answer(
             let body = body(service, request).await?;
             let _working = seat.map(Seat::work);
             match path {
-                "/v1/embeddings" | "/embeddings" => {
-                    openai::embeddings(service, client, &body).await
-                }
+                "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, body).await,
                 "/v1/layers" => {
                     let accept = accept.as_ref().and_then(|a| a.to_str().ok());
-                    layers::layers(service, client, &body, accept).await
+                    layers::layers(service, client, body, accept).await
                 }
-                "" | "/embed" => tei::embed(service, client, &body).await,
-                "/embed_all" => tei::embed_all(service, client, &body).await,
-                "/similarity" => tei::similarity(service, client, &body).await,
-                "/tokenize" => tei::tokenize(service, &body),
-                "/decode" => tei::decode(service, &body),
-                "/encode" => bert::encode(service, client, &body).await,
+                "" | "/embed" => tei::embed(service, client, body).await,
+                "/embed_all" => tei::embed_all(service, client, body).await,
+                "/similarity" => tei::similarity(service, client, body).await,
+                "/tokenize" => tei::tokenize(service, body).await,
+                "/decode" => tei::decode(service, body).await,
+                "/encode" => bert::encode(service, client, body).await,
                 _ => Err(tei::other_head(path)),
             }
         }
@@ -123,7 +125,10 @@ fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    let given = match given.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"Bearer ") => key,
+        _ => b"",
+    };
     let right = keys.iter().fold(0, |right, key| right | key.as_bytes().ct_eq(given).unwrap_u8());
     match right {
         1 => Ok(()),
