@@ -148,7 +148,7 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
-            max_batch_tokens: self.load.batch_tokens.unwrap_or(8192),
+            max_batch_tokens: self.load.batch_tokens,
             max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,

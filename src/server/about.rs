@@ -106,7 +106,7 @@ pub fn info(service: &Service) -> Answer {
         "model_type": { "embedding": { "pooling": pooling(&encoder) } },
         "max_concurrent_requests": settings.max_connections,
         "max_input_length": encoder.max_tokens(),
-        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_tokens": model.batcher.batch_tokens(),
         "max_batch_requests": null,
         "max_client_batch_size": settings.max_client_batch,
         "auto_truncate": settings.auto_truncate,

@@ -244,7 +244,7 @@ fn one_device_of_two_is_enough() {
 #[test]
 fn both_devices_work_off_one_queue() {
     let fates = [Arc::new(Fate::default()), Arc::new(Fate::default())];
-    let settings = Settings { max_batch_tokens: 64, ..Settings::default() };
+    let settings = Settings { max_batch_tokens: Some(64), ..Settings::default() };
     let server = Local::start(&fates, settings);
     assert_eq!(together(&server.address, 48), alone(48));
     let runs: Vec<usize> = fates.iter().map(|fate| fate.runs.load(SeqCst)).collect();

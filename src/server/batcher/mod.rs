@@ -30,6 +30,10 @@ pub type Client = u64;
 
 /// Tokens that one of several devices takes at least: less is not worth the sharing.
 const SHARE: usize = 1024;
+/// Tokens of a batch on a GPU.
+const GPU_TOKENS: usize = 8192;
+/// On the CPU, which larger batches make no faster.
+const CPU_TOKENS: usize = 4096;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +42,15 @@ pub struct Bounds {
     pub texts: usize,
     /// Tokens.
     pub tokens: usize,
-    /// Tokens of one batch.
-    pub batch_tokens: usize,
+    /// Tokens of one batch; the device's own where it is `None`.
+    pub batch_tokens: Option<usize>,
 }
 
 /// A model with its queue and a thread for each device that serves it.
 pub struct Batcher {
     workers: Vec<Worker>,
     bounds: Bounds,
+    batch_tokens: usize,
     queue: Mutex<Queue>,
     /// There is work.
     wake: Condvar,
@@ -65,8 +70,11 @@ impl Batcher {
         if workers.is_empty() {
             return Err(fail!(Usage, "there is no device to serve from: name one"));
         }
+        let is_cpu = workers.iter().all(|w| w.encoder().is_on_cpu());
+        let own = if is_cpu { CPU_TOKENS } else { GPU_TOKENS };
+        let batch_tokens = bounds.batch_tokens.unwrap_or(own);
         let (queue, wake, end) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let batcher = Arc::new(Self { workers, bounds, queue, wake, end, metrics });
+        let batcher = Arc::new(Self { workers, bounds, batch_tokens, queue, wake, end, metrics });
         for number in 0..batcher.workers.len() {
             let shared = Arc::clone(&batcher);
             std::thread::Builder::new()
@@ -89,6 +97,11 @@ impl Batcher {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tokens of a batch at most.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
     }
 
     /// Texts and tokens that wait.
@@ -207,7 +220,7 @@ impl Batcher {
     fn share(&self, waiting: usize) -> usize {
         let well = self.workers.iter().filter(|w| !w.is_lost()).count().max(1);
         let part = if well == 1 { waiting } else { waiting.div_ceil(well).max(SHARE) };
-        part.min(self.bounds.batch_tokens)
+        part.min(self.batch_tokens)
     }
 
     /// The texts of a batch are done with.

@@ -3,6 +3,7 @@
 //! Routes are a `match` in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's matter.
 
 mod answer;
+mod crowd;
 mod listener;
 mod patient;
 mod routes;
@@ -17,7 +18,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tracing::Instrument;
 
 pub use answer::{Answer, aside, empty, of_bytes, of_json, parse};
@@ -25,12 +26,13 @@ pub use listener::Listener;
 
 use super::batcher::Client;
 use super::service::Service;
+use crowd::Crowd;
 use patient::Patient;
 use routes::route;
 
 /// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
 pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(service.settings.max_connections.max(1)));
+    let crowd = Crowd::new(service.settings.max_connections);
     let graceful = GracefulShutdown::new();
     // One future from beginning to end: connections that keep coming must not begin it anew.
     let over = async {
@@ -40,13 +42,11 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
     };
     tokio::pin!(over);
     loop {
-        let place = Arc::clone(&room).acquire_owned();
         let accept = async {
-            // Beyond the bound, connections wait in the system's own queue.
-            let permit = place.await.ok();
-            listener.accept().await.map(|stream| (stream, permit))
+            let stream = listener.accept().await?;
+            Ok::<_, std::io::Error>((stream, crowd.seat().await))
         };
-        let (stream, permit) = tokio::select! {
+        let (stream, seated) = tokio::select! {
             biased;
             () = &mut over => break,
             accepted = accept => match accepted {
@@ -61,8 +61,10 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
         };
         let client = service.client();
         let shared = Arc::clone(&service);
-        let answer = hyper::service::service_fn(move |request| {
+        let seat = Arc::clone(&seated.seat);
+        let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let service = Arc::clone(&shared);
+            request.extensions_mut().insert(Arc::clone(&seat));
             async move { Ok::<_, Infallible>(reply(&service, client, request).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
@@ -71,10 +73,12 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
         let stream = TokioIo::new(Patient::new(stream, service.settings.patience));
         let connection = graceful.watch(builder.serve_connection(stream, answer));
         tokio::spawn(async move {
-            if let Err(e) = connection.await {
-                tracing::debug!(error = %e, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection ended early");
+                },
+                () = seated.seat.shown_out() => tracing::debug!("a silent connection made room"),
             }
-            drop(permit);
         });
     }
     drop(listener);

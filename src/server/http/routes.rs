@@ -1,5 +1,7 @@
 //! Which route answers, and to whom: keys, and the bodies of requests.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -8,6 +10,7 @@ use hyper::{Method, Request};
 use subtle::ConstantTimeEq;
 
 use super::answer::{Answer, Dialect, refused};
+use super::crowd::Seat;
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
@@ -66,12 +69,16 @@ async fn answer(
         "/v1/layers",
         "/encode",
     ];
+    let seat = request.extensions().get::<Arc<Seat>>().cloned();
     match method {
         Method::GET | Method::HEAD if known_get => match path {
             "" => Ok(docs::page(service)),
             "/docs" => Ok(docs::page(service)),
             "/api-doc/openapi.json" | "/openapi.json" => Ok(docs::openapi(service)),
-            "/health" | "/ping" => about::health(service).await,
+            "/health" | "/ping" => {
+                let _working = seat.map(Seat::work);
+                about::health(service).await
+            }
             "/metrics" => Ok(about::metrics(service)),
             "/info" => Ok(about::info(service)),
             "/status/server" => Ok(bert::status_server(service)),
@@ -85,6 +92,7 @@ async fn answer(
             }
             let accept = request.headers().get(header::ACCEPT).cloned();
             let body = body(service, request).await?;
+            let _working = seat.map(Seat::work);
             match path {
                 "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, body).await,
                 "/v1/layers" => {
