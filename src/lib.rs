@@ -67,6 +67,8 @@ pub mod output;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;
+#[doc(hidden)]
+pub mod single;
 pub mod text;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};

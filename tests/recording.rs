@@ -23,6 +23,7 @@ use toy::{Report, Rng};
 const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
+    narrow: false,
     can: Abilities { class: Class::Small, subgroups: false, half: false, coop: None },
     tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
@@ -133,8 +134,8 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Matmul { residual: true, .. }, _) => (&[0, 1, 2, 4], &[3]),
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
         (Variant::Combine(_), _) => (&[0, 1], &[1]),
-        (Variant::Rope, _) => (&[0, 1, 2], &[2]),
-        (Variant::Gate(_), _) => (&[0], &[1]),
+        (Variant::Rope { .. }, _) => (&[0, 1, 2], &[2]),
+        (Variant::Gate { .. }, _) => (&[0], &[1]),
         (Variant::Attention { .. } | Variant::Pool(_), _) => (&[0, 1], &[2]),
     }
 }

@@ -146,8 +146,8 @@ fn rust_block(variant: Variant) -> Block {
         Variant::Attention { .. } => {
             block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line)
         }
-        Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
-        Variant::Gate(_) => block!(GateParams: vectors, row, inner4),
+        Variant::Rope { .. } => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
+        Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
         Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
         Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
     }

@@ -4,7 +4,7 @@ use super::tiles;
 use super::tuning::Tuning;
 use super::variant::{Abilities, Elem};
 use crate::model::layout::{Layout, LinearIds};
-use crate::model::spec::Spec;
+use crate::model::spec::{Block, Spec};
 
 /// What the schedule has to know of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,9 @@ pub struct Caps {
     pub max_binding: u64,
     /// Storage type of matrices and tables.
     pub elem: Elem,
+    /// Whether queries, keys, values, the result of attention and what a feed-forward layer widens to
+    /// are kept in 16 bits. The residual stream and every sum are f32.
+    pub narrow: bool,
     /// What the adapter can do.
     pub can: Abilities,
     /// Cuts of products that were measured there.
@@ -24,6 +27,18 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// How the queries, keys and values of `block` are stored, and the result of its attention.
+    /// Pairs that turn lie two in a word, so an odd number of them stays in f32.
+    pub fn attended(&self, block: &Block) -> Elem {
+        let halves = block.attention.rope.as_ref().is_none_or(|r| r.angles.len().is_multiple_of(2));
+        if self.narrow && halves { Elem::F16 } else { Elem::F32 }
+    }
+
+    /// How what a feed-forward layer widens to is stored.
+    pub fn widened(&self) -> Elem {
+        if self.narrow { Elem::F16 } else { Elem::F32 }
+    }
+
     /// Whether the word table has to be gathered on the host: it does not fit one binding.
     pub fn gathers_on_host(&self, layout: &Layout) -> bool {
         let table = layout.weight(layout.word);
@@ -35,11 +50,14 @@ impl Caps {
     pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
         let parts = |w: LinearIds| w.n * tiles::matmul_splits(self.can.class, w.n, w.k);
         let parts = layout.blocks.iter().flat_map(|b| [parts(b.output), parts(b.down)]).max();
-        let heads = spec.heads + 2 * spec.kv_heads;
-        let up = layout.blocks.iter().map(|b| b.up.n).max().unwrap_or(0);
-        let widest = (heads * layout.head_dim).max(up).max(layout.width).max(layout.embedding);
-        let widest = widest.max(parts.unwrap_or(0));
-        let fits = self.max_binding / (4 * widest as u64);
+        let whole = layout.width.max(layout.embedding).max(parts.unwrap_or(0));
+        // Bytes of a row of each block's widest arrays.
+        let widest = spec.blocks.iter().zip(&layout.blocks).map(|(block, ids)| {
+            let qkv = ids.qkv.n as u64 * self.attended(block).bytes();
+            qkv.max(ids.up.n as u64 * self.widened().bytes())
+        });
+        let widest = widest.max().unwrap_or(0).max(4 * whole as u64);
+        let fits = self.max_binding / widest;
         usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
     }
 }

@@ -38,6 +38,7 @@ pub fn record(
         spec,
         layout,
         exit,
+        caps,
         elem: caps.elem,
         can: caps.can,
         tuning: &caps.tuning,
@@ -85,6 +86,7 @@ struct Pass<'a> {
     spec: &'a Spec,
     layout: &'a Layout,
     exit: &'a Exit,
+    caps: &'a Caps,
     elem: Elem,
     can: Abilities,
     tuning: &'a Tuning,
@@ -138,8 +140,9 @@ impl Pass<'_> {
             Some(norm) if is_pre => self.norm(at("attention norm"), x, norm, state - 1),
             _ => x,
         };
+        let (attended, widened) = (self.caps.attended(block), self.caps.widened());
         // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
-        let qkv = self.matmul(at("qkv"), "qkv", input, ids.qkv, Activation::Identity, self.tokens);
+        let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
         if let Some(rope) = &block.attention.rope {
             self.rope(at("rope"), qkv, rope, texts.longest);
         }
@@ -158,10 +161,10 @@ impl Pass<'_> {
         // (tokens, inner)
         let inner = if block.gate.is_some() {
             let identity = Activation::Identity;
-            let both = self.matmul(at("up"), "both", fed, ids.up, identity, self.tokens);
+            let both = self.widen(at("up"), ("both", widened), fed, ids.up, identity);
             self.gate(at("gate"), both, block.activation)
         } else {
-            self.matmul(at("up"), "inner", fed, ids.up, block.activation, self.tokens)
+            self.widen(at("up"), ("inner", widened), fed, ids.up, block.activation)
         };
         if !is_pre {
             let norm = (ids.output_norm, &block.output_norm, state);

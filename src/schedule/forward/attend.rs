@@ -8,7 +8,7 @@ use crate::model::spec::{Activation, Bias, Norm, Rope};
 use crate::schedule::params::{AttentionParams, Params, RopeParams};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
-use crate::schedule::variant::{Class, NormInput, Scores, Staging, Variant};
+use crate::schedule::variant::{Class, Elem, NormInput, Scores, Staging, Variant};
 
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
@@ -32,7 +32,9 @@ impl Pass<'_> {
         };
         let (heads, head_dim) = (self.spec.heads + self.spec.kv_heads, self.layout.head_dim);
         let pairs = self.tokens * heads * half;
-        let (grid, row) = tiles::flat_grid(pairs);
+        let narrow = self.recorder.is_narrow(qkv);
+        // Two pairs lie in the words of one invocation where they are of 16 bits.
+        let (grid, row) = tiles::flat_grid(if narrow { pairs / 2 } else { pairs });
         let params = RopeParams {
             pairs: pairs as u32,
             row,
@@ -43,7 +45,8 @@ impl Pass<'_> {
             pad: [0; 2],
         };
         let binds = [Bind::Buffer(self.rows), Bind::Buffer(turns), Bind::Buffer(qkv)];
-        self.recorder.dispatch(label, Variant::Rope, Params::Rope(params), &binds, grid, 0);
+        let variant = Variant::Rope { narrow };
+        self.recorder.dispatch(label, variant, Params::Rope(params), &binds, grid, 0);
     }
 
     pub(super) fn attention(
@@ -83,7 +86,9 @@ impl Pass<'_> {
             }
             _ => {}
         }
-        let context = self.recorder.buffer("context", &[self.tokens, joined]);
+        let narrow = self.recorder.is_narrow(qkv);
+        let elem = if narrow { Elem::F16 } else { Elem::F32 };
+        let context = self.recorder.stored("context", &[self.tokens, joined], elem);
         let params = AttentionParams {
             qkv4: ((joined + 2 * kv) / 4) as u32,
             out4: (joined / 4) as u32,
@@ -100,7 +105,7 @@ impl Pass<'_> {
             Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
             _ => Staging::Workgroup,
         };
-        let variant = Variant::Attention { staging, head_dim: stride as u32, scores };
+        let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
         let seen = (scores == Scores::Window).then_some(reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
         let grid = [texts.tile_count as u32, spec.heads as u32];
