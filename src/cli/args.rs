@@ -102,7 +102,7 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     pub device: Device,
-    /// How weights are stored: `auto`, `f32` or `f16`
+    /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: Dtype,
     /// Most tokens of one batch [default: 8192]

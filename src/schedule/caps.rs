@@ -45,6 +45,15 @@ impl Caps {
         (table.rows * table.cols) as u64 * self.elem.bytes() > self.max_binding
     }
 
+    /// The most tokens of a batch whose heaviest product still fits a submit. One text of more than
+    /// that goes alone: a product is not cut.
+    pub fn timely_tokens(&self, layout: &Layout) -> usize {
+        let flops = |w: LinearIds| 2 * (w.n * w.k) as u64;
+        let products = layout.blocks.iter().flat_map(|b| [b.qkv, b.output, b.up, b.down]);
+        let heaviest = products.map(flops).max().unwrap_or(0).max(1);
+        usize::try_from(self.submit_flops / heaviest).unwrap_or(usize::MAX).max(1)
+    }
+
     /// The most tokens one batch may have: every array stays inside one binding and one axis of
     /// a dispatch.
     pub fn max_tokens(&self, spec: &Spec, layout: &Layout) -> usize {
