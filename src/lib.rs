@@ -55,6 +55,7 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+mod clock;
 pub mod cpu;
 pub mod embeddings;
 pub mod encoder;
@@ -70,6 +71,8 @@ pub mod server;
 #[doc(hidden)]
 pub mod single;
 pub mod text;
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+pub mod web;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};
 pub use embeddings::{Embeddings, TextEmbedding};

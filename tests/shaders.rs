@@ -8,8 +8,8 @@ use std::mem::offset_of;
 use everylayer::gpu::kernels::{Access, bindings, source, variants};
 use everylayer::schedule::Variant;
 use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams,
-    RopeParams,
+    AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, JoinedNormParams,
+    MatmulParams, NormParams, PoolParams, RopeParams, RouteParams, UnfoldParams,
 };
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
@@ -148,6 +148,14 @@ fn rust_block(variant: Variant) -> Block {
         }
         Variant::Rope { .. } => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
         Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
+        Variant::Unfold => block!(UnfoldParams: vectors, row, stride4, taps),
+        Variant::JoinedNorm => {
+            block!(JoinedNormParams: qkv4, joined4, head4, head_dim, width, eps, rows)
+        }
+        Variant::Route => block!(RouteParams: tokens, experts, line, chosen),
+        Variant::Expert { .. } => {
+            block!(ExpertParams: tokens, experts, expert, a_rows, n4, k4, k_steps)
+        }
         Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
         Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
     }

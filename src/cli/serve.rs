@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
 use everylayer::server::{Service, Settings, bert};
-use everylayer::{Error, ErrorKind, Result};
+use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
-use super::args::DeviceArgs;
+use super::args::LoadArgs;
 use super::say;
 
 /// `everylayer serve --help`
@@ -22,6 +22,8 @@ Examples:
       a model from the hub for other machines; put TLS in front with a proxy
   everylayer serve --model small=bundled --model legal=./legal-bert
       two models, chosen by the field `model` of a request
+  everylayer serve --device cpu --device llvmpipe
+      one queue, a worker on each; which one runs a text decides its last bits
   curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
       every layer of a text
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
@@ -72,9 +74,14 @@ pub struct HttpArgs {
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
     #[arg(alias = "model-id")]
     pub models: Vec<String>,
-    /// Device.
+    /// Device: `auto`, `cpu`, `gpu`, or part of an adapter's name; given several times, each has the
+    /// models and takes texts off the one queue
+    #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    pub devices: Vec<Device>,
+    /// How models are loaded.
     #[command(flatten)]
-    pub device: DeviceArgs,
+    pub load: LoadArgs,
     /// Key that clients must send as `Authorization: Bearer KEY`; several may be given
     #[arg(long, value_name = "KEY", env = "EVERYLAYER_API_KEY", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
@@ -91,6 +98,9 @@ pub struct HttpArgs {
     /// Most texts that wait; beyond it requests get 429
     #[arg(long, value_name = "N", default_value = "16384")]
     pub max_queue: usize,
+    /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
+    #[arg(long, value_name = "BYTES", default_value = "1073741824")]
+    pub max_result_bytes: usize,
     /// Most connections at once; others wait in the system's queue
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
     pub max_connections: usize,
@@ -121,7 +131,8 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
-            max_batch_tokens: self.device.batch_tokens.unwrap_or(8192),
+            max_batch_tokens: self.load.batch_tokens.unwrap_or(8192),
+            max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
             patience: Duration::from_secs(self.patience.max(1)),
@@ -176,11 +187,13 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 fn serve_http(args: &HttpArgs) -> Result<()> {
     log(args.log, args.json_output);
     let models = args.named()?;
-    let service =
-        Service::open(&models, &args.device.options(), args.settings(), bert::Config::default())?;
+    let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
+    let service = Service::open(&models, &options, args.settings(), bert::Config::default())?;
     for model in &service.models {
-        let encoder = model.batcher.encoder();
-        say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+        for worker in model.batcher.workers() {
+            let encoder = worker.encoder();
+            say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+        }
     }
     runtime()?.block_on(async {
         let listener = match &args.uds_path {

@@ -32,6 +32,10 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Attention { .. } => &[Read, Read, Write, Read],
         Variant::Rope { .. } => &[Read, Read, Write],
         Variant::Gate { .. } => &[Read, Write],
+        Variant::Unfold => &[Read, Read, Write],
+        Variant::JoinedNorm => &[Read, Write],
+        Variant::Route => &[Read, Write],
+        Variant::Expert { .. } => &[Read, Read, Read, Write],
         Variant::Combine(_) => &[Read, Write],
         Variant::Pool(_) => &[Read, Read, Write],
     }
@@ -83,6 +87,7 @@ fn text(variant: Variant, unroll: usize) -> String {
     let half = match variant {
         Variant::Matmul { weights, .. } => weights == Elem::Half,
         Variant::Embed { tables, .. } => tables == Elem::Half,
+        Variant::Expert { weights, .. } => weights == Elem::Half,
         _ => false,
     };
     let enable = match variant {
@@ -135,7 +140,10 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Norm { cut, input, kind } => (
             row::prelude(cut.sum.lanes(), cut.held as usize)
                 + kind_of(kind)
-                + &parts_of(input.parts()),
+                + &match input {
+                    NormInput::Parts(parts) => parts_of(parts),
+                    _ => String::new(),
+                },
             vec![
                 include_str!("../../shaders/norm.wgsl"),
                 lib!("row"),
@@ -148,7 +156,8 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Matmul { tile, weights, activation, residual, splits, .. } => (
-            product::prelude(tile, unroll) + &parts_of(splits),
+            product::prelude(tile, unroll)
+                + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
                     Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
@@ -200,6 +209,15 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Gate { activation, .. } => {
             (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
         }
+        Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
+        Variant::JoinedNorm => {
+            (String::new(), vec![include_str!("../../shaders/joined_norm.wgsl")])
+        }
+        Variant::Route => (String::new(), vec![include_str!("../../shaders/route.wgsl")]),
+        Variant::Expert { weights, activation, shared } => (
+            format!("const SHARED: bool = {shared};\n"),
+            vec![include_str!("../../shaders/expert.wgsl"), elem(weights), activate(activation)],
+        ),
         Variant::Combine(merge) => (
             String::new(),
             vec![
@@ -225,9 +243,9 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     }
 }
 
-/// The number of parts of a product along k, where there are some.
+/// The number of parts of a product.
 fn parts_of(splits: u32) -> String {
-    if splits > 1 { format!("const SPLITS: u32 = {splits}u;\n") } else { String::new() }
+    format!("const SPLITS: u32 = {splits}u;\n")
 }
 
 fn kind_of(kind: NormKind) -> &'static str {
@@ -339,14 +357,34 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
         all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
     }
+    all.extend([Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
+    for weights in Elem::ALL {
+        let up = ENDS.map(|activation| (activation, false));
+        let all_of = up.into_iter().chain([(Activation::Identity, true)]);
+        all.extend(all_of.map(|(activation, shared)| Variant::Expert {
+            weights,
+            activation,
+            shared,
+        }));
+    }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all
 }
 
+/// What may become of a sum.
+const ENDS: [Activation; 6] = [
+    Activation::Identity,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Tanh,
+];
+
 /// Every product in one cut, with weights stored as `weights`.
 fn products(tile: Tile, weights: Elem) -> Vec<Variant> {
-    use Activation::{Gelu, GeluTanh, Identity, Relu, Silu, Tanh};
+    use Activation::Identity;
     let of = |narrow, activation, residual, splits| Variant::Matmul {
         tile,
         weights,
@@ -355,8 +393,7 @@ fn products(tile: Tile, weights: Elem) -> Vec<Variant> {
         splits,
         narrow,
     };
-    let all = [Identity, Gelu, GeluTanh, Relu, Silu, Tanh];
-    let ends = |narrow| all.into_iter().map(move |end| of(narrow, end, false, 1));
+    let ends = |narrow| ENDS.into_iter().map(move |end| of(narrow, end, false, 1));
     // A residual follows a bare product, and the parts of a product that is split have no end.
     let bare = |narrow| {
         [
@@ -368,7 +405,7 @@ fn products(tile: Tile, weights: Elem) -> Vec<Variant> {
     let mut products: Vec<_> = ends(Narrow::Neither).chain(bare(Narrow::Neither)).collect();
     if tile == Tile::Broadcast {
         // Software Vulkan splits nothing and keeps activations in f32.
-        products.truncate(all.len() + 1);
+        products.truncate(ENDS.len() + 1);
     } else if weights != Elem::F32 {
         products.extend(ends(Narrow::C));
         products.push(of(Narrow::A, Identity, false, 1));

@@ -28,10 +28,16 @@ pub struct Caps {
 
 impl Caps {
     /// How the queries, keys and values of `block` are stored, and the result of its attention.
-    /// Pairs that turn lie two in a word, so an odd number of them stays in f32.
+    /// Pairs that turn lie two in a word, so an odd number of them stays in f32, and so do queries and
+    /// keys that are normalised.
     pub fn attended(&self, block: &Block) -> Elem {
-        let halves = block.attention.rope.as_ref().is_none_or(|r| r.angles.len().is_multiple_of(2));
-        if self.narrow && halves { Elem::F16 } else { Elem::F32 }
+        let attention = &block.attention;
+        let halves = attention.rope.as_ref().is_none_or(|r| r.angles.len().is_multiple_of(2));
+        if self.narrow && halves && attention.query_key_norms.is_none() {
+            Elem::F16
+        } else {
+            Elem::F32
+        }
     }
 
     /// How what a feed-forward layer widens to is stored.
@@ -63,7 +69,13 @@ impl Caps {
         // Bytes of a row of each block's widest arrays.
         let widest = spec.blocks.iter().zip(&layout.blocks).map(|(block, ids)| {
             let qkv = ids.qkv.n as u64 * self.attended(block).bytes();
-            qkv.max(ids.up.n as u64 * self.widened().bytes())
+            let up = ids.up.n as u64 * self.widened().bytes();
+            let taps = block.convolution.as_ref().map_or(0, |c| c.taps * layout.width);
+            let experts = block.experts.as_ref().map_or(0, |e| {
+                let routes = 2 * (e.count + e.chosen);
+                (e.chosen * layout.inner.max(layout.width)).max(routes)
+            });
+            qkv.max(up).max(4 * taps.max(experts) as u64)
         });
         let widest = widest.max().unwrap_or(0).max(4 * whole as u64);
         let fits = self.max_binding / widest;

@@ -2,6 +2,7 @@
 //! takes stands in the folder beside: tables, products and norms, attention, what leaves.
 
 mod attend;
+mod beside;
 mod embed;
 mod leave;
 mod product;
@@ -130,7 +131,8 @@ impl Pass<'_> {
     /// h = x + attention(norm₁(x)), h + W₂ act(W₁ norm₂(h) + b₁) + b₂.
     fn block(&mut self, state: usize, x: BufferId, texts: &Texts) -> BufferId {
         let block = &self.spec.blocks[state - 1];
-        let ids = self.layout.blocks[state - 1];
+        let layout = self.layout;
+        let ids = &layout.blocks[state - 1];
         let at = |what: &str| format!("block {state} {what}");
         let first_norm = block.attention_norm.as_ref().zip(ids.attention_norm);
         let is_pre = block.order == Order::Pre;
@@ -143,6 +145,10 @@ impl Pass<'_> {
         let (attended, widened) = (self.caps.attended(block), self.caps.widened());
         // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
         let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
+        if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)
+        {
+            self.joined_norm(at("q and k norms"), qkv, norms, id);
+        }
         if let Some(rope) = &block.attention.rope {
             self.rope(at("rope"), qkv, rope, texts.longest);
         }
@@ -156,8 +162,16 @@ impl Pass<'_> {
             }
             _ => self.add(at("output"), "h", context, ids.output, x),
         };
+        let h = match block.second_norm.as_ref().zip(ids.second_norm) {
+            Some((norm, id)) => self.residual_norm(at("second norm"), "h", h, x, (id, norm, state)),
+            None => h,
+        };
         let output_norm = (&block.output_norm, ids.output_norm);
         let fed = if is_pre { self.norm(at("output norm"), h, output_norm, state) } else { h };
+        if let Some((experts, ids)) = block.experts.as_ref().zip(ids.experts.as_ref()) {
+            let norm = (output_norm.1, output_norm.0, state);
+            return self.experts(state, h, experts, ids, block.activation, norm);
+        }
         // (tokens, inner)
         let inner = if block.gate.is_some() {
             let identity = Activation::Identity;
@@ -169,7 +183,11 @@ impl Pass<'_> {
         if !is_pre {
             let norm = (ids.output_norm, &block.output_norm, state);
             let labels = [at("down"), at("output norm")];
-            return self.add_norm(labels, "x", inner, ids.down, h, norm);
+            let y = self.add_norm(labels, "x", inner, ids.down, h, norm);
+            return match block.convolution.as_ref().zip(ids.convolution) {
+                Some((convolution, ids)) => self.convolve(state, x, y, convolution, ids),
+                None => y,
+            };
         }
         let x = self.add(at("down"), "x", inner, ids.down, h);
         match self.spec.final_norm.as_ref().zip(self.layout.final_norm) {

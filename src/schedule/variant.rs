@@ -133,6 +133,21 @@ pub enum Variant {
         /// Whether both arrays are kept in 16 bits.
         narrow: bool,
     },
+    /// The neighbours of each token side by side.
+    Unfold,
+    /// Normalise queries and keys over all their heads, in place.
+    JoinedNorm,
+    /// Which tokens go through which expert.
+    Route,
+    /// C = act(A Wᵀ) for the rows of one expert.
+    Expert {
+        /// Storage type of W.
+        weights: Elem,
+        /// Applied to the sum.
+        activation: Activation,
+        /// Whether a row is multiplied with its share.
+        shared: bool,
+    },
     /// Merge a state into the running combination of layers.
     Combine(Merge),
     /// One row a text.
@@ -167,6 +182,8 @@ impl Variant {
             Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
+            Self::Expert { weights, .. } => stored(*weights),
+            Self::Unfold | Self::JoinedNorm | Self::Route => true,
             Self::Rope { .. } | Self::Gate { .. } | Self::Combine(_) | Self::Pool(_) => true,
         }
     }
@@ -199,6 +216,10 @@ impl Variant {
             Self::Attention { .. } => "attention",
             Self::Rope { .. } => "rope",
             Self::Gate { .. } => "gate",
+            Self::Unfold => "unfold",
+            Self::JoinedNorm => "joined_norm",
+            Self::Route => "route",
+            Self::Expert { .. } => "expert",
             Self::Combine(_) => "combine",
             Self::Pool(_) => "pool",
         }

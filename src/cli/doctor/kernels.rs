@@ -27,18 +27,26 @@ use everylayer::single::{Held, Shelf, run};
 /// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
 /// * `rope`: two products and a sum of numbers up to 16;
 /// * `gate`: the activation's exponential and a product of numbers up to 8;
+/// * `unfold` copies;
+/// * `joined_norm`: as `norm`;
+/// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
+/// * `expert`: as `matmul`;
 /// * `combine`: one product and one sum;
 /// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
 /// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
 ///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
 ///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
-const TOLERANCES: [(&str, f32); 12] = [
+const TOLERANCES: [(&str, f32); 16] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
     ("attention", 5e-5),
     ("rope", 2e-6),
     ("gate", 1e-5),
+    ("unfold", 0.0),
+    ("joined_norm", 1e-5),
+    ("route", 5e-6),
+    ("expert", 2e-5),
     ("combine", 1e-6),
     ("pool", 5e-6),
     ("matmul f16", F16),

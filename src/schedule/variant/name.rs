@@ -65,6 +65,14 @@ impl fmt::Display for Variant {
                 f.write_str(in_16(*narrow))
             }
             Self::Rope { narrow } => f.write_str(in_16(*narrow)),
+            Self::Unfold | Self::JoinedNorm | Self::Route => Ok(()),
+            Self::Expert { weights, activation, shared } => {
+                f.write_str(weights.suffix())?;
+                if *activation != Activation::Identity {
+                    write!(f, "+{activation}")?;
+                }
+                f.write_str(if *shared { "+shared" } else { "" })
+            }
             Self::Gate { activation, narrow } => write!(f, ".{activation}{}", in_16(*narrow)),
             Self::Combine(Merge::Linear) => f.write_str(".linear"),
             Self::Combine(Merge::Max) => f.write_str(".max"),
