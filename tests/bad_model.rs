@@ -141,8 +141,18 @@ fn each_is_refused_with_one_sentence_that_names_it() {
         ("no heads", unset("num_attention_heads"), Checkpoint, &["num_attention_heads"]),
         ("no layers", set("num_hidden_layers", json!(0)), Checkpoint, &["num_hidden_layers", "0"]),
         ("epsilon", set("layer_norm_eps", json!(-1)), Checkpoint, &["layer_norm_eps", "-1"]),
-        ("epsilon", set("layer_norm_eps", json!(1e-50)), Checkpoint, &["layer_norm_eps", "1e-50"]),
-        ("epsilon", set("layer_norm_eps", json!(1e39)), Checkpoint, &["layer_norm_eps", "1e+39"]),
+        (
+            "epsilon",
+            set("layer_norm_eps", json!(1e-50)),
+            Checkpoint,
+            &["layer_norm_eps", "rounds to 0"],
+        ),
+        (
+            "epsilon",
+            set("layer_norm_eps", json!(1e39)),
+            Checkpoint,
+            &["layer_norm_eps", "rounds to inf"],
+        ),
         (
             "more layers",
             set("num_hidden_layers", json!(9)),

@@ -91,7 +91,7 @@ fn every_family_has_the_states_of_its_reference() {
     assert!(failed.is_empty(), "{} failures\n{}", failed.len(), failed.join("\n"));
 }
 
-/// Every hook of attention, turned queries and keys, and gates with activations in 16 bits: a device
+/// Every hook of attention and gates with activations in 16 bits: a device
 /// inside WebGPU's default limits is cut up for as a GPU is.
 #[test]
 fn every_family_stays_near_in_f16() {
@@ -110,7 +110,9 @@ fn every_family_stays_near_in_f16() {
         capture.max_tokens = Some(goldens.texts[0].max_tokens);
         let texts: Vec<_> = goldens.texts.iter().map(|g| g.text()).collect();
         let recordings = encoder.record(&texts, &capture).unwrap();
-        assert!(recordings.iter().all(|r| r.buffers.iter().any(|b| b.narrow)), "{name}");
+        let narrow = recordings.iter().all(|r| r.buffers.iter().any(|b| b.narrow));
+        // Experts are chosen by f32 alone.
+        assert_eq!(narrow, !name.ends_with("-moe"), "{name}");
         let got = encoder.embed_blocking(&texts, &capture).unwrap();
         assert_eq!(got.rerun, None, "{name}");
         let least = (0..texts.len()).map(|i| {

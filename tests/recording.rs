@@ -211,7 +211,7 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Matmul { residual: true, .. }, _) => (&[0, 1, 2, 4], &[3]),
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
         (Variant::Combine(_), _) => (&[0, 1], &[1]),
-        (Variant::Rope { .. }, _) => (&[0, 1, 2], &[2]),
+        (Variant::Rope, _) => (&[0, 1, 2], &[2]),
         (Variant::Gate { .. } | Variant::Route, _) => (&[0], &[1]),
         (Variant::JoinedNorm, _) => (&[0, 1], &[1]),
         (Variant::Unfold, _) => (&[0, 1], &[2]),
@@ -245,7 +245,9 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
                     report.check(counts.memory == recording.slots.iter().sum::<u64>(), case);
                     let fits = recording.buffers.iter().all(|b| {
                         b.bytes <= recording.slots[b.slot]
-                            && b.bytes == 4 * b.shape.iter().product::<usize>() as u64
+                            && b.bytes
+                                == if b.narrow { 2 } else { 4 }
+                                    * b.shape.iter().product::<usize>() as u64
                     });
                     report.check(fits, case);
                 }

@@ -146,7 +146,7 @@ fn rust_block(variant: Variant) -> Block {
         Variant::Attention { .. } => {
             block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line)
         }
-        Variant::Rope { .. } => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
+        Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
         Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
         Variant::Unfold => block!(UnfoldParams: vectors, row, stride4, taps),
         Variant::JoinedNorm => {

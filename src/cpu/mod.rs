@@ -182,7 +182,7 @@ impl Cpu {
         };
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
-            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope { .. } => 2,
+            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
             Variant::Pool(_) | Variant::Unfold => 2,
             Variant::Matmul { .. } | Variant::Expert { .. } => 3,
             Variant::Gate { .. } | Variant::Combine(_) => 1,
@@ -262,7 +262,7 @@ impl Cpu {
                 let (head_dim, tiles) = (*head_dim as usize, &words(1)?[..count]);
                 kernels::attention(p, head_dim, positions, input()?, tiles, &mut out);
             }
-            (Variant::Rope { .. }, Params::Rope(p)) => {
+            (Variant::Rope, Params::Rope(p)) => {
                 kernels::rope(p, words(0)?, read(1)?, &mut out);
             }
             (Variant::Gate { activation, .. }, Params::Gate(p)) => {

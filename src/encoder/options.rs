@@ -43,9 +43,9 @@ pub enum Dtype {
     Auto,
     /// f32.
     F32,
-    /// f16: half the memory. The weights are rounded; on GPUs, which gain by it, so are queries, keys,
-    /// values, the result of attention and what a feed-forward layer widens to. The CPU and software
-    /// Vulkan, which do not, keep activations in f32. What f16 does not hold (65,504 at most) is found on
+    /// f16: half the memory. The weights are rounded; on GPUs, which gain by it, so are what a feed-forward
+    /// layer widens to and, where nothing turns them, queries, keys, values and the result of attention
+    /// (nothing in models with experts). The CPU and software Vulkan keep activations in f32. What f16 does not hold (65,504 at most) is found on
     /// the device, and its text run again in f32: see [`crate::embeddings::Rerun`].
     F16,
 }

@@ -30,7 +30,7 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Attention { scores: Scores::Plain | Scores::Window, .. } => &[Read, Read, Write],
         Variant::Attention { scores: Scores::Disentangled, .. } => &[Read, Read, Write, Read, Read],
         Variant::Attention { .. } => &[Read, Read, Write, Read],
-        Variant::Rope { .. } => &[Read, Read, Write],
+        Variant::Rope => &[Read, Read, Write],
         Variant::Gate { .. } => &[Read, Write],
         Variant::Unfold => &[Read, Read, Write],
         Variant::JoinedNorm => &[Read, Write],
@@ -119,8 +119,6 @@ fn storage(variant: Variant) -> Vec<&'static str> {
         Variant::Matmul { .. } | Variant::Attention { .. } | Variant::Gate { .. } => {
             vec![input, output]
         }
-        Variant::Rope { narrow: true } => vec![lib!("rope_f16"), output],
-        Variant::Rope { narrow: false } => vec![lib!("rope_f32")],
         _ => vec![],
     }
 }
@@ -205,7 +203,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 ],
             },
         ),
-        Variant::Rope { .. } => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
+        Variant::Rope => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
         Variant::Gate { activation, .. } => {
             (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
         }
@@ -353,11 +351,10 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         }
     }
     for narrow in [false, true] {
-        all.push(Variant::Rope { narrow });
         let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
         all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
     }
-    all.extend([Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
+    all.extend([Variant::Rope, Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
     for weights in Elem::ALL {
         let up = ENDS.map(|activation| (activation, false));
         let all_of = up.into_iter().chain([(Activation::Identity, true)]);

@@ -142,7 +142,8 @@ impl Pass<'_> {
             Some(norm) if is_pre => self.norm(at("attention norm"), x, norm, state - 1),
             _ => x,
         };
-        let (attended, widened) = (self.caps.attended(block), self.caps.widened());
+        let (attended, widened) =
+            (self.caps.attended(self.spec, block), self.caps.widened(self.spec));
         // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
         let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
         if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)

@@ -122,10 +122,7 @@ pub enum Variant {
         narrow: bool,
     },
     /// Turn queries and keys by their positions, in place.
-    Rope {
-        /// Whether they are kept in 16 bits.
-        narrow: bool,
-    },
+    Rope,
     /// act(gate) × up, element by element.
     Gate {
         /// Applied to the gate.
@@ -184,17 +181,15 @@ impl Variant {
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
             Self::Expert { weights, .. } => stored(*weights),
             Self::Unfold | Self::JoinedNorm | Self::Route => true,
-            Self::Rope { .. } | Self::Gate { .. } | Self::Combine(_) | Self::Pool(_) => true,
+            Self::Rope | Self::Gate { .. } | Self::Combine(_) | Self::Pool(_) => true,
         }
     }
 
-    /// Whether the first array it reads (the one it changes, for [`Variant::Rope`]) is kept in 16 bits.
+    /// Whether the first array it reads is kept in 16 bits.
     pub fn reads_narrow(&self) -> bool {
         match self {
             Self::Matmul { narrow, .. } => *narrow == Narrow::A,
-            Self::Attention { narrow, .. } | Self::Rope { narrow } | Self::Gate { narrow, .. } => {
-                *narrow
-            }
+            Self::Attention { narrow, .. } | Self::Gate { narrow, .. } => *narrow,
             _ => false,
         }
     }
@@ -214,7 +209,7 @@ impl Variant {
             Self::Norm { .. } => "norm",
             Self::Matmul { .. } => "matmul",
             Self::Attention { .. } => "attention",
-            Self::Rope { .. } => "rope",
+            Self::Rope => "rope",
             Self::Gate { .. } => "gate",
             Self::Unfold => "unfold",
             Self::JoinedNorm => "joined_norm",

@@ -4,7 +4,7 @@
 use everylayer::cpu::halves;
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{GateParams, MatmulParams, Params, RopeParams};
+use everylayer::schedule::params::{GateParams, MatmulParams, Params};
 use everylayer::schedule::{Elem, Narrow, Staging, Tile, Variant, tiles};
 
 use crate::attention::attention;
@@ -71,48 +71,6 @@ fn attention_over_16_bits() {
 /// One unit of f16 at a number: two results on two sides of a middle are rounded apart.
 fn unit(want: f32) -> f32 {
     want.abs().max(6e-5) / 1024.0
-}
-
-#[test]
-fn rope_over_16_bits() {
-    let Some(gpu) = gpu() else { return };
-    let pair = open(Shelf::default(), &gpu, Elem::F32);
-    let mut report = Report::new("rope");
-    let (heads, shared) = (3, 2);
-    for narrow in [false, true] {
-        for (rows, half, head_dim) in [(1, 2, 4), (65, 6, 12), (7, 4, 12), (130, 32, 64)] {
-            let mut rng = Rng::new((rows * head_dim) as u64);
-            let stride = (heads + shared) * head_dim;
-            let mut one = One::default();
-            let tokens = one.words((0..rows as u32).flat_map(|i| [9, 9, 9, i % 5]).collect());
-            let angles = rng.normals(5 * half, 2.0);
-            let turns: Vec<f32> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
-            let turns = one.input(&turns, 2 * half);
-            let numbers = rng.loud(rows * stride);
-            let qkv = one.inout(narrow, &numbers, stride);
-            let pairs = rows * heads * half;
-            let (grid, row) = tiles::flat_grid(if narrow { pairs / 2 } else { pairs });
-            let params = RopeParams {
-                pairs: pairs as u32,
-                row,
-                heads: heads as u32,
-                half: half as u32,
-                head_dim: head_dim as u32,
-                stride: stride as u32,
-                pad: [0; 2],
-            };
-            let variant = Variant::Rope { narrow };
-            one.dispatch(variant, Params::Rope(params), &[tokens, turns, qkv], grid);
-            let (got, want) = both(&pair, &one.finish());
-            let case = format!("{variant} rows {rows} half {half} head_dim {head_dim}");
-            // Two products and a sum of numbers up to 30; then one unit of f16.
-            report.compare(case, &got, &want, |i| match i < numbers.len() {
-                true => 4e-6 + if narrow { unit(want[i]) } else { 0.0 },
-                false => 0.0,
-            });
-        }
-    }
-    report.finish();
 }
 
 #[test]

@@ -62,11 +62,8 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Attention { head_dim, scores, .. } => TEXTS.iter().for_each(|texts| {
                 add(attention(variant, head_dim as usize, scores, texts, shelf));
             }),
-            Variant::Rope { narrow } => {
-                // An odd number of pairs is never kept in 16 bits.
-                let heads = [if narrow { 12 } else { 10 }, 16, 64];
-                let shapes = [1, 65, 3].into_iter().zip(heads);
-                shapes.for_each(|shape| add(rope(variant, narrow, shape)));
+            Variant::Rope => {
+                [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)))
             }
             Variant::Gate { .. } => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
@@ -275,13 +272,13 @@ fn attention(
 }
 
 /// Five tokens a text, two heads of queries and one each of keys and values.
-fn rope(variant: Variant, narrow: bool, (rows, head): (usize, usize)) -> Recording {
+fn rope((rows, head): (usize, usize)) -> Recording {
     let (stride, half) = (align4(head), head / 2);
     let mut rng = Rng::new(1000 * rows + head);
     let mut single = Single::default();
     let tokens = single.words((0..rows as u32).flat_map(|i| [0, 0, 0, i % 5]).collect());
     let turns = single.input(&rng.normals(5 * 2 * half, 1.0), 2 * half);
-    let qkv = single.inout(narrow, &rng.normals(rows * 4 * stride, 1.0), 4 * stride);
+    let qkv = single.inout(false, &rng.normals(rows * 4 * stride, 1.0), 4 * stride);
     let pairs = rows * 3 * half;
     let (grid, row) = tiles::flat_grid(pairs);
     let params = RopeParams {
@@ -294,7 +291,7 @@ fn rope(variant: Variant, narrow: bool, (rows, head): (usize, usize)) -> Recordi
         pad: [0; 2],
     };
     let binds = vec![tokens, turns, qkv];
-    finish(single, variant, Params::Rope(params), binds, grid)
+    finish(single, Variant::Rope, Params::Rope(params), binds, grid)
 }
 
 fn gate(variant: Variant, (rows, inner): (usize, usize)) -> Recording {

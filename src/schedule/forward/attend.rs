@@ -32,9 +32,7 @@ impl Pass<'_> {
         };
         let (heads, head_dim) = (self.spec.heads + self.spec.kv_heads, self.layout.head_dim);
         let pairs = self.tokens * heads * half;
-        let narrow = self.recorder.is_narrow(qkv);
-        // Two pairs lie in the words of one invocation where they are of 16 bits.
-        let (grid, row) = tiles::flat_grid(if narrow { pairs / 2 } else { pairs });
+        let (grid, row) = tiles::flat_grid(pairs);
         let params = RopeParams {
             pairs: pairs as u32,
             row,
@@ -45,8 +43,7 @@ impl Pass<'_> {
             pad: [0; 2],
         };
         let binds = [Bind::Buffer(self.rows), Bind::Buffer(turns), Bind::Buffer(qkv)];
-        let variant = Variant::Rope { narrow };
-        self.recorder.dispatch(label, variant, Params::Rope(params), &binds, grid, 0);
+        self.recorder.dispatch(label, Variant::Rope, Params::Rope(params), &binds, grid, 0);
     }
 
     pub(super) fn attention(

@@ -110,7 +110,7 @@ impl Pass<'_> {
         activation: Activation,
     ) -> BufferId {
         let inner = self.layout.inner;
-        let y = self.recorder.stored("inner", &[self.tokens, inner], self.caps.widened());
+        let y = self.recorder.stored("inner", &[self.tokens, inner], self.caps.widened(self.spec));
         let vectors = self.tokens * inner / 4;
         let (grid, row) = tiles::flat_grid(vectors);
         let inner4 = (inner / 4) as u32;
