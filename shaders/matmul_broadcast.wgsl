@@ -2,34 +2,51 @@
 // known to be 8 wide and whose workgroup memory is no faster than any other, which is software
 // Vulkan (llvmpipe runs a workgroup as 8-wide vectors and a barrier as a switch of coroutines).
 //
-// A subgroup computes TALL rows by 32 WIDE4 columns: lane l holds WIDE4 vectors of columns of every
-// row, loads rows l, l + 8, ... of A four numbers at a time, and the rows are handed round by
-// broadcast. The steps are unrolled by the prelude that src/gpu/product.rs writes.
+// A subgroup computes TALL rows by a panel of 64 columns: lane l holds 8 columns of every row, loads
+// rows l, l + 8, ... of A four numbers at a time, and the rows are handed round by shuffles from a
+// lane that is the same for all, which become one broadcast each. The steps are unrolled by the
+// prelude that src/gpu/product.rs writes. Loads are half of the time: they go in 64-bit words
+// (lib/words.wgsl says why), and the widest there are for W.
 //
 // The chain of each number is that of matmul.wgsl, k = 0, 1, 2, ...
 
-const COLUMNS4 = 8u * WIDE4;
-const ACROSS = 16u / COLUMNS4;
+struct MatmulParams {
+    m: u32,
+    n4: u32,
+    k4: u32,
+    k_steps: u32,
+}
 
-@compute @workgroup_size(64u / TALL * ACROSS * 8u)
+@group(0) @binding(0) var<uniform> params: MatmulParams;
+@group(0) @binding(1) var<storage, read> a: array<vec2<u64>>; // (m, k4)
+@group(0) @binding(2) var<storage, read> w: array<Packed8>; // (n / 64, k, 8)
+@group(0) @binding(3) var<storage, read> bias: array<vec2<u64>>; // (n4)
+@group(0) @binding(4) var<storage, read_write> c: array<vec2<u64>>; // (m, n4)
+
+@compute @workgroup_size(64u / TALL * 8u)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
     let lane = index % 8u;
-    let part = index / 8u;
-    let row = group.y * 64u + TALL * (part / ACROSS);
+    let row = group.y * 64u + TALL * (index / 8u);
     // Nothing waits for the others: a subgroup without rows is done.
     if row >= params.m {
         return;
     }
-    let inside4 = COLUMNS4 * (part % ACROSS) + lane;
     let starts = start_rows(row + lane);
-    var from_w = group.x * params.k_steps * 256u + inside4;
+    var from_w = group.x * params.k_steps * 128u + lane;
     var sums = Sums();
     for (var k4 = 0u; k4 < params.k4; k4++) {
         multiply(&sums, starts, k4, from_w);
-        from_w += 64u;
+        from_w += 32u;
     }
-    put(&sums, 0u, row, group.x * 16u + inside4);
+    put(&sums, row, group.x * 16u + 2u * lane);
+}
+
+fn store(row: u32, column4: u32, sum: vec4<f32>) {
+    if row < params.m {
+        let at = row * params.n4 + column4;
+        c[at] = words(add_residual(activate(sum), at));
+    }
 }

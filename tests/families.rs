@@ -1,5 +1,5 @@
 //! Every state of every family's checkpoints against Transformers in f32, or against a float64
-//! pass where Transformers has no class. `tests/fixtures/make_families.py` made them.
+//! pass where Transformers has no class; and the same bits for a text alone and in the pack. `tests/fixtures/make_families.py` made them.
 
 mod common;
 
@@ -40,6 +40,13 @@ fn compare(
     let tokens = encoder.tokenize(&texts, &capture)?;
     let got = encoder.embed_blocking(&texts, &capture)?;
     let mut failures = Vec::new();
+    for (i, text) in texts.iter().enumerate() {
+        let alone = encoder.embed_blocking(std::slice::from_ref(text), &capture)?;
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        if bits(alone.texts[0].values.to_f32()) != bits(got.texts[i].values.to_f32()) {
+            failures.push(format!("text {i} has other bits alone than in the pack"));
+        }
+    }
     if got.layers != (0..=goldens.layers).collect::<Vec<_>>() || got.width != goldens.width {
         return Ok(vec![format!("layers {:?} of width {}", got.layers, got.width)]);
     }

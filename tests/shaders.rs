@@ -6,11 +6,11 @@
 use std::mem::offset_of;
 
 use everylayer::gpu::kernels::{Access, bindings, source, variants};
-use everylayer::schedule::Variant;
 use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, JoinedNormParams,
     MatmulParams, NormParams, PoolParams, RopeParams, RouteParams, UnfoldParams,
 };
+use everylayer::schedule::variant::{Abilities, Variant};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -33,8 +33,10 @@ fn parse(variant: Variant) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&text)));
     let mut capabilities = CORE;
-    let beyond =
-        Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    let beyond = Capabilities::SUBGROUP
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_INT64
+        | Capabilities::COOPERATIVE_MATRIX;
     capabilities.set(beyond, !variant.is_portable());
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
@@ -199,4 +201,37 @@ fn checks_can_be_left_out_in_spirv() {
         let words = spv::write_vec(&module, &info, &options, None).unwrap();
         assert_eq!(words[0], 0x0723_0203, "{variant}");
     }
+}
+
+/// A kernel as a browser is handed it.
+#[derive(serde::Serialize)]
+struct Page {
+    name: String,
+    source: String,
+    /// Whether it asks for `shader-f16`.
+    half: bool,
+    /// The storage bindings from binding 1 on: whether the kernel writes there.
+    writes: Vec<bool>,
+}
+
+#[test]
+fn what_a_browser_runs_is_written_for_its_compiler() {
+    // No subgroups and no cooperative matrices: wgpu has neither on the web. `tests/web/tint.mjs`
+    // compiles what is written here in Chromium.
+    let web = Abilities { half: true, ..Abilities::default() };
+    let page = |variant: Variant| Page {
+        name: variant.to_string(),
+        source: source(variant),
+        half: !variant.is_portable(),
+        writes: bindings(variant).iter().map(|access| *access == Access::Write).collect(),
+    };
+    let pages: Vec<_> = all().into_iter().filter(|v| v.runs_on(&web)).map(page).collect();
+    assert!(pages.len() > 200, "{}", pages.len());
+    for page in &pages {
+        assert_eq!(page.source.contains("enable f16;"), page.half, "{}", page.name);
+        assert!(!page.source.contains("subgroup"), "{}", page.name);
+    }
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("web-shaders.json");
+    std::fs::write(&file, serde_json::to_vec(&pages).unwrap()).unwrap();
+    println!("{} kernels in {}", pages.len(), file.display());
 }

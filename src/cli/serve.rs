@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
+use everylayer::server::web::Site;
 use everylayer::server::{Service, Settings, bert};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ Examples:
       one queue, a worker on each; which one runs a text decides its last bits
   curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
       every layer of a text
+  everylayer serve --web
+      the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
 
@@ -69,6 +72,12 @@ pub struct HttpArgs {
     /// Listen on this path instead
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub uds_path: Option<PathBuf>,
+    /// Serve the demo and the browser package on /web/, with the bundled model beside them
+    #[arg(long)]
+    pub web: bool,
+    /// The same from this folder, laid out as `web/` of the repository
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub web_dir: Option<PathBuf>,
     /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL gives it another name, and
     /// several are served at once, the first by default
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
@@ -137,6 +146,16 @@ impl HttpArgs {
             auto_truncate: self.auto_truncate,
             patience: Duration::from_secs(self.patience.max(1)),
             grace: Duration::from_secs(self.grace),
+            web: None,
+        }
+    }
+
+    /// The pages to serve, if any.
+    fn site(&self) -> Result<Option<Site>> {
+        match (&self.web_dir, self.web) {
+            (Some(folder), _) => Site::folder(folder).map(Some),
+            (None, true) => Site::built().map(Some),
+            (None, false) => Ok(None),
         }
     }
 
@@ -187,8 +206,10 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 fn serve_http(args: &HttpArgs) -> Result<()> {
     log(args.log, args.json_output);
     let models = args.named()?;
+    let settings = Settings { web: args.site()?, ..args.settings() };
+    let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
-    let service = Service::open(&models, &options, args.settings(), bert::Config::default())?;
+    let service = Service::open(&models, &options, settings, bert::Config::default())?;
     for model in &service.models {
         for worker in model.batcher.workers() {
             let encoder = worker.encoder();
@@ -207,6 +228,9 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
             None => Listener::tcp((args.host, args.port).into()).await?,
         };
         say::note(&format!("listening on {}", listener.place()));
+        if web && args.uds_path.is_none() {
+            say::note(&format!("the demo is on {}/web/demo/", listener.place()));
+        }
         http::serve(service, listener, stop()?).await;
         if let Some(path) = &args.uds_path {
             let _ = std::fs::remove_file(path);

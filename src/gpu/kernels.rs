@@ -116,6 +116,8 @@ fn storage(variant: Variant) -> Vec<&'static str> {
     let input = if variant.reads_narrow() { lib!("in_f16") } else { lib!("in_f32") };
     let output = if variant.writes_narrow() { lib!("out_f16") } else { lib!("out_f32") };
     match variant {
+        // Software Vulkan's reads and writes words.
+        Variant::Matmul { tile: Tile::Broadcast, .. } => vec![],
         Variant::Matmul { .. } | Variant::Attention { .. } | Variant::Gate { .. } => {
             vec![input, output]
         }
@@ -153,12 +155,24 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 },
             ],
         ),
+        Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
+            product::prelude(Tile::Broadcast, unroll),
+            vec![
+                include_str!("../../shaders/matmul_broadcast.wgsl"),
+                lib!("words"),
+                match weights {
+                    Elem::F32 => lib!("words_f32"),
+                    Elem::F16 | Elem::Half => lib!("words_f16"),
+                },
+                activate(activation),
+                if residual { lib!("words_residual_add") } else { lib!("residual_none") },
+            ],
+        ),
         Variant::Matmul { tile, weights, activation, residual, splits, .. } => (
             product::prelude(tile, unroll)
                 + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
-                    Tile::Broadcast => include_str!("../../shaders/matmul_broadcast.wgsl"),
                     Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
                     _ => include_str!("../../shaders/matmul.wgsl"),
                 },

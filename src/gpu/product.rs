@@ -45,7 +45,7 @@ impl Cut {
 pub const UNROLL: usize = 4;
 
 /// Rows and column vectors of one subgroup in `matmul_broadcast.wgsl`.
-const BROADCAST: (usize, usize) = (32, 1);
+const BROADCAST: (usize, usize) = (16, 2);
 
 /// The prelude of `tile` with `unroll` steps in one body of its loop.
 pub fn prelude(tile: Tile, unroll: usize) -> String {
@@ -116,7 +116,6 @@ fn workgroup(out: &mut String, cut: &Cut, unroll: usize) -> std::fmt::Result {
 fn broadcast(out: &mut String) -> std::fmt::Result {
     let (tall, wide) = BROADCAST;
     writeln!(out, "const TALL: u32 = {tall}u;")?;
-    writeln!(out, "const WIDE4: u32 = {wide}u;")?;
     sums(out, tall, wide)?;
     // Where the rows of a lane start: rows past the end repeat the last one.
     writeln!(out, "struct Starts {{")?;
@@ -130,16 +129,15 @@ fn broadcast(out: &mut String) -> std::fmt::Result {
     writeln!(out, "    );\n}}")?;
     writeln!(out, "fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {{")?;
     for i in 0..tall / 8 {
-        writeln!(out, "    let a{i} = a[starts.r{i} + k4];")?;
+        writeln!(out, "    let a{i} = four(a[starts.r{i} + k4]);")?;
     }
     for k in 0..4 {
-        for j in 0..wide {
-            writeln!(out, "    let w{k}_{j} = unpack4(w[from_w + {}u]);", 16 * k + 8 * j)?;
-        }
+        writeln!(out, "    let w{k} = w[from_w + {}u];", 8 * k)?;
+        writeln!(out, "    let w{k}_0 = low4(w{k});\n    let w{k}_1 = high4(w{k});")?;
     }
     writeln!(out, "    var v: vec4<f32>;")?;
     for i in 0..tall {
-        writeln!(out, "    v = subgroupBroadcast(a{}, {}u);", i / 8, i % 8)?;
+        writeln!(out, "    v = subgroupShuffle(a{}, {}u);", i / 8, i % 8)?;
         for j in 0..wide {
             let c = format!("(*s).c{i}_{j}");
             writeln!(
@@ -149,8 +147,16 @@ fn broadcast(out: &mut String) -> std::fmt::Result {
             )?;
         }
     }
-    writeln!(out, "}}")?;
-    put(out, tall, wide, "8u")
+    writeln!(out, "}}\nfn put(s: ptr<function, Sums>, row: u32, column4: u32) {{")?;
+    for j in 0..wide {
+        writeln!(out, "    if column4 + {j}u < params.n4 {{")?;
+        writeln!(out, "        let b = four(bias[column4 + {j}u]);")?;
+        for i in 0..tall {
+            writeln!(out, "        store(row + {i}u, column4 + {j}u, (*s).c{i}_{j} + b);")?;
+        }
+        writeln!(out, "    }}")?;
+    }
+    writeln!(out, "}}")
 }
 
 /// Rows of one subgroup in `matmul_coop.wgsl`; its columns are a panel.

@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod service;
 mod settings;
 mod tei;
+pub mod web;
 pub mod zmq;
 
 pub use service::Service;

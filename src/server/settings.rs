@@ -27,6 +27,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long accepted work may go on once the server is told to end.
     pub grace: Duration,
+    /// The pages behind `/web/`, if any.
+    pub web: Option<super::web::Site>,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             auto_truncate: true,
             patience: Duration::from_secs(15),
             grace: Duration::from_secs(30),
+            web: None,
         }
     }
 }

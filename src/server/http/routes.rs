@@ -30,6 +30,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Refusal> {
     let method = request.method().clone();
+    if let (Some(site), true) = (&service.settings.web, path == "/web" || path.starts_with("/web/"))
+    {
+        return site.answer(&method, request.uri().path(), request.headers()).await;
+    }
     if !matches!((&method, path), (&Method::GET, "/health" | "/ping")) {
         authorize(service, request.headers())?;
     }
