@@ -9,7 +9,7 @@ pub enum RowSum {
     Shared,
     /// 64 of them, across subgroups first.
     Subgroup,
-    /// 8 of them, which are a subgroup: [`Class::Software`].
+    /// 8 of them, which are a subgroup: [`Class::Software`](super::Class::Software).
     Single,
 }
 

@@ -17,7 +17,7 @@ pub enum Tile {
     M,
     /// 128 x 128 in workgroup memory: large products on large GPUs.
     L,
-    /// Rows handed round subgroups of eight: [`Class::Software`].
+    /// Rows handed round subgroups of eight: [`Class::Software`](super::Class::Software).
     Broadcast,
     /// 128 x 64 on cooperative matrices of 8 x 8, A rounded to f16: only where asked for, and then for
     /// every product, since its bits are its own.
