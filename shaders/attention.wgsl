@@ -94,7 +94,7 @@ fn main(
     var o = Slice();
     var run = Online(FAR, 0.0);
 
-    let last = last_key(tile.z, length);
+    let last = last_key(tile.z, length - tile.w);
     for (var start = first_key(tile.z); start < last; start += KEYS) {
         workgroupBarrier();
         for (var i = lane; i < KEYS * LINE; i += INVOCATIONS) {

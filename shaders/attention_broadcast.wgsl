@@ -34,7 +34,7 @@ fn main(
     var total = 0.0;
     var each: vec4<f32>;
 
-    let last = last_key(tile.z, length);
+    let last = last_key(tile.z, length - tile.w);
     for (var start = first_key(tile.z); start < last; start += 8u) {
         // Keys past the end repeat the last one, with weight zero below.
         let at = (first + min(start + lane, length - 1u)) * params.qkv4 + params.out4 + kv_head;

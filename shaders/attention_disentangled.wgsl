@@ -38,7 +38,7 @@ fn main(
     var largest = FAR;
     var total = 0.0;
     let reach = i32(params.reach);
-    for (var key = 0u; key < length; key++) {
+    for (var key = 0u; key < length - tile.w; key++) {
         let at = (first + key) * params.qkv4 + params.out4 + head;
         let distance = clamp(i32(query) - i32(key), -reach, reach) + reach;
         let place = place_of[distance] * 2u * params.out4 + head;

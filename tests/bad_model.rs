@@ -342,6 +342,7 @@ fn a_lost_device_is_an_error_and_not_a_hang() {
         types: vec![0, 0],
         offsets: vec![0, 2],
         order: vec![0],
+        hidden: Vec::new(),
     };
     let exit = Exit { states: vec![0], combine: None, pool: None };
     let recording = record(&model.spec, &model.layout, &batch, &exit, executor.caps()).unwrap();

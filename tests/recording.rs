@@ -134,7 +134,10 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
         (Variant::Combine(_), _) => (&[0, 1], &[1]),
         (Variant::Rope, _) => (&[0, 1, 2], &[2]),
-        (Variant::Gate(_), _) => (&[0], &[1]),
+        (Variant::Gate(_) | Variant::Route, _) => (&[0], &[1]),
+        (Variant::JoinedNorm, _) => (&[0, 1], &[1]),
+        (Variant::Unfold, _) => (&[0, 1], &[2]),
+        (Variant::Expert { .. }, _) => (&[0, 1, 2], &[3]),
         (Variant::Attention { .. } | Variant::Pool(_), _) => (&[0, 1], &[2]),
     }
 }

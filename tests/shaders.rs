@@ -6,11 +6,11 @@
 use std::mem::offset_of;
 
 use everylayer::gpu::kernels::{Access, bindings, source, variants};
-use everylayer::schedule::Variant;
 use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams,
-    RopeParams,
+    AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, JoinedNormParams,
+    MatmulParams, NormParams, PoolParams, RopeParams, RouteParams, UnfoldParams,
 };
+use everylayer::schedule::variant::{Abilities, Variant};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -150,6 +150,14 @@ fn rust_block(variant: Variant) -> Block {
         }
         Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
         Variant::Gate(_) => block!(GateParams: vectors, row, inner4),
+        Variant::Unfold => block!(UnfoldParams: vectors, row, stride4, taps),
+        Variant::JoinedNorm => {
+            block!(JoinedNormParams: qkv4, joined4, head4, head_dim, width, eps, rows)
+        }
+        Variant::Route => block!(RouteParams: tokens, experts, line, chosen),
+        Variant::Expert { .. } => {
+            block!(ExpertParams: tokens, experts, expert, a_rows, n4, k4, k_steps)
+        }
         Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
         Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
     }
@@ -193,4 +201,37 @@ fn checks_can_be_left_out_in_spirv() {
         let words = spv::write_vec(&module, &info, &options, None).unwrap();
         assert_eq!(words[0], 0x0723_0203, "{variant}");
     }
+}
+
+/// A kernel as a browser is handed it.
+#[derive(serde::Serialize)]
+struct Page {
+    name: String,
+    source: String,
+    /// Whether it asks for `shader-f16`.
+    half: bool,
+    /// The storage bindings from binding 1 on: whether the kernel writes there.
+    writes: Vec<bool>,
+}
+
+#[test]
+fn what_a_browser_runs_is_written_for_its_compiler() {
+    // No subgroups and no cooperative matrices: wgpu has neither on the web. `tests/web/tint.mjs`
+    // compiles what is written here in Chromium.
+    let web = Abilities { half: true, ..Abilities::default() };
+    let page = |variant: Variant| Page {
+        name: variant.to_string(),
+        source: source(variant),
+        half: !variant.is_portable(),
+        writes: bindings(variant).iter().map(|access| *access == Access::Write).collect(),
+    };
+    let pages: Vec<_> = all().into_iter().filter(|v| v.runs_on(&web)).map(page).collect();
+    assert!(pages.len() > 200, "{}", pages.len());
+    for page in &pages {
+        assert_eq!(page.source.contains("enable f16;"), page.half, "{}", page.name);
+        assert!(!page.source.contains("subgroup"), "{}", page.name);
+    }
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("web-shaders.json");
+    std::fs::write(&file, serde_json::to_vec(&pages).unwrap()).unwrap();
+    println!("{} kernels in {}", pages.len(), file.display());
 }

@@ -185,6 +185,10 @@ fn what_cannot_be_is_an_error() {
     assert!(message.starts_with("text 1: ") && message.contains("pair"), "{message}");
     let fits = encoder.embed_blocking([(short, short)], &window(None).max_tokens(16)).unwrap();
     assert_eq!(fits.texts[0].lost, 0);
+    // The pooler's product is made of one token: windows once gave the state without it.
+    let pooler = load(&fixtures().join("checkpoints/tiny-d16"), Device::Cpu);
+    let e = pooler.embed_blocking([short], &window(None).pool(Pool::Pooler)).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Usage, "{e}");
     for (stride, limit) in [(14, 16), (500, 16), (0, 2)] {
         let e =
             encoder.embed_blocking([long], &window(Some(stride)).max_tokens(limit)).unwrap_err();

@@ -102,6 +102,14 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     pub device: Device,
+    /// How it is loaded there.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How a model is loaded, on any device.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
     /// How weights are stored: `auto`, `f32` or `f16`
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: Dtype,
@@ -351,7 +359,14 @@ pub struct CompletionsArgs {
 impl DeviceArgs {
     /// The library's options for the same.
     pub fn options(&self) -> LoadOptions {
-        let options = LoadOptions::default().device(self.device.clone()).dtype(self.dtype);
+        self.load.options(&self.device)
+    }
+}
+
+impl LoadArgs {
+    /// The library's options for the same on `device`.
+    pub fn options(&self, device: &Device) -> LoadOptions {
+        let options = LoadOptions::default().device(device.clone()).dtype(self.dtype);
         let options = options.untuned(self.no_tune).coop(self.coop);
         match self.batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),

@@ -45,7 +45,7 @@ const FLAGS: [(&str, &str); 10] = [
     ("fixed_embed_length", "with max_seq_len NONE, rows up to the model's positions"),
     ("cpu", "compute on the CPU"),
     ("cased_tokenization", ""),
-    ("no_position_embeddings", ""),
+    ("no_position_embeddings", "nothing is added for the places of tokens"),
     ("xla", ""),
     ("fp16", "weights in f16"),
     ("verbose", "log requests"),
@@ -198,10 +198,6 @@ pub fn run(words: &[String]) -> Result<()> {
         return say::print(format!("everylayer {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
     let words = Words::read(words)?;
-    if words.has("no_position_embeddings") {
-        let said = "-no_position_embeddings: this is not computed here; leave it out";
-        return Err(Error::new(ErrorKind::Unsupported, said));
-    }
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };
     let level = level.parse().map_err(|_| usage(format!("-log {level} is not known")))?;
@@ -217,9 +213,10 @@ pub fn run(words: &[String]) -> Result<()> {
     };
     let dtype = if words.has("fp16") { "f16" } else { "auto" }.parse()?;
     let options = LoadOptions::default().device(device).dtype(dtype);
+    let options = options.no_positions(words.has("no_position_embeddings"));
     let model = words.text("model_dir").to_owned();
     let settings = Settings { cors: vec![words.text("cors").to_owned()], ..Settings::default() };
-    let service = Service::open(&[(model.clone(), model)], &options, settings, config)?;
+    let service = Service::open(&[(model.clone(), model)], &[options], settings, config)?;
     let encoder = service.models[0].batcher.encoder();
     service.bert.check(&encoder)?;
     say::note(&format!("{} on {}", encoder.name(), encoder.device()));

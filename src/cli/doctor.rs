@@ -4,6 +4,7 @@
 //! executor runs the same. Which cases and how far apart they may be is said in `kernels.rs` and
 //! `states.rs`; here is only who is asked, and the report.
 
+mod beside;
 mod cases;
 mod judge;
 mod kernels;

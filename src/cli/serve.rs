@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
+use everylayer::server::web::Site;
 use everylayer::server::{Service, Settings, bert};
-use everylayer::{Error, ErrorKind, Result};
+use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
-use super::args::DeviceArgs;
+use super::args::LoadArgs;
 use super::say;
 
 /// `everylayer serve --help`
@@ -22,8 +23,12 @@ Examples:
       a model from the hub for other machines; put TLS in front with a proxy
   everylayer serve --model small=bundled --model legal=./legal-bert
       two models, chosen by the field `model` of a request
+  everylayer serve --device cpu --device llvmpipe
+      one queue, a worker on each; which one runs a text decides its last bits
   curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
       every layer of a text
+  everylayer serve --web
+      the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
 
@@ -67,14 +72,25 @@ pub struct HttpArgs {
     /// Listen on this path instead
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub uds_path: Option<PathBuf>,
+    /// Serve the demo and the browser package on /web/, with the bundled model beside them
+    #[arg(long)]
+    pub web: bool,
+    /// The same from this folder, laid out as `web/` of the repository
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub web_dir: Option<PathBuf>,
     /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL gives it another name, and
     /// several are served at once, the first by default
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
     #[arg(alias = "model-id")]
     pub models: Vec<String>,
-    /// Device.
+    /// Device: `auto`, `cpu`, `gpu`, or part of an adapter's name; given several times, each has the
+    /// models and takes texts off the one queue
+    #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    pub devices: Vec<Device>,
+    /// How models are loaded.
     #[command(flatten)]
-    pub device: DeviceArgs,
+    pub load: LoadArgs,
     /// Key that clients must send as `Authorization: Bearer KEY`; several may be given
     #[arg(long, value_name = "KEY", env = "EVERYLAYER_API_KEY", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
@@ -91,6 +107,9 @@ pub struct HttpArgs {
     /// Most texts that wait; beyond it requests get 429
     #[arg(long, value_name = "N", default_value = "16384")]
     pub max_queue: usize,
+    /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
+    #[arg(long, value_name = "BYTES", default_value = "1073741824")]
+    pub max_result_bytes: usize,
     /// Most connections at once; others wait in the system's queue
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
     pub max_connections: usize,
@@ -121,11 +140,22 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
-            max_batch_tokens: self.device.batch_tokens.unwrap_or(8192),
+            max_batch_tokens: self.load.batch_tokens.unwrap_or(8192),
+            max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
             patience: Duration::from_secs(self.patience.max(1)),
             grace: Duration::from_secs(self.grace),
+            web: None,
+        }
+    }
+
+    /// The pages to serve, if any.
+    fn site(&self) -> Result<Option<Site>> {
+        match (&self.web_dir, self.web) {
+            (Some(folder), _) => Site::folder(folder).map(Some),
+            (None, true) => Site::built().map(Some),
+            (None, false) => Ok(None),
         }
     }
 
@@ -176,11 +206,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 fn serve_http(args: &HttpArgs) -> Result<()> {
     log(args.log, args.json_output);
     let models = args.named()?;
-    let service =
-        Service::open(&models, &args.device.options(), args.settings(), bert::Config::default())?;
+    let settings = Settings { web: args.site()?, ..args.settings() };
+    let web = settings.web.is_some();
+    let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
+    let service = Service::open(&models, &options, settings, bert::Config::default())?;
     for model in &service.models {
-        let encoder = model.batcher.encoder();
-        say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+        for worker in model.batcher.workers() {
+            let encoder = worker.encoder();
+            say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+        }
     }
     runtime()?.block_on(async {
         let listener = match &args.uds_path {
@@ -194,6 +228,9 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
             None => Listener::tcp((args.host, args.port).into()).await?,
         };
         say::note(&format!("listening on {}", listener.place()));
+        if web && args.uds_path.is_none() {
+            say::note(&format!("the demo is on {}/web/demo/", listener.place()));
+        }
         http::serve(service, listener, stop()?).await;
         if let Some(path) = &args.uds_path {
             let _ = std::fs::remove_file(path);

@@ -43,22 +43,23 @@ pub fn attention(
     context: &mut [f32],
 ) {
     let (qkv_stride, joined) = (4 * p.qkv4 as usize, 4 * p.out4 as usize);
-    let texts: Vec<(usize, usize)> = tiles
+    let texts: Vec<(usize, usize, usize)> = tiles
         .chunks_exact(4)
         .filter(|t| t[2] == 0)
-        .map(|t| (t[0] as usize, t[1] as usize))
+        .map(|t| (t[0] as usize, t[1] as usize, (t[1] - t[3]) as usize))
         .collect();
     let heads = joined / head_dim;
     // One task a text and head, longest texts first; then the heads are joined.
     let parts: Vec<Vec<f32>> = (0..texts.len() * heads)
         .into_par_iter()
         .map_init(HeadScratch::default, |scratch, i| {
-            let ((first, length), head) = (texts[i / heads], i % heads);
+            let ((first, length, keys), head) = (texts[i / heads], i % heads);
             let shared = head / p.group.max(1) as usize;
             let key = joined + shared * head_dim;
             let shape = HeadShape {
                 stride: qkv_stride,
                 length,
+                keys,
                 head,
                 at: [head * head_dim, key, key + 4 * p.kv4 as usize],
                 head_dim,
@@ -67,7 +68,7 @@ pub fn attention(
             one_head(p, rows, &shape, positions, scratch)
         })
         .collect();
-    for (&(first, length), parts) in texts.iter().zip(parts.chunks_exact(heads)) {
+    for (&(first, length, _), parts) in texts.iter().zip(parts.chunks_exact(heads)) {
         let out = &mut context[first * joined..(first + length) * joined];
         out.par_chunks_exact_mut(joined).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
             for (out, part) in out.chunks_exact_mut(head_dim).zip(parts) {
@@ -92,6 +93,8 @@ struct HeadShape {
     stride: usize,
     /// Tokens of the text.
     length: usize,
+    /// Those of them, from the first, that are keys.
+    keys: usize,
     head: usize,
     /// First number of the head's queries, keys and values in a row.
     at: [usize; 3],
@@ -106,7 +109,7 @@ fn one_head(
     positions: Positions<'_>,
     scratch: &mut HeadScratch,
 ) -> Vec<f32> {
-    let HeadShape { stride, length, head, at, head_dim } = *shape;
+    let HeadShape { stride, length, keys: most, head, at, head_dim } = *shape;
     let HeadScratch { keys, values, scores, rows } = scratch;
     let part = |row: usize, which: usize| &qkv[row * stride + at[which]..][..head_dim];
     let mut packed = 0..0;
@@ -123,9 +126,9 @@ fn one_head(
         let seen = match positions {
             Positions::Window => {
                 let reach = p.reach as usize;
-                first.saturating_sub(reach)..(first + count + reach).min(length)
+                first.saturating_sub(reach)..(first + count + reach).min(most)
             }
-            _ => 0..length,
+            _ => 0..most,
         };
         if packed != seen {
             keys.pack_columns(seen.len(), head_dim, |j| part(seen.start + j, 1));

@@ -2,11 +2,12 @@
 //! arrays beyond the caches, both on all threads.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::clock::Instant;
 use crate::execute::Ceilings;
 
 /// Sums that are worked on side by side: latency times throughput of the multiply-add units of
@@ -60,7 +61,7 @@ impl WithSimd for Loop {
         let mut chains = [simd.splat_f32s(black_box(0.5)); CHAINS];
         for _ in 0..STEPS {
             for x in &mut chains {
-                *x = simd.mul_add_f32s(a, *x, b);
+                *x = simd.mul_add_e_f32s(a, *x, b);
             }
         }
         black_box(chains);

@@ -5,11 +5,13 @@
 use rayon::prelude::*;
 
 pub use super::attention::{Positions, attention};
+pub use super::experts::{expert, route};
 use super::product::{Packed, Scratch, product, product_parallel};
 use super::vector::{activate, norm_rows};
 use crate::model::spec::{Activation, NormKind};
 use crate::schedule::params::{
-    CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams, RopeParams,
+    CombineParams, EmbedParams, GateParams, JoinedNormParams, MatmulParams, NormParams, PoolParams,
+    RopeParams, UnfoldParams,
 };
 use crate::schedule::tiles::MATMUL_K;
 use crate::schedule::variant::{Merge, PoolMode};
@@ -164,6 +166,47 @@ pub fn gate(p: &GateParams, activation: Activation, both: &[f32], y: &mut [f32])
         y.copy_from_slice(gate);
         activate(y, activation);
         y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
+    });
+}
+
+/// y is (tokens, taps, stride): tap i of a token is its text's token i - taps / 2 further on, or zeros
+/// where the text has none there; `tokens` is (tokens, 4) with the place in the text last.
+pub fn unfold(p: &UnfoldParams, tokens: &[u32], x: &[f32], y: &mut [f32]) {
+    let (stride, taps) = (4 * p.stride4 as usize, p.taps as usize);
+    let rows = p.vectors as usize / (p.stride4 as usize * taps);
+    let y = &mut y[..rows * taps * stride];
+    let place = |token: usize| tokens[4 * token + 3] as usize;
+    y.par_chunks_mut(taps * stride).enumerate().for_each(|(token, y)| {
+        for (tap, y) in y.chunks_exact_mut(stride).enumerate() {
+            let near = (token + tap).checked_sub(taps / 2).filter(|near| *near < rows);
+            match near.filter(|near| place(*near) + taps / 2 == place(token) + tap) {
+                Some(near) => y.copy_from_slice(&x[near * stride..(near + 1) * stride]),
+                None => y.fill(0.0),
+            }
+        }
+    });
+}
+
+/// Queries and keys normalised in place, each over all its heads; `weight` is (2, 2, joined): γ, β
+/// of queries, then of keys.
+pub fn joined_norm(p: &JoinedNormParams, weight: &[f32], qkv: &mut [f32]) {
+    let (stride, joined) = (4 * p.qkv4 as usize, 4 * p.joined4 as usize);
+    let (head, head_dim) = (4 * p.head4 as usize, p.head_dim as usize);
+    qkv[..p.rows as usize * stride].par_chunks_mut(stride).for_each(|row| {
+        let sides = row.chunks_exact_mut(joined).zip(weight.chunks_exact(2 * joined)).take(2);
+        for (x, gamma_beta) in sides {
+            let (gamma, beta) = gamma_beta.split_at(joined);
+            let counts = |i: &usize| i % head < head_dim;
+            let each = || (0..joined).filter(counts);
+            let n = f64::from(p.width);
+            let mean = each().map(|i| f64::from(x[i])).sum::<f64>() / n;
+            let squares: f64 = each().map(|i| (f64::from(x[i]) - mean).powi(2)).sum();
+            let scale = 1.0 / (squares / n + f64::from(p.eps)).sqrt();
+            for i in each() {
+                let normed = ((f64::from(x[i]) - mean) * scale) as f32;
+                x[i] = normed.mul_add(gamma[i], beta[i]);
+            }
+        }
     });
 }
 

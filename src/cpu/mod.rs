@@ -5,14 +5,16 @@
 
 mod attention;
 mod ceiling;
+mod experts;
 pub mod kernels;
 pub mod product;
 pub mod vector;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::{Instant, turn};
 use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::model::layout::{Layout, Use, WeightId};
@@ -23,6 +25,10 @@ use crate::schedule::variant::{NormInput, Scores};
 use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
 use kernels::Positions;
 use product::Packed;
+
+/// Work between two looks at what else is to be done: all of it, where there are other threads for
+/// that; some 50 ms in a page, which is told to stop then.
+const SUBMIT_FLOPS: u64 = if cfg!(target_arch = "wasm32") { 500_000_000 } else { u64::MAX };
 
 /// One weight in memory.
 enum Held {
@@ -77,22 +83,27 @@ impl Cpu {
             can: Abilities::default(),
             tuning: Tuning::none(),
             submit_read_bytes: u64::MAX,
-            submit_flops: u64::MAX,
+            submit_flops: SUBMIT_FLOPS,
         };
         Ok(Self { layout, weights, caps, spare: Mutex::default(), slot_bytes: AtomicU64::new(0) })
     }
 
-    /// `work` on slots that are large enough for `recording`, its uploads done.
-    fn with_slots<T>(
-        &self,
-        recording: &Recording,
-        work: impl FnOnce(&mut Slots) -> Result<T>,
-    ) -> Result<T> {
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = spare().pop().unwrap_or_default();
-        let result = self.upload(recording, &mut slots).and_then(|()| work(&mut slots));
-        spare().push(slots);
-        result
+    /// Slots that are large enough for `recording`, its uploads done.
+    fn take(&self, recording: &Recording) -> Result<Slots> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut slots = spare.unwrap_or_default();
+        match self.upload(recording, &mut slots) {
+            Ok(()) => Ok(slots),
+            Err(e) => {
+                self.give(slots);
+                Err(e)
+            }
+        }
+    }
+
+    /// Keeps `slots` for a later run.
+    fn give(&self, slots: Slots) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(slots);
     }
 
     fn upload(&self, recording: &Recording, slots: &mut Slots) -> Result<()> {
@@ -117,7 +128,14 @@ impl Cpu {
         Ok(())
     }
 
-    fn steps(
+    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
+        let mut slots = self.take(recording)?;
+        let result = self.steps(recording, &mut slots, sink).await;
+        self.give(slots);
+        result
+    }
+
+    async fn steps(
         &self,
         recording: &Recording,
         slots: &mut Slots,
@@ -138,6 +156,7 @@ impl Cpu {
                     output => sink(output, numbers.to_vec())?,
                 }
             }
+            turn().await;
         }
         Ok(found)
     }
@@ -160,11 +179,10 @@ impl Cpu {
         };
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
-            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope | Variant::Pool(_) => {
-                2
-            }
-            Variant::Matmul { .. } => 3,
-            Variant::Gate(_) | Variant::Combine(_) => 1,
+            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
+            Variant::Pool(_) | Variant::Unfold => 2,
+            Variant::Matmul { .. } | Variant::Expert { .. } => 3,
+            Variant::Gate(_) | Variant::Combine(_) | Variant::JoinedNorm | Variant::Route => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
@@ -231,6 +249,20 @@ impl Cpu {
             (Variant::Gate(activation), Params::Gate(p)) => {
                 kernels::gate(p, *activation, read(0)?, &mut out);
             }
+            (Variant::Unfold, Params::Unfold(p)) => {
+                kernels::unfold(p, words(0)?, read(1)?, &mut out);
+            }
+            (Variant::JoinedNorm, Params::JoinedNorm(p)) => {
+                kernels::joined_norm(p, read(0)?, &mut out);
+            }
+            (Variant::Route, Params::Route(p)) => {
+                kernels::route(p, read(0)?, &mut out);
+            }
+            (Variant::Expert { activation, shared, .. }, Params::Expert(p)) => {
+                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
+                kernels::expert(p, *activation, *shared, read(0)?, w, read(2)?, &mut out);
+            }
             (Variant::Combine(merge), Params::Combine(p)) => {
                 kernels::combine(p, *merge, read(0)?, &mut out);
             }
@@ -268,13 +300,16 @@ impl Execute for Cpu {
         recording: &'a Recording,
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>> {
-        Box::pin(
-            async move { self.with_slots(recording, |slots| self.steps(recording, slots, sink)) },
-        )
+        Box::pin(self.run_all(recording, sink))
     }
 
     fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        Box::pin(async move { self.with_slots(recording, |slots| self.times(recording, slots)) })
+        Box::pin(async move {
+            let mut slots = self.take(recording)?;
+            let times = self.times(recording, &mut slots);
+            self.give(slots);
+            times
+        })
     }
 
     fn ceilings(&self) -> Task<'_, Result<Ceilings>> {

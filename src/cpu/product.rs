@@ -160,8 +160,12 @@ impl WithSimd for Work<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         // Two vectors a row: 12 rows fill 24 of the 32 registers of AVX-512 and NEON, 6 rows 12
-        // of the 16 of AVX2.
-        let tall = if S::REGISTER_COUNT >= 32 { 12 } else { 6 };
+        // of the 16 of AVX2. WebAssembly may have 16 as well, and adds in a register of its own.
+        let tall = match S::REGISTER_COUNT {
+            _ if cfg!(target_arch = "wasm32") => 4,
+            32.. => 12,
+            _ => 6,
+        };
         let mut done = 0;
         while done < self.rows {
             let block = ROW_BLOCK.min(self.rows - done);
@@ -220,7 +224,7 @@ impl Work<'_> {
 fn height(left: usize, tall: usize) -> usize {
     match left {
         12.. if tall == 12 => 12,
-        6.. => 6,
+        6.. if tall >= 6 => 6,
         4.. => 4,
         2.. => 2,
         _ => 1,
@@ -244,8 +248,9 @@ fn tile<S: Simd, const MR: usize>(
         let (w0, w1) = (load(simd, w), load(simd, &w[lanes..]));
         for r in 0..MR {
             let a = simd.splat_f32s(a[r]);
-            sum[r][0] = simd.mul_add_f32s(a, w0, sum[r][0]);
-            sum[r][1] = simd.mul_add_f32s(a, w1, sum[r][1]);
+            // Fused wherever the processor can; WebAssembly rounds between.
+            sum[r][0] = simd.mul_add_e_f32s(a, w0, sum[r][0]);
+            sum[r][1] = simd.mul_add_e_f32s(a, w1, sum[r][1]);
         }
     }
     for (r, sum) in sum.iter().enumerate() {

@@ -15,13 +15,49 @@ use crate::text::{Tokens, Word};
 pub type Arrived = Vec<(Output, Vec<f32>)>;
 
 /// The states of a text in windows, of which some have landed.
-struct Assembly {
+pub struct Assembly {
     /// Windows that have not.
     missing: usize,
     /// Whether one was left out: the text will be run again.
     spoiled: bool,
     /// One a state that is brought, (tokens of the text, width).
     states: Vec<Vec<f32>>,
+    width: usize,
+}
+
+impl Assembly {
+    /// None of `windows` of a text of `tokens` has landed.
+    pub fn new(wish: &Wish<'_>, windows: usize, tokens: usize) -> Self {
+        let width = wish.width();
+        let states = vec![vec![0.0; tokens * width]; wish.states.len()];
+        Self { missing: windows, spoiled: false, states, width }
+    }
+
+    /// Takes the rows `keep` of the text from one window; `None` where it is left out.
+    pub fn take(&mut self, keep: &Range<usize>, states: Option<Vec<Vec<f32>>>) {
+        self.missing -= 1;
+        match states {
+            Some(states) if !self.spoiled => {
+                for (all, part) in self.states.iter_mut().zip(states) {
+                    all[keep.start * self.width..keep.end * self.width].copy_from_slice(&part);
+                }
+            }
+            _ => {
+                self.spoiled = true;
+                self.states = Vec::new();
+            }
+        }
+    }
+
+    /// Whether all windows have landed.
+    pub fn is_whole(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// The states of the whole text, unless a window was left out.
+    pub fn finish(self) -> Option<Vec<Vec<f32>>> {
+        (!self.spoiled).then_some(self.states)
+    }
 }
 
 /// Gathers the results of one call.
@@ -59,7 +95,7 @@ impl<'a> Collector<'a> {
                 Some((window, count)) => {
                     let kept = window.kept();
                     let rows = rows.start + kept.start..rows.start + kept.end;
-                    let states = whole.then(|| self.states(&rows, stride, arrived));
+                    let states = whole.then(|| states(self.wish, &rows, stride, arrived));
                     let length = feed.tokens()[*text].len();
                     let done = self.assemble(*text, length, *count, &window.keep, states);
                     let Some(states) = done else { continue };
@@ -81,29 +117,13 @@ impl<'a> Collector<'a> {
         keep: &Range<usize>,
         states: Option<Vec<Vec<f32>>>,
     ) -> Option<Vec<Vec<f32>>> {
-        let width = self.wish.width();
-        let assembly = self.assemblies.entry(text).or_insert_with(|| Assembly {
-            missing: count,
-            spoiled: false,
-            states: vec![vec![0.0; length * width]; self.wish.states.len()],
-        });
-        assembly.missing -= 1;
-        match states {
-            Some(states) if !assembly.spoiled => {
-                for (all, part) in assembly.states.iter_mut().zip(states) {
-                    all[keep.start * width..keep.end * width].copy_from_slice(&part);
-                }
-            }
-            _ => {
-                assembly.spoiled = true;
-                assembly.states = Vec::new();
-            }
-        }
-        if assembly.missing > 0 {
+        let new = || Assembly::new(self.wish, count, length);
+        let assembly = self.assemblies.entry(text).or_insert_with(new);
+        assembly.take(keep, states);
+        if !assembly.is_whole() {
             return None;
         }
-        let whole = self.assemblies.remove(&text).filter(|assembly| !assembly.spoiled);
-        whole.map(|assembly| assembly.states)
+        self.assemblies.remove(&text)?.finish()
     }
 
     /// Makes the result of text `index` of what was brought for all of its tokens.
@@ -128,21 +148,6 @@ impl<'a> Collector<'a> {
             words: words.into_iter().map(word_info).collect(),
         });
         Ok(())
-    }
-
-    /// These rows of a batch of every state that is brought. States arrive in the order they are
-    /// computed, and are wanted in the caller's.
-    fn states(&self, rows: &Range<usize>, stride: usize, arrived: &Arrived) -> Vec<Vec<f32>> {
-        let state = |wanted: &usize| {
-            let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
-            found.map_or_else(Vec::new, |(_, numbers)| self.compact(numbers, rows.clone(), stride))
-        };
-        self.wish.states.iter().map(state).collect()
-    }
-
-    fn compact(&self, numbers: &[f32], rows: Range<usize>, stride: usize) -> Vec<f32> {
-        let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
-        rows.flat_map(|row| &row[..self.wish.width()]).copied().collect()
     }
 
     /// Everything in the caller's order, as f32.
@@ -174,12 +179,26 @@ pub fn brought(
             Output::State(_) | Output::Status => {}
         }
     }
-    // States arrive in the order they are computed, and are wanted in the caller's.
+    Brought::States(states(wish, &rows, stride, arrived))
+}
+
+/// These rows of a batch of every state that is brought. States arrive in the order they are
+/// computed, and are wanted in the caller's.
+pub fn states(
+    wish: &Wish<'_>,
+    rows: &Range<usize>,
+    stride: usize,
+    arrived: &Arrived,
+) -> Vec<Vec<f32>> {
+    let width = wish.width();
     let state = |wanted: &usize| {
         let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
-        found.map_or_else(Vec::new, |(_, numbers)| compact(numbers, rows.clone()))
+        found.map_or_else(Vec::new, |(_, numbers)| {
+            let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
+            rows.flat_map(|row| &row[..width]).copied().collect()
+        })
     };
-    Brought::States(wish.states.iter().map(state).collect())
+    wish.states.iter().map(state).collect()
 }
 
 /// What is told of a word.

@@ -12,9 +12,11 @@ mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+pub(crate) use collect::token_infos;
 pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
-pub use orders::Order;
+pub use orders::{Order, Served};
 pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
@@ -78,7 +80,10 @@ impl Encoder {
     /// `Unsupported`, `Checkpoint`, `NotFound` or `Io` for the files; `NoAdapter`, `Gpu` or
     /// `OutOfMemory` for the device.
     pub async fn load(source: &dyn Source, options: &LoadOptions) -> Result<Self> {
-        let model = Model::open(source)?;
+        let model = match options.no_positions {
+            true => Model::open_without_positions(source)?,
+            false => Model::open(source)?,
+        };
         let intake = Intake::with_positions(source, model.spec.positions)?;
         let tokenizer = intake.tokenizer();
         if tokenizer.vocab_size() > model.spec.vocab {
@@ -150,6 +155,16 @@ impl Encoder {
         let header = self.header_of(&wish, Precision::F32);
         let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
         embeddings.quantize(capture.precision)
+    }
+
+    /// The same encoder with its executor inside another: one that counts, say, or fails in a test.
+    #[must_use]
+    pub fn with_executor(
+        mut self,
+        wrap: impl FnOnce(Arc<dyn Execute>) -> Arc<dyn Execute>,
+    ) -> Self {
+        self.executor = wrap(self.executor);
+        self
     }
 
     /// The executor in f32 beside that in f16.

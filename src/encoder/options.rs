@@ -96,6 +96,9 @@ pub struct LoadOptions {
     /// Multiply on cooperative matrices: f16 inputs, f32 sums. Experimental, measured on no hardware
     /// yet; needs [`Dtype::F16`] and an adapter that has them, and is an error elsewhere.
     pub coop: bool,
+    /// Leave the table of absolute positions out, as `-no_position_embeddings` of BERT-as-Service
+    /// does; an error for a model that has none.
+    pub no_positions: bool,
 }
 
 impl LoadOptions {
@@ -131,6 +134,13 @@ impl LoadOptions {
     #[must_use]
     pub fn coop(mut self, on: bool) -> Self {
         self.coop = on;
+        self
+    }
+
+    /// The same options with or without the table of positions: see [`LoadOptions::no_positions`].
+    #[must_use]
+    pub fn no_positions(mut self, on: bool) -> Self {
+        self.no_positions = on;
         self
     }
 

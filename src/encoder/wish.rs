@@ -72,6 +72,14 @@ impl<'a> Wish<'a> {
                 "the pooler reads the last layer alone: leave --layers at `last`"
             ));
         }
+        let windows = matches!(capture.overflow, Overflow::Window { .. });
+        if pooler && windows {
+            return Err(fail!(
+                Usage,
+                "the pooler reads a text's first token alone, which windows do not help: leave \
+                 --overflow at `truncate`"
+            ));
+        }
         let modes = capture.pool.modes(&pipeline.pooling).unwrap_or_default();
         let merge = device_combination(&combine, states.len());
         let pool = (!modes.is_empty()).then(|| Pooling { reduces: modes.clone(), pooler });
@@ -91,7 +99,6 @@ impl<'a> Wish<'a> {
         wish.check_modules()?;
         // The host alone leaves tokens out, and takes them through modules before pooling.
         // A text in windows is pooled over the tokens of all of them.
-        let windows = matches!(capture.overflow, Overflow::Window { .. });
         let on_host = skip > 0 || windows || !wish.token_modules().is_empty();
         let exit = if on_host { wish.exit.clone() } else { fold.choose(capture.route) };
         Ok(Self { exit, ..wish })

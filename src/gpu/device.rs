@@ -79,6 +79,17 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
+/// The one adapter that a page is given.
+#[cfg(target_arch = "wasm32")]
+async fn adapters() -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    instance().request_adapter(&options).await.into_iter().collect()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 async fn adapters() -> Vec<wgpu::Adapter> {
     let mut adapters = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
     let rank = |a: &wgpu::Adapter| match a.get_info().device_type {
@@ -173,14 +184,17 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
             limits.max_buffer_size = has.max_buffer_size;
         }
+        // WGSL of a page has to ask for subgroups by another word, and some browsers have none.
+        let portable = options.default_limits || cfg!(target_arch = "wasm32");
         let class = match class(adapter) {
-            Class::Software if options.default_limits => Class::Small,
+            Class::Software if portable => Class::Small,
             class => class,
         };
         let has = |feature| !options.default_limits && adapter.features().contains(feature);
+        let subgroups = !portable && adapter.features().contains(wgpu::Features::SUBGROUP);
         let can = Abilities {
             class,
-            subgroups: has(wgpu::Features::SUBGROUP) && adapter.get_info().subgroup_min_size >= 8,
+            subgroups: subgroups && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
             coop: if options.coop { Some(coop::ask(adapter, options)?) } else { None },
         };
@@ -207,8 +221,9 @@ impl Gpu {
         let faults = Arc::new(Mutex::new(Faults::default()));
         let seen = Arc::clone(&faults);
         device.set_device_lost_callback(move |reason, message| {
-            // A device that is dropped on purpose is not lost.
-            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
+            // A device that is dropped on purpose is not lost; in a page nobody looks then.
+            let meant = reason == wgpu::DeviceLostReason::Destroyed && message.is_empty();
+            if !meant || cfg!(target_arch = "wasm32") {
                 lock(&seen).lost.get_or_insert(message);
             }
         });
@@ -351,6 +366,14 @@ impl Drop for Poller {
             // It has nothing to tell; what failed is in the faults.
             drop(thread.join());
         }
+    }
+}
+
+/// A page's garbage is collected late, so what is done with gives its memory back by itself.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.device.destroy();
     }
 }
 

@@ -32,6 +32,10 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Attention { .. } => &[Read, Read, Write, Read],
         Variant::Rope => &[Read, Read, Write],
         Variant::Gate(_) => &[Read, Write],
+        Variant::Unfold => &[Read, Read, Write],
+        Variant::JoinedNorm => &[Read, Write],
+        Variant::Route => &[Read, Write],
+        Variant::Expert { .. } => &[Read, Read, Read, Write],
         Variant::Combine(_) => &[Read, Write],
         Variant::Pool(_) => &[Read, Read, Write],
     }
@@ -83,6 +87,7 @@ fn text(variant: Variant, unroll: usize) -> String {
     let half = match variant {
         Variant::Matmul { weights, .. } => weights == Elem::Half,
         Variant::Embed { tables, .. } => tables == Elem::Half,
+        Variant::Expert { weights, .. } => weights == Elem::Half,
         _ => false,
     };
     let enable = match variant {
@@ -121,7 +126,10 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Norm { cut, input, kind } => (
             row::prelude(cut.sum.lanes(), cut.held as usize)
                 + kind_of(kind)
-                + &parts_of(input.parts()),
+                + &match input {
+                    NormInput::Parts(parts) => parts_of(parts),
+                    _ => String::new(),
+                },
             vec![
                 include_str!("../../shaders/norm.wgsl"),
                 lib!("row"),
@@ -147,7 +155,8 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Matmul { tile, weights, activation, residual, splits } => (
-            product::prelude(tile, unroll) + &parts_of(splits),
+            product::prelude(tile, unroll)
+                + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
                     Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
@@ -198,6 +207,15 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Gate(activation) => {
             (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
         }
+        Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
+        Variant::JoinedNorm => {
+            (String::new(), vec![include_str!("../../shaders/joined_norm.wgsl")])
+        }
+        Variant::Route => (String::new(), vec![include_str!("../../shaders/route.wgsl")]),
+        Variant::Expert { weights, activation, shared } => (
+            format!("const SHARED: bool = {shared};\n"),
+            vec![include_str!("../../shaders/expert.wgsl"), elem(weights), activate(activation)],
+        ),
         Variant::Combine(merge) => (
             String::new(),
             vec![
@@ -223,9 +241,9 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
     }
 }
 
-/// The number of parts of a product along k, where there are some.
+/// The number of parts of a product.
 fn parts_of(splits: u32) -> String {
-    if splits > 1 { format!("const SPLITS: u32 = {splits}u;\n") } else { String::new() }
+    format!("const SPLITS: u32 = {splits}u;\n")
 }
 
 fn kind_of(kind: NormKind) -> &'static str {
@@ -356,6 +374,16 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     }
     all.push(Variant::Rope);
     all.extend([Activation::Gelu, Activation::GeluTanh, Activation::Silu].map(Variant::Gate));
+    all.extend([Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
+    for weights in Elem::ALL {
+        let up = activations.map(|activation| (activation, false));
+        let all_of = up.into_iter().chain([(Activation::Identity, true)]);
+        all.extend(all_of.map(|(activation, shared)| Variant::Expert {
+            weights,
+            activation,
+            shared,
+        }));
+    }
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all

@@ -67,5 +67,8 @@ impl Deref for Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         self.account.shrink(self.buffer.size());
+        // A page's garbage is collected late. What was submitted keeps the memory until it is done.
+        #[cfg(target_arch = "wasm32")]
+        self.buffer.destroy();
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! Nothing of this runs in an ordinary run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 
 use super::GpuExecutor;
 use super::device::Gpu;
+use crate::clock::Instant;
 use crate::error::{Result, fail};
 use crate::schedule::Recording;
 

@@ -82,6 +82,10 @@ impl Ring {
         };
         gpu.account.wait();
         let mapping = mapped.await;
+        if !matches!(mapping, Ok(Ok(()))) {
+            // A page may hear of the mapping before it hears that the device is lost.
+            crate::clock::turn().await;
+        }
         gpu.check()?;
         match mapping {
             Ok(Ok(())) => {}

@@ -15,11 +15,14 @@ use crate::error::Result;
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     config.require("position_embedding_type", &[json!("absolute")])?;
-    // With more, a group would be several layers that give one state.
-    config.require("inner_group_num", &[json!(1)])?;
     let sizes = Sizes::bert(config)?;
     let groups = match config.get("num_hidden_groups") {
         Some(_) => config.size("num_hidden_groups")?,
+        None => 1,
+    };
+    // Each layer of a group gives a state of its own, as Transformers counts them.
+    let inside = match config.get("inner_group_num") {
+        Some(_) => config.size("inner_group_num")?,
         None => 1,
     };
     let activation = activation(config, "hidden_act", "gelu_new")?;
@@ -29,10 +32,11 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         None => 128,
     };
     let p = prefix(has, &["", "albert."], "embeddings.word_embeddings.weight")?;
-    let block = |i: usize| {
+    let block = |n: usize| {
+        let (i, layer) = (n / inside, n % inside);
         // `int(i / (num_hidden_layers / num_hidden_groups))`
         let group = (i as f64 / (sizes.depth as f64 / groups as f64)) as usize;
-        let at = format!("{p}encoder.albert_layer_groups.{group}.albert_layers.0");
+        let at = format!("{p}encoder.albert_layer_groups.{group}.albert_layers.{layer}");
         Block {
             order: Order::Post,
             attention: Attention {
@@ -42,6 +46,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.dense")),
                 rope: None,
                 bias: Bias::None,
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.LayerNorm"), eps)),
             up: Linear::new(format!("{at}.ffn")),
@@ -49,6 +54,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.ffn_output")),
             output_norm: Norm::layer(format!("{at}.full_layer_layer_norm"), eps),
+            ..Block::default()
         }
     };
     let rows = config.size("max_position_embeddings")?;
@@ -73,7 +79,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             projection: Some(Linear::new(format!("{p}encoder.embedding_hidden_mapping_in"))),
             projected_norm: None,
         },
-        blocks: (0..sizes.depth).map(block).collect(),
+        blocks: (0..sizes.depth * inside).map(block).collect(),
         final_norm: None,
         pooler: has(&format!("{pooler}.weight")).then(|| Linear::new(pooler)),
     })

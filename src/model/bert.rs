@@ -59,6 +59,7 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
                 output: Linear::new(format!("{at}.attention.output.dense")),
                 rope: None,
                 bias: Bias::None,
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
             up: Linear::new(format!("{at}.intermediate.dense")),
@@ -66,6 +67,7 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
             activation,
             down: Linear::new(format!("{at}.output.dense")),
             output_norm: Norm::layer(format!("{at}.output.LayerNorm"), eps),
+            ..Block::default()
         }
     };
     let padding = match config.get("pad_token_id") {

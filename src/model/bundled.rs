@@ -30,6 +30,11 @@ static FILES: &[(&str, &[u8])] = files![
     "tokenizer_config.json",
 ];
 
+/// The bytes of one bundled file.
+pub fn file(path: &str) -> Option<&'static [u8]> {
+    FILES.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes)
+}
+
 /// The bundled model, all-MiniLM-L6-v2.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bundled;
@@ -46,9 +51,9 @@ impl Source for Bundled {
 
     fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>> {
         check_path(path)?;
-        Ok(FILES.iter().find(|(name, _)| *name == path).map(|(_, bytes)| {
+        Ok(file(path).map(|bytes| {
             let place = format!("{}: {path}", Self::NAME);
-            Box::new(MemoryBlob { bytes: Arc::new(*bytes), place }) as Box<dyn Blob>
+            Box::new(MemoryBlob { bytes: Arc::new(bytes), place }) as Box<dyn Blob>
         }))
     }
 }

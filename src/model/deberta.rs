@@ -9,7 +9,8 @@ use super::config::Config;
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants};
 use super::spec::{
-    Attention, Bias, Block, Disentangled, Embedding, Linear, Norm, Order, Positions, Spec,
+    Attention, Bias, Block, Convolution, Disentangled, Embedding, Linear, Norm, Order, Positions,
+    Spec,
 };
 use crate::error::{Result, fail};
 
@@ -23,7 +24,6 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     };
     let is_narrow = embedding != width;
     config.require("attention_head_size", &[json!(head_dim)])?;
-    config.require("conv_kernel_size", &[json!(0)])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-7)?;
     let rows = config.size("max_position_embeddings")?;
@@ -32,6 +32,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         true => Some(Relative::read(config, rows, p, eps)?),
         false => None,
     };
+    let convolution = convolution(config, p, eps)?;
     let block = |i: usize| {
         let at = format!("{p}encoder.layer.{i}");
         let attention = format!("{at}.attention.self");
@@ -44,6 +45,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.output.dense")),
                 rope: None,
                 bias: relative.as_ref().map_or(Bias::None, |r| r.bias(&attention)),
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
             up: Linear::new(format!("{at}.intermediate.dense")),
@@ -51,6 +53,8 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.output.dense")),
             output_norm: Norm::layer(format!("{at}.output.LayerNorm"), eps),
+            convolution: convolution.clone().filter(|_| i == 0),
+            ..Block::default()
         }
     };
     let is_placed = config.flag("position_biased_input", true)?;
@@ -82,6 +86,28 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         // The pooler of its classifiers has another function and another width.
         pooler: None,
     })
+}
+
+/// What v2-xlarge and v2-xxlarge add to the first layer (`ConvLayer`).
+fn convolution(config: &Config<'_>, p: &str, eps: f32) -> Result<Option<Convolution>> {
+    if config.get("conv_kernel_size").is_none_or(|n| *n == json!(0)) {
+        return Ok(None);
+    }
+    let taps = config.size("conv_kernel_size")?;
+    if taps.is_multiple_of(2) {
+        return Err(fail!(
+            Unsupported,
+            "config.json: `conv_kernel_size` is {taps}, which is not supported (supported: odd \
+             numbers)"
+        ));
+    }
+    config.require("conv_groups", &[json!(1)])?;
+    Ok(Some(Convolution {
+        product: Linear::new(format!("{p}encoder.conv.conv")),
+        taps,
+        activation: activation(config, "conv_act", "tanh")?,
+        norm: Norm::layer(format!("{p}encoder.conv.LayerNorm"), eps),
+    }))
 }
 
 /// What all layers share of the relative positions.

@@ -28,6 +28,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.out_lin")),
                 rope: None,
                 bias: Bias::None,
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.sa_layer_norm"), EPS)),
             up: Linear::new(format!("{at}.ffn.lin1")),
@@ -35,6 +36,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.ffn.lin2")),
             output_norm: Norm::layer(format!("{at}.output_layer_norm"), EPS),
+            ..Block::default()
         }
     };
     let rows = config.size("max_position_embeddings")?;

@@ -43,6 +43,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: attention("o_proj"),
                 rope: Some(rope.clone()),
                 bias: Bias::None,
+                ..Attention::default()
             },
             attention_norm: Some(Norm::rms(format!("{at}.input_layernorm"), eps)),
             up: mlp("up_proj"),
@@ -50,6 +51,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: mlp("down_proj"),
             output_norm: Norm::rms(format!("{at}.post_attention_layernorm"), eps),
+            ..Block::default()
         }
     };
     Ok(Spec {

@@ -41,6 +41,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.o_proj")),
                 rope: Some(rope.clone()),
                 bias: Bias::None,
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attn_ln"), eps)),
             // The second half is the gate.
@@ -49,6 +50,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.mlp.down_proj")),
             output_norm: Norm::layer(format!("{at}.mlp_ln"), eps),
+            ..Block::default()
         }
     };
     let types = format!("{p}embeddings.token_type_embeddings.weight");

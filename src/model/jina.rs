@@ -55,6 +55,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.output.dense")),
                 rope: None,
                 bias: Bias::Alibi(slopes.clone()),
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
             // The first half is the gate.
@@ -63,6 +64,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.mlp.wo")),
             output_norm: Norm::layer(format!("{at}.mlp.layernorm"), eps),
+            ..Block::default()
         }
     };
     let pooler = format!("{p}pooler.dense");

@@ -5,9 +5,12 @@
 //! order. Padding lies inside a row (a width of 30 becomes 32, the two columns stay zero through
 //! every kernel); tokens are never padded.
 
+mod made;
+
 use std::ops::Range;
 
-use super::spec::{Bias, Block, Linear, Norm, Spec};
+use super::spec::Spec;
+use made::Made;
 
 /// Rounds up to whole vectors of four numbers, the unit in which kernels read and write.
 pub const fn align4(n: usize) -> usize {
@@ -30,7 +33,7 @@ pub enum Use {
 }
 
 /// A run of equal groups inside an axis: entry i of the tensor lands at
-/// `offset + (i / size) * stride + i % size`.
+/// `offset + (i / size) * stride + (i % size) * step`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups {
     /// Where the first group starts.
@@ -39,17 +42,24 @@ pub struct Groups {
     pub size: usize,
     /// Distance between the starts of two groups.
     pub stride: usize,
+    /// Distance between two entries of a group.
+    pub step: usize,
 }
 
 impl Groups {
     /// All entries one after the other from `offset`.
     pub fn whole(offset: usize, size: usize) -> Self {
-        Self { offset, size, stride: size }
+        Self { offset, size, stride: size, step: 1 }
+    }
+
+    /// Groups of `size` entries, each group one run, their starts `stride` apart.
+    pub fn spaced(offset: usize, size: usize, stride: usize) -> Self {
+        Self { offset, size, stride, step: 1 }
     }
 
     /// Where entry `i` lands.
     pub fn place(&self, i: usize) -> usize {
-        self.offset + i / self.size * self.stride + i % self.size
+        self.offset + i / self.size * self.stride + i % self.size * self.step
     }
 }
 
@@ -62,10 +72,24 @@ pub struct Part {
     pub shape: Vec<usize>,
     /// Which entries of its first axis are taken.
     pub take: Range<usize>,
-    /// Where its rows land (a vector is one row).
+    /// Where its rows land (a vector is one row; axes behind the second are columns as well).
     pub rows: Groups,
     /// Where its columns land.
     pub cols: Groups,
+    /// Whether its rows are the columns of the weight: `rows` then places its columns, `cols` its
+    /// rows.
+    pub turned: bool,
+}
+
+impl Part {
+    /// Rows and columns of what is taken of the tensor.
+    pub fn size(&self) -> (usize, usize) {
+        match self.shape[..] {
+            [_, ref rest @ ..] if !rest.is_empty() => (self.take.len(), rest.iter().product()),
+            // A vector is one row of its weight.
+            _ => (1, self.take.len()),
+        }
+    }
 }
 
 /// One weight as the kernels see it: (rows, cols) numbers, zero where no part lands.
@@ -114,23 +138,42 @@ pub enum BiasIds {
     },
 }
 
+/// The weights of a mixture of experts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpertIds {
+    /// What chooses, (experts, width).
+    pub router: LinearIds,
+    /// First product of each.
+    pub up: Vec<LinearIds>,
+    /// Second product of each; the bias of the first one is that of their sum.
+    pub down: Vec<LinearIds>,
+}
+
 /// The weights of one encoder layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockIds {
     /// Queries, keys and values in one product: ((heads + 2 kv_heads) × head stride, width).
     pub qkv: LinearIds,
+    /// γ and β of queries over those of keys, (4, heads × head stride).
+    pub query_key_norms: Option<WeightId>,
     /// What the scores get.
     pub bias: BiasIds,
     /// After the heads are joined.
     pub output: LinearIds,
     /// norm₁, (2, width).
     pub attention_norm: Option<WeightId>,
+    /// A norm more behind it, (2, width).
+    pub second_norm: Option<WeightId>,
     /// First feed-forward product; with a gate, its rows after those of `up`.
     pub up: LinearIds,
     /// Second feed-forward product.
     pub down: LinearIds,
     /// norm₂, (2, width).
     pub output_norm: WeightId,
+    /// Experts, of which `up` and `down` are the first.
+    pub experts: Option<ExpertIds>,
+    /// A convolution, (width, taps × width), and its normalisation.
+    pub convolution: Option<(LinearIds, WeightId)>,
 }
 
 /// Every weight of a model and where the forward pass finds it.
@@ -169,7 +212,7 @@ pub struct Layout {
 impl Layout {
     /// Lays out the tensors of `spec`. Blocks that are equal share their weights.
     pub fn new(spec: &Spec) -> Self {
-        let mut made = Made { spec, weights: Vec::new(), width: align4(spec.width) };
+        let mut made = Made::new(spec);
         let e = &spec.embedding;
         let embedding = align4(e.width);
         let word = made.table("word table", &e.word, (spec.vocab, e.width));
@@ -198,7 +241,7 @@ impl Layout {
         let mut blocks: Vec<BlockIds> = Vec::new();
         for (i, block) in spec.blocks.iter().enumerate() {
             let twin = spec.blocks[..i].iter().position(|b| b == block);
-            let ids = twin.map_or_else(|| made.block(i, block), |twin| blocks[twin]);
+            let ids = twin.map_or_else(|| made.block(i, block), |twin| blocks[twin].clone());
             blocks.push(ids);
         }
         let final_norm = spec.final_norm.as_ref();
@@ -234,174 +277,5 @@ impl Layout {
     /// Numbers in all weights, padding included.
     pub fn numbers(&self) -> u64 {
         self.weights.iter().map(|w| (w.rows * w.cols) as u64).sum()
-    }
-}
-
-/// A layout in the making.
-struct Made<'a> {
-    spec: &'a Spec,
-    weights: Vec<Weight>,
-    /// Numbers between two rows of a hidden state.
-    width: usize,
-}
-
-impl Made<'_> {
-    fn push(&mut self, weight: Weight) -> WeightId {
-        self.weights.push(weight);
-        WeightId(self.weights.len() - 1)
-    }
-
-    /// A table of `rows` by `cols` numbers; zeros where it has no name.
-    fn table(&mut self, label: &str, names: &[String], (rows, cols): (usize, usize)) -> WeightId {
-        let part = Part {
-            names: names.to_vec(),
-            shape: vec![rows, cols],
-            take: 0..rows,
-            rows: Groups::whole(0, rows),
-            cols: Groups::whole(0, cols),
-        };
-        self.push(Weight {
-            label: label.to_owned(),
-            usage: Use::Table,
-            rows,
-            cols: align4(cols),
-            parts: if names.is_empty() { Vec::new() } else { vec![part] },
-        })
-    }
-
-    /// γ over β of `width` numbers each; zeros for one that has no name.
-    fn norm(&mut self, label: String, norm: &Norm, width: usize) -> WeightId {
-        let part = |(row, names): (usize, &Vec<String>)| Part {
-            names: names.clone(),
-            shape: vec![width],
-            take: 0..width,
-            rows: Groups::whole(row, 1),
-            cols: Groups::whole(0, width),
-        };
-        let parts = [&norm.weight, &norm.bias].into_iter().enumerate();
-        let parts = parts.filter(|(_, names)| !names.is_empty()).map(part).collect();
-        self.push(Weight { label, usage: Use::Vector, rows: 2, cols: align4(width), parts })
-    }
-
-    fn block(&mut self, i: usize, block: &Block) -> BlockIds {
-        let at = |what: &str| format!("block {} {what}", i + 1);
-        let spec = self.spec;
-        let (d, width) = (spec.width, self.width);
-        let stride = align4(spec.head_dim);
-        let (joined, inner) = (spec.heads * stride, align4(spec.inner));
-        let kv = spec.kv_heads * stride;
-        let hidden = (d, Groups::whole(0, d));
-        // A head keeps its place when head_dim is padded.
-        let heads = |at| Groups { offset: at, size: spec.head_dim, stride };
-        let (of_q, of_kv) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-        let a = &block.attention;
-        let qkv = [
-            (&a.query, of_q, heads(0)),
-            (&a.key, of_kv, heads(joined)),
-            (&a.value, of_kv, heads(joined + kv)),
-        ];
-        let qkv = self.linear(at("qkv"), &qkv, (joined + 2 * kv, width), hidden);
-        let bias = self.bias(&at("relative positions"), &a.bias);
-        let side = [(&a.output, d, hidden.1)];
-        let output = self.linear(at("output"), &side, (width, joined), (of_q, heads(0)));
-        let attention_norm = block.attention_norm.as_ref();
-        let attention_norm = attention_norm.map(|n| self.norm(at("attention norm"), n, d));
-        let mut up = vec![(&block.up, spec.inner, Groups::whole(0, spec.inner))];
-        up.extend(block.gate.as_ref().map(|g| (g, spec.inner, Groups::whole(inner, spec.inner))));
-        let up = self.linear(at("up"), &up, (up.len() * inner, width), hidden);
-        let between = (spec.inner, Groups::whole(0, spec.inner));
-        let down = self.linear(at("down"), &[(&block.down, d, hidden.1)], (width, inner), between);
-        let output_norm = self.norm(at("output norm"), &block.output_norm, d);
-        BlockIds { qkv, bias, output, attention_norm, up, down, output_norm }
-    }
-
-    fn bias(&mut self, label: &str, bias: &Bias) -> BiasIds {
-        let (spec, width) = (self.spec, self.width);
-        match bias {
-            Bias::None | Bias::Window(_) | Bias::Alibi(_) => BiasIds::None,
-            Bias::Relative { table, buckets, rows } => {
-                // Every distance gets a copy of its bucket's row.
-                let part = |(to, &from): (usize, &usize)| Part {
-                    names: vec![table.clone()],
-                    shape: vec![*buckets, spec.heads],
-                    take: from..from + 1,
-                    rows: Groups::whole(to, 1),
-                    cols: Groups::whole(0, spec.heads),
-                };
-                let parts: Vec<_> = rows.iter().enumerate().map(part).collect();
-                let weight = Weight {
-                    label: label.to_owned(),
-                    usage: Use::Vector,
-                    rows: rows.len(),
-                    cols: align4(spec.heads),
-                    parts,
-                };
-                // One for all blocks.
-                let same = |w: &Weight| w.usage == Use::Vector && w.parts == weight.parts;
-                let twin = self.weights.iter().position(same).map(WeightId);
-                BiasIds::Relative(twin.unwrap_or_else(|| self.push(weight)))
-            }
-            Bias::Disentangled(p) => {
-                let names = std::slice::from_ref(&p.table);
-                let shape = (2 * p.span, spec.width);
-                let twin = |w: &Weight| w.parts.first().is_some_and(|part| part.names == names);
-                let twin = self.weights.iter().position(twin).map(WeightId);
-                let (table, norm) = match twin {
-                    Some(table) => (table, WeightId(table.0 + 1)),
-                    None => {
-                        let table = self.table("relative positions", names, shape);
-                        self.weights[table.0].usage = Use::Vector;
-                        (
-                            table,
-                            self.norm("relative positions norm".to_owned(), &p.norm, spec.width),
-                        )
-                    }
-                };
-                let stride = align4(spec.head_dim);
-                let joined = spec.heads * stride;
-                let n = spec.heads * spec.head_dim;
-                let heads = |at| Groups { offset: at, size: spec.head_dim, stride };
-                let sides = [(&p.query, 0), (&p.key, joined)].into_iter();
-                let sides = sides.filter_map(|(l, at)| Some((l.as_ref()?, n, heads(at))));
-                let sides: Vec<_> = sides.collect();
-                let hidden = (spec.width, Groups::whole(0, spec.width));
-                let product = self.linear(label.to_owned(), &sides, (2 * joined, width), hidden);
-                BiasIds::Disentangled { table, norm, product }
-            }
-        }
-    }
-
-    /// Adds the matrix and the bias of the products `sides` (tensor, outputs, where they land), which
-    /// share their input: `inputs` numbers that land at `cols`.
-    fn linear(
-        &mut self,
-        label: String,
-        sides: &[(&Linear, usize, Groups)],
-        (n, k): (usize, usize),
-        (inputs, cols): (usize, Groups),
-    ) -> LinearIds {
-        let of = |l: &Linear, outputs: usize| match l.share {
-            Some(share) => (share.of, share.first..share.first + outputs),
-            None => (outputs, 0..outputs),
-        };
-        let matrix = sides.iter().map(|(l, outputs, rows)| {
-            let (all, take) = of(l, *outputs);
-            Part { names: l.weight.clone(), shape: vec![all, inputs], take, rows: *rows, cols }
-        });
-        let bias = sides.iter().filter_map(|(l, outputs, rows)| {
-            let (all, take) = of(l, *outputs);
-            let names = l.bias.clone()?;
-            Some(Part { names, shape: vec![all], take, rows: Groups::whole(0, 1), cols: *rows })
-        });
-        let bias = Weight {
-            label: format!("{label} bias"),
-            usage: Use::Vector,
-            rows: 1,
-            cols: n,
-            parts: bias.collect(),
-        };
-        let matrix =
-            Weight { label, usage: Use::Matrix, rows: n, cols: k, parts: matrix.collect() };
-        LinearIds { matrix: self.push(matrix), bias: self.push(bias), n, k }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -40,6 +40,19 @@ impl Model {
     /// `Unsupported` naming the field, value or tensor that is not computed here; `Checkpoint`
     /// naming a tensor that is missing or has the wrong shape.
     pub fn open(source: &dyn Source) -> Result<Self> {
+        Self::open_as(source, true)
+    }
+
+    /// [`Model::open`] of the same model without its table of positions: nothing is added for them.
+    ///
+    /// # Errors
+    ///
+    /// As there, and `Unsupported` for a model that has no such table.
+    pub fn open_without_positions(source: &dyn Source) -> Result<Self> {
+        Self::open_as(source, false)
+    }
+
+    fn open_as(source: &dyn Source, positions: bool) -> Result<Self> {
         let name = source.name();
         let source = &Folder::of_transformer(source)?;
         let at_model = |e: crate::error::Error| match e.kind() {
@@ -51,10 +64,16 @@ impl Model {
         let family = family::find(&config).map_err(at_model)?;
         let checkpoint = Checkpoint::open(source)?;
         let has = |tensor: &str| checkpoint.get(tensor).is_some();
-        let spec = (family.spec)(&config, &has).map_err(at_model)?;
+        let mut spec = (family.spec)(&config, &has).map_err(at_model)?;
+        let left_out = match positions {
+            true => None,
+            false => Some(spec.embedding.position.take().ok_or_else(|| {
+                fail!(Unsupported, "{name}: there is no table of positions to leave out")
+            })?),
+        };
         let layout = Layout::new(&spec);
 
-        let mut used = HashSet::new();
+        let mut used: HashSet<&str> = left_out.iter().map(|p| p.table.as_str()).collect();
         for part in layout.weights.iter().flat_map(|w| &w.parts) {
             let tensor = present(&checkpoint, part);
             checkpoint.expect(tensor, &part.shape)?;
@@ -69,7 +88,7 @@ impl Model {
             ));
         }
         let layout = Arc::new(layout);
-        Ok(Self { name, spec, layout, weights: Arc::new(CheckpointWeights(checkpoint)) })
+        Ok(Self { name, spec, layout, weights: Arc::new(CheckpointWeights::new(checkpoint)) })
     }
 }
 
@@ -100,7 +119,45 @@ fn present<'a>(checkpoint: &Checkpoint, part: &'a Part) -> &'a str {
 
 /// Weights read from a checkpoint, padded and put side by side as the layout says.
 #[derive(Debug)]
-pub struct CheckpointWeights(Checkpoint);
+pub struct CheckpointWeights {
+    checkpoint: Checkpoint,
+    /// The last tensor that was turned, which is asked for a few rows at a time.
+    turned: Mutex<Option<(String, Range<usize>, Vec<f32>)>>,
+}
+
+impl CheckpointWeights {
+    fn new(checkpoint: Checkpoint) -> Self {
+        Self { checkpoint, turned: Mutex::default() }
+    }
+
+    /// Puts `rows` of a weight into `numbers`, `cols` a row: columns of a tensor.
+    fn put_turned(
+        &self,
+        name: &str,
+        part: &Part,
+        rows: Range<usize>,
+        cols: usize,
+        numbers: &mut [f32],
+    ) -> Result<()> {
+        let mut held = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.as_ref().is_some_and(|(n, take, _)| n == name && *take == part.take) {
+            let values = self.checkpoint.read_rows_f32(name, &part.shape, part.take.clone())?;
+            *held = Some((name.to_owned(), part.take.clone(), values));
+        }
+        let values = held.as_ref().map_or(&[][..], |(_, _, values)| values);
+        let (_, width) = part.size();
+        for (r, line) in values.chunks_exact(width).enumerate() {
+            let column = part.cols.place(r);
+            for (c, value) in line.iter().enumerate() {
+                let row = part.rows.place(c);
+                if rows.contains(&row) {
+                    numbers[(row - rows.start) * cols + column] = *value;
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Weights for CheckpointWeights {
     fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
@@ -108,25 +165,25 @@ impl Weights for CheckpointWeights {
         // Zeros from the system cost nothing until they are written.
         let mut numbers = vec![0f32; rows.len() * weight.cols];
         for part in &weight.parts {
-            let name = present(&self.0, part);
-            // A vector is one row of its weight.
-            let take = part.take.clone();
-            let (height, width) = match part.shape[..] {
-                [_, width] => (take.len(), width),
-                _ => (1, take.len()),
-            };
+            let name = present(&self.checkpoint, part);
+            if part.turned {
+                self.put_turned(name, part, rows.clone(), weight.cols, &mut numbers)?;
+                continue;
+            }
+            let (height, width) = part.size();
             // Places rise with the row, so the rows that land inside are one run.
             let inside = |r: &usize| rows.contains(&part.rows.place(*r));
             let Some(first) = (0..height).find(inside) else { continue };
             let last = (first..height).find(|r| !inside(r)).unwrap_or(height);
-            let values = if part.shape.len() == 2 {
-                let wanted = take.start + first..take.start + last;
-                self.0.read_rows_f32(name, &part.shape, wanted)?
-            } else {
-                self.0.read_rows_f32(name, &part.shape, take)?
+            let take = part.take.clone();
+            let wanted = match part.shape.len() {
+                1 => take,
+                _ => take.start + first..take.start + last,
             };
+            let values = self.checkpoint.read_rows_f32(name, &part.shape, wanted)?;
             // A tensor that is the whole answer as it stands: no second copy of a large table.
-            if weight.parts.len() == 1 && values.len() == numbers.len() && width == weight.cols {
+            let is_all = weight.parts.len() == 1 && values.len() == numbers.len();
+            if is_all && width == weight.cols && part.cols.step == 1 {
                 return Ok(values);
             }
             for (r, values) in (first..last).zip(values.chunks_exact(width)) {
@@ -134,7 +191,12 @@ impl Weights for CheckpointWeights {
                 let groups = values.chunks(part.cols.size).enumerate();
                 for (g, group) in groups {
                     let at = row + part.cols.offset + g * part.cols.stride;
-                    numbers[at..at + group.len()].copy_from_slice(group);
+                    if part.cols.step == 1 {
+                        numbers[at..at + group.len()].copy_from_slice(group);
+                    } else {
+                        let places = numbers[at..].iter_mut().step_by(part.cols.step);
+                        places.zip(group).for_each(|(to, value)| *to = *value);
+                    }
                 }
             }
         }

@@ -50,6 +50,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::with(format!("{at}.attn.Wo"), attention_bias),
                 rope: Some(if is_global[i] { whole.clone() } else { local.clone() }),
                 bias: if is_global[i] { Bias::None } else { Bias::Window(window) },
+                ..Attention::default()
             },
             attention_norm: (i > 0).then(|| norm(format!("{at}.attn_norm"))),
             // The first half is activated.
@@ -58,6 +59,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::with(format!("{at}.mlp.Wo"), mlp_bias),
             output_norm: norm(format!("{at}.mlp_norm")),
+            ..Block::default()
         }
     };
     Ok(Spec {

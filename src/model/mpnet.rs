@@ -40,6 +40,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.attn.o")),
                 rope: None,
                 bias: bias.clone(),
+                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.LayerNorm"), eps)),
             up: Linear::new(format!("{at}.intermediate.dense")),
@@ -47,6 +48,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             activation,
             down: Linear::new(format!("{at}.output.dense")),
             output_norm: Norm::layer(format!("{at}.output.LayerNorm"), eps),
+            ..Block::default()
         }
     };
     // Fixed in the model's code, whatever `pad_token_id` says.

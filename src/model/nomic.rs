@@ -1,4 +1,5 @@
-//! Nomic Embed v1 and v1.5 (Nussbaum et al. 2024): BERT with rotary positions and SwiGLU, and
+//! Nomic Embed v1 and v1.5 (Nussbaum et al. 2024): BERT with rotary positions and SwiGLU; v2 with
+//! experts in every other layer (Nussbaum and Duderstadt 2025); and
 //! jina-embeddings-v3 (Sturua et al. 2024), which has its frame with a plain feed-forward layer.
 //!
 //! Rules: transformers 5.23 `models/nomic_bert/modeling_nomic_bert.py` and
@@ -10,7 +11,9 @@ use serde_json::json;
 use super::config::Config;
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
-use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
+use super::spec::{
+    Activation, Attention, Bias, Block, Embedding, Experts, Linear, Norm, Order, Spec,
+};
 use crate::error::{Result, fail};
 
 const PREFIXES: &[&str] = &["", "nomic_bert.", "bert.", "model."];
@@ -19,13 +22,7 @@ const JINA_PREFIXES: &[&str] = &["", "jina_embeddings_v3.", "roberta.", "model."
 /// Reads a Nomic config.
 pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    if let Some(experts) = config.get("num_experts").filter(|n| n.as_u64() != Some(0)) {
-        return Err(fail!(
-            Unsupported,
-            "config.json: `num_experts` is {experts}, which is not supported (mixtures of experts \
-             are not computed here)"
-        ));
-    }
+    let mixture = Mixture::read(config)?;
     let sizes = if config.get("n_embd").is_some() {
         // What would change the computation, under the names of the original release.
         config.require("prenorm", &[json!(false)])?;
@@ -41,26 +38,34 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         Sizes::bert(config)?
     };
     let legacy = config.get("n_embd").is_some();
-    let activation = match config.get("activation_function").and_then(|v| v.as_str()) {
-        Some("swiglu") => super::spec::Activation::Silu,
+    // A gate where the name ends in glu; GELU is the exact one.
+    let (activation, is_gated) = match config.get("activation_function") {
+        Some(name) if name == "gelu" => (Activation::Gelu, false),
         Some(_) => {
-            config.require("activation_function", &[json!("swiglu")])?;
-            super::spec::Activation::Silu
+            config.require("activation_function", &[json!("swiglu"), json!("gelu")])?;
+            (Activation::Silu, true)
         }
-        None => activation(config, "hidden_act", "silu")?,
+        None => (activation(config, "hidden_act", "silu")?, true),
     };
     let eps =
         config.positive(if legacy { "layer_norm_epsilon" } else { "layer_norm_eps" }, 1e-12)?;
     let base = rope_base(config, None, "rotary_emb_base", 1000.0)?;
     let positions = if legacy { "n_positions" } else { "max_position_embeddings" };
     let frame = Frame { family: "nomic_bert", prefixes: PREFIXES, attention: "attn", eps, base };
-    frame.spec(config, has, &sizes, config.size(positions)?, |at, has| {
+    frame.spec(config, has, &sizes, config.size(positions)?, |i, at, has| {
+        if let Some(experts) = mixture.as_ref().filter(|m| m.is_at(i)) {
+            return experts.feed(at, sizes.inner, activation);
+        }
         let linear = |name: &str| {
             let at = format!("{at}.mlp.{name}");
             Linear::with(&at, has(&format!("{at}.bias")))
         };
         // fc12 is the gate.
-        (linear("fc11"), Some(linear("fc12")), linear("fc2"), activation)
+        let (up, gate) = match is_gated {
+            true => (linear("fc11"), Some(linear("fc12"))),
+            false => (linear("fc1"), None),
+        };
+        FeedForward { up, gate, down: linear("fc2"), activation, experts: None }
     })
 }
 
@@ -74,9 +79,10 @@ pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let family = "jina_embeddings_v3";
     let frame = Frame { family, prefixes: JINA_PREFIXES, attention: "mixer", eps, base };
     let positions = config.size("max_position_embeddings")?;
-    frame.spec(config, has, &sizes, positions, |at, _| {
+    frame.spec(config, has, &sizes, positions, |_, at, _| {
         let linear = |name: &str| Linear::new(format!("{at}.mlp.{name}"));
-        (linear("fc1"), None, linear("fc2"), activation)
+        let (up, down) = (linear("fc1"), linear("fc2"));
+        FeedForward { up, gate: None, down, activation, experts: None }
     })
 }
 
@@ -91,8 +97,67 @@ struct Frame {
     base: f64,
 }
 
-/// The feed-forward layer: up, gate, down, and the function.
-type FeedForward = (Linear, Option<Linear>, Linear, super::spec::Activation);
+/// The feed-forward layer.
+struct FeedForward {
+    up: Linear,
+    gate: Option<Linear>,
+    down: Linear,
+    activation: Activation,
+    experts: Option<Experts>,
+}
+
+/// The experts of Nomic v2 (`modeling_hf_nomic_bert.py`, `NomicMoELayer`), in every so many layers.
+struct Mixture {
+    every: usize,
+    count: usize,
+    chosen: usize,
+}
+
+impl Mixture {
+    fn read(config: &Config<'_>) -> Result<Option<Self>> {
+        let is_none = |key: &str| config.get(key).is_none_or(|n| *n == json!(0));
+        if is_none("num_experts") || is_none("moe_every_n_layers") {
+            return Ok(None);
+        }
+        let (count, chosen) = (config.size("num_experts")?, config.size("moe_top_k")?);
+        if chosen > count {
+            return Err(fail!(
+                Checkpoint,
+                "config.json: `moe_top_k` is {chosen}, more than the {count} of `num_experts`"
+            ));
+        }
+        config.require("moe_normalize_expert_weights", &[json!(false), json!(0)])?;
+        config.require("expert_choice_router", &[json!(false)])?;
+        config.require("num_shared_experts", &[json!(0)])?;
+        Ok(Some(Self { every: config.size("moe_every_n_layers")?, count, chosen }))
+    }
+
+    /// Whether layer `i` has them.
+    fn is_at(&self, i: usize) -> bool {
+        i % self.every == 1
+    }
+
+    /// Experts one below the other, the second products stored (in, out).
+    fn feed(&self, at: &str, inner: usize, activation: Activation) -> FeedForward {
+        let experts = format!("{at}.mlp.experts");
+        let first = |name: &str| Linear {
+            weight: vec![format!("{experts}.mlp.{name}")],
+            ..Linear::default().rows(0, self.count * inner)
+        };
+        let bias = Some(vec![format!("{experts}.bias")]);
+        FeedForward {
+            up: first("w1"),
+            gate: None,
+            down: Linear { turned: true, bias, ..first("w2") },
+            activation,
+            experts: Some(Experts {
+                router: Linear::unbiased(format!("{at}.mlp.router.layer")),
+                count: self.count,
+                chosen: self.chosen,
+            }),
+        }
+    }
+}
 
 impl Frame {
     fn spec(
@@ -101,7 +166,7 @@ impl Frame {
         has: HasTensor<'_>,
         sizes: &Sizes,
         positions: usize,
-        feed_forward: impl Fn(&str, HasTensor<'_>) -> FeedForward,
+        feed_forward: impl Fn(usize, &str, HasTensor<'_>) -> FeedForward,
     ) -> Result<Spec> {
         let &Sizes { width, heads, head_dim, depth, inner } = sizes;
         let (eps, rope) = (self.eps, rope(self.base, head_dim)?);
@@ -113,7 +178,7 @@ impl Frame {
             let biased = has(&format!("{qkv}.bias"));
             let part = |n: usize| Linear::with(&qkv, biased).rows(n * joined, 3 * joined);
             let out = format!("{attention}.out_proj");
-            let (up, gate, down, activation) = feed_forward(&at, has);
+            let FeedForward { up, gate, down, activation, experts } = feed_forward(i, &at, has);
             Block {
                 order: Order::Post,
                 attention: Attention {
@@ -123,6 +188,7 @@ impl Frame {
                     output: Linear::with(&out, has(&format!("{out}.bias"))),
                     rope: Some(rope.clone()),
                     bias: Bias::None,
+                    ..Attention::default()
                 },
                 attention_norm: Some(Norm::layer(format!("{at}.norm1"), eps)),
                 up,
@@ -130,6 +196,8 @@ impl Frame {
                 activation,
                 down,
                 output_norm: Norm::layer(format!("{at}.norm2"), eps),
+                experts,
+                ..Block::default()
             }
         };
         let types = format!("{p}embeddings.token_type_embeddings.weight");

@@ -6,10 +6,11 @@
 use std::fmt;
 
 /// The function between the two products of a feed-forward layer, each computed exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Activation {
     /// x.
+    #[default]
     Identity,
     /// GELU with the error function: x/2 (1 + erf(x/√2)) (Hendrycks and Gimpel 2016, eq. 1).
     Gelu,
@@ -53,7 +54,7 @@ impl fmt::Display for Activation {
 }
 
 /// y = W x + b with W stored (out, in), as PyTorch's `nn.Linear` does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Linear {
     /// Names W may have in the checkpoint, in order of preference, shape (out, in).
     pub weight: Vec<String>,
@@ -61,6 +62,8 @@ pub struct Linear {
     pub bias: Option<Vec<String>>,
     /// Which part of a tensor that holds several matrices one above the other; `None` for all of it.
     pub share: Option<Share>,
+    /// Whether W is stored (in, out) instead.
+    pub turned: bool,
 }
 
 /// One of `of` equal or unequal runs of rows that a tensor holds.
@@ -81,7 +84,7 @@ impl Linear {
 
     /// `{at}.weight` alone.
     pub fn unbiased(at: impl fmt::Display) -> Self {
-        Self { weight: vec![format!("{at}.weight")], bias: None, share: None }
+        Self { weight: vec![format!("{at}.weight")], ..Self::default() }
     }
 
     /// With a bias where `biased`.
@@ -108,7 +111,7 @@ pub enum NormKind {
 }
 
 /// Normalisation over the last axis.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Norm {
     /// What is computed.
     pub kind: NormKind,
@@ -210,7 +213,7 @@ pub struct Disentangled {
 }
 
 /// Scaled dot-product attention, bidirectional within a text (Vaswani et al. 2017, section 3.2.2).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Attention {
     /// Queries, (heads × head_dim, width).
     pub query: Linear,
@@ -220,23 +223,53 @@ pub struct Attention {
     pub value: Linear,
     /// The product after the heads are joined, (width, heads × head_dim).
     pub output: Linear,
+    /// Normalisations of queries and of keys, each over all its heads at once (Jina's code models).
+    pub query_key_norms: Option<[Norm; 2]>,
     /// Rotary positions, where the family has them.
     pub rope: Option<Rope>,
     /// What else becomes of the scores.
     pub bias: Bias,
 }
 
+/// A convolution over the tokens of a text beside the first block (DeBERTa v2): its state becomes
+/// norm(block(x) + act(W x)), zeros standing before and after a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Convolution {
+    /// W, (width, width, taps).
+    pub product: Linear,
+    /// How many neighbouring tokens it reads, an odd number with the token in the middle.
+    pub taps: usize,
+    /// The function.
+    pub activation: Activation,
+    /// The normalisation.
+    pub norm: Norm,
+}
+
+/// A mixture of experts as feed-forward layer (Shazeer et al. 2017): a token goes through the
+/// `chosen` experts with the largest softmax(R h), each result times that share. `up` and `down` of
+/// the block are those of the first expert; the others lie below them in the same tensors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Experts {
+    /// R, (count, width).
+    pub router: Linear,
+    /// How many there are.
+    pub count: usize,
+    /// How many a token goes through.
+    pub chosen: usize,
+}
+
 /// Where a layer normalises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// h = norm₁(x + attention(x)), then norm₂(h + ffn(h)).
+    #[default]
     Post,
     /// h = x + attention(norm₁(x)), then h + ffn(norm₂(h)).
     Pre,
 }
 
 /// One encoder layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Block {
     /// Where it normalises.
     pub order: Order,
@@ -244,6 +277,8 @@ pub struct Block {
     pub attention: Attention,
     /// norm₁; `None` where a first pre-norm layer has none.
     pub attention_norm: Option<Norm>,
+    /// A norm more behind norm₁ of a post-norm layer: norm(x + norm₁(x + attention(x))).
+    pub second_norm: Option<Norm>,
     /// First product of the feed-forward layer, (inner, width).
     pub up: Linear,
     /// A product beside it, (inner, width): act(gate(x)) × up(x) goes on.
@@ -254,6 +289,10 @@ pub struct Block {
     pub down: Linear,
     /// norm₂.
     pub output_norm: Norm,
+    /// Experts in place of one feed-forward layer.
+    pub experts: Option<Experts>,
+    /// What is added to the first block of a post-norm family.
+    pub convolution: Option<Convolution>,
 }
 
 /// A table of absolute positions.
@@ -329,13 +368,18 @@ impl Spec {
     pub fn flops(&self, lengths: impl IntoIterator<Item = usize>, depth: usize) -> u64 {
         let (w, a, i) = (self.width as u64, (self.heads * self.head_dim) as u64, self.inner as u64);
         let kv = (self.kv_heads * self.head_dim) as u64;
-        let ffn = if self.blocks.iter().any(|b| b.gate.is_some()) { 3 } else { 2 };
-        let a_token = 2 * (2 * w * (a + kv) + ffn * w * i);
         let pairs = 4 * a;
-        lengths
-            .into_iter()
-            .map(|n| n as u64 * a_token + (n * n) as u64 * pairs)
-            .sum::<u64>()
-            .saturating_mul(depth as u64)
+        let of = |block: &Block, n: u64| {
+            let products = if block.gate.is_some() { 3 } else { 2 };
+            let feed = match &block.experts {
+                Some(e) => w * e.count as u64 + products * w * i * e.chosen as u64,
+                None => products * w * i,
+            };
+            let taps = block.convolution.as_ref().map_or(0, |c| c.taps as u64);
+            n * 2 * (2 * w * (a + kv) + feed + taps * w * w) + n * n * pairs
+        };
+        let blocks = || self.blocks.iter().take(depth);
+        let text = |n: usize| blocks().map(|b| of(b, n as u64)).sum::<u64>();
+        lengths.into_iter().map(text).sum()
     }
 }

@@ -5,6 +5,10 @@
 //! computes a vector or decides where a file goes.
 
 mod array;
+#[cfg(feature = "server")]
+mod arrow;
+#[cfg(feature = "parquet")]
+mod columns;
 pub mod file;
 #[cfg(feature = "server")]
 mod join;
@@ -25,7 +29,7 @@ use std::str::FromStr;
 
 pub use file::AtomicFile;
 #[cfg(feature = "server")]
-pub(crate) use join::join;
+pub(crate) use {arrow::stream as arrow_stream, join::join};
 
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};

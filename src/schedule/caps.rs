@@ -39,6 +39,15 @@ impl Caps {
         let up = layout.blocks.iter().map(|b| b.up.n).max().unwrap_or(0);
         let widest = (heads * layout.head_dim).max(up).max(layout.width).max(layout.embedding);
         let widest = widest.max(parts.unwrap_or(0));
+        let beside = spec.blocks.iter().map(|block| {
+            let taps = block.convolution.as_ref().map_or(0, |c| c.taps * layout.width);
+            let experts = block.experts.as_ref().map_or(0, |e| {
+                let routes = 2 * (e.count + e.chosen);
+                (e.chosen * layout.inner.max(layout.width)).max(routes)
+            });
+            taps.max(experts)
+        });
+        let widest = widest.max(beside.max().unwrap_or(0));
         let fits = self.max_binding / (4 * widest as u64);
         usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
     }

@@ -57,6 +57,12 @@ fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -
     if let Some(text) = batch.offsets.windows(2).position(|o| o[0] >= o[1]) {
         return Err(fail!(Usage, "text {text} of a batch has no tokens"));
     }
+    let seen = |(i, o): (usize, &[u32])| {
+        batch.hidden.is_empty() || batch.hidden.get(i).is_some_and(|&hidden| hidden < o[1] - o[0])
+    };
+    if let Some(text) = batch.offsets.windows(2).enumerate().position(|pair| !seen(pair)) {
+        return Err(fail!(Usage, "text {text} of a batch has no token that is seen"));
+    }
     let inside = |what: &str, values: &[u32], rows: usize| match values.iter().max() {
         Some(&v) if v as usize >= rows => {
             Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
@@ -102,8 +108,10 @@ fn check_exit(spec: &Spec, layout: &Layout, exit: &Exit) -> Result<()> {
                 "the pooler reads one state of a checkpoint that has a pooler"
             ));
         }
-        if pooling.pooler && pooling.reduces != [PoolMode::Cls] {
-            return Err(fail!(Usage, "the pooler reads the first row of a text alone"));
+        let reads_one =
+            [[PoolMode::Cls], [PoolMode::Last]].iter().any(|one| pooling.reduces == one);
+        if pooling.pooler && !reads_one {
+            return Err(fail!(Usage, "the pooler reads the first row of a text, or its last"));
         }
     }
     Ok(())

@@ -96,6 +96,78 @@ pub struct GateParams {
     pub pad: u32,
 }
 
+/// `shaders/unfold.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct UnfoldParams {
+    /// Vectors in the result.
+    pub vectors: u32,
+    /// Vectors a row of workgroups covers.
+    pub row: u32,
+    /// Vectors in a row of a state.
+    pub stride4: u32,
+    /// Neighbours of a token, itself among them.
+    pub taps: u32,
+}
+
+/// `shaders/joined_norm.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct JoinedNormParams {
+    /// Vectors in a row of queries, keys and values together.
+    pub qkv4: u32,
+    /// Vectors in a row of queries.
+    pub joined4: u32,
+    /// Vectors from a head to the next.
+    pub head4: u32,
+    /// Numbers in a head, padding left out.
+    pub head_dim: u32,
+    /// Numbers in a row of queries, padding left out.
+    pub width: u32,
+    /// ε.
+    pub eps: f32,
+    /// Tokens.
+    pub rows: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `shaders/route.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct RouteParams {
+    /// Tokens.
+    pub tokens: u32,
+    /// Experts.
+    pub experts: u32,
+    /// Numbers in a row of logits.
+    pub line: u32,
+    /// Experts a token goes through.
+    pub chosen: u32,
+}
+
+/// `shaders/expert.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct ExpertParams {
+    /// Tokens.
+    pub tokens: u32,
+    /// Experts.
+    pub experts: u32,
+    /// Which one this is.
+    pub expert: u32,
+    /// Rows of A: the tokens, or all slots.
+    pub a_rows: u32,
+    /// Vectors in a row of C.
+    pub n4: u32,
+    /// Vectors in a row of A.
+    pub k4: u32,
+    /// Steps of the K tile that W is padded to.
+    pub k_steps: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
 /// `shaders/combine.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -134,6 +206,10 @@ pub enum Params {
     Attention(AttentionParams),
     Rope(RopeParams),
     Gate(GateParams),
+    Unfold(UnfoldParams),
+    JoinedNorm(JoinedNormParams),
+    Route(RouteParams),
+    Expert(ExpertParams),
     Combine(CombineParams),
     Pool(PoolParams),
 }
@@ -148,6 +224,10 @@ impl Params {
             Self::Attention(p) => bytemuck::bytes_of(p),
             Self::Rope(p) => bytemuck::bytes_of(p),
             Self::Gate(p) => bytemuck::bytes_of(p),
+            Self::Unfold(p) => bytemuck::bytes_of(p),
+            Self::JoinedNorm(p) => bytemuck::bytes_of(p),
+            Self::Route(p) => bytemuck::bytes_of(p),
+            Self::Expert(p) => bytemuck::bytes_of(p),
             Self::Combine(p) => bytemuck::bytes_of(p),
             Self::Pool(p) => bytemuck::bytes_of(p),
         }

@@ -25,7 +25,7 @@ pub struct Combination {
 pub struct Pooling {
     /// Each makes one part of the result.
     pub reduces: Vec<PoolMode>,
-    /// Whether the checkpoint's pooler runs over the result of a single [`PoolMode::Cls`].
+    /// Whether the checkpoint's pooler runs over the result of a single [`PoolMode::Cls`] or [`PoolMode::Last`].
     pub pooler: bool,
 }
 

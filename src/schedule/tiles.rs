@@ -67,6 +67,17 @@ pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     }
 }
 
+/// Workgroups of one expert's product with `n` columns: for all `tokens`, since the device alone
+/// knows which go through it.
+pub fn expert_grid(tokens: usize, n: usize) -> [u32; 2] {
+    [n.div_ceil(PANEL) as u32, tokens.div_ceil(16) as u32]
+}
+
+/// Words of `shaders/route.wgsl`'s result.
+pub fn route_words(tokens: usize, experts: usize, chosen: usize) -> usize {
+    experts * (1 + tokens) + chosen * tokens
+}
+
 /// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many
 /// elements a row of workgroups covers.
 pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
@@ -95,10 +106,11 @@ pub fn attention_rows(head_dim: usize) -> usize {
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
 pub fn attention_tiles(batch: &PackedBatch, head_dim: usize) -> Vec<u32> {
     let mut tiles = Vec::new();
-    for pair in batch.offsets.windows(2) {
+    for (text, pair) in batch.offsets.windows(2).enumerate() {
         let (start, length) = (pair[0], pair[1] - pair[0]);
+        let hidden = batch.hidden.get(text).copied().unwrap_or(0);
         for query in (0..length).step_by(attention_rows(head_dim)) {
-            tiles.extend_from_slice(&[start, length, query, 0]);
+            tiles.extend_from_slice(&[start, length, query, hidden]);
         }
     }
     tiles

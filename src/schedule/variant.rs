@@ -283,6 +283,21 @@ pub enum Variant {
     Rope,
     /// act(gate) × up, element by element.
     Gate(Activation),
+    /// The neighbours of each token side by side.
+    Unfold,
+    /// Normalise queries and keys over all their heads, in place.
+    JoinedNorm,
+    /// Which tokens go through which expert.
+    Route,
+    /// C = act(A Wᵀ) for the rows of one expert.
+    Expert {
+        /// Storage type of W.
+        weights: Elem,
+        /// Applied to the sum.
+        activation: Activation,
+        /// Whether a row is multiplied with its share.
+        shared: bool,
+    },
     /// Merge a state into the running combination of layers.
     Combine(Merge),
     /// One row a text.
@@ -317,7 +332,9 @@ impl Variant {
             Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
+            Self::Expert { weights, .. } => stored(*weights),
             Self::Rope | Self::Gate(_) | Self::Combine(_) | Self::Pool(_) => true,
+            Self::Unfold | Self::JoinedNorm | Self::Route => true,
         }
     }
 
@@ -330,6 +347,10 @@ impl Variant {
             Self::Attention { .. } => "attention",
             Self::Rope => "rope",
             Self::Gate(_) => "gate",
+            Self::Unfold => "unfold",
+            Self::JoinedNorm => "joined_norm",
+            Self::Route => "route",
+            Self::Expert { .. } => "expert",
             Self::Combine(_) => "combine",
             Self::Pool(_) => "pool",
         }
@@ -422,7 +443,14 @@ impl fmt::Display for Variant {
                     Scores::Disentangled => "+disentangled",
                 })
             }
-            Self::Rope => Ok(()),
+            Self::Rope | Self::Unfold | Self::JoinedNorm | Self::Route => Ok(()),
+            Self::Expert { weights, activation, shared } => {
+                f.write_str(weights.suffix())?;
+                if *activation != Activation::Identity {
+                    write!(f, "+{activation}")?;
+                }
+                f.write_str(if *shared { "+shared" } else { "" })
+            }
             Self::Gate(activation) => write!(f, ".{activation}"),
             Self::Combine(Merge::Linear) => f.write_str(".linear"),
             Self::Combine(Merge::Max) => f.write_str(".max"),

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::batcher::{Client, Ready};
 use super::http::{Answer, of_bytes, parse};
+use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
-use super::service::{Cut, Input, Outcome, Reading, Service};
+use super::service::{Outcome, Service};
 use super::tei::{named_prompt, with_times};
 use crate::capture::{Capture, Overflow};
 use crate::embeddings::Embeddings;
@@ -124,7 +125,8 @@ pub async fn layers(
     let captures = outputs.iter().zip(&names).map(at).collect::<Result<Vec<_>, _>>()?;
     let cut = match body.overflow.as_deref().map(str::parse::<Overflow>).transpose()? {
         None | Some(Overflow::Truncate) => Cut::Right,
-        Some(_) => Cut::Refuse,
+        Some(Overflow::Error) => Cut::Refuse,
+        Some(Overflow::Window { stride }) => Cut::Window(stride),
     };
     let prompt = match (&body.prompt, &body.prompt_name) {
         (Some(_), Some(_)) => {
@@ -154,6 +156,10 @@ pub async fn layers(
     let answer = match form {
         Form::Json => as_json(&model.name, &names, &outcome, body.tokens, body.words)?,
         Form::File(format, kind) => of_bytes(as_file(format, &names, &outcome)?, kind),
+        Form::Arrow => {
+            let bytes = output::arrow_stream(&arrow_names(&names), &outcome.results)?;
+            of_bytes(bytes, ARROW)
+        }
     };
     Ok(with_times(answer, &outcome))
 }
@@ -181,7 +187,11 @@ fn names(outputs: &[Output]) -> Result<Vec<String>, Refusal> {
 enum Form {
     Json,
     File(Format, &'static str),
+    Arrow,
 }
+
+/// The media type of an Arrow IPC stream.
+const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 impl Form {
     fn of(accept: Option<&str>) -> Self {
@@ -195,11 +205,20 @@ impl Form {
                 "application/x-npz" | "application/npz" => {
                     return Self::File(Format::Npz, "application/x-npz");
                 }
+                ARROW => return Self::Arrow,
                 "application/json" => return Self::Json,
                 _ => {}
             }
         }
         Self::Json
+    }
+}
+
+/// A single output that was given no name has plain columns.
+fn arrow_names(names: &[String]) -> Vec<Option<&str>> {
+    match names {
+        [name] if name == "0" => vec![None],
+        _ => names.iter().map(|name| Some(name.as_str())).collect(),
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub lengths: Histogram,
     /// Tokens of a batch.
     pub batch_tokens: Histogram,
+    /// Of a batch, on its device.
+    pub batch_duration: Histogram,
     /// Texts of the last batch and its tokens.
     pub last_batch: (AtomicU64, AtomicU64),
     /// Seconds the device worked, in millionths.
@@ -128,6 +130,7 @@ impl Default for Metrics {
             inference: seconds(),
             lengths: tokens(),
             batch_tokens: tokens(),
+            batch_duration: seconds(),
             last_batch: Default::default(),
             device_micros: Counter::default(),
             texts: Counter::default(),
@@ -168,6 +171,7 @@ impl Metrics {
             ("te_request_inference_duration", "Seconds in the model.", &self.inference),
             ("te_request_input_length", "Tokens of a text.", &self.lengths),
             ("everylayer_batch_tokens", "Tokens of a batch.", &self.batch_tokens),
+            ("everylayer_batch_duration", "Seconds of a batch.", &self.batch_duration),
         ];
         for (name, help, histogram) in histograms {
             histogram.write(name, help, &mut out);

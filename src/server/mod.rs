@@ -10,6 +10,7 @@
 //! bert (ZeroMQ) -------------------zmq-----'
 //! ```
 
+mod about;
 pub mod batcher;
 pub mod bert;
 mod docs;
@@ -17,9 +18,13 @@ pub mod http;
 mod layers;
 pub mod metrics;
 mod openai;
+mod reading;
 pub mod refusal;
 pub mod service;
+mod settings;
 mod tei;
+pub mod web;
 pub mod zmq;
 
-pub use service::{Service, Settings};
+pub use service::Service;
+pub use settings::Settings;

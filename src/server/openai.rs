@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::batcher::Client;
 use super::http::{Answer, of_json, parse};
+use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
-use super::service::{Cut, Input, Reading, Service};
+use super::service::Service;
 use super::tei::with_times;
 use crate::capture::Capture;
 

@@ -58,6 +58,11 @@ impl Refusal {
         Self::new(Why::Unhealthy, "the server is shutting down")
     }
 
+    /// No device is left.
+    pub fn lost() -> Self {
+        Self::new(Why::Unhealthy, "the device is lost: it is being opened again")
+    }
+
     /// HTTP status where Text Embeddings Inference's own words are spoken.
     pub fn tei_status(&self) -> u16 {
         match self.why {

@@ -4,56 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::batcher::{Batcher, Bounds, Client, Done, Ready};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
 use super::metrics::Metrics;
+use super::reading::{Cut, Input, Reading, read};
 use super::refusal::{Refusal, Why};
-use crate::capture::{Capture, Overflow, Pool};
+use super::settings::Settings;
+use crate::capture::{Capture, Pool};
 use crate::embeddings::Embeddings;
 use crate::encoder::{Encoder, LoadOptions};
 use crate::error::Result;
-use crate::text::{Text, Tokens};
-
-/// How a server is set up. `Settings::default()` is safe on one machine.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Asked of every request but `/health` and `/ping`, as `Authorization: Bearer KEY`.
-    pub api_keys: Vec<String>,
-    /// Origins a browser may call from; `*` is any.
-    pub cors: Vec<String>,
-    /// Texts of one request.
-    pub max_client_batch: usize,
-    /// Bytes of one request.
-    pub payload_limit: usize,
-    /// Texts that may wait.
-    pub max_queue: usize,
-    /// Tokens of one batch.
-    pub max_batch_tokens: usize,
-    /// Connections at once.
-    pub max_connections: usize,
-    /// Whether a text that is too long is cut where the request does not say.
-    pub auto_truncate: bool,
-    /// In which the head of a request, and each part of its body, must have come.
-    pub patience: Duration,
-    /// How long accepted work may go on once the server is told to end.
-    pub grace: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            api_keys: Vec::new(),
-            cors: Vec::new(),
-            max_client_batch: 2048,
-            payload_limit: 16_000_000,
-            max_queue: 16_384,
-            max_batch_tokens: 8192,
-            max_connections: 1024,
-            auto_truncate: true,
-            patience: Duration::from_secs(15),
-            grace: Duration::from_secs(30),
-        }
-    }
-}
 
 /// A model that is served.
 pub struct Hosted {
@@ -83,39 +44,18 @@ pub struct Service {
     clients: AtomicU64,
     /// HTTP requests under way.
     pub(super) under_way: AtomicU64,
+    /// For results, in [`ROOM_UNIT`]s.
+    room: Arc<Semaphore>,
 }
 
-/// A text as a client sends it.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// A text or a pair.
-    Text(Text<'static>),
-    /// Rows of the vocabulary; special tokens are put around them where they do not stand there.
-    Ids(Vec<u32>),
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.models.iter().for_each(|model| model.batcher.close());
+    }
 }
 
-/// What becomes of a text that is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Cut {
-    /// Its end goes.
-    #[default]
-    Right,
-    /// Its beginning goes.
-    Left,
-    /// The request is refused.
-    Refuse,
-}
-
-/// What a request says of its texts, beside what it wants of them.
-#[derive(Debug, Clone, Default)]
-pub struct Reading {
-    /// Before every text; `None` for the model's own.
-    pub prompt: Option<String>,
-    /// Tokens of a text at most; `None` for the model's own.
-    pub max_tokens: Option<usize>,
-    /// Of longer ones.
-    pub cut: Cut,
-}
+/// Bytes that results are counted in.
+const ROOM_UNIT: usize = 1 << 10;
 
 /// What came of a request.
 pub struct Outcome {
@@ -131,6 +71,8 @@ pub struct Outcome {
     pub ready: Vec<Ready>,
     /// Where its time went.
     pub times: Times,
+    /// What its results take, until it is dropped.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Where the time of a request went.
@@ -145,14 +87,35 @@ pub struct Times {
 }
 
 impl Service {
-    /// Loads `models` (a name and what to open) and starts their queues.
+    /// Loads `models` (a name and what to open), each on every device of `options`, and starts
+    /// their queues.
     ///
     /// # Errors
     ///
     /// As [`Encoder::open`].
     pub fn open(
         models: &[(String, String)],
-        options: &LoadOptions,
+        options: &[LoadOptions],
+        settings: Settings,
+        bert: super::bert::Config,
+    ) -> Result<Arc<Self>> {
+        let host = |(name, id): &(String, String)| {
+            let open = |options: &LoadOptions| -> Open {
+                let (id, options) = (id.clone(), options.clone());
+                Box::new(move || Encoder::open_blocking(&id, &options))
+            };
+            (name.clone(), id.clone(), options.iter().map(open).collect())
+        };
+        Self::host(models.iter().map(host).collect(), settings, bert)
+    }
+
+    /// [`Service::open`] of models with a name, an id, and what opens them on each device.
+    ///
+    /// # Errors
+    ///
+    /// What the openers say; `Usage` where there is no model or no device.
+    pub fn host(
+        models: Vec<(String, String, Vec<Open>)>,
         settings: Settings,
         bert: super::bert::Config,
     ) -> Result<Arc<Self>> {
@@ -162,17 +125,15 @@ impl Service {
             tokens: settings.max_queue.saturating_mul(128),
             batch_tokens: settings.max_batch_tokens,
         };
-        let host = |(name, id): &(String, String)| {
-            let encoder = Encoder::open_blocking(id, options)?;
-            let (again, options) = (id.clone(), options.clone());
-            let reopen = Box::new(move || Encoder::open_blocking(&again, &options));
-            let batcher = Batcher::start(encoder, reopen, bounds, Arc::clone(&metrics))?;
-            Ok(Hosted { name: name.clone(), id: id.clone(), batcher })
+        let host = |(name, id, opens)| {
+            let batcher = Batcher::start(opens, bounds, Arc::clone(&metrics))?;
+            Ok(Hosted { name, id, batcher })
         };
-        let models = models.iter().map(host).collect::<Result<Vec<_>>>()?;
+        let models = models.into_iter().map(host).collect::<Result<Vec<_>>>()?;
         if models.is_empty() {
             return Err(crate::error::fail!(Usage, "there is no model to serve: name one"));
         }
+        let room = Arc::new(Semaphore::new(settings.max_result_bytes / ROOM_UNIT));
         Ok(Arc::new(Self {
             models,
             settings,
@@ -183,7 +144,29 @@ impl Service {
             closing: AtomicBool::new(false),
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
+            room,
         }))
+    }
+
+    /// Room for `bytes` of results, kept until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::TooLarge`] for more than there is at all, [`Why::Overloaded`] for more than is free.
+    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.settings.max_result_bytes;
+        if bytes > most {
+            let said = format!(
+                "the results would take {bytes} bytes, the limit of this server is {most}: ask for \
+                 fewer texts, layers or tokens at a time"
+            );
+            return Err(Refusal::new(Why::TooLarge, said));
+        }
+        let units = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| {
+            self.metrics.overloaded.add(1);
+            Refusal::busy()
+        })
     }
 
     /// A new client.
@@ -247,17 +230,25 @@ impl Service {
             .iter()
             .map(|c| Capture {
                 precision: crate::Precision::F32,
+                overflow: reading.cut.overflow(),
                 prompt: reading.prompt.clone(),
                 ..c.clone()
             })
             .collect();
-        for capture in &captures {
-            encoder.header(capture)?;
+        for (capture, plain) in captures.iter().zip(&plain) {
+            encoder.header(&Capture { overflow: plain.overflow, ..capture.clone() })?;
         }
         let began = Instant::now();
         let characters = inputs.iter().map(Input::characters).sum();
         let words = keep || plain.iter().any(|c| matches!(c.pool, Pool::Words(_)));
         let first = plain.first().cloned().unwrap_or_default();
+        let window = match reading.cut {
+            Cut::Window(stride) => {
+                let limit = Capture { max_tokens: reading.max_tokens, ..Capture::default() };
+                Some((encoder.intake().limit(&limit)?, stride))
+            }
+            _ => None,
+        };
         let ready = self.read(&encoder, inputs, reading, first, words).await?;
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
@@ -266,9 +257,10 @@ impl Service {
         let truncated = (lost.clone().filter(|&l| l > 0).count(), lost.sum());
         self.metrics.truncated.add(truncated.0 as u64);
         ready.iter().for_each(|r| self.metrics.lengths.see(r.tokens.len() as f64));
+        let room = self.reserve(room(&encoder, &ready, &plain, window)?)?;
         let kept = if keep { ready.clone() } else { Vec::new() };
         let Done { texts, queued, ran } =
-            model.batcher.submit(client, ready, plain.clone()).await?;
+            model.batcher.submit(client, ready, plain.clone(), window).await?;
         self.metrics.queue.took(queued);
         self.metrics.inference.took(ran);
         let mut by_capture: Vec<Vec<_>> = captures.iter().map(|_| Vec::new()).collect();
@@ -286,6 +278,7 @@ impl Service {
             truncated,
             ready: kept,
             times: Times { tokenization, queue: queued, inference: ran },
+            _room: room,
         })
     }
 
@@ -309,171 +302,29 @@ impl Service {
     }
 }
 
-impl Input {
-    fn characters(&self) -> usize {
-        match self {
-            Self::Text(t) => t.text.len() + t.pair.as_deref().map_or(0, str::len),
-            Self::Ids(ids) => ids.len(),
-        }
-    }
-}
-
-/// Makes tokens of `inputs`.
-fn read(
+/// Bytes that the results of `ready` take: the vectors, and the states of texts in windows.
+fn room(
     encoder: &Encoder,
-    inputs: Vec<Input>,
-    reading: &Reading,
-    capture: &Capture,
-    words: bool,
-) -> Result<Vec<Ready>, Refusal> {
-    let intake = encoder.intake();
-    let overflow = match reading.cut {
-        Cut::Refuse => Overflow::Error,
-        _ => Overflow::Truncate,
-    };
-    let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
-    let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
-    let limit = intake.limit(&capture)?;
-    let skip = intake.skip(&capture, limit)?;
-    let several = inputs.len() > 1;
-    let place = |i: usize, mut refusal: Refusal| {
-        if several && !refusal.message.starts_with("text ") {
-            refusal.message = format!("text {i}: {}", refusal.message);
-        }
-        refusal
-    };
-    let texts: Vec<Text<'_>> = inputs
-        .iter()
-        .filter_map(|input| match input {
-            Input::Text(text) => Some(Text::from(text)),
-            Input::Ids(_) => None,
-        })
-        .collect();
-    let mut of_texts = match reading.cut {
-        Cut::Left => {
-            let whole = Capture { max_tokens: None, ..capture.clone() };
-            let prompt = whole.prompt.or(intake.pipeline().default_prompt.clone());
-            let prompt = prompt.unwrap_or_default();
-            let left = |(i, text): (usize, &Text<'_>)| {
-                let with = Text { text: format!("{prompt}{}", text.text).into(), ..text.clone() };
-                let mut tokens = intake.tokenizer().encode_whole(&with)?;
-                tokens.forget_prefix(prompt.chars().count() as u32);
-                cut_left(tokens, limit).map_err(|r| place(i, r))
+    ready: &[Ready],
+    captures: &[Capture],
+    window: Option<(usize, Option<usize>)>,
+) -> Result<usize, Refusal> {
+    let mut numbers = 0usize;
+    for capture in captures {
+        let header = encoder.header(capture)?;
+        let row = header.layer_axis * header.width;
+        let states = header.layers.len() * encoder.spec().width;
+        for text in ready {
+            let tokens = text.tokens.len();
+            let rows = match capture.pool {
+                Pool::Tokens => tokens,
+                Pool::Words(_) => text.words.len(),
+                _ => 1,
             };
-            texts.iter().enumerate().map(left).collect::<Result<Vec<_>, Refusal>>()?
+            let windows = window.is_some_and(|(limit, _)| tokens > limit);
+            let assembled = if windows { tokens.saturating_mul(states) } else { 0 };
+            numbers = numbers.saturating_add(rows.saturating_mul(row)).saturating_add(assembled);
         }
-        _ => intake.tokenize(&texts, &capture)?,
     }
-    .into_iter();
-    let mut ready = Vec::with_capacity(inputs.len());
-    for (i, input) in inputs.iter().enumerate() {
-        let one = match input {
-            Input::Text(text) => {
-                let Some(tokens) = of_texts.next() else { continue };
-                let words = if words { tokens.words(text) } else { Vec::new() };
-                Ready { tokens, positions: None, words, skip }
-            }
-            Input::Ids(ids) => {
-                let tokens = of_ids(encoder, ids, limit, overflow).map_err(|r| place(i, r))?;
-                Ready { tokens, ..Ready::default() }
-            }
-        };
-        if one.tokens.is_empty() {
-            let said = "there are no tokens: this tokenizer adds no special ones";
-            return Err(place(i, Refusal::new(Why::Empty, said)));
-        }
-        ready.push(one);
-    }
-    Ok(ready)
-}
-
-/// Keeps the last of a text's own tokens, and the special ones.
-fn cut_left(tokens: Tokens, limit: usize) -> Result<Tokens, Refusal> {
-    let lost = tokens.len().saturating_sub(limit);
-    let own = tokens.special.iter().filter(|s| !**s).count();
-    if lost > own {
-        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
-        return Err(Refusal::new(Why::Validation, said));
-    }
-    let mut left = lost;
-    let keep: Vec<bool> = tokens
-        .special
-        .iter()
-        .map(|&special| {
-            let goes = !special && left > 0;
-            left -= usize::from(goes);
-            !goes
-        })
-        .collect();
-    fn kept<T>(all: Vec<T>, keep: &[bool]) -> Vec<T> {
-        all.into_iter().zip(keep).filter_map(|(one, &keep)| keep.then_some(one)).collect()
-    }
-    Ok(Tokens {
-        ids: kept(tokens.ids, &keep),
-        types: kept(tokens.types, &keep),
-        pieces: kept(tokens.pieces, &keep),
-        spans: kept(tokens.spans, &keep),
-        words: kept(tokens.words, &keep),
-        special: kept(tokens.special, &keep),
-        second: kept(tokens.second, &keep),
-        lost,
-    })
-}
-
-/// The special tokens before and after a text.
-pub(super) fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
-    let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
-    let before = framed.special.iter().take_while(|s| **s).count();
-    let after = framed.special.iter().rev().take_while(|s| **s).count();
-    let ids = &framed.ids;
-    Ok((ids[..before].to_vec(), ids[ids.len() - after.min(ids.len() - before)..].to_vec()))
-}
-
-/// Tokens of ids that a client made itself.
-fn of_ids(
-    encoder: &Encoder,
-    ids: &[u32],
-    limit: usize,
-    overflow: Overflow,
-) -> Result<Tokens, Refusal> {
-    if ids.is_empty() {
-        return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
-    }
-    let tokenizer = encoder.intake().tokenizer();
-    if let Some(id) = ids.iter().find(|&&id| id as usize >= tokenizer.vocab_size()) {
-        let most = tokenizer.vocab_size() - 1;
-        let said = format!("token id {id} is not of this model: its ids end at {most}");
-        return Err(Refusal::new(Why::Validation, said));
-    }
-    let (mut before, mut after) = frame(encoder)?;
-    if ids.starts_with(&before) && ids.ends_with(&after) {
-        (before, after) = (Vec::new(), Vec::new());
-    }
-    let found = before.len() + ids.len() + after.len();
-    let lost = found.saturating_sub(limit);
-    if lost > 0 && overflow == Overflow::Error {
-        let said = format!("the text has {found} tokens, the limit is {limit}");
-        return Err(Refusal::new(Why::Validation, said));
-    }
-    let Some(room) = ids.len().checked_sub(lost) else {
-        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
-        return Err(Refusal::new(Why::Validation, said));
-    };
-    let special: Vec<bool> = before
-        .iter()
-        .map(|_| true)
-        .chain(ids[..room].iter().map(|_| false))
-        .chain(after.iter().map(|_| true))
-        .collect();
-    let all: Vec<u32> = before.iter().chain(&ids[..room]).chain(&after).copied().collect();
-    Ok(Tokens {
-        types: vec![0; all.len()],
-        pieces: all.iter().map(|&id| tokenizer.piece_of(id).unwrap_or_default()).collect(),
-        spans: vec![[0, 0]; all.len()],
-        words: vec![None; all.len()],
-        second: vec![false; all.len()],
-        special,
-        ids: all,
-        lost,
-    })
+    Ok(numbers.saturating_mul(4))
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::batcher::Client;
-use super::http::{Answer, of_bytes, of_json, parse};
+use super::http::{Answer, of_json, parse};
 use super::openai::Inputs;
+use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
-use super::service::{Cut, Hosted, Input, Outcome, Reading, Service};
+use super::service::{Hosted, Outcome, Service};
 use crate::capture::{Capture, Pool};
 use crate::encoder::Encoder;
 use crate::text::Text;
@@ -269,98 +269,4 @@ pub fn decode(service: &Service, body: &[u8]) -> Result<Answer, Refusal> {
 pub fn other_head(path: &str) -> Refusal {
     let said = format!("{path} is not for an embedding model: use /embed or /v1/layers");
     Refusal::new(Why::Backend, said)
-}
-
-/// `GET /health`: a text through every model.
-pub async fn health(service: &Service) -> Result<Answer, Refusal> {
-    if service.is_closing() {
-        return Err(Refusal::closing());
-    }
-    for model in &service.models {
-        if model.batcher.is_lost() {
-            let said = format!("{}: the device is lost", model.name);
-            return Err(Refusal::new(Why::Unhealthy, said));
-        }
-        let texts = vec![Input::Text("health".into())];
-        let captures = vec![Capture::default()];
-        let run = service.embed(0, model, texts, Reading::default(), captures, false);
-        let run = tokio::time::timeout(Duration::from_secs(20), run).await;
-        match run {
-            // A full queue is work to do, not ill health.
-            Ok(Err(refusal)) if refusal.why == Why::Overloaded => {}
-            Ok(Err(refusal)) => {
-                let said = format!("{}: {refusal}", model.name);
-                return Err(Refusal::new(Why::Unhealthy, said));
-            }
-            Err(_) => {
-                let said = format!("{}: no answer from the model in 20 s", model.name);
-                return Err(Refusal::new(Why::Unhealthy, said));
-            }
-            Ok(Ok(_)) => {}
-        }
-    }
-    Ok(of_json(&json!({ "status": "ok" })))
-}
-
-/// `GET /metrics`
-pub fn metrics(service: &Service) -> Answer {
-    let mut gauges = Vec::new();
-    let label = |m: &Hosted| format!("{{model=\"{}\"}}", m.name.replace(['"', '\\', '\n'], "_"));
-    let each = |value: fn(&Hosted) -> u64| {
-        service.models.iter().map(move |m| (label(m), value(m))).collect::<Vec<_>>()
-    };
-    for (name, help, values) in [
-        ("te_queue_size", "Texts that wait.", each(|m| m.batcher.waiting().0 as u64)),
-        ("everylayer_queue_tokens", "Tokens that wait.", each(|m| m.batcher.waiting().1 as u64)),
-        (
-            "everylayer_weight_bytes",
-            "Bytes of the weights on the device.",
-            each(|m| m.batcher.encoder().weight_bytes()),
-        ),
-        (
-            "everylayer_device_peak_bytes",
-            "Most bytes that arrays of the device took at once.",
-            each(|m| m.batcher.encoder().counters().peak_bytes),
-        ),
-        (
-            "everylayer_device_lost",
-            "1 while the device is lost.",
-            each(|m| u64::from(m.batcher.is_lost())),
-        ),
-    ] {
-        gauges.extend(values.into_iter().map(|(label, value)| (name, help, label, value)));
-    }
-    of_bytes(service.metrics.write(&gauges), "text/plain; version=0.0.4")
-}
-
-/// `GET /info`
-pub fn info(service: &Service) -> Answer {
-    let model = &service.models[0];
-    let encoder = model.batcher.encoder();
-    let settings = &service.settings;
-    let models: Vec<&str> = service.models.iter().map(|m| m.name.as_str()).collect();
-    let pooling = encoder.header(&Capture::default()).map(|h| h.pool.to_string());
-    of_json(&json!({
-        "model_id": model.name,
-        "model_sha": null,
-        "model_dtype": match encoder.dtype().to_string().as_str() {
-            "f16" => "float16",
-            _ => "float32",
-        },
-        "model_type": { "embedding": { "pooling": pooling.unwrap_or_default() } },
-        "max_concurrent_requests": settings.max_connections,
-        "max_input_length": encoder.max_tokens(),
-        "max_batch_tokens": settings.max_batch_tokens,
-        "max_batch_requests": null,
-        "max_client_batch_size": settings.max_client_batch,
-        "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": rayon::current_num_threads(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "sha": null,
-        "docker_label": null,
-        "device": encoder.device(),
-        "layers": encoder.spec().depth(),
-        "width": encoder.spec().width,
-        "models": models,
-    }))
 }

@@ -180,11 +180,7 @@ impl Hub {
         let result = match parsed {
             Err(refusal) => Err(refusal),
             Ok(sequences) => {
-                let count = match &sequences {
-                    Sequences::Texts(t) => t.len(),
-                    Sequences::Tokens(t) => t.len(),
-                };
-                service.statistic.see(identity, Some(count));
+                service.statistic.see(identity, Some(sequences.len()));
                 let model = &service.models[0];
                 bert::compute(service, client, model, &service.bert, sequences).await
             }

@@ -56,6 +56,9 @@ pub struct PackedBatch {
     pub offsets: Vec<u32>,
     /// Sequence `i` is the one that the caller numbers `order[i]`. // (sequences)
     pub order: Vec<usize>,
+    /// Rows at the end of each sequence that look at the others and are not looked at; none at all
+    /// where it is empty. // (sequences)
+    pub hidden: Vec<u32>,
 }
 
 impl PackedBatch {
@@ -66,6 +69,7 @@ impl PackedBatch {
             types: Vec::with_capacity(tokens),
             offsets: vec![0],
             order: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 

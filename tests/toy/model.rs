@@ -58,6 +58,7 @@ impl Shape {
                 output: linear(&format!("{i}.output")),
                 rope: None,
                 bias: Bias::None,
+                ..Attention::default()
             },
             order: Order::Post,
             attention_norm: Some(norm(&format!("{i}.attention_norm"))),
@@ -66,6 +67,7 @@ impl Shape {
             activation: self.activation,
             down: linear(&format!("{i}.down")),
             output_norm: norm(&format!("{i}.output_norm")),
+            ..Block::default()
         };
         Spec {
             family: "toy",
@@ -104,10 +106,7 @@ impl Shape {
         let numbers = layout.weights.iter().map(|weight| {
             let mut numbers = vec![0.0; weight.rows * weight.cols];
             for part in &weight.parts {
-                let (rows, cols) = match part.shape[..] {
-                    [rows, cols] => (rows, cols),
-                    _ => (1, part.shape[0]),
-                };
+                let (rows, cols) = part.size();
                 for r in 0..rows {
                     for c in 0..cols {
                         let row = part.rows.place(r);

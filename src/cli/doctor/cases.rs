@@ -14,6 +14,7 @@ use everylayer::schedule::variant::Scores;
 use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
 use everylayer::text::pack::PackedBatch;
 
+use super::beside::{self, JOINED, ROUTES, UNFOLDS};
 use super::single::{Rng, Shelf, Single};
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
@@ -66,6 +67,15 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Gate(_) => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
+            Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(beside::unfold(shape))),
+            Variant::JoinedNorm => {
+                JOINED.iter().for_each(|&shape| add(beside::joined_norm(shape, shelf)));
+            }
+            Variant::Route => ROUTES.iter().for_each(|&shape| add(beside::route(shape))),
+            Variant::Expert { shared, .. } => {
+                let shapes = PRODUCTS.iter().filter(|(m, ..)| *m > 1);
+                shapes.for_each(|&shape| add(beside::expert(variant, shared, shape, shelf)));
+            }
             Variant::Combine(_) => {
                 let shapes = VECTORS.iter().flat_map(|&n| [(n, 1), (n, 0)]);
                 shapes.for_each(|(vectors, first)| add(combine(variant, vectors, first)));
@@ -88,7 +98,7 @@ fn rows_within(cut: RowCut) -> impl Iterator<Item = (usize, usize)> {
 fn stored(variant: &Variant) -> Elem {
     match variant {
         Variant::Embed { tables, .. } => *tables,
-        Variant::Matmul { weights, .. } => *weights,
+        Variant::Matmul { weights, .. } | Variant::Expert { weights, .. } => *weights,
         _ => Elem::F32,
     }
 }

@@ -27,15 +27,23 @@ use crate::cli::progress::Progress;
 /// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
 /// * `rope`: two products and a sum of numbers up to 16;
 /// * `gate`: the activation's exponential and a product of numbers up to 8;
+/// * `unfold` copies;
+/// * `joined_norm`: as `norm`;
+/// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
+/// * `expert`: as `matmul`;
 /// * `combine`: one product and one sum;
 /// * `pool`: sums of up to 130 rows, which the CPU adds up in f64.
-const TOLERANCES: [(&str, f32); 8] = [
+const TOLERANCES: [(&str, f32); 12] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
     ("attention", 5e-5),
     ("rope", 2e-6),
     ("gate", 1e-5),
+    ("unfold", 0.0),
+    ("joined_norm", 1e-5),
+    ("route", 5e-6),
+    ("expert", 2e-5),
     ("combine", 1e-6),
     ("pool", 5e-6),
 ];

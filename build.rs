@@ -1,0 +1,50 @@
+//! Puts the browser package and its demo into the binary, where `web/build` has made the package.
+//!
+//! Nothing is built here: without `web/pkg` the list is empty, and `serve --web` says what to do.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// What a page asks for, beside the demo: files, and folders with all that is in them.
+const PARTS: [&str; 5] = ["index.js", "worker.js", "src", "pkg", "demo"];
+/// What is no page's business.
+const KINDS: [&str; 6] = ["js", "wasm", "html", "css", "svg", "json"];
+
+fn main() -> io::Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("web");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("web_files.rs");
+    let mut files = Vec::new();
+    // The engine itself, compiled for a page, does not hold its own package.
+    let served = env::var_os("CARGO_FEATURE_SERVER").is_some();
+    if served && root.is_dir() {
+        println!("cargo:rerun-if-changed=web");
+        if root.join("pkg/everylayer_bg.wasm").is_file() {
+            PARTS.iter().try_for_each(|part| gather(&root, &root.join(part), &mut files))?;
+        }
+    }
+    files.sort();
+    let mut list = String::from("static FILES: &[(&str, &[u8])] = &[\n");
+    for (name, path) in files {
+        let _ = writeln!(list, "    ({name:?}, include_bytes!({path:?})),");
+    }
+    list.push_str("];\n");
+    fs::write(out, list)
+}
+
+/// The files at or below `path`: names from `root` with slashes, and where they are.
+fn gather(root: &Path, path: &Path, files: &mut Vec<(String, String)>) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            gather(root, &entry?.path(), files)?;
+        }
+        return Ok(());
+    }
+    let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+    if let (true, Ok(name)) = (path.is_file() && KINDS.contains(&kind), path.strip_prefix(root)) {
+        let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
+        files.push((parts.join("/"), path.display().to_string()));
+    }
+    Ok(())
+}

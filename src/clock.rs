@@ -1,0 +1,15 @@
+//! Time: the clock that devices are timed by, and giving way to what else is to be done.
+//!
+//! In a browser the system's clock is out of reach, and one thread does everything.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+pub use web_time::Instant;
+
+/// Lets a page hear what came meanwhile: that a call is to stop, that a device is lost. Elsewhere
+/// other threads do, and nothing waits here.
+pub async fn turn() {
+    #[cfg(all(feature = "web", target_arch = "wasm32"))]
+    crate::web::turn().await;
+}

@@ -1,0 +1,60 @@
+//! Several results as one Arrow IPC stream: a row a text with `index`, `text_tokens`, `tokens_lost`,
+//! and the `vectors` of each result under its name, as in `NAME.vectors`, beside `NAME.tokens` or
+//! `NAME.words` where those are its rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, Schema};
+
+use super::columns::{arrays, schema, unfit};
+use crate::embeddings::Embeddings;
+use crate::error::{Error, Result, fail};
+
+/// Writes `results`, one a name, of the same texts; a single one without a name has plain columns.
+///
+/// # Errors
+///
+/// `Usage` where the results are not of the same texts.
+pub fn stream(names: &[Option<&str>], results: &[Embeddings]) -> Result<Vec<u8>> {
+    let (mut fields, mut columns, mut about) = (Vec::new(), Vec::new(), HashMap::new());
+    for (name, result) in names.iter().zip(results) {
+        let named = |column: &str| match name {
+            Some(name) => format!("{name}.{column}"),
+            None => column.to_owned(),
+        };
+        let header = result.header();
+        let own = schema(&header, &[]);
+        let texts: Vec<_> = result.texts.iter().map(|text| (text.clone(), Vec::new())).collect();
+        let arrays = arrays(&header, &[], &own, &texts)?;
+        for (field, array) in own.fields().iter().zip(arrays) {
+            let is_shared =
+                matches!(field.name().as_str(), "index" | "text_tokens" | "tokens_lost");
+            if !is_shared {
+                fields.push(field.as_ref().clone().with_name(named(field.name())));
+                columns.push(array);
+            } else if columns.len() < 3 {
+                fields.push(field.as_ref().clone());
+                columns.push(array);
+            }
+        }
+        let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();
+        about.insert("model".to_owned(), result.model.clone());
+        about.insert("device".to_owned(), result.device.clone());
+        about.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        about.insert(named("layers"), layers.join(","));
+        about.insert(named("combine"), result.combine.to_string());
+        about.insert(named("pool"), result.pool.to_string());
+    }
+    let schema = Arc::new(Schema::new_with_metadata(fields, about));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(unfit)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(broken)?;
+    writer.write(&batch).and_then(|()| writer.finish()).map_err(broken)?;
+    writer.into_inner().map_err(broken)
+}
+
+fn broken(source: ArrowError) -> Error {
+    fail!(Io, "the results could not be written: {source}").with_source(source)
+}

@@ -1,0 +1,140 @@
+//! Attention and what its scores read: turned queries and keys, biases, relative positions.
+
+use std::f32::consts::LOG2_E;
+
+use super::{Pass, Texts};
+use crate::model::layout::{BiasIds, WeightId};
+use crate::model::spec::{Activation, Bias, Norm, Rope};
+use crate::schedule::params::{AttentionParams, Params, RopeParams};
+use crate::schedule::recording::{Bind, BufferId, Fill};
+use crate::schedule::tiles;
+use crate::schedule::variant::{Class, NormInput, Scores, Staging, Variant};
+
+impl Pass<'_> {
+    /// Turns queries and keys in place by the places of their tokens.
+    pub(super) fn rope(&mut self, label: String, qkv: BufferId, rope: &Rope, longest: u32) {
+        let half = rope.angles.len();
+        let turns = match self.turns.iter().find(|(known, _)| known == rope) {
+            Some(&(_, turns)) => turns,
+            None => {
+                // The product in f32, as in Transformers; its cosine and sine as exact as may be.
+                let turn = |place: u32| {
+                    rope.angles.iter().flat_map(move |angle| {
+                        let (sine, cosine) = f64::from(place as f32 * angle).sin_cos();
+                        [(cosine as f32).to_bits(), (sine as f32).to_bits()]
+                    })
+                };
+                let words = Fill::Words((0..longest).flat_map(turn).collect());
+                let turns = self.recorder.upload("turns", &[longest as usize, half, 2], words);
+                self.turns.push((rope.clone(), turns));
+                turns
+            }
+        };
+        let (heads, head_dim) = (self.spec.heads + self.spec.kv_heads, self.layout.head_dim);
+        let pairs = self.tokens * heads * half;
+        let (grid, row) = tiles::flat_grid(pairs);
+        let params = RopeParams {
+            pairs: pairs as u32,
+            row,
+            heads: heads as u32,
+            half: half as u32,
+            head_dim: head_dim as u32,
+            stride: (head_dim * (heads + self.spec.kv_heads)) as u32,
+            pad: [0; 2],
+        };
+        let binds = [Bind::Buffer(self.rows), Bind::Buffer(turns), Bind::Buffer(qkv)];
+        self.recorder.dispatch(label, Variant::Rope, Params::Rope(params), &binds, grid, 0);
+    }
+
+    pub(super) fn attention(
+        &mut self,
+        label: String,
+        qkv: BufferId,
+        texts: &Texts,
+        bias: &Bias,
+        ids: BiasIds,
+    ) -> BufferId {
+        let (spec, stride) = (self.spec, self.layout.head_dim);
+        let (joined, kv) = (spec.heads * stride, spec.kv_heads * stride);
+        let (mut terms, mut reach, mut line) = (1, 0, 0);
+        let (mut scores, mut rest) = (Scores::Plain, Vec::new());
+        match (bias, ids) {
+            (Bias::Window(window), _) => (scores, reach) = (Scores::Window, *window),
+            (Bias::Alibi(slopes), _) => {
+                scores = Scores::Alibi;
+                let words = slopes.iter().map(|s| s.to_bits()).collect();
+                rest.push(Bind::Buffer(self.uploaded("slopes", words)));
+            }
+            (Bias::Relative { rows, .. }, BiasIds::Relative(table)) => {
+                (scores, reach) = (Scores::Relative, rows.len() / 2);
+                line = self.layout.weight(table).cols;
+                rest.push(Bind::Weight(table));
+            }
+            (Bias::Disentangled(p), BiasIds::Disentangled { table, norm, product }) => {
+                (scores, reach) = (Scores::Disentangled, p.rows.len() / 2);
+                terms = 1 + usize::from(p.key.is_some()) + usize::from(p.query.is_some());
+                let normed = self.normed_places(table, (&p.norm, norm));
+                let identity = Activation::Identity;
+                let named = format!("{label} places");
+                let places = self.matmul(named, "places", normed, product, identity, 2 * p.span);
+                let words = p.rows.iter().map(|&row| row as u32).collect();
+                let rows = self.uploaded("place of", words);
+                rest.extend([Bind::Buffer(places), Bind::Buffer(rows)]);
+            }
+            _ => {}
+        }
+        let context = self.recorder.buffer("context", &[self.tokens, joined]);
+        let params = AttentionParams {
+            qkv4: ((joined + 2 * kv) / 4) as u32,
+            out4: (joined / 4) as u32,
+            scale: LOG2_E / ((spec.head_dim * terms) as f32).sqrt(),
+            kv4: (kv / 4) as u32,
+            group: (spec.heads / spec.kv_heads) as u32,
+            reach: reach as u32,
+            line: line as u32,
+            pad: 0,
+        };
+        let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
+        binds.extend(rest);
+        let staging = match self.can.class {
+            Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
+            _ => Staging::Workgroup,
+        };
+        let variant = Variant::Attention { staging, head_dim: stride as u32, scores };
+        let seen = (scores == Scores::Window).then_some(reach as u64);
+        let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
+        let grid = [texts.tile_count as u32, spec.heads as u32];
+        self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
+        context
+    }
+
+    /// DeBERTa's relative positions, normalised: once a pass.  // (2 span, width)
+    fn normed_places(&mut self, table: WeightId, (norm, id): (&Norm, WeightId)) -> BufferId {
+        if let Some(places) = self.places {
+            return places;
+        }
+        let rows = self.layout.weight(table).rows;
+        let y = self.recorder.buffer("relative positions", &[rows, self.layout.width]);
+        // Its own flags: no row of it is a token.
+        let words = rows.div_ceil(32) + 1;
+        let flags = self.recorder.upload("flags", &[words], Fill::Words(vec![0; words]));
+        let binds = [Bind::Weight(table), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(flags)];
+        let cut = self.row_cut(tiles::row_sum);
+        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(rows, norm, 0));
+        let label = "relative positions norm".into();
+        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(rows), 0);
+        self.places = Some(y);
+        y
+    }
+
+    /// `words` on the device, once a pass however many blocks read them.
+    fn uploaded(&mut self, name: &'static str, words: Vec<u32>) -> BufferId {
+        if let Some(&(_, id)) = self.tables.iter().find(|(known, _)| *known == words) {
+            return id;
+        }
+        let id = self.recorder.upload(name, &[words.len()], Fill::Words(words.clone()));
+        self.tables.push((words, id));
+        id
+    }
+}

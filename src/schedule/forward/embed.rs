@@ -1,0 +1,104 @@
+//! Into block 1: the rows of the tables added up and normalised.
+
+use super::Pass;
+use crate::model::spec::{Activation, Positions};
+use crate::schedule::params::{EmbedParams, Params};
+use crate::schedule::recording::{Bind, BufferId, Fill};
+use crate::schedule::tiles;
+use crate::schedule::variant::{RowCut, Variant};
+use crate::text::pack::PackedBatch;
+
+impl Pass<'_> {
+    /// x₀ = W norm(word[id] + position[p] + type[t])  // (tokens, width)
+    pub(super) fn embed(&mut self, batch: &PackedBatch, on_host: bool) -> BufferId {
+        let l = self.layout;
+        // Gathered rows are numbered in the order of their first use.
+        let (words, rows) =
+            if on_host { number_rows(&batch.ids) } else { (batch.ids.clone(), vec![]) };
+        let positions = position_rows(batch, self.spec.embedding.position.as_ref());
+        let typed = u32::from(self.spec.embedding.token_type.is_some());
+        let lines = words.iter().zip(&positions).zip(&batch.types).zip(&batch.positions);
+        let lines = lines.flat_map(|(((&w, &p), &t), &place)| [w, p, t * typed, place]).collect();
+        let tokens = self.recorder.upload("tokens", &[self.tokens, 4], Fill::Words(lines));
+        self.rows = tokens;
+        let word = if on_host {
+            let shape = [rows.len(), l.embedding];
+            let fill = Fill::Rows { table: l.word, rows };
+            Bind::Buffer(self.recorder.upload("words", &shape, fill))
+        } else {
+            Bind::Weight(l.word)
+        };
+        let name = if l.projection.is_some() { "embedding" } else { "x" };
+        let x = self.recorder.buffer(name, &[self.tokens, l.embedding]);
+        let params = EmbedParams {
+            rows: self.tokens as u32,
+            stride4: (l.embedding / 4) as u32,
+            width: self.spec.embedding.width as u32,
+            eps: self.spec.embedding.norm.eps,
+            state: 0,
+            pad: [0; 3],
+        };
+        let binds = [
+            Bind::Buffer(tokens),
+            word,
+            Bind::Weight(l.position),
+            Bind::Weight(l.token_type),
+            Bind::Weight(l.embedding_norm),
+            Bind::Buffer(x),
+            Bind::Buffer(self.status),
+        ];
+        let variant = Variant::Embed {
+            tables: self.elem,
+            gathered: on_host,
+            cut: RowCut::new(tiles::embed_sum(&self.can), l.embedding),
+            kind: self.spec.embedding.norm.kind,
+        };
+        let grid = tiles::row_grid(self.tokens);
+        self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
+        match l.projection {
+            Some(weight) => {
+                let identity = Activation::Identity;
+                let x = self.matmul("projection".into(), "x", x, weight, identity, self.tokens);
+                let norm = self.spec.embedding.projected_norm.as_ref().zip(l.projected_norm);
+                norm.map_or(x, |norm| self.norm("projected norm".into(), x, norm, 0))
+            }
+            None => x,
+        }
+    }
+}
+
+/// Numbers the distinct `ids` in the order of their first use: (number of each id, the ids).
+fn number_rows(ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut numbers = std::collections::HashMap::new();
+    let mut rows = Vec::new();
+    let numbered = ids
+        .iter()
+        .map(|&id| {
+            *numbers.entry(id).or_insert_with(|| {
+                rows.push(id);
+                rows.len() as u32 - 1
+            })
+        })
+        .collect();
+    (numbered, rows)
+}
+
+/// The row of each token in the position table.
+fn position_rows(batch: &PackedBatch, positions: Option<&Positions>) -> Vec<u32> {
+    let Some(positions) = positions else { return vec![0; batch.ids.len()] };
+    let Some(padding) = positions.padding else { return batch.positions.clone() };
+    // `create_position_ids_from_input_ids` of transformers `modeling_roberta.py`.
+    let padding = padding as u32;
+    let mut last = padding;
+    let row = |(&id, &place): (&u32, &u32)| {
+        if place == 0 {
+            last = padding;
+        }
+        if id == padding {
+            return padding;
+        }
+        last += 1;
+        last
+    };
+    batch.ids.iter().zip(&batch.positions).map(row).collect()
+}

@@ -1,0 +1,176 @@
+//! Products, the normalisations behind them, and the gate between two of them.
+
+use super::Pass;
+use crate::model::layout::{LinearIds, WeightId};
+use crate::model::spec::{Activation, Norm};
+use crate::schedule::params::{GateParams, MatmulParams, NormParams, Params};
+use crate::schedule::recording::{Bind, BufferId};
+use crate::schedule::tiles;
+use crate::schedule::tuning::Product;
+use crate::schedule::variant::{Abilities, Class, NormInput, RowCut, RowSum, Variant};
+
+impl Pass<'_> {
+    /// norm(x) alone.  // (tokens, width)
+    pub(super) fn norm(
+        &mut self,
+        label: String,
+        x: BufferId,
+        (norm, id): (&Norm, WeightId),
+        state: usize,
+    ) -> BufferId {
+        let y = self.recorder.buffer("normed", &[self.tokens, self.layout.width]);
+        let binds = [Bind::Buffer(x), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(self.status)];
+        let cut = self.row_cut(tiles::row_sum);
+        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
+        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
+        y
+    }
+
+    pub(super) fn norm_params(&self, rows: usize, norm: &Norm, state: usize) -> NormParams {
+        NormParams {
+            rows: rows as u32,
+            stride4: (self.layout.width / 4) as u32,
+            width: self.spec.width as u32,
+            eps: norm.eps,
+            state: state as u32,
+            pad: [0; 3],
+        }
+    }
+
+    pub(super) fn row_cut(&self, sum: fn(&Abilities) -> RowSum) -> RowCut {
+        RowCut::new(sum(&self.can), self.layout.width)
+    }
+
+    /// W a + b + residual, whole.
+    pub(super) fn add(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        residual: BufferId,
+    ) -> BufferId {
+        let identity = Activation::Identity;
+        self.product(label, name, a, weight, identity, Some(residual), self.tokens, 1)
+    }
+
+    /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
+    /// where it would have too few tiles, and the normalisation adds all up; or leaves the residual
+    /// to it, on software Vulkan, where each more variant of the product takes long to compile.
+    pub(super) fn add_norm(
+        &mut self,
+        [product, norm]: [String; 2],
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        residual: BufferId,
+        (gamma_beta, spec, state): (WeightId, &Norm, usize),
+    ) -> BufferId {
+        let splits = tiles::matmul_splits(self.can.class, weight.n, weight.k);
+        let params = self.norm_params(self.tokens, spec, state);
+        let input = match (splits, self.can.class) {
+            (2.., _) => NormInput::Parts(splits as u32),
+            (_, Class::Software) => NormInput::Residual,
+            _ => NormInput::Whole,
+        };
+        // What the product adds, and what is left to the normalisation.
+        let (sum, here, rest) = match input {
+            NormInput::Whole => ("sum", Some(residual), vec![]),
+            NormInput::Residual => ("sum", None, vec![Bind::Buffer(residual)]),
+            NormInput::Parts(_) => {
+                ("parts", None, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
+            }
+        };
+        let identity = Activation::Identity;
+        let sum = self.product(product, sum, a, weight, identity, here, self.tokens, splits);
+        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
+        let mut binds = vec![
+            Bind::Buffer(sum),
+            Bind::Weight(gamma_beta),
+            Bind::Buffer(y),
+            Bind::Buffer(self.status),
+        ];
+        binds.extend(rest);
+        let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input, kind: spec.kind };
+        let grid = tiles::row_grid(self.tokens);
+        self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
+        y
+    }
+
+    /// act(gate) × up  // (tokens, inner)
+    pub(super) fn gate(
+        &mut self,
+        label: String,
+        both: BufferId,
+        activation: Activation,
+    ) -> BufferId {
+        let inner = self.layout.inner;
+        let y = self.recorder.buffer("inner", &[self.tokens, inner]);
+        let vectors = self.tokens * inner / 4;
+        let (grid, row) = tiles::flat_grid(vectors);
+        let inner4 = (inner / 4) as u32;
+        let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
+        let binds = [Bind::Buffer(both), Bind::Buffer(y)];
+        let variant = Variant::Gate(activation);
+        self.recorder.dispatch(label, variant, Params::Gate(params), &binds, grid, 0);
+        y
+    }
+
+    /// A whole product without a residual.
+    pub(super) fn matmul(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        activation: Activation,
+        rows: usize,
+    ) -> BufferId {
+        self.product(label, name, a, weight, activation, None, rows, 1)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
+    fn product(
+        &mut self,
+        label: String,
+        name: &'static str,
+        a: BufferId,
+        weight: LinearIds,
+        activation: Activation,
+        residual: Option<BufferId>,
+        rows: usize,
+        splits: usize,
+    ) -> BufferId {
+        let shape = [splits, rows, weight.n];
+        let c = self.recorder.buffer(name, if splits > 1 { &shape } else { &shape[1..] });
+        let params = MatmulParams {
+            m: rows as u32,
+            n4: (weight.n / 4) as u32,
+            k4: (weight.k / 4) as u32,
+            k_steps: weight.k.div_ceil(tiles::MATMUL_K) as u32,
+        };
+        let mut binds = vec![
+            Bind::Buffer(a),
+            Bind::Weight(weight.matrix),
+            Bind::Weight(weight.bias),
+            Bind::Buffer(c),
+        ];
+        binds.extend(residual.map(Bind::Buffer));
+        let product = Product::new(rows, weight.n, weight.k, splits, self.elem);
+        let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
+        // One on cooperative matrices has bits of its own: for every product, or for none.
+        let tile = self.can.coop.or(self.tuning.get(&product)).unwrap_or_else(default);
+        let variant = Variant::Matmul {
+            tile,
+            weights: self.elem,
+            activation,
+            residual: residual.is_some(),
+            splits: splits as u32,
+        };
+        let flops = 2 * (rows * weight.n * weight.k) as u64;
+        let grid = tiles::matmul_grid(tile, rows, weight.n, splits);
+        self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
+        c
+    }
+}

@@ -1,0 +1,136 @@
+//! What the server says of itself: `/health`, `/metrics`, `/info`.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::batcher::{Batcher, Worker};
+use super::http::{Answer, of_bytes, of_json};
+use super::reading::{Input, Reading};
+use super::refusal::{Refusal, Why};
+use super::service::Service;
+use crate::capture::Capture;
+use crate::encoder::Encoder;
+use crate::schedule::PoolMode;
+
+/// `GET /health`: a text through every model.
+pub async fn health(service: &Service) -> Result<Answer, Refusal> {
+    if service.is_closing() {
+        return Err(Refusal::closing());
+    }
+    for model in &service.models {
+        if model.batcher.is_lost() {
+            let said = format!("{}: the device is lost", model.name);
+            return Err(Refusal::new(Why::Unhealthy, said));
+        }
+        let texts = vec![Input::Text("health".into())];
+        let captures = vec![Capture::default()];
+        let run = service.embed(0, model, texts, Reading::default(), captures, false);
+        let run = tokio::time::timeout(Duration::from_secs(20), run).await;
+        match run {
+            // A full queue is work to do, not ill health.
+            Ok(Err(refusal)) if refusal.why == Why::Overloaded => {}
+            Ok(Err(refusal)) => {
+                let said = format!("{}: {refusal}", model.name);
+                return Err(Refusal::new(Why::Unhealthy, said));
+            }
+            Err(_) => {
+                let said = format!("{}: no answer from the model in 20 s", model.name);
+                return Err(Refusal::new(Why::Unhealthy, said));
+            }
+            Ok(Ok(_)) => {}
+        }
+    }
+    Ok(of_json(&json!({ "status": "ok" })))
+}
+
+/// `GET /metrics`
+pub fn metrics(service: &Service) -> Answer {
+    let mut gauges: Vec<(&str, &str, String, u64)> = Vec::new();
+    let plain = |text: &str| text.replace(['"', '\\', '\n'], "_");
+    type Number<T> = fn(&T) -> u64;
+    let queues: [(&str, &str, Number<Batcher>); 3] = [
+        ("te_queue_size", "Texts that wait.", |b| b.waiting().0 as u64),
+        ("everylayer_queue_tokens", "Tokens that wait.", |b| b.waiting().1 as u64),
+        ("everylayer_running_texts", "Texts that devices work on.", |b| b.running() as u64),
+    ];
+    for (name, help, number) in queues {
+        for model in &service.models {
+            let label = format!("{{model=\"{}\"}}", plain(&model.name));
+            gauges.push((name, help, label, number(&model.batcher)));
+        }
+    }
+    let devices: [(&str, &str, Number<Worker>); 3] = [
+        ("everylayer_weight_bytes", "Bytes of the weights on the device.", |w| {
+            w.encoder().weight_bytes()
+        }),
+        (
+            "everylayer_device_peak_bytes",
+            "Most bytes that arrays of the device took at once.",
+            |w| w.encoder().counters().peak_bytes,
+        ),
+        ("everylayer_device_lost", "1 while the device is lost.", |w| u64::from(w.is_lost())),
+    ];
+    for (name, help, number) in devices {
+        for model in &service.models {
+            for (i, worker) in model.batcher.workers().iter().enumerate() {
+                let (model, device) = (plain(&model.name), plain(&worker.encoder().device()));
+                let label = format!("{{model=\"{model}\",number=\"{i}\",device=\"{device}\"}}");
+                gauges.push((name, help, label, number(worker)));
+            }
+        }
+    }
+    // This request is under way too.
+    let under_way = service.under_way.load(Relaxed).saturating_sub(1);
+    gauges.push(("everylayer_requests_under_way", "Requests under way.", String::new(), under_way));
+    of_bytes(service.metrics.write(&gauges), "text/plain; version=0.0.4")
+}
+
+/// `GET /info`
+pub fn info(service: &Service) -> Answer {
+    let model = &service.models[0];
+    let encoder = model.batcher.encoder();
+    let settings = &service.settings;
+    let models: Vec<&str> = service.models.iter().map(|m| m.name.as_str()).collect();
+    let devices: Vec<String> =
+        model.batcher.workers().iter().map(|worker| worker.encoder().device()).collect();
+    of_json(&json!({
+        "model_id": model.name,
+        "model_sha": null,
+        "model_dtype": match encoder.dtype().to_string().as_str() {
+            "f16" => "float16",
+            _ => "float32",
+        },
+        "model_type": { "embedding": { "pooling": pooling(&encoder) } },
+        "max_concurrent_requests": settings.max_connections,
+        "max_input_length": encoder.max_tokens(),
+        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_requests": null,
+        "max_client_batch_size": settings.max_client_batch,
+        "auto_truncate": settings.auto_truncate,
+        "tokenization_workers": rayon::current_num_threads(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "sha": null,
+        "docker_label": null,
+        "device": encoder.device(),
+        "devices": devices,
+        "layers": encoder.spec().depth(),
+        "width": encoder.spec().width,
+        "models": models,
+    }))
+}
+
+/// What the model's own vectors are pooled by, in the words of Text Embeddings Inference where it
+/// has one; several are joined by `+`, as their vectors are.
+fn pooling(encoder: &Encoder) -> String {
+    let name = |mode: &PoolMode| match mode {
+        PoolMode::Mean => "mean",
+        PoolMode::Cls => "cls",
+        PoolMode::Last => "last_token",
+        PoolMode::Max => "max",
+        PoolMode::MeanSqrt => "mean_sqrt_len",
+        PoolMode::WeightedMean => "weighted_mean",
+    };
+    encoder.pipeline().pooling.modes.iter().map(name).collect::<Vec<_>>().join("+")
+}

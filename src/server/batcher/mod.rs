@@ -1,0 +1,256 @@
+//! The one queue under every front end: texts of all clients, packed together by tokens.
+//!
+//! Clients take turns, a text each, so that a client with a million texts holds nobody up. A text
+//! whose client has left is dropped where it waits. The queue is bounded by texts and by tokens.
+//! One thread a device takes batches off it; it never waits for a client.
+
+mod queue;
+mod request;
+mod worker;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+pub use request::{Done, Ready};
+pub use worker::{Open, Worker};
+
+use super::metrics::Metrics;
+use super::refusal::{Refusal, Why};
+use crate::capture::Capture;
+use crate::encoder::Encoder;
+use crate::error::{Result, fail};
+use queue::{Item, Queue};
+use request::{Request, State};
+
+/// Who asks: what takes turns. A connection, or an identity on ZeroMQ.
+pub type Client = u64;
+
+/// Tokens that one of several devices takes at least: less is not worth the sharing.
+const SHARE: usize = 1024;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Texts.
+    pub texts: usize,
+    /// Tokens.
+    pub tokens: usize,
+    /// Tokens of one batch.
+    pub batch_tokens: usize,
+}
+
+/// A model with its queue and a thread for each device that serves it.
+pub struct Batcher {
+    workers: Vec<Worker>,
+    bounds: Bounds,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    metrics: Arc<Metrics>,
+}
+
+impl Batcher {
+    /// Opens the model with each of `opens`, one a device, and starts a queue for all.
+    ///
+    /// # Errors
+    ///
+    /// What an opener says; `Io` where the system gives no thread.
+    pub fn start(opens: Vec<Open>, bounds: Bounds, metrics: Arc<Metrics>) -> Result<Arc<Self>> {
+        let workers = opens.into_iter().map(Worker::open).collect::<Result<Vec<_>>>()?;
+        if workers.is_empty() {
+            return Err(fail!(Usage, "there is no device to serve from: name one"));
+        }
+        let (queue, wake) = (Mutex::default(), Condvar::new());
+        let batcher = Arc::new(Self { workers, bounds, queue, wake, metrics });
+        for number in 0..batcher.workers.len() {
+            let shared = Arc::clone(&batcher);
+            std::thread::Builder::new()
+                .name(format!("device {number}"))
+                .spawn(move || shared.workers[number].serve(&shared))
+                .map_err(|e| crate::Error::io("the thread of a device", e))?;
+        }
+        Ok(batcher)
+    }
+
+    /// The first device's encoder of now.
+    pub fn encoder(&self) -> Arc<Encoder> {
+        self.workers[0].encoder()
+    }
+
+    /// The devices.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Texts and tokens that wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.queue();
+        (queue.texts, queue.tokens)
+    }
+
+    /// Texts that devices work on.
+    pub fn running(&self) -> usize {
+        self.queue().running
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub fn is_idle(&self) -> bool {
+        let queue = self.queue();
+        queue.texts == 0 && queue.running == 0
+    }
+
+    /// Whether every device is lost and none was opened again yet.
+    pub fn is_lost(&self) -> bool {
+        self.workers.iter().all(Worker::is_lost)
+    }
+
+    /// Ends the threads once the queue is empty; what comes after is refused.
+    pub fn close(&self) {
+        self.queue().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// The results of `texts`, each with every one of `captures`; longer ones than `window` says are
+    /// run in windows. Dropped, what still waits of it is not run.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Overloaded`] where the queue is full, [`Why::Unhealthy`] where no device is left, else
+    /// what the encoder says of the texts.
+    pub async fn submit(
+        &self,
+        client: Client,
+        texts: Vec<Ready>,
+        captures: Vec<Capture>,
+        window: Option<(usize, Option<usize>)>,
+    ) -> Result<Done, Refusal> {
+        if texts.is_empty() {
+            return Err(Refusal::new(Why::Empty, "there is no text to embed"));
+        }
+        let (reply, answer) = oneshot::channel();
+        let count = texts.len();
+        let tokens: usize = texts.iter().map(|t| t.tokens.len()).sum();
+        let state = State {
+            texts: (0..count).map(|_| None).collect(),
+            left: count,
+            taken: None,
+            reply: Some(reply),
+        };
+        let state = Mutex::new(state);
+        let request = Arc::new(Request { captures, window, began: Instant::now(), state });
+        {
+            let mut queue = self.queue();
+            if queue.closed {
+                return Err(Refusal::closing());
+            }
+            if self.workers.iter().all(Worker::is_gone) {
+                return Err(Refusal::lost());
+            }
+            // A request that is larger than the queue itself can only come when nothing waits.
+            let full = queue.texts + count > self.bounds.texts
+                || queue.tokens + tokens > self.bounds.tokens;
+            if full && queue.texts > 0 {
+                self.metrics.overloaded.add(1);
+                return Err(Refusal::busy());
+            }
+            let items = texts.into_iter().enumerate();
+            queue.push(
+                client,
+                items.map(|(index, ready)| Item {
+                    client,
+                    request: Arc::clone(&request),
+                    index,
+                    ready,
+                    again: false,
+                }),
+            );
+        }
+        self.wake.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Refusal::closing()))
+    }
+
+    /// The next batch, once there is one; `None` once all is done and nothing more will come.
+    fn take(&self) -> Option<Vec<Item>> {
+        let mut queue = self.queue();
+        loop {
+            while queue.texts == 0 && !queue.closed {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.texts == 0 {
+                return None;
+            }
+            let budget = self.share(queue.tokens);
+            let (items, dropped) = queue.take(budget);
+            self.metrics.abandoned.add(dropped);
+            if !items.is_empty() {
+                // What is left is for the others.
+                if queue.texts > 0 {
+                    self.wake.notify_one();
+                }
+                return Some(items);
+            }
+        }
+    }
+
+    /// The tokens of a batch while `waiting` wait: all that fit, but no more than this device's part
+    /// where there are others.
+    fn share(&self, waiting: usize) -> usize {
+        let well = self.workers.iter().filter(|w| !w.is_lost()).count().max(1);
+        let part = if well == 1 { waiting } else { waiting.div_ceil(well).max(SHARE) };
+        part.min(self.bounds.batch_tokens)
+    }
+
+    /// The texts of a batch are done with.
+    fn done(&self, texts: usize) {
+        self.queue().running -= texts;
+    }
+
+    /// Has the texts of a batch wait again, before all others.
+    fn give_back(&self, items: Vec<Item>) {
+        self.queue().give_back(items);
+        self.wake.notify_one();
+    }
+
+    /// Refuses all that waits, where no device is left to run it.
+    fn refuse_if_gone(&self) {
+        if !self.workers.iter().all(Worker::is_gone) {
+            return;
+        }
+        let (items, _) = self.queue().take(usize::MAX);
+        for item in &items {
+            item.request.land(item.index, Err(Refusal::lost()));
+        }
+        self.done(items.len());
+    }
+
+    /// Waits `pause`, or until the end; whether it is the end.
+    fn rest(&self, pause: Duration) -> bool {
+        let queue = self.queue();
+        let over = |queue: &mut Queue| !queue.closed;
+        let (queue, _) = self
+            .wake
+            .wait_timeout_while(queue, pause, over)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.closed
+    }
+
+    /// Counts a batch.
+    fn count(&self, texts: usize, tokens: usize, took: Duration, rerun: usize) {
+        let metrics = &self.metrics;
+        metrics.device_micros.add(took.as_micros() as u64);
+        metrics.texts.add(texts as u64);
+        metrics.tokens.add(tokens as u64);
+        metrics.batch_tokens.see(tokens as f64);
+        metrics.batch_duration.took(took);
+        metrics.last_batch.0.store(texts as u64, Relaxed);
+        metrics.last_batch.1.store(tokens as u64, Relaxed);
+        metrics.overflowed.add(rerun as u64);
+        tracing::debug!(texts, tokens, micros = took.as_micros() as u64, "batch");
+    }
+}

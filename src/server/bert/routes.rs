@@ -1,0 +1,70 @@
+//! `POST /encode`, `GET /status/server`, `GET /status/client`.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Sequences, compute, show_config};
+use crate::server::batcher::Client;
+use crate::server::http::{Answer, of_json, parse};
+use crate::server::refusal::{Refusal, Why};
+use crate::server::service::Service;
+
+#[derive(Deserialize)]
+struct EncodeBody {
+    #[serde(default)]
+    id: Value,
+    texts: Sequences,
+    is_tokenized: Option<bool>,
+}
+
+/// `POST /encode`
+pub async fn encode(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
+    let EncodeBody { id, texts, is_tokenized } = parse(body)?;
+    let is_list = matches!(&texts, Sequences::Tokens(t) if !t.is_empty());
+    if is_tokenized.is_some_and(|said| said != is_list) {
+        let said = "`is_tokenized` says otherwise than `texts`: send lists of tokens, or strings";
+        return Err(Refusal::new(Why::Validation, said));
+    }
+    service.statistic.see(&client.to_le_bytes(), Some(texts.len()));
+    let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
+    let result = nested(&array.values, &array.shape);
+    let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });
+    if let Some(tokens) = &array.tokens {
+        answer["tokens"] = json!(tokens);
+    }
+    Ok(of_json(&answer))
+}
+
+fn nested(values: &[f32], shape: &[usize]) -> Value {
+    match shape {
+        [] | [_] => json!(values),
+        [_, rest @ ..] => {
+            let each: usize = rest.iter().product::<usize>().max(1);
+            values.chunks(each).map(|part| nested(part, rest)).collect()
+        }
+    }
+}
+
+/// `GET /status/server`
+pub fn status_server(service: &Service) -> Answer {
+    let mut all = show_config(service, &service.bert, "http", ["", "", ""]);
+    all.insert("statistic".into(), service.statistic.json());
+    all.insert("status".into(), json!(200));
+    of_json(&all)
+}
+
+/// `GET /status/client`
+pub fn status_client(service: &Service) -> Answer {
+    let seen = service.statistic.json();
+    of_json(&json!({
+        "identity": "http",
+        "num_request": seen["num_data_request"],
+        "num_response": seen["num_data_request"],
+        "num_pending_request": service.under_way.load(Relaxed),
+        "num_pending_response": 0,
+        "output_fmt": "list",
+        "status": 200,
+    }))
+}

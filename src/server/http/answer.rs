@@ -1,0 +1,88 @@
+//! Answers, and refusals in the words of each dialect.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use crate::server::refusal::{Refusal, Why};
+
+/// An answer.
+pub type Answer = Response<Full<Bytes>>;
+
+/// The dialects that routes speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Errors as OpenAI's.
+    OpenAi,
+    /// Errors as those of Text Embeddings Inference.
+    Tei,
+}
+
+/// A refusal as `dialect` says it.
+pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
+    let (status, body) = match dialect {
+        Dialect::OpenAi => {
+            let code = match refusal.why {
+                Why::Unauthorized => Some("invalid_api_key"),
+                Why::NotFound => Some("model_not_found"),
+                _ => None,
+            };
+            let error = json!({
+                "message": refusal.message, "type": refusal.openai_type(), "param": null,
+                "code": code,
+            });
+            (refusal.status(), json!({ "error": error }))
+        }
+        Dialect::Tei => {
+            let body = json!({ "error": refusal.message, "error_type": refusal.tei_type() });
+            (refusal.tei_status(), body)
+        }
+    };
+    let mut answer = of_json(&body);
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let headers = answer.headers_mut();
+    if matches!(refusal.why, Why::Overloaded | Why::Unhealthy) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if refusal.why == Why::Unauthorized {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    // What is left of the body is not read.
+    if matches!(refusal.why, Why::TooLarge | Why::Timeout) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer of these bytes.
+pub fn of_bytes(bytes: impl Into<Bytes>, kind: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(bytes.into()));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+/// An answer in JSON.
+pub fn of_json(value: &impl serde::Serialize) -> Answer {
+    // What is serialised here are strings and finite numbers.
+    of_bytes(serde_json::to_vec(value).unwrap_or_default(), "application/json")
+}
+
+/// Reads JSON of the form that a route takes.
+///
+/// # Errors
+///
+/// [`Why::Malformed`], with the place in the text.
+pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|e| {
+        Refusal::new(Why::Malformed, format!("the body is not as this route takes it: {e}"))
+    })
+}

@@ -1,0 +1,74 @@
+//! Where connections come from: a port or a path.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Where connections come from.
+pub enum Listener {
+    /// A port.
+    Tcp(tokio::net::TcpListener),
+    /// A path.
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+/// What a connection is to hyper.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+impl Listener {
+    /// Opens a port; 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, naming the address.
+    pub async fn tcp(address: SocketAddr) -> crate::Result<Self> {
+        let open = tokio::net::TcpListener::bind(address).await;
+        open.map(Self::Tcp).map_err(|e| crate::Error::io(address, e))
+    }
+
+    /// Opens a path, in the place of a socket that nobody serves any more.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, naming the path.
+    #[cfg(unix)]
+    pub fn unix(path: &std::path::Path) -> crate::Result<Self> {
+        use std::os::unix::fs::FileTypeExt;
+        let old = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+        if old && std::os::unix::net::UnixStream::connect(path).is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        let open = tokio::net::UnixListener::bind(path);
+        open.map(Self::Unix).map_err(|e| crate::Error::io(path.display(), e))
+    }
+
+    /// Where clients connect to, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Tcp(l) => {
+                l.local_addr().map_or_else(|e| e.to_string(), |a| format!("http://{a}"))
+            }
+            #[cfg(unix)]
+            Self::Unix(l) => {
+                let address = l.local_addr().ok();
+                let path = address.and_then(|a| a.as_pathname().map(|p| p.display().to_string()));
+                format!("unix:{}", path.unwrap_or_default())
+            }
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(l) => {
+                let (stream, _) = l.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Box::new(stream)
+            }
+            #[cfg(unix)]
+            Self::Unix(l) => Box::new(l.accept().await?.0),
+        })
+    }
+}

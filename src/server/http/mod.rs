@@ -1,0 +1,153 @@
+//! HTTP/1.1 over TCP or a Unix socket: connections from their beginning to their end.
+//!
+//! Routes are a `match` in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's matter.
+
+mod answer;
+mod listener;
+mod routes;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::{Semaphore, watch};
+
+pub use answer::{Answer, empty, of_bytes, of_json, parse};
+pub use listener::Listener;
+
+use super::batcher::Client;
+use super::service::Service;
+use routes::route;
+
+/// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
+pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(service.settings.max_connections.max(1)));
+    let graceful = GracefulShutdown::new();
+    let mut deadline = None;
+    loop {
+        let place = Arc::clone(&room).acquire_owned();
+        let accept = async {
+            // Beyond the bound, connections wait in the system's own queue.
+            let permit = place.await.ok();
+            listener.accept().await.map(|stream| (stream, permit))
+        };
+        let (stream, permit) = tokio::select! {
+            biased;
+            _ = ended(&mut stop), if deadline.is_none() => {
+                service.close();
+                deadline = Some(Instant::now() + service.settings.grace);
+                continue;
+            }
+            () = drained(&service, deadline), if deadline.is_some() => break,
+            accepted = accept => match accepted {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    // Out of file descriptors: those who are here must leave first.
+                    tracing::warn!(error = %e, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let client = service.client();
+        let shared = Arc::clone(&service);
+        let answer = hyper::service::service_fn(move |request| {
+            let service = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(reply(&service, client, request).await) }
+        });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(service.settings.patience);
+        builder.max_buf_size(64 << 10);
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                tracing::debug!(error = %e, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown()).await;
+}
+
+async fn ended(stop: &mut watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        if stop.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends once nothing is under way, or the time is up.
+async fn drained(service: &Service, deadline: Option<Instant>) {
+    let deadline = deadline.unwrap_or_else(Instant::now);
+    loop {
+        // A moment for answers on their way, and for those who do not know yet.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let idle = service.models.iter().all(|m| m.batcher.is_idle());
+        if Instant::now() > deadline || idle && service.under_way.load(Relaxed) == 0 {
+            return;
+        }
+    }
+}
+
+/// A request under way, however it ends.
+struct UnderWay<'a>(&'a Service);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn reply(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
+    let began = Instant::now();
+    service.under_way.fetch_add(1, Relaxed);
+    let _under_way = UnderWay(service);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let origin = allowed(service, request.headers());
+    let mut answer = match &method {
+        &Method::OPTIONS if origin.is_some() => empty(StatusCode::NO_CONTENT),
+        _ => route(service, client, request).await,
+    };
+    if let Some(origin) = origin {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        let allow = "authorization, content-type, accept";
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allow));
+        let allow = HeaderValue::from_static("GET, POST, OPTIONS");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+    }
+    let time = HeaderValue::from(began.elapsed().as_millis() as u64);
+    answer.headers_mut().insert(HeaderName::from_static("x-total-time"), time);
+    if service.is_closing() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = answer.status();
+    let work = method == Method::POST;
+    if work {
+        service.metrics.requests.add(1);
+        service.metrics.duration.took(began.elapsed());
+        let counter =
+            if status.is_success() { &service.metrics.success } else { &service.metrics.failure };
+        counter.add(1);
+    }
+    let micros = began.elapsed().as_micros() as u64;
+    let path: String = path.chars().take(200).collect();
+    tracing::info!(%method, path, status = status.as_u16(), micros, client, "request");
+    answer
+}
+
+/// The origin to name, where the request has one and it may call.
+fn allowed(service: &Service, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let known = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
+    service.settings.cors.iter().any(known).then(|| origin.clone())
+}

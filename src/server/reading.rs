@@ -1,0 +1,225 @@
+//! From what a client sends to tokens.
+
+use super::batcher::Ready;
+use super::refusal::{Refusal, Why};
+use crate::capture::{Capture, Overflow};
+use crate::encoder::Encoder;
+use crate::error::Result;
+use crate::text::{Text, Tokens};
+
+/// A text as a client sends it.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A text or a pair.
+    Text(Text<'static>),
+    /// Rows of the vocabulary; special tokens are put around them where they do not stand there.
+    Ids(Vec<u32>),
+}
+
+/// What becomes of a text that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// Its end goes.
+    #[default]
+    Right,
+    /// Its beginning goes.
+    Left,
+    /// The request is refused.
+    Refuse,
+    /// It is run in windows; two share so many tokens.
+    Window(Option<usize>),
+}
+
+impl Cut {
+    /// In the words of a capture; which end goes is not among them.
+    pub fn overflow(self) -> Overflow {
+        match self {
+            Self::Right | Self::Left => Overflow::Truncate,
+            Self::Refuse => Overflow::Error,
+            Self::Window(stride) => Overflow::Window { stride },
+        }
+    }
+}
+
+/// What a request says of its texts, beside what it wants of them.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Before every text; `None` for the model's own.
+    pub prompt: Option<String>,
+    /// Tokens of a text at most; `None` for the model's own.
+    pub max_tokens: Option<usize>,
+    /// Of longer ones.
+    pub cut: Cut,
+}
+
+impl Input {
+    /// Of all of it.
+    pub fn characters(&self) -> usize {
+        match self {
+            Self::Text(t) => {
+                t.text.chars().count() + t.pair.as_deref().map_or(0, |pair| pair.chars().count())
+            }
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+}
+
+/// Makes tokens of `inputs`.
+pub fn read(
+    encoder: &Encoder,
+    inputs: Vec<Input>,
+    reading: &Reading,
+    capture: &Capture,
+    words: bool,
+) -> Result<Vec<Ready>, Refusal> {
+    let intake = encoder.intake();
+    let overflow = reading.cut.overflow();
+    let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
+    let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
+    let limit = intake.limit(&capture)?;
+    let skip = intake.skip(&capture, limit)?;
+    let several = inputs.len() > 1;
+    let place = |i: usize, mut refusal: Refusal| {
+        if several && !refusal.message.starts_with("text ") {
+            refusal.message = format!("text {i}: {}", refusal.message);
+        }
+        refusal
+    };
+    let texts: Vec<Text<'_>> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::Text(text) => Some(Text::from(text)),
+            Input::Ids(_) => None,
+        })
+        .collect();
+    let mut of_texts = match reading.cut {
+        Cut::Left => {
+            let whole = Capture { max_tokens: None, ..capture.clone() };
+            let prompt = whole.prompt.or(intake.pipeline().default_prompt.clone());
+            let prompt = prompt.unwrap_or_default();
+            let left = |(i, text): (usize, &Text<'_>)| {
+                let with = Text { text: format!("{prompt}{}", text.text).into(), ..text.clone() };
+                let mut tokens = intake.tokenizer().encode_whole(&with)?;
+                tokens.forget_prefix(prompt.chars().count() as u32);
+                cut_left(tokens, limit).map_err(|r| place(i, r))
+            };
+            texts.iter().enumerate().map(left).collect::<Result<Vec<_>, Refusal>>()?
+        }
+        _ => intake.tokenize(&texts, &capture)?,
+    }
+    .into_iter();
+    let mut ready = Vec::with_capacity(inputs.len());
+    for (i, input) in inputs.iter().enumerate() {
+        let one = match input {
+            Input::Text(text) => {
+                let Some(tokens) = of_texts.next() else { continue };
+                let words = if words { tokens.words(text) } else { Vec::new() };
+                Ready { tokens, words, skip, ..Ready::default() }
+            }
+            Input::Ids(ids) => {
+                let tokens = of_ids(encoder, ids, limit, overflow).map_err(|r| place(i, r))?;
+                Ready { tokens, ..Ready::default() }
+            }
+        };
+        if one.tokens.is_empty() {
+            let said = "there are no tokens: this tokenizer adds no special ones";
+            return Err(place(i, Refusal::new(Why::Empty, said)));
+        }
+        ready.push(one);
+    }
+    Ok(ready)
+}
+
+/// Keeps the last of a text's own tokens, and the special ones.
+fn cut_left(tokens: Tokens, limit: usize) -> Result<Tokens, Refusal> {
+    let lost = tokens.len().saturating_sub(limit);
+    let own = tokens.special.iter().filter(|s| !**s).count();
+    if lost > own {
+        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
+        return Err(Refusal::new(Why::Validation, said));
+    }
+    let mut left = lost;
+    let keep: Vec<bool> = tokens
+        .special
+        .iter()
+        .map(|&special| {
+            let goes = !special && left > 0;
+            left -= usize::from(goes);
+            !goes
+        })
+        .collect();
+    fn kept<T>(all: Vec<T>, keep: &[bool]) -> Vec<T> {
+        all.into_iter().zip(keep).filter_map(|(one, &keep)| keep.then_some(one)).collect()
+    }
+    Ok(Tokens {
+        ids: kept(tokens.ids, &keep),
+        types: kept(tokens.types, &keep),
+        pieces: kept(tokens.pieces, &keep),
+        spans: kept(tokens.spans, &keep),
+        words: kept(tokens.words, &keep),
+        special: kept(tokens.special, &keep),
+        second: kept(tokens.second, &keep),
+        lost,
+    })
+}
+
+/// The special tokens before and after a text.
+pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+    let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
+    let before = framed.special.iter().take_while(|s| **s).count();
+    let after = framed.special.iter().rev().take_while(|s| **s).count();
+    let ids = &framed.ids;
+    Ok((ids[..before].to_vec(), ids[ids.len() - after.min(ids.len() - before)..].to_vec()))
+}
+
+/// Tokens of ids that a client made itself.
+fn of_ids(
+    encoder: &Encoder,
+    ids: &[u32],
+    limit: usize,
+    overflow: Overflow,
+) -> Result<Tokens, Refusal> {
+    if ids.is_empty() {
+        return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
+    }
+    let tokenizer = encoder.intake().tokenizer();
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= tokenizer.vocab_size()) {
+        let most = tokenizer.vocab_size() - 1;
+        let said = format!("token id {id} is not of this model: its ids end at {most}");
+        return Err(Refusal::new(Why::Validation, said));
+    }
+    let (mut before, mut after) = frame(encoder)?;
+    if ids.starts_with(&before) && ids.ends_with(&after) {
+        (before, after) = (Vec::new(), Vec::new());
+    }
+    let found = before.len() + ids.len() + after.len();
+    let lost = match overflow {
+        Overflow::Window { .. } => 0,
+        Overflow::Truncate | Overflow::Error => found.saturating_sub(limit),
+    };
+    if lost > 0 && overflow == Overflow::Error {
+        let said = format!("the text has {found} tokens, the limit is {limit}");
+        return Err(Refusal::new(Why::Validation, said));
+    }
+    let Some(room) = ids.len().checked_sub(lost) else {
+        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
+        return Err(Refusal::new(Why::Validation, said));
+    };
+    let special: Vec<bool> = before
+        .iter()
+        .map(|_| true)
+        .chain(ids[..room].iter().map(|_| false))
+        .chain(after.iter().map(|_| true))
+        .collect();
+    let all: Vec<u32> = before.iter().chain(&ids[..room]).chain(&after).copied().collect();
+    Ok(Tokens {
+        types: vec![0; all.len()],
+        pieces: all.iter().map(|&id| tokenizer.piece_of(id).unwrap_or_default()).collect(),
+        spans: vec![[0, 0]; all.len()],
+        words: vec![None; all.len()],
+        second: vec![false; all.len()],
+        special,
+        ids: all,
+        lost,
+    })
+}

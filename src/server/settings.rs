@@ -1,0 +1,51 @@
+//! How a server is set up.
+
+use std::time::Duration;
+
+/// How a server is set up. `Settings::default()` is safe on one machine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Asked of every request but `/health` and `/ping`, as `Authorization: Bearer KEY`.
+    pub api_keys: Vec<String>,
+    /// Origins a browser may call from; `*` is any.
+    pub cors: Vec<String>,
+    /// Texts of one request.
+    pub max_client_batch: usize,
+    /// Bytes of one request.
+    pub payload_limit: usize,
+    /// Texts that may wait.
+    pub max_queue: usize,
+    /// Tokens of one batch.
+    pub max_batch_tokens: usize,
+    /// Bytes of vectors that requests under way may hold, all together and one alone.
+    pub max_result_bytes: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Whether a text that is too long is cut where the request does not say.
+    pub auto_truncate: bool,
+    /// In which the head of a request, and each part of its body, must have come.
+    pub patience: Duration,
+    /// How long accepted work may go on once the server is told to end.
+    pub grace: Duration,
+    /// The pages behind `/web/`, if any.
+    pub web: Option<super::web::Site>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_keys: Vec::new(),
+            cors: Vec::new(),
+            max_client_batch: 2048,
+            payload_limit: 16_000_000,
+            max_queue: 16_384,
+            max_batch_tokens: 8192,
+            max_result_bytes: 1 << 30,
+            max_connections: 1024,
+            auto_truncate: true,
+            patience: Duration::from_secs(15),
+            grace: Duration::from_secs(30),
+            web: None,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `/web/`: the demo, the browser package and the bundled model's files, for pages of this server.
+//!
+//! Files are those that were built into the binary (`build.rs`), or those of a folder laid out as `web/`.
+//! They are the same for everyone: no key is asked for them, and nothing of a request gets in here but
+//! its path and its range.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+
+use super::http::{Answer, empty};
+use super::refusal::{Refusal, Why};
+use crate::error::{Error, ErrorKind, Result};
+
+include!(concat!(env!("OUT_DIR"), "/web_files.rs"));
+
+/// Where the demo is; its addresses are relative to it.
+const DEMO: &str = "/web/demo/";
+/// Where the demo finds its model.
+const MODEL: &str = "demo/model/";
+
+/// The files behind `/web/`.
+#[derive(Debug, Clone)]
+pub enum Site {
+    /// Those in the binary.
+    Built,
+    /// Those of a folder.
+    Folder(PathBuf),
+}
+
+impl Site {
+    /// The files in the binary.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the package was not built before the binary, with how to.
+    pub fn built() -> Result<Self> {
+        if FILES.is_empty() {
+            let said = "--web: this binary was built without the browser package: run `web/build`, then \
+                        build it again, or give the folder of a built one with --web-dir";
+            return Err(Error::new(ErrorKind::Unsupported, said));
+        }
+        Ok(Self::Built)
+    }
+
+    /// The files of a folder, as `web/` of the repository has them.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is no package in it.
+    pub fn folder(path: &Path) -> Result<Self> {
+        let root = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
+        for part in ["index.js", "demo/index.html", "pkg/everylayer_bg.wasm"] {
+            if !root.join(part).is_file() {
+                let said =
+                    format!("--web-dir {}: it has no {part}: run `web/build`", path.display());
+                return Err(Error::new(ErrorKind::NotFound, said));
+            }
+        }
+        Ok(Self::Folder(root))
+    }
+
+    /// The answer to a request for `path`, as it stands in the request.
+    ///
+    /// # Errors
+    ///
+    /// `Method`, and `NotFound` for every path that names no file, however it is written.
+    pub async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Answer, Refusal> {
+        if !matches!(method, &Method::GET | &Method::HEAD) {
+            return Err(Refusal::new(Why::Method, format!("/web/ does not take {method}")));
+        }
+        if matches!(path, "/web" | "/web/" | "/web/demo") {
+            let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
+            answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(DEMO));
+            return Ok(answer);
+        }
+        let name = match path.strip_prefix("/web/").unwrap_or_default() {
+            "demo/" => "demo/index.html",
+            name => name,
+        };
+        let missing = || {
+            let shown: String = path.chars().take(100).collect();
+            Refusal::new(Why::NotFound, format!("there is no file {shown}"))
+        };
+        if !is_plain(name) {
+            return Err(missing());
+        }
+        let bytes = match (name.strip_prefix(MODEL), self) {
+            (Some(part), _) => of_model(part),
+            (None, Self::Built) => {
+                FILES.iter().find(|f| f.0 == name).map(|f| Bytes::from_static(f.1))
+            }
+            (None, Self::Folder(root)) => of_folder(root.clone(), name.to_owned()).await,
+        };
+        bytes.map(|bytes| part(&bytes, kind(name), headers)).ok_or_else(missing)
+    }
+}
+
+/// Whether a path is of plain names: nothing above, hidden, empty or escaped.
+fn is_plain(name: &str) -> bool {
+    let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(usual);
+    name.split('/').all(plain)
+}
+
+/// A file of the bundled model.
+fn of_model(name: &str) -> Option<Bytes> {
+    #[cfg(feature = "bundled")]
+    return crate::model::bundled::file(name).map(Bytes::from_static);
+    #[cfg(not(feature = "bundled"))]
+    return name.is_empty().then(Bytes::new);
+}
+
+/// A file of a folder, and of nothing that its links lead to.
+async fn of_folder(root: PathBuf, name: String) -> Option<Bytes> {
+    let read = move || {
+        let path = root.join(name).canonicalize().ok()?;
+        (path.starts_with(&root) && path.is_file()).then(|| std::fs::read(path).ok())?
+    };
+    tokio::task::spawn_blocking(read).await.ok()?.map(Bytes::from)
+}
+
+/// What a browser takes a file for. It compiles wasm as it comes under its own name only.
+fn kind(name: &str) -> &'static str {
+    match name.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "json" => "application/json",
+        "wasm" => "application/wasm",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+/// All of a file, the range that was asked for, or the word that it is what the browser has.
+fn part(bytes: &Bytes, kind: &'static str, headers: &HeaderMap) -> Answer {
+    let tag = format!("\"{:x}-{:08x}\"", bytes.len(), crc32fast::hash(bytes));
+    let asked = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (status, body, range) = if asked(header::IF_NONE_MATCH).is_some_and(|t| t.contains(&tag)) {
+        (StatusCode::NOT_MODIFIED, Bytes::new(), None)
+    } else {
+        match asked(header::RANGE).map_or(Asked::All, |text| range(text, bytes.len())) {
+            Asked::All => (StatusCode::OK, bytes.clone(), None),
+            Asked::Part(from, to) => {
+                let said = format!("bytes {from}-{}/{}", to - 1, bytes.len());
+                (StatusCode::PARTIAL_CONTENT, bytes.slice(from..to), Some(said))
+            }
+            Asked::Beyond => {
+                let said = format!("bytes */{}", bytes.len());
+                (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), Some(said))
+            }
+        }
+    };
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let head = answer.headers_mut();
+    let fixed = [
+        (header::CONTENT_TYPE, kind),
+        (header::ACCEPT_RANGES, "bytes"),
+        // Asked again each time, and not sent again where it is the same.
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Pages of one origin alone: clocks are finer and memory can be measured.
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    fixed.into_iter().for_each(|(name, value)| {
+        head.insert(name, HeaderValue::from_static(value));
+    });
+    let made = [(header::ETAG, Some(tag)), (header::CONTENT_RANGE, range)];
+    for (name, value) in made {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            head.insert(name, value);
+        }
+    }
+    answer
+}
+
+/// What a `range` header asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// Everything, or what is not understood, which a server may pass over.
+    All,
+    /// From the first to before the second.
+    Part(usize, usize),
+    /// Nothing that there is.
+    Beyond,
+}
+
+/// One range of bytes; several are answered by all.
+fn range(text: &str, size: usize) -> Asked {
+    let Some((from, to)) = text.strip_prefix("bytes=").and_then(|text| text.split_once('-')) else {
+        return Asked::All;
+    };
+    let number = |text: &str| text.parse::<usize>();
+    match (from, to) {
+        ("", last) => match number(last) {
+            Ok(0) => Asked::Beyond,
+            Ok(_) if size == 0 => Asked::Beyond,
+            Ok(last) => Asked::Part(size.saturating_sub(last), size),
+            Err(_) => Asked::All,
+        },
+        (from, to) => match (number(from), if to.is_empty() { Ok(usize::MAX) } else { number(to) })
+        {
+            (Ok(from), Ok(to)) if to < from => Asked::All,
+            (Ok(from), Ok(_)) if from >= size => Asked::Beyond,
+            (Ok(from), Ok(to)) => Asked::Part(from, to.saturating_add(1).min(size)),
+            _ => Asked::All,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        for (text, want) in [
+            ("bytes=0-3", Asked::Part(0, 4)),
+            ("bytes=4-", Asked::Part(4, 10)),
+            ("bytes=4-99", Asked::Part(4, 10)),
+            ("bytes=-3", Asked::Part(7, 10)),
+            ("bytes=-99", Asked::Part(0, 10)),
+            ("bytes=10-", Asked::Beyond),
+            ("bytes=-0", Asked::Beyond),
+            ("bytes=3-2", Asked::All),
+            ("bytes=0-1,4-5", Asked::All),
+            ("bytes=x-", Asked::All),
+            ("lines=0-3", Asked::All),
+            ("bytes=0-99999999999999999999999", Asked::All),
+        ] {
+            assert_eq!(range(text, 10), want, "{text}");
+        }
+        assert_eq!(range("bytes=-1", 0), Asked::Beyond);
+    }
+
+    #[test]
+    fn paths_that_are_no_plain_names() {
+        for name in
+            ["demo/index.html", "pkg/everylayer_bg.wasm", "demo/model/1_Pooling/config.json"]
+        {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in [
+            "",
+            "/",
+            "demo//index.html",
+            "../Cargo.toml",
+            "demo/../../Cargo.toml",
+            ".git/config",
+            "demo/%2e%2e/x",
+            "demo\\x",
+            "c:/x",
+            "demo/",
+            "a\0b",
+            "demo/é",
+        ] {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
+}

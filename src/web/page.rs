@@ -1,0 +1,74 @@
+//! Errors, numbers and turns between the engine and the page.
+
+use js_sys::{Float32Array, Function, Int8Array, Promise, Reflect, Uint8Array, Uint16Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::embeddings::Values;
+use crate::error::{Error, ErrorKind};
+
+#[wasm_bindgen]
+extern "C" {
+    /// Writes to the console.
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    pub fn complain(message: &str);
+
+    type MessageChannel;
+    #[wasm_bindgen(constructor)]
+    fn new() -> MessageChannel;
+    #[wasm_bindgen(method, getter)]
+    fn port1(this: &MessageChannel) -> MessagePort;
+    #[wasm_bindgen(method, getter)]
+    fn port2(this: &MessageChannel) -> MessagePort;
+
+    type MessagePort;
+    #[wasm_bindgen(method, setter)]
+    fn set_onmessage(this: &MessagePort, heard: &Function);
+    #[wasm_bindgen(method, js_name = postMessage)]
+    fn post_message(this: &MessagePort, message: &JsValue);
+    #[wasm_bindgen(method)]
+    fn close(this: &MessagePort);
+}
+
+/// Lets the page do what waits. A message comes back at once, a timer after 4 ms at the earliest.
+pub async fn turn() {
+    let channel = MessageChannel::new();
+    let (here, there) = (channel.port1(), channel.port2());
+    let promise = Promise::new(&mut |resolve, _| here.set_onmessage(&resolve));
+    there.post_message(&JsValue::UNDEFINED);
+    // It is never rejected.
+    drop(JsFuture::from(promise).await);
+    here.close();
+}
+
+/// `e` as an `Error` object with its `kind`.
+pub fn error(e: &Error) -> JsValue {
+    let object = js_sys::Error::new(&e.to_string());
+    let kind = format!("{:?}", e.kind());
+    // A new object takes any property.
+    drop(Reflect::set(&object, &"kind".into(), &kind.into()));
+    object.into()
+}
+
+/// What the page threw, as an error: its own `kind` where it has one of ours.
+pub fn thrown(value: &JsValue) -> Error {
+    let field = |name: &str| Reflect::get(value, &name.into()).ok().and_then(|v| v.as_string());
+    let kind = match field("kind").as_deref() {
+        Some("NotFound") => ErrorKind::NotFound,
+        Some("Hub") => ErrorKind::Hub,
+        Some("OutOfMemory") => ErrorKind::OutOfMemory,
+        _ => ErrorKind::Io,
+    };
+    let message = field("message").unwrap_or_else(|| "the page could not read a file".to_owned());
+    Error::new(kind, message)
+}
+
+/// A typed array with a copy of `values`; numbers of f16 as their bits.
+pub fn numbers(values: &Values) -> JsValue {
+    match values {
+        Values::F32(v) => Float32Array::from(v.as_slice()).into(),
+        Values::F16(v) => Uint16Array::from(bytemuck::cast_slice::<_, u16>(v)).into(),
+        Values::I8(v) => Int8Array::from(v.as_slice()).into(),
+        Values::U8(v) => Uint8Array::from(v.as_slice()).into(),
+    }
+}

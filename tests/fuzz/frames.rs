@@ -1,0 +1,162 @@
+//! Wrong frames on both sockets of BERT-as-Service, at random.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::damage::damaged;
+use crate::rng::Rng;
+use crate::server::Server;
+
+/// ZMTP 3.0: signature, version, mechanism, no server, filler.
+fn greeting() -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    (bytes[0], bytes[9], bytes[10]) = (0xff, 0x7f, 3);
+    bytes[12..16].copy_from_slice(b"NULL");
+    bytes
+}
+
+/// A frame: flags 1 is that more follow, 2 a long one, 4 a command.
+fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
+    match u8::try_from(body.len()) {
+        Ok(length) => [&[flags, length], body].concat(),
+        Err(_) => [&[flags | 2], &(body.len() as u64).to_be_bytes()[..], body].concat(),
+    }
+}
+
+fn message(frames: &[&[u8]]) -> Vec<u8> {
+    let last = frames.len().saturating_sub(1);
+    let one = |(i, f): (usize, &&[u8])| frame(u8::from(i < last), f);
+    frames.iter().enumerate().flat_map(one).collect()
+}
+
+fn ready(socket: &str) -> Vec<u8> {
+    let mut body = b"\x05READY\x0bSocket-Type".to_vec();
+    body.extend((socket.len() as u32).to_be_bytes());
+    body.extend(socket.bytes());
+    frame(4, &body)
+}
+
+/// A peer that has said who it is, as `socket`.
+fn peer(address: &str, socket: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(&[greeting(), ready(socket)].concat()).unwrap();
+    let mut theirs = [0; 64];
+    stream.read_exact(&mut theirs).unwrap();
+    read_frame(&mut stream);
+    stream
+}
+
+/// A frame's flags and body.
+fn read_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let length = match head[0] & 2 {
+        0 => u64::from(head[1]),
+        _ => {
+            let mut rest = [0; 7];
+            stream.read_exact(&mut rest).unwrap();
+            u64::from_be_bytes([&[head[1]], &rest[..]].concat().try_into().unwrap())
+        }
+    };
+    let mut body = vec![0; length as usize];
+    stream.read_exact(&mut body).unwrap();
+    (head[0], body)
+}
+
+/// The frames of the answer to `msg`.
+fn encode(server: &Server, identity: &[u8], msg: &[u8]) -> Vec<Vec<u8>> {
+    let mut sub = peer(&server.addresses[1], "SUB");
+    sub.write_all(&frame(0, &[b"\x01", identity].concat())).unwrap();
+    // The server must have read the subscription before it answers.
+    std::thread::sleep(Duration::from_millis(50));
+    let mut push = peer(&server.addresses[0], "PUSH");
+    push.write_all(&message(&[identity, msg, b"7", b"2"])).unwrap();
+    let mut frames = Vec::new();
+    loop {
+        let (flags, body) = read_frame(&mut sub);
+        frames.push(body);
+        if flags & 1 == 0 {
+            return frames;
+        }
+    }
+}
+
+/// What a broken peer sends after its handshake, or in its place.
+fn wrong(rng: &mut Rng) -> Vec<u8> {
+    let any = |rng: &mut Rng, most: usize| -> Vec<u8> {
+        (0..rng.below(most)).map(|_| rng.next() as u8).collect()
+    };
+    match rng.below(9) {
+        // Too few frames, or too many.
+        0 => (0..rng.below(40)).flat_map(|_| frame(1, &any(rng, 20))).collect(),
+        // Four, of anything.
+        1 => message(&[&any(rng, 40), &any(rng, 400), &any(rng, 8), &any(rng, 8)]),
+        // A number that is none, or too large.
+        2 => {
+            let numbers: [&[u8]; 4] = [b"x", b"", b"-1", b"99999999999999999999"];
+            message(&[b"me", br#"["a"]"#, numbers[rng.below(4)], b"1"])
+        }
+        // A text that is no list of texts.
+        3 | 4 => message(&[b"me", &damaged(rng).1, b"1", b"1"]),
+        5 => message(&[&any(rng, 400), br#"["a", "b"]"#, b"1", b"1"]),
+        // More promised than comes.
+        6 => {
+            let length = *rng.pick(&[u64::MAX, 1 << 40, 1 << 20, 300]);
+            [&[rng.next() as u8 & 3 | 2], &length.to_be_bytes()[..], &any(rng, 90)].concat()
+        }
+        // Commands in the middle, and flags that there are not.
+        7 => [frame(1, b"me"), frame(4, &any(rng, 90)), frame(rng.next() as u8, &any(rng, 90))]
+            .concat(),
+        _ => any(rng, 300),
+    }
+}
+
+#[test]
+fn wrong_frames_wedge_nobody() {
+    let count = std::env::var("EVERYLAYER_FUZZ").map_or(5_000, |n| n.parse::<usize>().unwrap()) / 5;
+    let words = ["bert-as-service", "-cpu", "-port", "0", "-port_out", "0", "-log", "off"];
+    let mut server = Server::start(&words, 1);
+    let texts = br#"["a sound text", "and another"]"#;
+    let want = encode(&server, b"sound", texts);
+    assert_eq!(want.len(), 4);
+    let (files, mut memory) = (server.files(), server.memory());
+    let mut rng = Rng(3);
+    for i in 0..count {
+        let at = rng.below(2);
+        let address = &server.addresses[at];
+        let mut stream = TcpStream::connect(address).unwrap();
+        let socket = ["PUSH", "SUB"][if rng.once_in(10) { 1 - at } else { at }];
+        let mut bytes = match rng.below(8) {
+            0 => Vec::new(),
+            1 => greeting(),
+            2 => [greeting(), frame(4, b"\x05ERROR\x03bad")].concat(),
+            _ => [greeting(), ready(socket)].concat(),
+        };
+        for _ in 0..=rng.below(3) {
+            bytes.extend(wrong(&mut rng));
+        }
+        // It may have hung up already. Sometimes nothing of what it says is read.
+        let _ = stream.write_all(&bytes);
+        if rng.once_in(2) {
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(1)));
+            let _ = stream.read(&mut [0; 4096]);
+        }
+        drop(stream);
+        if i % 200 == 199 {
+            assert!(server.is_alive(), "the server died at input {i}");
+            assert_eq!(encode(&server, b"sound", texts), want, "after input {i}");
+        }
+        if i == count / 5 {
+            memory = server.memory();
+        }
+    }
+    assert_eq!(encode(&server, b"sound", texts), want);
+    let config = encode(&server, b"sound", b"SHOW_CONFIG");
+    assert!(serde_json::from_slice::<serde_json::Value>(&config[1]).is_ok());
+    server.settles_at(files);
+    let grown = server.memory().saturating_sub(memory);
+    println!("{count} wrong peers; memory: {} MiB, {} MiB more", memory >> 20, grown >> 20);
+    assert!(grown < 32 << 20, "memory grew by {grown} bytes");
+}

@@ -1,0 +1,178 @@
+/** Errors are `Error` objects with one sentence and this. */
+export type ErrorKind =
+  | 'Usage'
+  | 'NotFound'
+  | 'Io'
+  | 'Checkpoint'
+  | 'Unsupported'
+  | 'Text'
+  | 'TooLong'
+  | 'NoAdapter'
+  | 'Gpu'
+  | 'DeviceLost'
+  | 'OutOfMemory'
+  | 'NotFinite'
+  | 'Hub'
+  /** The engine itself failed: load the model again. */
+  | 'Internal';
+
+export interface EverylayerError extends Error {
+  kind: ErrorKind;
+}
+
+/** The files of a model as Hugging Face lays them out: a dropped folder, or blobs by path. */
+export type ModelFiles = FileList | File[] | Record<string, Blob | ArrayBuffer | ArrayBufferView>;
+
+export interface Progress {
+  phase: 'fetch' | 'load';
+  file: string;
+  loaded: number;
+  total: number;
+}
+
+export interface LoadOptions {
+  /**
+   * `auto`, the default: WebGPU where there is a real adapter, else the CPU with a notice.
+   * `webgpu`: any adapter, or an error. `cpu`: WebAssembly with SIMD.
+   */
+  device?: 'auto' | 'webgpu' | 'cpu';
+  /** How weights are stored: `f32` (as is `auto`) or `f16`. Sums are f32 under each. */
+  dtype?: 'auto' | 'f32' | 'f16';
+  /** Keep the files in the browser's cache; `true` unless said otherwise. */
+  cache?: boolean;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+  /** Tokens of one batch at most; results do not depend on it. */
+  batchTokens?: number;
+  /** Sent to the hub as a bearer token. */
+  token?: string;
+  /** Another hub; ids are fetched from `ENDPOINT/ID/resolve/REVISION/`. */
+  endpoint?: string | URL;
+  /** Run in a worker, so that the page stays responsive; `true` unless said otherwise. */
+  worker?: boolean;
+  /** Where `everylayer_bg.wasm` is, if it is not beside the package. */
+  wasmUrl?: string | URL;
+}
+
+/** What to bring back, in the words of the command line. */
+export interface Capture {
+  /** `last`, `all`, `blocks`, `0,6,-1`, `-4..-1` */
+  layers?: string;
+  /** `stack`, `mean`, `sum`, `max`, `concat`, `weighted=..`, `scalar-mix=..` */
+  combine?: string;
+  /** `model`, `tokens`, `words`, `mean`, `cls`, `max`, `pooler`, .. */
+  pool?: string;
+  normalize?: boolean;
+  dims?: number;
+  /** `f32`, `f16`, `int8`, `ubinary` */
+  precision?: string;
+  maxTokens?: number;
+  /** `truncate`, `error`, `window`, `window:STRIDE` */
+  overflow?: string;
+  prompt?: string;
+  promptName?: string;
+  signal?: AbortSignal;
+}
+
+export type Texts = string | ReadonlyArray<string | { text: string; textPair?: string }> | { text: string; textPair?: string };
+
+export interface TokenInfo {
+  text: string;
+  id: number;
+  /** First character, counted in Unicode scalar values; 0 for special tokens. */
+  start: number;
+  end: number;
+  word: number | null;
+}
+
+export interface WordInfo {
+  text: string;
+  start: number;
+  end: number;
+}
+
+export interface Result {
+  index: number;
+  textTokens: number;
+  /** Tokens that were cut off, where some were. */
+  tokensLost?: number;
+  /** `[layers, rows, width]`: an axis of one layer is dropped, and that of rows where a text is one. */
+  shape: number[];
+  /** Numbers of f16 come as their bits. */
+  vectors: Float32Array | Uint16Array | Int8Array | Uint8Array;
+  tokens?: TokenInfo[];
+  words?: WordInfo[];
+}
+
+export interface Embeddings {
+  model: string;
+  device: string;
+  dtype: string;
+  layers: number[];
+  combine: string;
+  pool: string;
+  precision: string;
+  width: number;
+  /** Texts that were cut. */
+  truncated: number;
+  tokensLost: number;
+  /** Texts that f16 did not hold and that were run again in f32. */
+  rerun: number[];
+  results: Result[];
+}
+
+export interface Tokenized {
+  model: string;
+  results: {
+    index: number;
+    textTokens: number;
+    lost: number;
+    ids: number[];
+    types: number[];
+    tokens: TokenInfo[];
+    words: WordInfo[];
+  }[];
+}
+
+export interface Info {
+  version: string;
+  model: string;
+  family: string;
+  /** Blocks; there is one state more. */
+  depth: number;
+  states: number;
+  width: number;
+  heads: number;
+  vocab: number;
+  positions: number;
+  pooler: boolean;
+  pipeline: string[];
+  prompts: Record<string, string>;
+  /** The adapter's name, or the CPU. */
+  device: string;
+  backend: 'webgpu' | 'cpu';
+  dtype: string;
+  weightBytes: number;
+  limits: { maxTokens: number; batchTokens: number };
+  /** Why the CPU computes although nobody asked for it. */
+  notice?: string;
+}
+
+/** A model on its device. */
+export class Encoder {
+  private constructor();
+  /**
+   * Loads a model: the URL of a folder (relative ones begin with `./`, `../` or `/`, or end in `/`), a hub id
+   * (`org/name`, `org/name@revision`), or files.
+   */
+  static load(model: string | URL | ModelFiles, options?: LoadOptions): Promise<Encoder>;
+  embed(texts: Texts, capture?: Capture): Promise<Embeddings>;
+  /** Every state of every token: `embed` with `layers: 'all'`, `pool: 'tokens'`. */
+  hiddenStates(text: Texts, options?: { signal?: AbortSignal }): Promise<Embeddings>;
+  tokenize(texts: Texts, capture?: Pick<Capture, 'maxTokens' | 'overflow' | 'prompt' | 'promptName'>): Promise<Tokenized>;
+  info(): Info;
+  /** Gives the device's memory back; what is under way is rejected. */
+  dispose(): Promise<void>;
+}
+
+export default Encoder;

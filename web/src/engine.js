@@ -1,0 +1,185 @@
+// One model on its device, in the thread that this runs in. Loads the wasm when it is first needed.
+
+import * as module from '../pkg/everylayer.js';
+import { fail, told } from './errors.js';
+import { Files, local } from './files.js';
+import { remote } from './remote.js';
+
+/** Files that most models have, asked for together. */
+const USUAL = [
+  'modules.json',
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'sentence_bert_config.json',
+  'config_sentence_transformers.json',
+  '1_Pooling/config.json',
+];
+
+let wasm;
+
+/** The wasm of this thread, once. */
+function started(url) {
+  wasm ??= start(url).catch((e) => {
+    wasm = undefined;
+    throw fail('Io', `the engine's wasm cannot be loaded: ${e.message}`, e);
+  });
+  return wasm;
+}
+
+async function start(url) {
+  let source = url;
+  if (url?.startsWith('file:') || (!url && import.meta.url.startsWith('file:'))) {
+    // Node's fetch knows no files. A bundler has no business with this name.
+    const name = 'node:fs/promises';
+    const { readFile } = await import(/* @vite-ignore */ name);
+    source = await readFile(new URL(url ?? '../pkg/everylayer_bg.wasm', import.meta.url));
+  }
+  await module.default(source === undefined ? undefined : { module_or_path: source });
+}
+
+/** Where the work can be done: `{ device, name, notice }`. */
+async function place(wanted) {
+  if (!['auto', 'webgpu', 'cpu'].includes(wanted)) {
+    throw fail('Usage', `device \`${wanted}\` is not known: use auto, webgpu or cpu`);
+  }
+  const cpu = { device: 'cpu', name: 'CPU (WebAssembly, one thread)' };
+  if (wanted === 'cpu') return cpu;
+  const lack = (why) => {
+    if (wanted === 'webgpu') throw fail('NoAdapter', `WebGPU is not to be had: ${why}; use device 'cpu' or 'auto'`);
+    return { ...cpu, notice: `The CPU computes, as WebGPU is not to be had: ${why}.` };
+  };
+  const gpu = globalThis.navigator?.gpu;
+  if (!gpu) {
+    return lack(globalThis.isSecureContext === false ? 'this page is not served over https or from localhost' : 'this browser has none');
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  if (!adapter) return lack('the browser gives no adapter');
+  const info = adapter.info ?? {};
+  if (wanted === 'auto' && info.isFallbackAdapter) return lack(`its one adapter is software (${info.architecture || info.description})`);
+  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'adapter';
+  return { device: 'webgpu', name: `${name} (WebGPU)` };
+}
+
+export class Session {
+  #engine;
+  #calls = new Set();
+  #place;
+
+  /**
+   * @param model `{ url, name, headers }` or `{ files }`
+   * @param options of `Encoder.load`
+   * @param report hears of progress
+   */
+  static async load(model, options, report, signal) {
+    signal?.throwIfAborted();
+    const session = new Session();
+    await started(options.wasmUrl);
+    session.#place = await place(options.device ?? 'auto');
+    let phase = 'fetch';
+    const read = new Map();
+    const progress = (file, loaded, total) => report?.({ phase, file, loaded, total });
+    const reading = (file, bytes, total) => {
+      if (phase !== 'load' || !report) return;
+      const loaded = Math.min((read.get(file) ?? 0) + bytes, total);
+      // Not for every row.
+      if (loaded === total || Math.floor(loaded / BYTES_TOLD) > Math.floor((read.get(file) ?? 0) / BYTES_TOLD)) progress(file, loaded, total);
+      read.set(file, loaded);
+    };
+    let [open, name] = [];
+    if (model.files) ({ open, name } = local(model.files));
+    else {
+      name = model.name;
+      open = await remote(model.url, { cache: options.cache ?? true, headers: model.headers, signal, report: progress });
+    }
+    const files = new Files(open, reading);
+    try {
+      await files.open(...USUAL);
+      await session.#survey(files, name, signal);
+      await files.finish();
+      phase = 'load';
+      const { dtype, batchTokens } = options;
+      const asked = JSON.stringify({ device: session.#place.device, dtype, batchTokens });
+      session.#engine = await session.#call((call) => module.Engine.load(files, name, asked, call), signal);
+    } catch (e) {
+      files.abandon();
+      throw told(e);
+    }
+    files.rest();
+    return session;
+  }
+
+  async #survey(files, name, signal) {
+    for (;;) {
+      signal?.throwIfAborted();
+      files.missing = undefined;
+      try {
+        return module.survey(files, name);
+      } catch (e) {
+        if (files.missing === undefined) throw e;
+        await files.open(files.missing);
+      }
+    }
+  }
+
+  /** Begins a call that `signal`, or the end of the session, stops. */
+  async #call(begin, signal) {
+    signal?.throwIfAborted();
+    const call = new module.Call();
+    const stop = () => call.stop();
+    signal?.addEventListener('abort', stop, { once: true });
+    this.#calls.add(call);
+    try {
+      return await begin(call);
+    } catch (e) {
+      if (e !== undefined) throw told(e);
+      throw signal?.aborted ? signal.reason : gone();
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      this.#calls.delete(call);
+      call.free();
+    }
+  }
+
+  #live() {
+    if (!this.#engine) throw gone();
+    return this.#engine;
+  }
+
+  async embed(texts, capture, signal) {
+    const engine = this.#live();
+    const [head, ...vectors] = await this.#call((call) => engine.embed(JSON.stringify(texts), JSON.stringify(capture), call), signal);
+    const result = JSON.parse(head);
+    result.device = this.#place.name;
+    result.results.forEach((one, i) => (one.vectors = vectors[i]));
+    return result;
+  }
+
+  tokenize(texts, capture) {
+    try {
+      return JSON.parse(this.#live().tokenize(JSON.stringify(texts), JSON.stringify(capture)));
+    } catch (e) {
+      throw told(e);
+    }
+  }
+
+  info() {
+    const info = JSON.parse(this.#live().info());
+    const { device, name, notice } = this.#place;
+    return { ...info, device: name, backend: device, ...(notice && { notice }) };
+  }
+
+  dispose() {
+    for (const call of this.#calls) call.stop();
+    this.#engine?.free();
+    this.#engine = undefined;
+  }
+}
+
+/** Bytes between two reports of loading. */
+const BYTES_TOLD = 1 << 20;
+
+function gone() {
+  return fail('Usage', 'the encoder was disposed of: load the model again');
+}

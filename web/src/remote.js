@@ -1,0 +1,160 @@
+// The files of a model behind a URL: fetched once, kept in the browser's cache, told by bytes.
+//
+// The Cache API keeps them rather than OPFS: it takes a stream, gives back a `Blob` that lies on disk and
+// is read slice by slice, is whole or not there, and works in every thread of every browser. A request
+// body is never held: weights go from the network to the cache, and from there to the device.
+
+import { fail } from './errors.js';
+
+const CACHE = 'everylayer';
+
+/**
+ * Gives a function that opens the file of a path, for `Files`.
+ * @param base the folder, ending in `/`
+ * @param options `{ cache, headers, signal, report(path, loaded, total) }`
+ */
+export async function remote(base, { cache, headers, signal, report }) {
+  const store = cache && typeof caches !== 'undefined' ? await caches.open(CACHE).catch(() => null) : null;
+  const request = (url, extra) => fetch(url, { headers, signal, ...extra });
+
+  return async function open(path) {
+    const url = new URL(path.split('/').map(encodeURIComponent).join('/'), base).href;
+    const kept = await store?.match(url);
+    const weights = /\.(safetensors|bin)$/.test(path);
+    if (kept && weights && (await same(kept, () => request(url, { method: 'HEAD', cache: 'no-cache' })))) {
+      return ofKept(kept, path, report);
+    }
+    let response;
+    try {
+      response = await request(url);
+    } catch (e) {
+      signal?.throwIfAborted();
+      // Without a network, what was there the last time is there.
+      if (kept) return kept.status === 404 ? null : ofKept(kept, path, report);
+      throw fail('Io', `${url}: it cannot be fetched (${e.message})`, e);
+    }
+    // A server of one page answers every path with that page.
+    const page = response.ok && /^text\/html/.test(response.headers.get('content-type') ?? '');
+    if (response.status === 404 || page) {
+      await response.body?.cancel();
+      await store?.put(url, new Response(null, { status: 404 })).catch(() => {});
+      return null;
+    }
+    if (!response.ok) {
+      await response.body?.cancel();
+      const hint = { 401: ': it needs a token', 403: ': the token may not read it' }[response.status] ?? '';
+      throw fail('Io', `${url}: the server answered ${response.status}${hint}`);
+    }
+    return weights ? await headed(url, path, response) : await whole(url, path, response);
+  };
+
+  /** A small file. */
+  async function whole(url, path, response) {
+    const total = length(response);
+    const copy = store ? response.clone() : null;
+    const bytes = new Uint8Array(await read(url, response, (r) => r.arrayBuffer()));
+    if (copy) await store.put(url, copy).catch(() => {});
+    report?.(path, bytes.length, total ?? bytes.length);
+    return { size: bytes.length, bytes };
+  }
+
+  /** Weights by their header; the rest waits in the network until `finish`. */
+  async function headed(url, path, response) {
+    const size = length(response);
+    const source = response.body.getReader();
+    let [head, loaded] = [new Uint8Array(0), 0];
+    const more = async () => {
+      const { done, value } = await read(url, source, (s) => s.read());
+      if (done && size !== null && loaded < size) {
+        throw fail('Io', `${url}: the file is cut short, ${loaded} of ${size} bytes came: load the model again`);
+      }
+      loaded += value?.length ?? 0;
+      if (value) report?.(path, loaded, size ?? loaded);
+      return done ? null : value;
+    };
+    const needed = () => (head.length < 8 ? 8 : 8 + Number(new DataView(head.buffer).getBigUint64(0, true)));
+    // A header is that of safetensors alone; a file that claims a large one is refused by the engine.
+    while (path.endsWith('.safetensors') && size !== null && head.length < needed() && needed() <= Math.min(size, 64 << 20)) {
+      const piece = await more();
+      if (!piece) break;
+      const both = new Uint8Array(head.length + piece.length);
+      both.set(head);
+      both.set(piece, head.length);
+      head = both;
+    }
+    const body = () =>
+      new Response(
+        new ReadableStream({
+          start: (out) => head.length && out.enqueue(head),
+          pull: async (out) => {
+            const piece = await more();
+            piece ? out.enqueue(piece) : out.close();
+          },
+          cancel: (reason) => source.cancel(reason),
+        }, { highWaterMark: 0 }),
+        { headers: response.headers },
+      );
+    const finish = async () => {
+      if (store) {
+        try {
+          await store.put(url, body());
+          const kept = await store.match(url);
+          if (kept) return { ...(await ofKept(kept, path)) };
+        } catch (e) {
+          signal?.throwIfAborted();
+          // A full disk keeps nobody from loading, a broken file does.
+          if (e?.kind || (size !== null && loaded < size && e?.name !== 'QuotaExceededError')) throw e.kind ? e : fail('Io', `${url}: ${e.message}`, e);
+        }
+        const again = await request(url);
+        const blob = await read(url, again, (r) => r.blob());
+        return { size: blob.size, blob };
+      }
+      const blob = await read(url, body(), (r) => r.blob());
+      return { size: blob.size, blob };
+    };
+    const file = { size: size ?? 0, head, finish, abandon: () => source.cancel().catch(() => {}) };
+    return size === null ? finish() : file;
+  }
+
+  async function read(url, from, how) {
+    try {
+      return await how(from);
+    } catch (e) {
+      signal?.throwIfAborted();
+      if (e.kind) throw e;
+      throw fail('Io', `${url}: the file is cut short or the network failed (${e.message}): load the model again`, e);
+    }
+  }
+}
+
+/** Bytes of the body, where the server says so: a packed body has another length. */
+function length(response) {
+  const said = response.headers.get('content-length');
+  return said === null || response.headers.get('content-encoding') ? null : Number(said);
+}
+
+/** A file of the cache. */
+async function ofKept(kept, path, report) {
+  const blob = await kept.blob();
+  report?.(path, blob.size, blob.size);
+  return { size: blob.size, blob };
+}
+
+/** Whether the server still has what was kept; without a network, whether there is something. */
+async function same(kept, ask) {
+  if (kept.status === 404) return false;
+  let now;
+  try {
+    now = await ask();
+  } catch {
+    return true;
+  }
+  if (!now.ok) return now.status !== 404;
+  const field = (name) => [kept.headers.get(name), now.headers.get(name)];
+  for (const name of ['etag', 'last-modified', 'content-length']) {
+    const [then, today] = field(name);
+    if (then && today && then !== today) return false;
+    if (then && today && name === 'etag') return true;
+  }
+  return true;
+}
