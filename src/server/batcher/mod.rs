@@ -47,7 +47,10 @@ pub struct Batcher {
     workers: Vec<Worker>,
     bounds: Bounds,
     queue: Mutex<Queue>,
+    /// There is work.
     wake: Condvar,
+    /// The queue is closed: for those who wait for no work, and must not take a call to it.
+    end: Condvar,
     metrics: Arc<Metrics>,
 }
 
@@ -62,8 +65,8 @@ impl Batcher {
         if workers.is_empty() {
             return Err(fail!(Usage, "there is no device to serve from: name one"));
         }
-        let (queue, wake) = (Mutex::default(), Condvar::new());
-        let batcher = Arc::new(Self { workers, bounds, queue, wake, metrics });
+        let (queue, wake, end) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let batcher = Arc::new(Self { workers, bounds, queue, wake, end, metrics });
         for number in 0..batcher.workers.len() {
             let shared = Arc::clone(&batcher);
             std::thread::Builder::new()
@@ -114,6 +117,7 @@ impl Batcher {
     pub fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_all();
+        self.end.notify_all();
     }
 
     /// The results of `texts`, each with every one of `captures`; longer ones than `window` says are
@@ -233,10 +237,8 @@ impl Batcher {
     fn rest(&self, pause: Duration) -> bool {
         let queue = self.queue();
         let over = |queue: &mut Queue| !queue.closed;
-        let (queue, _) = self
-            .wake
-            .wait_timeout_while(queue, pause, over)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) =
+            self.end.wait_timeout_while(queue, pause, over).unwrap_or_else(PoisonError::into_inner);
         queue.closed
     }
 

@@ -86,19 +86,17 @@ async fn answer(
             let accept = request.headers().get(header::ACCEPT).cloned();
             let body = body(service, request).await?;
             match path {
-                "/v1/embeddings" | "/embeddings" => {
-                    openai::embeddings(service, client, &body).await
-                }
+                "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, body).await,
                 "/v1/layers" => {
                     let accept = accept.as_ref().and_then(|a| a.to_str().ok());
-                    layers::layers(service, client, &body, accept).await
+                    layers::layers(service, client, body, accept).await
                 }
-                "" | "/embed" => tei::embed(service, client, &body).await,
-                "/embed_all" => tei::embed_all(service, client, &body).await,
-                "/similarity" => tei::similarity(service, client, &body).await,
-                "/tokenize" => tei::tokenize(service, &body),
-                "/decode" => tei::decode(service, &body),
-                "/encode" => bert::encode(service, client, &body).await,
+                "" | "/embed" => tei::embed(service, client, body).await,
+                "/embed_all" => tei::embed_all(service, client, body).await,
+                "/similarity" => tei::similarity(service, client, body).await,
+                "/tokenize" => tei::tokenize(service, body).await,
+                "/decode" => tei::decode(service, body).await,
+                "/encode" => bert::encode(service, client, body).await,
                 _ => Err(tei::other_head(path)),
             }
         }
@@ -119,7 +117,10 @@ fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    let given = match given.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"Bearer ") => key,
+        _ => b"",
+    };
     let right = keys.iter().fold(0, |right, key| right | key.as_bytes().ct_eq(given).unwrap_u8());
     match right {
         1 => Ok(()),
