@@ -182,7 +182,7 @@ impl Cpu {
             Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
             Variant::Pool(_) | Variant::Unfold => 2,
             Variant::Matmul { .. } | Variant::Expert { .. } => 3,
-            Variant::Gate(_) | Variant::Combine(_) | Variant::JoinedNorm | Variant::Route => 1,
+            Variant::Gate(_) | Variant::Combine(_) | Variant::QkNorm | Variant::Route => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
@@ -252,8 +252,8 @@ impl Cpu {
             (Variant::Unfold, Params::Unfold(p)) => {
                 kernels::unfold(p, words(0)?, read(1)?, &mut out);
             }
-            (Variant::JoinedNorm, Params::JoinedNorm(p)) => {
-                kernels::joined_norm(p, read(0)?, &mut out);
+            (Variant::QkNorm, Params::QkNorm(p)) => {
+                kernels::qk_norm(p, read(0)?, &mut out);
             }
             (Variant::Route, Params::Route(p)) => {
                 kernels::route(p, read(0)?, &mut out);

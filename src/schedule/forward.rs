@@ -144,7 +144,7 @@ impl Pass<'_> {
         let qkv = self.matmul(at("qkv"), "qkv", input, ids.qkv, Activation::Identity, self.tokens);
         if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)
         {
-            self.joined_norm(at("q and k norms"), qkv, norms, id);
+            self.qk_norm(at("q and k norms"), qkv, norms, id);
         }
         if let Some(rope) = &block.attention.rope {
             self.rope(at("rope"), qkv, rope, texts.longest);

@@ -286,7 +286,7 @@ pub enum Variant {
     /// The neighbours of each token side by side.
     Unfold,
     /// Normalise queries and keys over all their heads, in place.
-    JoinedNorm,
+    QkNorm,
     /// Which tokens go through which expert.
     Route,
     /// C = act(A Wᵀ) for the rows of one expert.
@@ -334,7 +334,7 @@ impl Variant {
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
             Self::Expert { weights, .. } => stored(*weights),
             Self::Rope | Self::Gate(_) | Self::Combine(_) | Self::Pool(_) => true,
-            Self::Unfold | Self::JoinedNorm | Self::Route => true,
+            Self::Unfold | Self::QkNorm | Self::Route => true,
         }
     }
 
@@ -348,7 +348,7 @@ impl Variant {
             Self::Rope => "rope",
             Self::Gate(_) => "gate",
             Self::Unfold => "unfold",
-            Self::JoinedNorm => "joined_norm",
+            Self::QkNorm => "qk_norm",
             Self::Route => "route",
             Self::Expert { .. } => "expert",
             Self::Combine(_) => "combine",
@@ -443,7 +443,7 @@ impl fmt::Display for Variant {
                     Scores::Disentangled => "+disentangled",
                 })
             }
-            Self::Rope | Self::Unfold | Self::JoinedNorm | Self::Route => Ok(()),
+            Self::Rope | Self::Unfold | Self::QkNorm | Self::Route => Ok(()),
             Self::Expert { weights, activation, shared } => {
                 f.write_str(weights.suffix())?;
                 if *activation != Activation::Identity {
