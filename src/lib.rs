@@ -47,7 +47,8 @@
 //! # Features
 //!
 //! `gpu` (wgpu), `hub` (Hugging Face hub), `bundled` (all-MiniLM-L6-v2 inside the binary), `cli`
-//! (the program). Without any of them the crate still loads checkpoints and runs on the CPU.
+//! (the program), `server`, and `web` (what a page calls, on wasm32 alone: `web/build`). Without any of
+//! them the crate still loads checkpoints and runs on the CPU.
 
 // That the server's futures can move between threads is proved down to naga's types, through wgpu.
 #![recursion_limit = "256"]

@@ -1,6 +1,8 @@
 //! The server over loopback: routes, errors, limits, keys, the end. Real clients are in tests/clients.
 #![cfg(all(feature = "server", feature = "bundled", unix))]
 
+mod web;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

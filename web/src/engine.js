@@ -1,5 +1,6 @@
 // One model on its device, in the thread that this runs in. Loads the wasm when it is first needed.
 
+import * as module from '../pkg/everylayer.js';
 import { fail, told } from './errors.js';
 import { Files, local } from './files.js';
 import { remote } from './remote.js';
@@ -28,15 +29,14 @@ function started(url) {
 }
 
 async function start(url) {
-  const module = await import('../pkg/everylayer.js');
   let source = url;
   if (url?.startsWith('file:') || (!url && import.meta.url.startsWith('file:'))) {
-    // Node's fetch knows no files.
-    const { readFile } = await import(/* @vite-ignore */ 'node:fs/promises');
+    // Node's fetch knows no files. A bundler has no business with this name.
+    const name = 'node:fs/promises';
+    const { readFile } = await import(/* @vite-ignore */ name);
     source = await readFile(new URL(url ?? '../pkg/everylayer_bg.wasm', import.meta.url));
   }
   await module.default(source === undefined ? undefined : { module_or_path: source });
-  return module;
 }
 
 /** Where the work can be done: `{ device, name, notice }`. */
@@ -63,7 +63,6 @@ async function place(wanted) {
 }
 
 export class Session {
-  #module;
   #engine;
   #calls = new Set();
   #place;
@@ -76,8 +75,7 @@ export class Session {
   static async load(model, options, report, signal) {
     signal?.throwIfAborted();
     const session = new Session();
-    const module = await started(options.wasmUrl);
-    session.#module = module;
+    await started(options.wasmUrl);
     session.#place = await place(options.device ?? 'auto');
     let phase = 'fetch';
     const read = new Map();
@@ -117,7 +115,7 @@ export class Session {
       signal?.throwIfAborted();
       files.missing = undefined;
       try {
-        return this.#module.survey(files, name);
+        return module.survey(files, name);
       } catch (e) {
         if (files.missing === undefined) throw e;
         await files.open(files.missing);
@@ -128,7 +126,7 @@ export class Session {
   /** Begins a call that `signal`, or the end of the session, stops. */
   async #call(begin, signal) {
     signal?.throwIfAborted();
-    const call = new this.#module.Call();
+    const call = new module.Call();
     const stop = () => call.stop();
     signal?.addEventListener('abort', stop, { once: true });
     this.#calls.add(call);

@@ -121,14 +121,13 @@ export function local(given) {
   const entries = Array.isArray(given)
     ? given.map((file) => [file.webkitRelativePath || file.name, file])
     : Object.entries(given);
-  const root = entries
-    .map(([path]) => /^(.*\/)?(?:config|modules)\.json$/.exec(path)?.[1] ?? null)
-    .filter((folder) => folder !== null)
+  // The model is in the highest folder that has a config.
+  const folder = entries
+    .map(([path]) => /^(.*\/)?(?:config|modules)\.json$/.exec(path))
+    .filter(Boolean)
+    .map((found) => found[1] ?? '')
     .sort((a, b) => a.length - b.length)[0];
-  if (root === undefined && !entries.some(([path]) => /^(?:config|modules)\.json$/.test(path))) {
-    throw fail('NotFound', 'the files are no model: there is no config.json among them');
-  }
-  const folder = root ?? '';
+  if (folder === undefined) throw fail('NotFound', 'the files are no model: there is no config.json among them');
   const files = new Map(entries.filter(([path]) => path.startsWith(folder)).map(([path, file]) => [path.slice(folder.length), file]));
   const open = async (path) => {
     const file = files.get(path);
