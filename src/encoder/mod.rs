@@ -274,6 +274,11 @@ impl Encoder {
         &self.model.name
     }
 
+    /// Whether the CPU executor runs it.
+    pub fn is_on_cpu(&self) -> bool {
+        matches!(self.place, Place::Cpu)
+    }
+
     /// The device's name.
     pub fn device(&self) -> String {
         self.executor.device()

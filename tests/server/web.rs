@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::Server;
+use super::client::Server;
 
 /// A folder laid out as `web/`, with a secret beside it and links out of it.
 fn folder() -> tempfile::TempDir {
