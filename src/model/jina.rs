@@ -62,7 +62,6 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 query_key_norms: is_code.then(|| ["q", "k"].map(own_norm)),
                 rope: None,
                 bias: Bias::Alibi(slopes.clone()),
-                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
             second_norm: is_code.then(|| Norm::layer(format!("{at}.layer_norm_1"), eps)),
