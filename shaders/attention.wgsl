@@ -23,7 +23,7 @@ var<workgroup> values: array<vec4<f32>, KEYS * LINE>;
 fn load_part(at: u32, i: u32, part: u32) -> vec4<f32> {
     let d = i * PARTS + part;
     if LINE == HEAD_DIM4 || d < HEAD_DIM4 {
-        return qkv[at + d];
+        return load4(qkv[at + d]);
     }
     return vec4<f32>(0.0);
 }
@@ -31,7 +31,7 @@ fn load_part(at: u32, i: u32, part: u32) -> vec4<f32> {
 fn store_part(at: u32, i: u32, part: u32, value: vec4<f32>) {
     let d = i * PARTS + part;
     if LINE == HEAD_DIM4 || d < HEAD_DIM4 {
-        context[at + d] = value;
+        context[at + d] = store4(value);
     }
 }
 
@@ -104,8 +104,8 @@ fn main(
             var v = vec4<f32>(0.0);
             if key < last && (LINE == HEAD_DIM4 || i % LINE < HEAD_DIM4) {
                 let at = (first + key) * params.qkv4 + params.out4 + kv_head + i % LINE;
-                k = qkv[at];
-                v = qkv[at + params.kv4];
+                k = load4(qkv[at]);
+                v = load4(qkv[at + params.kv4]);
             }
             keys[i] = k;
             values[i] = v;

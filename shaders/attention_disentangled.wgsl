@@ -32,7 +32,7 @@ fn main(
     for (var i = 0u; i < HEAD_DIM4; i++) {
         o[i] = vec4<f32>(0.0);
         if i < HELD4 {
-            q[i] = qkv[own + i];
+            q[i] = load4(qkv[own + i]);
         }
     }
     var largest = FAR;
@@ -45,12 +45,12 @@ fn main(
         var content = vec4<f32>(0.0);
         var position = vec4<f32>(0.0);
         for (var i = 0u; i < HEAD_DIM4; i++) {
-            let k = qkv[at + i];
+            let k = load4(qkv[at + i]);
             var part: vec4<f32>;
             if i < HELD4 {
                 part = q[i];
             } else {
-                part = qkv[own + i];
+                part = load4(qkv[own + i]);
             }
             content = fma(part, k + places[place + params.out4 + i], content);
             position = fma(k, places[place + i], position);
@@ -62,11 +62,11 @@ fn main(
         total = fma(total, fade, p);
         largest = next;
         for (var i = 0u; i < HEAD_DIM4; i++) {
-            o[i] = fma(vec4<f32>(p), qkv[at + params.kv4 + i], o[i] * fade);
+            o[i] = fma(vec4<f32>(p), load4(qkv[at + params.kv4 + i]), o[i] * fade);
         }
     }
     let factor = 1.0 / total;
     for (var i = 0u; i < HEAD_DIM4; i++) {
-        context[row * params.out4 + head + i] = o[i] * factor;
+        context[row * params.out4 + head + i] = store4(o[i] * factor);
     }
 }

@@ -8,8 +8,8 @@ struct GateParams {
 }
 
 @group(0) @binding(0) var<uniform> params: GateParams;
-@group(0) @binding(1) var<storage, read> both: array<vec4<f32>>; // (tokens, 2, inner4): up, gate
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // (tokens, inner4)
+@group(0) @binding(1) var<storage, read> both: array<In4>; // (tokens, 2, inner4): up, gate
+@group(0) @binding(2) var<storage, read_write> y: array<Out4>; // (tokens, inner4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -18,5 +18,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let up = at / params.inner4 * params.inner4 + at;
-    y[at] = activate(both[up + params.inner4]) * both[up];
+    y[at] = store4(activate(load4(both[up + params.inner4])) * load4(both[up]));
 }

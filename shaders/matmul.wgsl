@@ -18,7 +18,7 @@ var<workgroup> tile_w: array<vec4<f32>, DEPTH * COLUMNS4>; // (DEPTH, COLUMNS4)
 
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
     if row < params.m && k4 < params.k4 {
-        return a[row * params.k4 + k4];
+        return load4(a[row * params.k4 + k4]);
     }
     return vec4<f32>(0.0);
 }

@@ -32,7 +32,7 @@ var<workgroup> magnitude: array<u32, 4u * ROWS>; // (ROWS, 4): the bits of what 
 fn stage_a(tile_row: u32, row: u32, k4: u32, column: u32) -> u32 {
     var x = vec4<f32>(0.0);
     if row + tile_row < params.m && k4 < params.k4 {
-        x = a[(row + tile_row) * params.k4 + k4];
+        x = load4(a[(row + tile_row) * params.k4 + k4]);
     }
     // What is cut off here is written as NaN at the end.
     let half = vec4<f16>(clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0)));

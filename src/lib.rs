@@ -69,6 +69,8 @@ pub mod output;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;
+#[doc(hidden)]
+pub mod single;
 pub mod text;
 #[cfg(all(feature = "web", target_arch = "wasm32"))]
 pub mod web;

@@ -142,6 +142,18 @@ fn each_is_refused_with_one_sentence_that_names_it() {
         ("no layers", set("num_hidden_layers", json!(0)), Checkpoint, &["num_hidden_layers", "0"]),
         ("epsilon", set("layer_norm_eps", json!(-1)), Checkpoint, &["layer_norm_eps", "-1"]),
         (
+            "epsilon",
+            set("layer_norm_eps", json!(1e-50)),
+            Checkpoint,
+            &["layer_norm_eps", "rounds to 0"],
+        ),
+        (
+            "epsilon",
+            set("layer_norm_eps", json!(1e39)),
+            Checkpoint,
+            &["layer_norm_eps", "rounds to inf"],
+        ),
+        (
             "more layers",
             set("num_hidden_layers", json!(9)),
             Checkpoint,

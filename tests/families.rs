@@ -98,6 +98,43 @@ fn every_family_has_the_states_of_its_reference() {
     assert!(failed.is_empty(), "{} failures\n{}", failed.len(), failed.join("\n"));
 }
 
+/// Every hook of attention and gates with activations in 16 bits: a device
+/// inside WebGPU's default limits is cut up for as a GPU is.
+#[test]
+fn every_family_stays_near_in_f16() {
+    if common::gpu_missing() {
+        return;
+    }
+    let mut failed = Vec::new();
+    for folder in &folders() {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        let goldens = Goldens::read(&folder.join("goldens"));
+        let options = LoadOptions::default().device(Device::Gpu).default_limits(true);
+        let options = options.dtype(everylayer::Dtype::F16);
+        let source = Directory::open(folder).unwrap();
+        let encoder = Encoder::load_blocking(&source, &options).unwrap();
+        let mut capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);
+        capture.max_tokens = Some(goldens.texts[0].max_tokens);
+        let texts: Vec<_> = goldens.texts.iter().map(|g| g.text()).collect();
+        let recordings = encoder.record(&texts, &capture).unwrap();
+        let narrow = recordings.iter().all(|r| r.buffers.iter().any(|b| b.narrow));
+        // Experts are chosen by f32 alone.
+        assert_eq!(narrow, !name.ends_with("-moe"), "{name}");
+        let got = encoder.embed_blocking(&texts, &capture).unwrap();
+        assert_eq!(got.rerun, None, "{name}");
+        let least = (0..texts.len()).map(|i| {
+            let want = goldens.tensor(&format!("{i}.states")).unwrap();
+            common::cosine(&got.texts[i].values.to_f32(), &want, goldens.width)
+        });
+        let least = least.fold(1.0, f64::min);
+        println!("f16: {name}: min cosine {least:.9}");
+        if least < 0.9999 {
+            failed.push(format!("{name}: cosine {least}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 /// The checkpoint in `from` with 250,002 words: those that are no special token go to the end of
 /// the table, whatever lies between is zero, and the tokenizer gives them their new ids.
 fn widen(from: &Path, to: &Path) -> usize {

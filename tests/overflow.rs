@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use common::{devices, fixtures};
 use everylayer::embeddings::Rerun;
@@ -23,34 +23,68 @@ const WIDTH: usize = 64;
 /// ±1. The numbers of `loud` are 1, 1.0004 and one 1.0005, which normalise to 1.5 at most; rounded
 /// to f16 all are 1 but the last, which normalises to √63.
 fn files(loud: u32) -> Files {
+    edited(&|name, i| {
+        Some(match name {
+            "embeddings.LayerNorm.weight" => 1e38,
+            "embeddings.LayerNorm.bias" => 0.0,
+            "embeddings.position_embeddings.weight" => 0.0,
+            "embeddings.token_type_embeddings.weight" => 0.0,
+            "embeddings.word_embeddings.weight" => {
+                match (i / WIDTH == loud as usize, i % WIDTH, i % 2) {
+                    (true, 0, _) => 1.0005,
+                    (true, _, 0) => 1.0004,
+                    (_, _, 0) => 1.0,
+                    (true, _, _) => 1.0,
+                    (false, _, _) => -1.0,
+                }
+            }
+            _ => return None,
+        })
+    })
+}
+
+/// A small model in which the feed-forward layer of block 1 widens the token `loud` to 128,000, which
+/// f16 does not hold, and every other token to nothing out of the ordinary.
+///
+/// Every word is a pattern of ±1, which normalises to itself; that of `loud` is at right angles to that
+/// of the others, attention adds nothing, and one row of the first product is 2,000 times it.
+fn wide_files(loud: u32) -> Files {
+    let half = |i: usize| if i % WIDTH < WIDTH / 2 { 1.0 } else { -1.0 };
+    let turns = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let block = "encoder.layer.0.";
+    edited(&|name, i| {
+        Some(match name.strip_prefix(block).unwrap_or(name) {
+            "embeddings.LayerNorm.weight" | "attention.output.LayerNorm.weight" => 1.0,
+            "embeddings.LayerNorm.bias" | "attention.output.LayerNorm.bias" => 0.0,
+            "embeddings.position_embeddings.weight" => 0.0,
+            "embeddings.token_type_embeddings.weight" => 0.0,
+            "embeddings.word_embeddings.weight" if i / WIDTH == loud as usize => half(i),
+            "embeddings.word_embeddings.weight" => turns(i),
+            "attention.output.dense.weight" | "attention.output.dense.bias" => 0.0,
+            "intermediate.dense.weight" if i < WIDTH => 2000.0 * half(i),
+            _ => return None,
+        })
+    })
+}
+
+/// The small model with the numbers that `number(tensor, i)` gives in place of its own.
+fn edited(number: &dyn Fn(&str, usize) -> Option<f32>) -> Files {
     let folder = fixtures().join("checkpoints/tiny-d16");
     let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let mut files: Files =
         names.map(|name| (name.to_owned(), std::fs::read(folder.join(name)).unwrap())).into();
     let file = SafeTensors::deserialize(&files["model.safetensors"]).unwrap();
-    let mut tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)> = file
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = file
         .tensors()
         .into_iter()
         .map(|(name, view)| {
-            (name, (view.shape().to_vec(), bytemuck::pod_collect_to_vec(view.data())))
+            let numbers: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+            let numbers = numbers.iter().enumerate();
+            let numbers = numbers.map(|(i, x)| number(&name, i).unwrap_or(*x)).collect();
+            (name, view.shape().to_vec(), numbers)
         })
         .collect();
-    let mut put = |name: &str, number: &dyn Fn(usize) -> f32| {
-        let numbers = &mut tensors.get_mut(&format!("embeddings.{name}")).unwrap().1;
-        numbers.iter_mut().enumerate().for_each(|(i, x)| *x = number(i));
-    };
-    put("LayerNorm.weight", &|_| 1e38);
-    for zero in ["LayerNorm.bias", "position_embeddings.weight", "token_type_embeddings.weight"] {
-        put(zero, &|_| 0.0);
-    }
-    put("word_embeddings.weight", &|i| match (i / WIDTH == loud as usize, i % WIDTH, i % 2) {
-        (true, 0, _) => 1.0005,
-        (true, _, 0) => 1.0004,
-        (_, _, 0) => 1.0,
-        (true, _, _) => 1.0,
-        (false, _, _) => -1.0,
-    });
-    let views = tensors.iter().map(|(name, (shape, numbers))| {
+    let views = tensors.iter().map(|(name, shape, numbers)| {
         let bytes = bytemuck::cast_slice(numbers);
         (name.clone(), TensorView::new(Stored::F32, shape.clone(), bytes).unwrap())
     });
@@ -104,6 +138,39 @@ fn texts_that_overflow_f16_are_run_again_in_f32() {
                 if LOUD.contains(&i) {
                     assert_eq!(text.values, want.texts[i].values, "{device:?} text {i}");
                 }
+            }
+        }
+    }
+}
+
+/// The feed-forward layer of a BERT widens to more than 65,504: as an activation in 16 bits that is
+/// found by the normalisation behind it, at its state, and where activations are f32 it is nothing.
+#[test]
+fn activations_that_overflow_f16_are_run_again_in_f32() {
+    let files = wide_files(id("word"));
+    let capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);
+    let places = devices().into_iter().flat_map(|d| [(d.clone(), false), (d, true)]);
+    for (device, portable) in places {
+        let narrow = device == Device::Gpu && portable;
+        let load = |dtype, batch_tokens| {
+            let options = LoadOptions::default().device(device.clone()).default_limits(portable);
+            let options = options.dtype(dtype).batch_tokens(batch_tokens);
+            Encoder::load_blocking(&Bytes::new("loud", files.clone()), &options).unwrap()
+        };
+        let exact = load(Dtype::F32, 100).embed_blocking(TEXTS, &capture).unwrap();
+        assert_eq!(exact.rerun, None);
+        for batch_tokens in [1, 12, 100] {
+            let encoder = load(Dtype::F16, batch_tokens);
+            let got = encoder.embed_blocking(TEXTS, &capture).unwrap();
+            let rerun = narrow.then(|| Rerun { state: 1, texts: LOUD.to_vec() });
+            assert_eq!(got.rerun, rerun, "{device:?} {portable}, {batch_tokens} tokens a batch");
+            for (i, text) in got.texts.iter().enumerate() {
+                let alone = encoder.embed_blocking([TEXTS[i]], &capture).unwrap();
+                assert_eq!(text.values, alone.texts[0].values, "{device:?} text {i}");
+                if narrow && LOUD.contains(&i) {
+                    assert_eq!(text.values, exact.texts[i].values, "{device:?} text {i}");
+                }
+                assert!(text.values.to_f32().iter().all(|x| x.is_finite()), "{device:?} text {i}");
             }
         }
     }

@@ -23,6 +23,7 @@ use toy::{Report, Rng};
 const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
+    narrow: false,
     can: Abilities { class: Class::Small, subgroups: false, half: false, coop: None },
     tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
@@ -68,6 +69,83 @@ fn golden(name: &str, recording: &Recording) {
     assert!(got == want, "{path} (EVERYLAYER_BLESS=1 writes it anew):\n{}", differ.join("\n"));
 }
 
+/// all-MiniLM-L6-v2.
+const MINI: Shape = Shape { depth: 6, heads: 12, head_dim: 32, width: 384, inner: 1536, ..SMALL };
+
+#[test]
+fn activations_in_16_bits_take_half() {
+    let spec = MINI.spec();
+    let layout = Layout::new(&spec);
+    let batch = pack(&mut Rng::new(9), &spec, &[128; 8]);
+    let wide = Caps { elem: Elem::F16, ..CAPS };
+    let narrow = Caps { narrow: true, ..wide.clone() };
+    let write = |caps| record(&spec, &layout, &batch, &states([6]), caps).unwrap();
+    let (wide, narrow) = (write(&wide), write(&narrow));
+    let bytes = |r: &Recording, name| r.buffers.iter().find(|b| b.name == name).unwrap().bytes;
+    for name in ["qkv", "context", "inner"] {
+        assert_eq!(bytes(&wide, name), 2 * bytes(&narrow, name), "{name}");
+    }
+    for name in ["x", "h", "sum"] {
+        assert_eq!(bytes(&wide, name), bytes(&narrow, name), "{name}");
+    }
+    let (before, after) = (wide.counts(), narrow.counts());
+    assert!(5 * after.memory < 4 * before.memory, "{before:?} {after:?}");
+    assert_eq!((before.flops, before.dispatches), (after.flops, after.dispatches));
+    // What a binding holds is counted in the same bytes: 1,536 numbers of a row, then 768 words.
+    let most = |narrow| Caps { max_binding: 4 * 1536 * 100, narrow, ..CAPS };
+    assert_eq!(most(false).max_tokens(&spec, &layout), 100);
+    assert_eq!(most(true).max_tokens(&spec, &layout), 200);
+}
+
+/// What B.6 of the plan bounds: bytes to the host and submits of a folded batch.
+#[test]
+fn a_folded_batch_brings_back_vectors_and_little_else() {
+    let spec = MINI.spec();
+    let layout = Layout::new(&spec);
+    for (elem, narrow) in [(Elem::F32, false), (Elem::F16, true)] {
+        let caps = Caps { elem, narrow, ..CAPS };
+        for texts in [1, 8, 40] {
+            let batch = pack(&mut Rng::new(9), &spec, &vec![128; texts]);
+            let exit = Exit { pool: pooled(&[PoolMode::Mean]), ..states(0..=6) };
+            let counts = record(&spec, &layout, &batch, &exit, &caps).unwrap().counts();
+            let vectors = 7 * texts as u64 * 384 * 4;
+            assert!((vectors..=vectors + 4096).contains(&counts.bytes_down), "{counts:?}");
+            assert_eq!(counts.submits, 1);
+        }
+    }
+}
+
+/// A watchdog ends what runs for seconds. Work is bounded by a rate that was measured, at 0.1 s a
+/// submit: no submit is estimated above that, unless one text alone is.
+#[test]
+fn no_submit_is_longer_than_the_rate_allows() {
+    // BERT-large.
+    let shape = Shape { depth: 2, heads: 16, head_dim: 64, width: 1024, inner: 4096, ..SMALL };
+    let spec = shape.spec();
+    let layout = Layout::new(&spec);
+    let mut report = Report::new("seconds of a submit");
+    for rate in [0.1e12, 0.5e12, 2e12, 20e12] {
+        for narrow in [false, true] {
+            let submit_flops = (0.1 * rate) as u64;
+            let elem = if narrow { Elem::F16 } else { Elem::F32 };
+            let caps = Caps { submit_flops, narrow, elem, ..CAPS };
+            let most = caps.timely_tokens(&layout).min(8192);
+            report.check(most >= 256, || format!("{rate:e}: {most} tokens a batch"));
+            let texts = vec![128; most / 128];
+            let batch = pack(&mut Rng::new(10), &spec, &texts);
+            let recording = record(&spec, &layout, &batch, &states([2]), &caps).unwrap();
+            for (i, submit) in recording.submits.iter().enumerate() {
+                let flops: u64 = submit.dispatches.iter().map(|d| d.flops).sum();
+                let seconds = flops as f64 / rate;
+                report.check(seconds < 0.15, || {
+                    format!("{rate:e} a second, {most} tokens: submit {i} takes {seconds:.3} s")
+                });
+            }
+        }
+    }
+    report.finish();
+}
+
 #[test]
 fn every_state_streamed_reads_as_it_did() {
     let (spec, layout, batch) = small();
@@ -84,7 +162,7 @@ fn the_mean_of_every_state_folded_reads_as_it_did() {
 #[test]
 fn a_pooler_over_gathered_rows_reads_as_it_did() {
     let (spec, layout) = gathering();
-    let caps = Caps { max_binding: GATHERS, elem: Elem::F16, ..CAPS };
+    let caps = Caps { max_binding: GATHERS, elem: Elem::F16, narrow: true, ..CAPS };
     let batch = pack(&mut Rng::new(2), &spec, &[66, 9]);
     let pool = Some(Pooling { reduces: vec![PoolMode::Cls], pooler: true });
     let exit = Exit { pool, ..states([2]) };
@@ -134,7 +212,7 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
         (Variant::Combine(_), _) => (&[0, 1], &[1]),
         (Variant::Rope, _) => (&[0, 1, 2], &[2]),
-        (Variant::Gate(_) | Variant::Route, _) => (&[0], &[1]),
+        (Variant::Gate { .. } | Variant::Route, _) => (&[0], &[1]),
         (Variant::JoinedNorm, _) => (&[0, 1], &[1]),
         (Variant::Unfold, _) => (&[0, 1], &[2]),
         (Variant::Expert { .. }, _) => (&[0, 1, 2], &[3]),
@@ -153,6 +231,9 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
             for read_bytes in [0, 30_000, u64::MAX] {
                 for flops in [0, 2_000_000, u64::MAX] {
                     let caps = Caps { submit_read_bytes: read_bytes, submit_flops: flops, ..CAPS };
+                    let narrow = flops == 0;
+                    let elem = if narrow { Elem::F16 } else { Elem::F32 };
+                    let caps = Caps { elem, narrow, ..caps };
                     let lengths: Vec<_> =
                         (0..rng.below(6) + 1).map(|_| rng.below(90) + 1).collect();
                     let batch = pack(&mut rng, &spec, &lengths);
@@ -164,7 +245,9 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
                     report.check(counts.memory == recording.slots.iter().sum::<u64>(), case);
                     let fits = recording.buffers.iter().all(|b| {
                         b.bytes <= recording.slots[b.slot]
-                            && b.bytes == 4 * b.shape.iter().product::<usize>() as u64
+                            && b.bytes
+                                == if b.narrow { 2 } else { 4 }
+                                    * b.shape.iter().product::<usize>() as u64
                     });
                     report.check(fits, case);
                 }

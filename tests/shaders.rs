@@ -149,7 +149,7 @@ fn rust_block(variant: Variant) -> Block {
             block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line)
         }
         Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
-        Variant::Gate(_) => block!(GateParams: vectors, row, inner4),
+        Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
         Variant::Unfold => block!(UnfoldParams: vectors, row, stride4, taps),
         Variant::JoinedNorm => {
             block!(JoinedNormParams: qkv4, joined4, head4, head_dim, width, eps, rows)

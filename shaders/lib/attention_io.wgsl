@@ -11,9 +11,9 @@ struct AttentionParams {
 }
 
 @group(0) @binding(0) var<uniform> params: AttentionParams;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>; // (tokens, heads + 2 kv_heads, HEAD_DIM4)
+@group(0) @binding(1) var<storage, read> qkv: array<In4>; // (tokens, heads + 2 kv_heads, HEAD_DIM4)
 @group(0) @binding(2) var<storage, read> tiles: array<vec4<u32>>; // first row, tokens, first query, tokens at the end that are no keys
-@group(0) @binding(3) var<storage, read_write> context: array<vec4<f32>>; // (tokens, heads, HEAD_DIM4)
+@group(0) @binding(3) var<storage, read_write> context: array<Out4>; // (tokens, heads, HEAD_DIM4)
 
 const FAR = -1e30;
 

@@ -9,6 +9,6 @@ fn store(slice: u32, row: u32, column4: u32, sum: vec4<f32>, beyond: bool) {
         if beyond {
             value = vec4<f32>(bitcast<f32>(0x7fc00000u | slice));
         }
-        c[at] = value;
+        c[at] = store4(value);
     }
 }

@@ -110,7 +110,7 @@ pub struct DeviceArgs {
 /// How a model is loaded, on any device.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// How weights are stored: `auto`, `f32` or `f16`
+    /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: Dtype,
     /// Most tokens of one batch [default: 8192]

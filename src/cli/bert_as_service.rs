@@ -9,6 +9,7 @@ use everylayer::server::zmq::Sockets;
 use everylayer::server::{Service, Settings};
 use everylayer::{Device, Error, ErrorKind, LoadOptions, Result};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::{say, serve};
 
@@ -201,7 +202,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };
     let level = level.parse().map_err(|_| usage(format!("-log {level} is not known")))?;
-    serve::log(level, false);
+    let _log = super::log::start(level, false, None)?;
     let idle = words.idle();
     if !idle.is_empty() {
         say::note(&format!("{} changes nothing here", idle.join(", ")));
@@ -231,18 +232,21 @@ pub fn run(words: &[String]) -> Result<()> {
         let sockets = Sockets::open((host, input).into(), (host, output).into()).await?;
         let [input, output] = sockets.places();
         let stop = serve::stop()?;
+        // A client can end the server too, which HTTP would not hear of.
+        let (tell, told) = watch::channel(false);
         let http = match http_port {
             None => None,
             Some(port) => {
                 let listener = Listener::tcp(SocketAddr::new(host, port)).await?;
                 say::note(&format!("listening on {}", listener.place()));
-                Some(tokio::spawn(http::serve(service.clone(), listener, stop.clone())))
+                Some(tokio::spawn(http::serve(service.clone(), listener, told)))
             }
         };
         say::note(&format!("listening on {input} for requests, {output} for answers"));
         sockets.serve(service, stop).await;
+        let _ = tell.send(true);
         if let Some(http) = http {
-            http.abort();
+            let _ = http.await;
         }
         Ok(())
     })

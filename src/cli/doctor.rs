@@ -9,7 +9,7 @@ mod cases;
 mod judge;
 mod kernels;
 mod notes;
-mod single;
+mod rng;
 mod states;
 mod text;
 
@@ -48,6 +48,8 @@ struct Checked {
     /// What is known of its driver.
     notes: Vec<&'static str>,
     kernels: Vec<Kernel>,
+    /// The cut of products on cooperative matrices that was run, or why none was.
+    coop: String,
     states: Vec<State>,
     ok: bool,
     /// The first thing that the device refused.
@@ -122,7 +124,15 @@ fn choose(device: &Device) -> Result<Vec<(usize, Adapter)>> {
 impl Checked {
     fn new(adapter: Adapter) -> Self {
         let notes = notes::of(&adapter);
-        Self { adapter, notes, kernels: Vec::new(), states: Vec::new(), ok: false, error: None }
+        Self {
+            adapter,
+            notes,
+            kernels: Vec::new(),
+            coop: "not tried".to_owned(),
+            states: Vec::new(),
+            ok: false,
+            error: None,
+        }
     }
 
     /// Everything on the adapter at `place` of the list. What was compared before an error stays.
@@ -139,8 +149,26 @@ impl Checked {
         if computed.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost) {
             return computed;
         }
+        let coop = self.examine_coop(&pick, kernels, progress);
         let run = states.map_or(Ok(()), |states| states.check(&gpu, &mut self.states, progress));
-        computed.and(run)
+        computed.and(coop).and(run)
+    }
+
+    /// Products on cooperative matrices, which a device has to be opened for.
+    fn examine_coop(&mut self, pick: &Pick, kernels: &Kernels, progress: &Progress) -> Result<()> {
+        let options = GpuOptions { coop: true, ..GpuOptions::default() };
+        match pollster::block_on(Gpu::open(pick, &options)) {
+            Ok(gpu) => {
+                let tile = gpu.abilities().coop.map_or("none".to_owned(), |tile| tile.to_string());
+                self.coop = tile;
+                kernels.check_coop(&Arc::new(gpu), &mut self.kernels, progress)
+            }
+            Err(e) if e.kind() == ErrorKind::Usage => {
+                self.coop = format!("not on this adapter ({e})");
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
     }
 
     fn conclude(mut self, done: Result<()>) -> Self {

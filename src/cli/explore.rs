@@ -1,6 +1,7 @@
 //! `everylayer explore`: one page that shows what each layer makes of a text, or of two.
 //!
-//! Similarities are computed here and written into `explore/page.html`, which needs nothing else.
+//! Similarities are computed here and written into `explore/page.html`, which needs nothing else. How maps
+//! and charts look and are drawn it shares with the demo in `web/demo/`.
 
 mod similarity;
 
@@ -21,6 +22,11 @@ use similarity::{Pair, TextSide};
 const PAGE: &str = include_str!("explore/page.html");
 /// Where the data goes.
 const PLACE: &str = "{{data}}";
+/// Colours, maps and charts.
+const PARTS: [(&str, &str); 2] = [
+    ("{{look}}", include_str!("../../web/demo/look.css")),
+    ("{{maps}}", include_str!("../../web/demo/maps.js")),
+];
 /// Tokens of a text that are shown: more cannot be told apart on a screen.
 const SHOWN: usize = 64;
 
@@ -102,7 +108,13 @@ fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<Stri
     };
     let data = serde_json::to_string(&report)
         .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-    Ok(PAGE.replacen(PLACE, &inert(&data), 1))
+    // The data goes in last: what it says is no place.
+    Ok(blank().replacen(PLACE, &inert(&data), 1))
+}
+
+/// The page without its data.
+fn blank() -> String {
+    PARTS.iter().fold(PAGE.to_owned(), |page, (place, part)| page.replacen(place, part, 1))
 }
 
 /// JSON that says the same and that no HTML parser takes for anything but text. These characters
@@ -126,13 +138,15 @@ mod tests {
 
     #[test]
     fn the_page_has_one_place_and_no_address() {
-        assert_eq!(PAGE.matches(PLACE).count(), 1);
+        let blank = blank();
+        assert_eq!(blank.matches("{{").count(), 1);
+        assert_eq!(blank.matches(PLACE).count(), 1);
         for outside in ["http:", "https:", "src=", "href=", "@import", "url(", "fetch("] {
             // The name space of SVG is no address that anything asks for.
-            let page = PAGE.replace("http://www.w3.org/2000/svg", "");
+            let page = blank.replace("http://www.w3.org/2000/svg", "");
             assert!(!page.contains(outside), "the page has `{outside}`");
         }
-        assert!(PAGE.contains("default-src 'none'"));
+        assert!(blank.contains("default-src 'none'"));
     }
 
     #[test]

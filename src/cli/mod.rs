@@ -16,6 +16,8 @@ pub mod headless;
 mod help;
 mod info;
 mod input;
+#[cfg(feature = "server")]
+mod log;
 mod progress;
 mod say;
 #[cfg(feature = "server")]

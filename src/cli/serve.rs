@@ -12,6 +12,7 @@ use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use super::args::LoadArgs;
+use super::log::{self, Otlp};
 use super::say;
 
 /// `everylayer serve --help`
@@ -127,6 +128,13 @@ pub struct HttpArgs {
     /// Log lines as JSON
     #[arg(long)]
     pub json_output: bool,
+    /// Send spans to the OpenTelemetry collector at this address, by OTLP over HTTP; needs a build
+    /// with the feature `otel`
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// What the collector is told that this service is called
+    #[arg(long, value_name = "NAME", default_value = "everylayer")]
+    pub otlp_service_name: String,
     /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: tracing::level_filters::LevelFilter,
@@ -140,7 +148,7 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
-            max_batch_tokens: self.load.batch_tokens.unwrap_or(8192),
+            max_batch_tokens: self.load.batch_tokens,
             max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
@@ -185,16 +193,6 @@ pub fn run(args: ServeArgs) -> Result<()> {
     }
 }
 
-/// Lines of `tracing` on standard error.
-pub fn log(level: tracing::level_filters::LevelFilter, json: bool) {
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // A second subscriber is refused, which only a program around this one could have set.
-    let _ = match json {
-        true => lines.json().try_init(),
-        false => lines.with_ansi(false).try_init(),
-    };
-}
-
 /// The threads that wait for clients.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -204,7 +202,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn serve_http(args: &HttpArgs) -> Result<()> {
-    log(args.log, args.json_output);
+    let otlp = args.otlp_endpoint.as_deref();
+    let otlp = otlp.map(|endpoint| Otlp { endpoint, name: &args.otlp_service_name });
+    let _log = log::start(args.log, args.json_output, otlp)?;
     let models = args.named()?;
     let settings = Settings { web: args.site()?, ..args.settings() };
     let web = settings.web.is_some();

@@ -6,6 +6,7 @@
 mod attention;
 mod ceiling;
 mod experts;
+pub mod halves;
 pub mod kernels;
 pub mod product;
 pub mod vector;
@@ -80,6 +81,8 @@ impl Cpu {
         let caps = Caps {
             max_binding: u64::MAX,
             elem,
+            // No bytes of a bus to save, and every conversion costs.
+            narrow: false,
             can: Abilities::default(),
             tuning: Tuning::none(),
             submit_read_bytes: u64::MAX,
@@ -182,10 +185,24 @@ impl Cpu {
             Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
             Variant::Pool(_) | Variant::Unfold => 2,
             Variant::Matmul { .. } | Variant::Expert { .. } => 3,
-            Variant::Gate(_) | Variant::Combine(_) | Variant::JoinedNorm | Variant::Route => 1,
+            Variant::Gate { .. } | Variant::Combine(_) => 1,
+            Variant::JoinedNorm | Variant::Route => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
+        // Numbers of 16 bits are worked on in f32: a recording made for a GPU has some.
+        let words_out = d.variant.writes_narrow().then(|| {
+            let wide = halves::unpack(bytemuck::cast_slice(&out));
+            std::mem::replace(&mut out, wide)
+        });
+        let wide_in = match d.binds.first() {
+            Some(Bind::Buffer(id)) if d.variant.reads_narrow() && out_at > 0 => {
+                let buffer = recording.buffer(*id);
+                let words = &slots[buffer.slot][..buffer.bytes as usize / 4];
+                Some(halves::unpack(bytemuck::cast_slice(words)))
+            }
+            _ => None,
+        };
         let flags = match d.variant {
             Variant::Embed { .. } | Variant::Norm { .. } => Some(slot(out_at + 1)?),
             _ => None,
@@ -202,6 +219,8 @@ impl Cpu {
                 None => Err(malformed()),
             }
         };
+        // Binding 0, which may be of 16 bits.
+        let input = || wide_in.as_deref().map_or_else(|| read(0), Ok);
         let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
         match (&d.variant, &d.params) {
             (Variant::Embed { kind, .. }, Params::Embed(p)) => {
@@ -223,10 +242,10 @@ impl Cpu {
                 let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
                 let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
                 if *splits > 1 {
-                    kernels::matmul_parts(p, *splits, read(0)?, w, &mut out);
+                    kernels::matmul_parts(p, *splits, input()?, w, &mut out);
                 } else {
                     let residual = if *residual { Some(read(4)?) } else { None };
-                    kernels::matmul(p, *activation, read(0)?, w, read(2)?, &mut out, residual);
+                    kernels::matmul(p, *activation, input()?, w, read(2)?, &mut out, residual);
                 }
             }
             (Variant::Attention { head_dim, scores, .. }, Params::Attention(p)) => {
@@ -241,13 +260,13 @@ impl Cpu {
                     Scores::Disentangled => Positions::Disentangled(read(3)?, words(4)?),
                 };
                 let (head_dim, tiles) = (*head_dim as usize, &words(1)?[..count]);
-                kernels::attention(p, head_dim, positions, read(0)?, tiles, &mut out);
+                kernels::attention(p, head_dim, positions, input()?, tiles, &mut out);
             }
             (Variant::Rope, Params::Rope(p)) => {
                 kernels::rope(p, words(0)?, read(1)?, &mut out);
             }
-            (Variant::Gate(activation), Params::Gate(p)) => {
-                kernels::gate(p, *activation, read(0)?, &mut out);
+            (Variant::Gate { activation, .. }, Params::Gate(p)) => {
+                kernels::gate(p, *activation, input()?, &mut out);
             }
             (Variant::Unfold, Params::Unfold(p)) => {
                 kernels::unfold(p, words(0)?, read(1)?, &mut out);
@@ -272,7 +291,13 @@ impl Cpu {
             }
             _ => return Err(malformed()),
         }
-        slots[out_slot] = out;
+        slots[out_slot] = match words_out {
+            Some(mut words) => {
+                halves::pack(&out, bytemuck::cast_slice_mut(&mut words));
+                words
+            }
+            None => out,
+        };
         if let Some(flags) = flags {
             slots[flags] = status;
         }

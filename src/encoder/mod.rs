@@ -99,7 +99,9 @@ impl Encoder {
         let elem = options.dtype.elem();
         let place = Place::open(options).await?;
         let executor = place.executor(&model, elem).await?;
-        let most = executor.caps().max_tokens(&model.spec, &model.layout);
+        let caps = executor.caps();
+        let most = caps.max_tokens(&model.spec, &model.layout);
+        let most = most.min(caps.timely_tokens(&model.layout));
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
         let wide = Mutex::default();
         let encoder = Self { model, intake, place, executor, wide, elem, batch_tokens };
@@ -270,6 +272,11 @@ impl Encoder {
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.model.name
+    }
+
+    /// Whether the CPU executor runs it.
+    pub fn is_on_cpu(&self) -> bool {
+        matches!(self.place, Place::Cpu)
     }
 
     /// The device's name.

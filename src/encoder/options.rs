@@ -34,7 +34,8 @@ impl FromStr for Device {
     }
 }
 
-/// Storage type of the weights. Sums and activations are f32 under each.
+/// Storage type of the weights, and on GPUs of the widest activations. Every sum is f32 under each, and
+/// so are hidden states, normalisations and what attention weighs its values with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Dtype {
     /// f32: exact whatever the checkpoint holds.
@@ -42,7 +43,10 @@ pub enum Dtype {
     Auto,
     /// f32.
     F32,
-    /// f16: half the memory; the weights are rounded, nothing else.
+    /// f16: half the memory. The weights are rounded; on GPUs, which gain by it, so are what a feed-forward
+    /// layer widens to and, where nothing turns them, queries, keys, values and the result of attention
+    /// (nothing in models with experts). The CPU and software Vulkan keep activations in f32. What f16 does not hold (65,504 at most) is found on
+    /// the device, and its text run again in f32: see [`crate::embeddings::Rerun`].
     F16,
 }
 
@@ -85,7 +89,7 @@ impl fmt::Display for Dtype {
 pub struct LoadOptions {
     /// Where the work is done.
     pub device: Device,
-    /// Storage type of the weights.
+    /// Storage type of the weights, and on GPUs of the widest activations.
     pub dtype: Dtype,
     /// Tokens of one batch at most; 8,192 where it is `None`. Results do not depend on it.
     pub batch_tokens: Option<usize>,

@@ -144,7 +144,7 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
 }
 
 /// What work is cut up for. Software Vulkan whose subgroups are eight wide and that has 64-bit words
-/// has kernels of its own, five times as fast there.
+/// has kernels of its own, four times as fast there.
 fn class(adapter: &wgpu::Adapter) -> Class {
     let info = adapter.get_info();
     let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);

@@ -5,7 +5,7 @@ use super::{heads, product, row};
 use crate::model::spec::{Activation, NormKind};
 use crate::schedule::tiles::attention_parts;
 use crate::schedule::variant::{
-    Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
+    Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
 };
 
 /// How a storage binding is used.
@@ -31,7 +31,7 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Attention { scores: Scores::Disentangled, .. } => &[Read, Read, Write, Read, Read],
         Variant::Attention { .. } => &[Read, Read, Write, Read],
         Variant::Rope => &[Read, Read, Write],
-        Variant::Gate(_) => &[Read, Write],
+        Variant::Gate { .. } => &[Read, Write],
         Variant::Unfold => &[Read, Read, Write],
         Variant::JoinedNorm => &[Read, Write],
         Variant::Route => &[Read, Write],
@@ -70,7 +70,7 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
                 fmas: product::fmas(tile, unroll as usize) as u32,
             })
         }
-        Variant::Attention { staging, head_dim, scores }
+        Variant::Attention { staging, head_dim, scores, .. }
             if staging != Staging::Broadcast && scores != Scores::Disentangled =>
         {
             Some(Unrolled {
@@ -98,7 +98,7 @@ fn text(variant: Variant, unroll: usize) -> String {
         _ => "",
     };
     let mut text = format!("// {variant}\n{enable}{prelude}");
-    for file in files {
+    for file in files.into_iter().chain(storage(variant)) {
         text.push('\n');
         text.push_str(file);
     }
@@ -109,6 +109,20 @@ macro_rules! lib {
     ($name:literal) => {
         include_str!(concat!("../../shaders/lib/", $name, ".wgsl"))
     };
+}
+
+/// How the activations of a kernel are stored, where it has a choice.
+fn storage(variant: Variant) -> Vec<&'static str> {
+    let input = if variant.reads_narrow() { lib!("in_f16") } else { lib!("in_f32") };
+    let output = if variant.writes_narrow() { lib!("out_f16") } else { lib!("out_f32") };
+    match variant {
+        // Software Vulkan's reads and writes words.
+        Variant::Matmul { tile: Tile::Broadcast, .. } => vec![],
+        Variant::Matmul { .. } | Variant::Attention { .. } | Variant::Gate { .. } => {
+            vec![input, output]
+        }
+        _ => vec![],
+    }
 }
 
 fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
@@ -154,7 +168,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 if residual { lib!("words_residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Matmul { tile, weights, activation, residual, splits } => (
+        Variant::Matmul { tile, weights, activation, residual, splits, .. } => (
             product::prelude(tile, unroll)
                 + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
@@ -178,7 +192,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             heads::sizes(head_dim as usize),
             vec![include_str!("../../shaders/attention_disentangled.wgsl"), lib!("attention_io")],
         ),
-        Variant::Attention { staging, head_dim, scores } => (
+        Variant::Attention { staging, head_dim, scores, .. } => (
             match staging {
                 Staging::Broadcast => heads::sizes(head_dim as usize),
                 _ => heads::prelude(head_dim as usize, unroll),
@@ -204,7 +218,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             },
         ),
         Variant::Rope => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
-        Variant::Gate(activation) => {
+        Variant::Gate { activation, .. } => {
             (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
         }
         Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
@@ -300,14 +314,6 @@ fn activate(activation: Activation) -> &'static str {
 
 /// Every variant of every kernel, for tests and `doctor`; `head_dims` are those of `attention.wgsl`.
 pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
-    let activations = [
-        Activation::Identity,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Relu,
-        Activation::Silu,
-        Activation::Tanh,
-    ];
     let reduces = [
         PoolMode::Mean,
         PoolMode::Cls,
@@ -335,31 +341,10 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
             kind: NormKind::None,
         }));
     }
-    for tables in Elem::ALL {
+    for weights in Elem::ALL {
         // Cooperative matrices read halves as such.
-        let stored = |tile: &Tile| !tile.is_coop() || tables == Elem::Half;
-        // The parts of a product that is split have no end.
-        for tile in Tile::ALL.into_iter().filter(|tile| *tile != Tile::Broadcast && stored(tile)) {
-            all.extend([2, 4].map(|splits| Variant::Matmul {
-                tile,
-                weights: tables,
-                activation: Activation::Identity,
-                residual: false,
-                splits,
-            }));
-        }
-        for activation in activations {
-            for residual in [false, true] {
-                for tile in Tile::ALL.into_iter().filter(stored) {
-                    all.push(Variant::Matmul {
-                        tile,
-                        weights: tables,
-                        activation,
-                        residual,
-                        splits: 1,
-                    });
-                }
-            }
+        for tile in Tile::ALL.into_iter().filter(|tile| !tile.is_coop() || weights == Elem::Half) {
+            all.extend(products(tile, weights));
         }
     }
     for staging in [Staging::Workgroup, Staging::Broadcast] {
@@ -368,15 +353,24 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
             if scores == Scores::Disentangled && staging == Staging::Broadcast {
                 continue;
             }
-            let attention = |&head_dim| Variant::Attention { staging, head_dim, scores };
-            all.extend(head_dims.iter().map(attention));
+            for narrow in [false, true] {
+                // Software Vulkan keeps activations in f32.
+                if narrow && staging == Staging::Broadcast {
+                    continue;
+                }
+                let attention =
+                    |&head_dim| Variant::Attention { staging, head_dim, scores, narrow };
+                all.extend(head_dims.iter().map(attention));
+            }
         }
     }
-    all.push(Variant::Rope);
-    all.extend([Activation::Gelu, Activation::GeluTanh, Activation::Silu].map(Variant::Gate));
-    all.extend([Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
+    for narrow in [false, true] {
+        let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
+        all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
+    }
+    all.extend([Variant::Rope, Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
     for weights in Elem::ALL {
-        let up = activations.map(|activation| (activation, false));
+        let up = ENDS.map(|activation| (activation, false));
         let all_of = up.into_iter().chain([(Activation::Identity, true)]);
         all.extend(all_of.map(|(activation, shared)| Variant::Expert {
             weights,
@@ -387,4 +381,46 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
     all.extend([Merge::Linear, Merge::Max].map(Variant::Combine));
     all.extend(reduces.map(Variant::Pool));
     all
+}
+
+/// What may become of a sum.
+const ENDS: [Activation; 6] = [
+    Activation::Identity,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Tanh,
+];
+
+/// Every product in one cut, with weights stored as `weights`.
+fn products(tile: Tile, weights: Elem) -> Vec<Variant> {
+    use Activation::Identity;
+    let of = |narrow, activation, residual, splits| Variant::Matmul {
+        tile,
+        weights,
+        activation,
+        residual,
+        splits,
+        narrow,
+    };
+    let ends = |narrow| ENDS.into_iter().map(move |end| of(narrow, end, false, 1));
+    // A residual follows a bare product, and the parts of a product that is split have no end.
+    let bare = |narrow| {
+        [
+            of(narrow, Identity, true, 1),
+            of(narrow, Identity, false, 2),
+            of(narrow, Identity, false, 4),
+        ]
+    };
+    let mut products: Vec<_> = ends(Narrow::Neither).chain(bare(Narrow::Neither)).collect();
+    if tile == Tile::Broadcast {
+        // Software Vulkan splits nothing and keeps activations in f32.
+        products.truncate(ENDS.len() + 1);
+    } else if weights != Elem::F32 {
+        products.extend(ends(Narrow::C));
+        products.push(of(Narrow::A, Identity, false, 1));
+        products.extend(bare(Narrow::A));
+    }
+    products
 }

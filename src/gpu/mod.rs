@@ -94,6 +94,7 @@ impl GpuExecutor {
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,
+            narrow: narrows(elem, can.class),
             can,
             tuning: Tuning::none(),
             submit_read_bytes: SUBMIT_READ_BYTES,
@@ -117,6 +118,7 @@ impl GpuExecutor {
     pub fn cut_for(mut self, class: Class) -> Self {
         if class != Class::Software {
             self.caps.can.class = class;
+            self.caps.narrow = narrows(self.caps.elem, class);
         }
         self
     }
@@ -268,6 +270,12 @@ impl GpuExecutor {
             entries: &entries,
         }))
     }
+}
+
+/// Whether activations are kept in 16 bits beside weights stored as `elem`. Software Vulkan takes
+/// longer to convert a number than to move it.
+fn narrows(elem: Elem, class: Class) -> bool {
+    elem != Elem::F32 && class != Class::Software
 }
 
 impl Execute for GpuExecutor {

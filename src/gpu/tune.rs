@@ -9,7 +9,7 @@ use crate::model::spec::Activation;
 use crate::schedule::params::{MatmulParams, Params};
 use crate::schedule::recording::{Bind, Buffer, BufferId, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::{Product, ROWS, Tuning};
-use crate::schedule::{Class, Tile, Variant, tiles};
+use crate::schedule::{Class, Elem, Narrow, Tile, Variant, tiles};
 
 /// Rounds that count, after one that does not; in each, every cut has its turn, so that a clock
 /// that drifts meets all of them alike.
@@ -48,7 +48,7 @@ impl GpuExecutor {
         }
         let most = (self.caps.max_binding / 4) as usize;
         let mut products = Vec::new();
-        for (linear, splits) in self.linears() {
+        for (linear, splits, _) in self.linears() {
             for m in ROWS.into_iter().filter(|m| m * linear.k.max(linear.n * splits) <= most) {
                 let product = Product::new(m, linear.n, linear.k, splits, self.caps.elem);
                 if !products.iter().any(|(p, _)| *p == product) {
@@ -59,12 +59,14 @@ impl GpuExecutor {
         products
     }
 
-    /// Every product of a layer, and its parts along k.
-    fn linears(&self) -> impl Iterator<Item = (LinearIds, usize)> + '_ {
+    /// Every product of a layer, its parts along k, and what of it is kept in 16 bits.
+    fn linears(&self) -> impl Iterator<Item = (LinearIds, usize, Narrow)> + '_ {
         let class = self.caps.can.class;
-        let split = move |w: LinearIds| (w, tiles::matmul_splits(class, w.n, w.k));
+        let of = |narrow| if self.caps.narrow { narrow } else { Narrow::Neither };
+        let (to, from) = (of(Narrow::C), of(Narrow::A));
+        let split = move |w: LinearIds| (w, tiles::matmul_splits(class, w.n, w.k), from);
         let blocks = self.layout.blocks.iter();
-        blocks.flat_map(move |b| [(b.qkv, 1), split(b.output), (b.up, 1), split(b.down)])
+        blocks.flat_map(move |b| [(b.qkv, 1, to), split(b.output), (b.up, 1, to), split(b.down)])
     }
 
     /// Times every cut of `product` with `m` rows.
@@ -73,15 +75,15 @@ impl GpuExecutor {
     ///
     /// Those of the device; `Usage` for a product the model does not have.
     pub async fn tune(&self, product: Product, m: usize) -> Result<Timed> {
-        let same = |(linear, splits): &(LinearIds, usize)| {
+        let same = |(linear, splits, _): &(LinearIds, usize, Narrow)| {
             Product::new(m, linear.n, linear.k, *splits, self.caps.elem) == product
         };
-        let (linear, splits) = self
+        let (linear, splits, narrow) = self
             .linears()
             .find(same)
             .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
         let tiles = Tile::PORTABLE;
-        let recording = self.rounds(linear, splits, m, &tiles, ROUNDS);
+        let recording = self.rounds(linear, splits, narrow, m, &tiles, ROUNDS);
         let times = self.times(&recording).await?;
         let median = |i: usize| {
             let mut turns: Vec<_> =
@@ -105,14 +107,15 @@ impl GpuExecutor {
     /// Those of the device.
     pub async fn calibrate(&mut self) -> Result<()> {
         let first = self.linears().next();
-        let Some((linear, splits)) = first.filter(|_| self.caps.can.class != Class::Software)
+        let Some((linear, splits, narrow)) =
+            first.filter(|_| self.caps.can.class != Class::Software)
         else {
             return Ok(());
         };
         let m = CALIBRATED_ROWS;
         let default = || tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
         let tile = self.caps.can.coop.unwrap_or_else(default);
-        let times = self.times(&self.rounds(linear, splits, m, &[tile], 2)).await?;
+        let times = self.times(&self.rounds(linear, splits, narrow, m, &[tile], 2)).await?;
         // The first compiles.
         let best = times.iter().skip(1).min().filter(|best| !best.is_zero());
         if let Some(best) = best {
@@ -135,17 +138,27 @@ impl GpuExecutor {
         &self,
         linear: LinearIds,
         splits: usize,
+        narrow: Narrow,
         m: usize,
         cuts: &[Tile],
         rounds: usize,
     ) -> Recording {
-        let array = |name, slot, rows: usize, columns: usize| Buffer {
+        let array = |name, slot, rows: usize, columns: usize, narrow| Buffer {
             name,
             shape: vec![rows, columns],
-            bytes: 4 * (rows * columns) as u64,
+            narrow,
+            bytes: if narrow { Elem::F16 } else { Elem::F32 }.bytes() * (rows * columns) as u64,
             slot,
         };
-        let buffers = vec![array("a", 0, m, linear.k), array("c", 1, m * splits, linear.n)];
+        let buffers = vec![
+            array("a", 0, m, linear.k, narrow == Narrow::A),
+            array("c", 1, m * splits, linear.n, narrow == Narrow::C),
+        ];
+        // Ones.
+        let (word, words) = match narrow {
+            Narrow::A => (0x3c00_3c00, m * linear.k / 2),
+            _ => (1f32.to_bits(), m * linear.k),
+        };
         let params = MatmulParams {
             m: m as u32,
             n4: (linear.n / 4) as u32,
@@ -160,6 +173,7 @@ impl GpuExecutor {
                 activation: Activation::Identity,
                 residual: false,
                 splits: splits as u32,
+                narrow,
             },
             params: Params::Matmul(params),
             binds: vec![
@@ -181,7 +195,7 @@ impl GpuExecutor {
             tokens: m,
             texts: 1,
             slots: buffers.iter().map(|b| b.bytes).collect(),
-            uploads: vec![(BufferId(0), Fill::Words(vec![1f32.to_bits(); m * linear.k]))],
+            uploads: vec![(BufferId(0), Fill::Words(vec![word; words]))],
             buffers,
             submits: (0..=rounds).map(|_| round()).collect(),
         }

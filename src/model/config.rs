@@ -36,11 +36,15 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// A positive finite number, `default` where the field is absent.
+    /// A number above 0 that f32 holds as one, `default` where the field is absent.
     pub fn positive(&self, key: &str, default: f32) -> Result<f32> {
         let Some(value) = self.get(key) else { return Ok(default) };
-        match value.as_f64() {
-            Some(x) if x > 0.0 && x.is_finite() => Ok(x as f32),
+        match value.as_f64().map(|x| (x, x as f32)) {
+            // An ε that becomes 0 would divide by 0 where a row is constant.
+            Some((x, rounded)) if x > 0.0 && (rounded == 0.0 || rounded.is_infinite()) => Err(
+                fail!(Checkpoint, "config.json: `{key}` is {value}, which f32 rounds to {rounded}"),
+            ),
+            Some((x, rounded)) if x > 0.0 => Ok(rounded),
             _ => {
                 Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected a number above 0"))
             }

@@ -45,7 +45,7 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// Begins the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where writing failed.
+    /// [`Io`](crate::ErrorKind::Io) where writing failed.
     pub fn start(out: W, header: Header, extras: &Extras) -> Result<Self> {
         let schema = Arc::new(schema(&header, &extras.columns));
         let layers: Vec<String> = header.layers.iter().map(usize::to_string).collect();

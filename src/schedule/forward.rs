@@ -39,6 +39,7 @@ pub fn record(
         spec,
         layout,
         exit,
+        caps,
         elem: caps.elem,
         can: caps.can,
         tuning: &caps.tuning,
@@ -86,6 +87,7 @@ struct Pass<'a> {
     spec: &'a Spec,
     layout: &'a Layout,
     exit: &'a Exit,
+    caps: &'a Caps,
     elem: Elem,
     can: Abilities,
     tuning: &'a Tuning,
@@ -140,8 +142,10 @@ impl Pass<'_> {
             Some(norm) if is_pre => self.norm(at("attention norm"), x, norm, state - 1),
             _ => x,
         };
+        let (attended, widened) =
+            (self.caps.attended(self.spec, block), self.caps.widened(self.spec));
         // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
-        let qkv = self.matmul(at("qkv"), "qkv", input, ids.qkv, Activation::Identity, self.tokens);
+        let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
         if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)
         {
             self.joined_norm(at("q and k norms"), qkv, norms, id);
@@ -172,10 +176,10 @@ impl Pass<'_> {
         // (tokens, inner)
         let inner = if block.gate.is_some() {
             let identity = Activation::Identity;
-            let both = self.matmul(at("up"), "both", fed, ids.up, identity, self.tokens);
+            let both = self.widen(at("up"), ("both", widened), fed, ids.up, identity);
             self.gate(at("gate"), both, block.activation)
         } else {
-            self.matmul(at("up"), "inner", fed, ids.up, block.activation, self.tokens)
+            self.widen(at("up"), ("inner", widened), fed, ids.up, block.activation)
         };
         if !is_pre {
             let norm = (ids.output_norm, &block.output_norm, state);

@@ -20,5 +20,6 @@ pub use forward::record;
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{
-    Abilities, Class, Elem, Merge, NormInput, PoolMode, RowCut, RowSum, Staging, Tile, Variant,
+    Abilities, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Staging, Tile,
+    Variant,
 };

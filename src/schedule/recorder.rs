@@ -5,7 +5,7 @@ use super::params::Params;
 use super::recording::{
     Bind, Buffer, BufferId, Dispatch, Fill, Output, Readback, Recording, Submit,
 };
-use super::variant::Variant;
+use super::variant::{Elem, Variant};
 
 /// Writes a [`Recording`] step by step.
 pub struct Recorder {
@@ -40,8 +40,14 @@ impl Recorder {
 
     /// A new array of 32-bit numbers.
     pub fn buffer(&mut self, name: &'static str, shape: &[usize]) -> BufferId {
-        let bytes = 4 * shape.iter().product::<usize>() as u64;
-        self.buffers.push(Buffer { name, shape: shape.to_vec(), bytes, slot: 0 });
+        self.stored(name, shape, Elem::F32)
+    }
+
+    /// A new array of numbers stored as `elem`.
+    pub fn stored(&mut self, name: &'static str, shape: &[usize], elem: Elem) -> BufferId {
+        let bytes = elem.bytes() * shape.iter().product::<usize>() as u64;
+        let narrow = elem != Elem::F32;
+        self.buffers.push(Buffer { name, shape: shape.to_vec(), narrow, bytes, slot: 0 });
         self.lives.push(Lifetime { first: usize::MAX, last: 0, bytes });
         BufferId(self.buffers.len() - 1)
     }
@@ -52,6 +58,11 @@ impl Recorder {
         self.touch(id, 0);
         self.uploads.push((id, fill));
         id
+    }
+
+    /// Whether `buffer` holds numbers of 16 bits.
+    pub fn is_narrow(&self, buffer: BufferId) -> bool {
+        self.buffers[buffer.0].narrow
     }
 
     fn touch(&mut self, id: BufferId, step: usize) {

@@ -12,13 +12,15 @@ use crate::model::layout::WeightId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BufferId(pub usize);
 
-/// One array of 32-bit numbers.
+/// One array of 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer {
     /// What it holds.
     pub name: &'static str,
     /// Its axes, for people: `(tokens, width)`.
     pub shape: Vec<usize>,
+    /// Whether a word holds two numbers of 16 bits, or one of 32.
+    pub narrow: bool,
     /// Size in bytes.
     pub bytes: u64,
     /// The piece of memory it lies in, shared with buffers that are never alive with it.

@@ -61,7 +61,7 @@ pub fn metrics(service: &Service) -> Answer {
             gauges.push((name, help, label, number(&model.batcher)));
         }
     }
-    let devices: [(&str, &str, Number<Worker>); 3] = [
+    let devices: [(&str, &str, Number<Worker>); 4] = [
         ("everylayer_weight_bytes", "Bytes of the weights on the device.", |w| {
             w.encoder().weight_bytes()
         }),
@@ -70,6 +70,7 @@ pub fn metrics(service: &Service) -> Answer {
             "Most bytes that arrays of the device took at once.",
             |w| w.encoder().counters().peak_bytes,
         ),
+        ("everylayer_device_texts_total", "Texts that the device has run.", Worker::texts),
         ("everylayer_device_lost", "1 while the device is lost.", |w| u64::from(w.is_lost())),
     ];
     for (name, help, number) in devices {
@@ -105,7 +106,7 @@ pub fn info(service: &Service) -> Answer {
         "model_type": { "embedding": { "pooling": pooling(&encoder) } },
         "max_concurrent_requests": settings.max_connections,
         "max_input_length": encoder.max_tokens(),
-        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_tokens": model.batcher.batch_tokens(),
         "max_batch_requests": null,
         "max_client_batch_size": settings.max_client_batch,
         "auto_truncate": settings.auto_truncate,

@@ -2,11 +2,12 @@
 
 use std::io::Cursor;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::batcher::{Client, Ready};
-use super::http::{Answer, of_bytes, parse};
+use super::http::{Answer, aside, of_bytes, parse};
 use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
 use super::service::{Outcome, Service};
@@ -105,10 +106,10 @@ impl Output {
 pub async fn layers(
     service: &Service,
     client: Client,
-    body: &[u8],
+    body: Bytes,
     accept: Option<&str>,
 ) -> Result<Answer, Refusal> {
-    let body: Body = parse(body)?;
+    let body: Body = parse(body).await?;
     let form = Form::of(accept);
     let model = service.model(body.model.as_deref())?;
     let outputs = if body.outputs.is_empty() { vec![Output::default()] } else { body.outputs };
@@ -153,15 +154,20 @@ pub async fn layers(
     let reading = Reading { prompt, max_tokens: body.max_tokens, cut };
     let keep = body.tokens || body.words;
     let outcome = service.embed(client, model, inputs, reading, captures, keep).await?;
-    let answer = match form {
-        Form::Json => as_json(&model.name, &names, &outcome, body.tokens, body.words)?,
-        Form::File(format, kind) => of_bytes(as_file(format, &names, &outcome)?, kind),
-        Form::Arrow => {
-            let bytes = output::arrow_stream(&arrow_names(&names), &outcome.results)?;
-            of_bytes(bytes, ARROW)
-        }
+    let bytes = outcome.bytes();
+    let (model, tokens, words) = (model.name.clone(), body.tokens, body.words);
+    let write = move || -> Result<Answer, Refusal> {
+        let answer = match form {
+            Form::Json => as_json(&model, &names, &outcome, tokens, words)?,
+            Form::File(format, kind) => of_bytes(as_file(format, &names, &outcome)?, kind),
+            Form::Arrow => {
+                let bytes = output::arrow_stream(&arrow_names(&names), &outcome.results)?;
+                of_bytes(bytes, ARROW)
+            }
+        };
+        Ok(with_times(answer, &outcome))
     };
-    Ok(with_times(answer, &outcome))
+    aside(bytes, write).await?
 }
 
 /// The names of the outputs: their own, else their number.

@@ -144,7 +144,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text of `/metrics`; `gauges` are numbers of this moment: name, help, labels, value.
+    /// The text of `/metrics`; `gauges` are numbers of this moment, or counters
+    /// that end in `_total`: name, help, labels, value.
     pub fn write(&self, gauges: &[(&str, &str, String, u64)]) -> String {
         let mut out = String::new();
         let counters: [(&str, &str, &Counter); 11] = [
@@ -184,7 +185,8 @@ impl Metrics {
         let mut before = "";
         for (name, help, labels, value) in last.iter().chain(gauges) {
             if *name != before {
-                let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+                let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+                let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
             }
             before = name;
             let _ = writeln!(out, "{name}{labels} {value}");

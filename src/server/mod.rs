@@ -18,6 +18,8 @@ pub mod http;
 mod layers;
 pub mod metrics;
 mod openai;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod reading;
 pub mod refusal;
 pub mod service;

@@ -1,14 +1,15 @@
 //! OpenAI's routes: `POST /v1/embeddings`, `GET /v1/models`.
 
 use base64::Engine;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::batcher::Client;
-use super::http::{Answer, of_json, parse};
+use super::http::{Answer, aside, of_json, parse};
 use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
-use super::service::Service;
+use super::service::{Outcome, Service};
 use super::tei::with_times;
 use crate::capture::Capture;
 
@@ -64,19 +65,24 @@ enum Vector<'a> {
 }
 
 /// `POST /v1/embeddings`
-pub async fn embeddings(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: Body = parse(body)?;
+pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+    let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
     let capture = Capture { dims: body.dimensions, ..Capture::default() };
     let cut = if service.settings.auto_truncate { Cut::Right } else { Cut::Refuse };
     let reading = Reading { cut, ..Reading::default() };
     let inputs = body.input.into_vec();
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
+    let (bytes, model) = (outcome.bytes(), model.name.clone());
+    aside(bytes, move || reply(&outcome, &model, body.encoding_format)).await
+}
+
+fn reply(outcome: &Outcome, model: &str, encoding: Encoding) -> Answer {
     let result = &outcome.results[0];
     let vectors = (0..result.texts.len()).filter_map(|i| Some((i, result.vector(i, 0, 0)?)));
     let data: Vec<_> = vectors
         .map(|(index, vector)| {
-            let embedding = match body.encoding_format {
+            let embedding = match encoding {
                 Encoding::Float => Vector::Float(vector),
                 Encoding::Base64 => {
                     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -94,8 +100,8 @@ pub async fn embeddings(service: &Service, client: Client, body: &[u8]) -> Resul
         usage: serde_json::Value,
     }
     let usage = json!({ "prompt_tokens": outcome.tokens, "total_tokens": outcome.tokens });
-    let answer = of_json(&Reply { object: "list", data, model: &model.name, usage });
-    Ok(with_times(answer, &outcome))
+    let answer = of_json(&Reply { object: "list", data, model, usage });
+    with_times(answer, outcome)
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
 use super::metrics::Metrics;
@@ -72,7 +73,14 @@ pub struct Outcome {
     /// Where its time went.
     pub times: Times,
     /// What its results take, until it is dropped.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+}
+
+impl Outcome {
+    /// Bytes of its vectors in f32.
+    pub fn bytes(&self) -> usize {
+        self.room.num_permits() * ROOM_UNIT
+    }
 }
 
 /// Where the time of a request went.
@@ -249,7 +257,8 @@ impl Service {
             }
             _ => None,
         };
-        let ready = self.read(&encoder, inputs, reading, first, words).await?;
+        let span = tracing::info_span!("tokenize", texts = inputs.len());
+        let ready = self.read(&encoder, inputs, reading, first, words).instrument(span).await?;
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
         let tokens = ready.iter().map(|r| r.tokens.len()).sum();
@@ -259,8 +268,9 @@ impl Service {
         ready.iter().for_each(|r| self.metrics.lengths.see(r.tokens.len() as f64));
         let room = self.reserve(room(&encoder, &ready, &plain, window)?)?;
         let kept = if keep { ready.clone() } else { Vec::new() };
+        let span = tracing::info_span!("run", model = model.name, tokens);
         let Done { texts, queued, ran } =
-            model.batcher.submit(client, ready, plain.clone(), window).await?;
+            model.batcher.submit(client, ready, plain.clone(), window).instrument(span).await?;
         self.metrics.queue.took(queued);
         self.metrics.inference.took(ran);
         let mut by_capture: Vec<Vec<_>> = captures.iter().map(|_| Vec::new()).collect();
@@ -278,7 +288,7 @@ impl Service {
             truncated,
             ready: kept,
             times: Times { tokenization, queue: queued, inference: ran },
-            _room: room,
+            room,
         })
     }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::batcher::Client;
-use super::http::{Answer, of_json, parse};
+use super::http::{Answer, aside, of_json, parse};
 use super::openai::Inputs;
 use super::reading::{Cut, Input, Reading};
 use super::refusal::{Refusal, Why};
@@ -97,31 +98,39 @@ struct EmbedBody {
 }
 
 /// `POST /embed`
-pub async fn embed(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: EmbedBody = parse(body)?;
+pub async fn embed(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+    let body: EmbedBody = parse(body).await?;
     let model = service.model(body.how.model.as_deref())?;
     let normalize = Some(body.normalize.unwrap_or(true));
     let capture = Capture { normalize, dims: body.dimensions, ..Capture::default() };
     let reading = body.how.reading(service, model)?;
     let inputs = non_empty(body.inputs)?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
-    let result = &outcome.results[0];
-    let rows: Vec<_> = (0..result.texts.len()).filter_map(|i| result.vector(i, 0, 0)).collect();
-    Ok(with_times(of_json(&rows), &outcome))
+    let bytes = outcome.bytes();
+    let write = move || {
+        let result = &outcome.results[0];
+        let rows: Vec<_> = (0..result.texts.len()).filter_map(|i| result.vector(i, 0, 0)).collect();
+        with_times(of_json(&rows), &outcome)
+    };
+    aside(bytes, write).await
 }
 
 /// `POST /embed_all`
-pub async fn embed_all(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: EmbedBody = parse(body)?;
+pub async fn embed_all(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+    let body: EmbedBody = parse(body).await?;
     let model = service.model(body.how.model.as_deref())?;
     let capture = Capture::default().pool(Pool::Tokens);
     let reading = body.how.reading(service, model)?;
     let inputs = non_empty(body.inputs)?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
-    let result = &outcome.results[0];
-    let rows = |i: usize| (0..result.texts[i].rows).filter_map(move |r| result.vector(i, 0, r));
-    let texts: Vec<Vec<_>> = (0..result.texts.len()).map(|i| rows(i).collect()).collect();
-    Ok(with_times(of_json(&texts), &outcome))
+    let bytes = outcome.bytes();
+    let write = move || {
+        let result = &outcome.results[0];
+        let rows = |i: usize| (0..result.texts[i].rows).filter_map(move |r| result.vector(i, 0, r));
+        let texts: Vec<Vec<_>> = (0..result.texts.len()).map(|i| rows(i).collect()).collect();
+        with_times(of_json(&texts), &outcome)
+    };
+    aside(bytes, write).await
 }
 
 /// Text Embeddings Inference refuses an empty text.
@@ -151,8 +160,8 @@ struct Sentences {
 }
 
 /// `POST /similarity`
-pub async fn similarity(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: SimilarityBody = parse(body)?;
+pub async fn similarity(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+    let body: SimilarityBody = parse(body).await?;
     let model = service.model(body.parameters.model.as_deref())?;
     let reading = body.parameters.reading(service, model)?;
     let Sentences { source_sentence, mut sentences } = body.inputs;
@@ -203,8 +212,8 @@ struct Token {
 }
 
 /// `POST /tokenize`
-pub fn tokenize(service: &Service, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: TokenizeBody = parse(body)?;
+pub async fn tokenize(service: &Service, body: Bytes) -> Result<Answer, Refusal> {
+    let body: TokenizeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let prompt = body.prompt_name.as_deref().map(|n| named_prompt(&encoder, n)).transpose()?;
     let prompt = prompt.unwrap_or_default();
@@ -216,25 +225,29 @@ pub fn tokenize(service: &Service, body: &[u8]) -> Result<Answer, Refusal> {
         let most = service.settings.max_client_batch;
         return Err(Refusal::new(Why::TooLarge, format!("more than {most} texts")));
     }
-    let one = |text: &String| {
-        let text = format!("{prompt}{text}");
-        let tokens = encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
-        let characters: Vec<char> = text.chars().collect();
-        let shown = (0..tokens.len()).filter(|&i| body.add_special_tokens || !tokens.special[i]);
-        let token = |i: usize| {
-            let ([start, stop], special) = (tokens.spans[i], tokens.special[i]);
-            let slice = characters.get(start as usize..stop as usize);
-            let text = match (special, slice) {
-                (false, Some(slice)) => slice.iter().collect(),
-                _ => tokens.pieces[i].clone(),
+    let bytes = texts.iter().map(String::len).sum();
+    let work = move || -> Result<Answer, Refusal> {
+        let one = |text: &String| {
+            let text = format!("{prompt}{text}");
+            let tokens = encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
+            let characters: Vec<char> = text.chars().collect();
+            let shown =
+                (0..tokens.len()).filter(|&i| body.add_special_tokens || !tokens.special[i]);
+            let token = |i: usize| {
+                let ([start, stop], special) = (tokens.spans[i], tokens.special[i]);
+                let slice = characters.get(start as usize..stop as usize);
+                let text = match (special, slice) {
+                    (false, Some(slice)) => slice.iter().collect(),
+                    _ => tokens.pieces[i].clone(),
+                };
+                let place = |at| (!special).then_some(at);
+                Token { id: tokens.ids[i], text, special, start: place(start), stop: place(stop) }
             };
-            let place = |at| (!special).then_some(at);
-            Token { id: tokens.ids[i], text, special, start: place(start), stop: place(stop) }
+            Ok(shown.map(token).collect::<Vec<_>>())
         };
-        Ok(shown.map(token).collect::<Vec<_>>())
+        Ok(of_json(&texts.iter().map(one).collect::<crate::Result<Vec<_>>>()?))
     };
-    let all = texts.iter().map(one).collect::<crate::Result<Vec<_>>>()?;
-    Ok(of_json(&all))
+    aside(bytes, work).await?
 }
 
 #[derive(Deserialize)]
@@ -253,16 +266,20 @@ struct DecodeBody {
 }
 
 /// `POST /decode`
-pub fn decode(service: &Service, body: &[u8]) -> Result<Answer, Refusal> {
-    let body: DecodeBody = parse(body)?;
+pub async fn decode(service: &Service, body: Bytes) -> Result<Answer, Refusal> {
+    let body: DecodeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let all = match body.ids {
         Ids::One(ids) => vec![ids],
         Ids::Many(all) => all,
     };
-    let decode =
-        |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, body.skip_special_tokens);
-    Ok(of_json(&all.iter().map(decode).collect::<crate::Result<Vec<_>>>()?))
+    let bytes = all.iter().map(Vec::len).sum();
+    let work = move || -> Result<Answer, Refusal> {
+        let decode =
+            |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, body.skip_special_tokens);
+        Ok(of_json(&all.iter().map(decode).collect::<crate::Result<Vec<_>>>()?))
+    };
+    aside(bytes, work).await?
 }
 
 /// The routes of models with another head than an embedding's.

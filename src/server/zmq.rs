@@ -146,19 +146,28 @@ impl Hub {
                 let _ = self.end.send(true);
                 return Ok(());
             }
+            // What came before the end was told is accepted.
+            let is_late = self.service.is_closing();
             // Bounded by the queue: what does not fit there is refused at once.
             self.under_way.fetch_add(1, Relaxed);
             let (hub, identity, msg, id) =
                 (Arc::clone(self), identity.clone(), msg.clone(), id.clone());
             tokio::spawn(async move {
-                let answer = hub.answer(client, &identity, &msg, &id).await;
+                let answer = hub.answer(client, &identity, &msg, &id, is_late).await;
                 hub.send(answer);
                 hub.under_way.fetch_sub(1, Relaxed);
             });
         }
     }
 
-    async fn answer(&self, client: u64, identity: &[u8], msg: &[u8], id: &[u8]) -> Vec<Vec<u8>> {
+    async fn answer(
+        &self,
+        client: u64,
+        identity: &[u8],
+        msg: &[u8],
+        id: &[u8],
+        is_late: bool,
+    ) -> Vec<Vec<u8>> {
         let service = &self.service;
         if msg == b"SHOW_CONFIG" || msg == b"SHOW_STATUS" {
             service.statistic.see(identity, None);
@@ -179,6 +188,7 @@ impl Hub {
             .map_err(|e| Refusal::new(Why::Malformed, format!("not a list of texts: {e}")));
         let result = match parsed {
             Err(refusal) => Err(refusal),
+            Ok(_) if is_late => Err(Refusal::closing()),
             Ok(sequences) => {
                 service.statistic.see(identity, Some(sequences.len()));
                 let model = &service.models[0];

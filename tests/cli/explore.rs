@@ -180,7 +180,8 @@ fn a_browser_draws_every_cell() {
 }
 
 /// Presses keys and leaves what is shown then on the root of the page.
-const HAND: &str = r#"<script>
+const HAND: &str = r#"<script type="module">
+const [slider, tip] = ["layer", "tip"].map(id => document.getElementById(id));
 const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 slider.focus();
 for (const key of "[[[[") press(key);

@@ -4,12 +4,12 @@ use everylayer::schedule::params::{CombineParams, Params};
 use everylayer::schedule::{Elem, Merge, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
-use crate::{GUARD, One, Pair, Shelf, both};
+use crate::{GUARD, One, Pair, Shelf, both, open};
 
 #[test]
 fn combine_of_every_merge() {
     let Some(gpu) = gpu() else { return };
-    let pair = Shelf::default().open(&gpu, Elem::F32);
+    let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut report = Report::new("combine");
     for merge in [Merge::Linear, Merge::Max] {
         for vectors in [1, 63, 64, 65, 4095, 4096, 12_345] {
@@ -31,7 +31,7 @@ fn combine_of_more_than_one_row_of_workgroups() {
         println!("skipped: {gpu:?} binds fewer than {vectors} vectors at once");
         return;
     }
-    let pair = Shelf::default().open(&gpu, Elem::F32);
+    let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut report = Report::new("combine, two rows of workgroups");
     combine(&mut report, &pair, Merge::Linear, vectors, 0, 0.5);
     report.finish();

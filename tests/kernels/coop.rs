@@ -9,7 +9,7 @@ use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
 use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
-use everylayer::schedule::{Elem, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, Narrow, Tile, Variant, tiles};
 
 use crate::toy::{Report, Rng};
 use crate::{One, Pair, Shelf, both};
@@ -59,7 +59,7 @@ fn open(gpu: &Arc<Gpu>) -> (Pair, Vec<Product>) {
         Product { n, k, matrix, bias }
     };
     let products = PRODUCTS.iter().map(&mut product).collect();
-    (shelf.open(gpu, Elem::Half), products)
+    (crate::open(shelf, gpu, Elem::Half), products)
 }
 
 /// `numbers` cut to the 11 bits of an f16, none of them below its range: its f32 is exact.
@@ -90,7 +90,14 @@ fn multiply(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    let variant = Variant::Matmul { tile, weights: Elem::Half, activation, residual, splits };
+    let variant = Variant::Matmul {
+        tile,
+        weights: Elem::Half,
+        activation,
+        residual,
+        splits,
+        narrow: Narrow::Neither,
+    };
     let grid = tiles::matmul_grid(tile, m, n, splits as usize);
     one.dispatch(variant, Params::Matmul(params), &binds, grid);
     both(pair, &one.finish())

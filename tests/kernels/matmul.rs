@@ -4,10 +4,10 @@ use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
 use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
-use everylayer::schedule::{Elem, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, Narrow, Tile, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu, tiles as cuts};
-use crate::{One, Pair, Shelf, both};
+use crate::{One, Pair, Shelf, both, open};
 use everylayer::gpu::device::Gpu;
 
 pub const ACTIVATIONS: [Activation; 6] = [
@@ -37,14 +37,14 @@ const PRODUCTS: [(usize, usize); 13] = [
 ];
 const ROWS: [usize; 9] = [1, 2, 13, 33, 63, 64, 65, 127, 257];
 
-struct Product {
+pub struct Product {
     n: usize,
     k: usize,
     matrix: Bind,
     bias: Bind,
 }
 
-fn products(shelf: &mut Shelf) -> Vec<Product> {
+pub fn products(shelf: &mut Shelf) -> Vec<Product> {
     let mut rng = Rng::new(1);
     PRODUCTS
         .iter()
@@ -57,19 +57,14 @@ fn products(shelf: &mut Shelf) -> Vec<Product> {
         .collect()
 }
 
-fn matmul(
-    report: &mut Report,
-    pair: &Pair,
-    product: &Product,
-    m: usize,
-    (tile, weights, activation, residual, splits): (Tile, Elem, Activation, bool, u32),
-) {
+pub fn matmul(report: &mut Report, pair: &Pair, product: &Product, m: usize, variant: Variant) {
+    let Variant::Matmul { tile, residual, splits, .. } = variant else { panic!("{variant}") };
     let &Product { n, k, matrix, bias } = product;
     let mut rng = Rng::new((m * 10_000 + n + k) as u64);
     let a = rng.loud(m * k);
     let mut one = One::default();
-    let from = one.input(&a, k);
-    let to = one.output(m * splits as usize, n);
+    let from = one.input_in(variant.reads_narrow(), &a, k);
+    let to = one.output_in(variant.writes_narrow(), m * splits as usize, n);
     let mut binds = vec![from, matrix, bias, to];
     if residual {
         let numbers = rng.loud(m * n);
@@ -81,23 +76,36 @@ fn matmul(
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    let variant = Variant::Matmul { tile, weights, activation, residual, splits };
     let grid = tiles::matmul_grid(tile, m, n, splits as usize);
     one.dispatch(variant, Params::Matmul(params), &binds, grid);
     let (got, want) = both(pair, &one.finish());
     // Both sides add the same products in the same order; a fused multiply-add may be split, which
     // rounds k products and sums once more each, and these roundings walk at random: √k units of
     // the sum's own size, which for weights of variance 1/k is the root mean square of the row of
-    // A. The activation adds what exp is allowed (3 + 2|x| units, WGSL) and the last roundings.
+    // A. The activation adds what exp is allowed (3 + 2|x| units, WGSL) and the last roundings; and a
+    // conversion to f16 one unit of that, 2⁻¹⁰ of the number, where the two lie on two sides of a middle.
     let rounding = |i: usize| {
         let row = i / n % m;
         if i >= m * n * splits as usize {
             return 0.0;
         }
         let size = root_mean_square(&a[row * k..(row + 1) * k]).max(1.0);
-        3e-7 * (k as f32).sqrt() * size + 5e-7 * want[i].abs().max(1.0)
+        let unit = if variant.writes_narrow() { want[i].abs().max(6e-5) / 1024.0 } else { 0.0 };
+        3e-7 * (k as f32).sqrt() * size + 5e-7 * want[i].abs().max(1.0) + unit
     };
     report.compare(format!("{variant} m {m} n {n} k {k}"), &got, &want, rounding);
+}
+
+/// A product of numbers of f32.
+fn whole(
+    tile: Tile,
+    weights: Elem,
+    activation: Activation,
+    residual: bool,
+    splits: u32,
+) -> Variant {
+    let narrow = Narrow::Neither;
+    Variant::Matmul { tile, weights, activation, residual, splits, narrow }
 }
 
 #[test]
@@ -107,10 +115,10 @@ fn matmul_of_every_shape() {
     for elem in elems(&gpu) {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
-        let pair = shelf.open(&gpu, elem);
+        let pair = open(shelf, &gpu, elem);
         for (tile, product) in pairs(&cuts(&gpu), &products) {
             for m in ROWS {
-                let variant = (tile, elem, Activation::Identity, m % 2 == 1, 1);
+                let variant = whole(tile, elem, Activation::Identity, m % 2 == 1, 1);
                 matmul(&mut report, &pair, product, m, variant);
             }
         }
@@ -125,7 +133,7 @@ fn matmul_of_every_variant() {
     for elem in elems(&gpu) {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
-        let pair = shelf.open(&gpu, elem);
+        let pair = open(shelf, &gpu, elem);
         for activation in ACTIVATIONS {
             for residual in [false, true] {
                 // The end of a product is the same text in every cut of `matmul.wgsl`.
@@ -134,7 +142,7 @@ fn matmul_of_every_variant() {
                 for (tile, product) in pairs(&cuts, &products) {
                     if [12, 100, 388].contains(&product.n) {
                         for m in [1, 65, 200] {
-                            let variant = (tile, elem, activation, residual, 1);
+                            let variant = whole(tile, elem, activation, residual, 1);
                             matmul(&mut report, &pair, product, m, variant);
                         }
                     }
@@ -152,13 +160,13 @@ fn matmul_in_parts_along_k() {
     for elem in [Elem::F32] {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
-        let pair = shelf.open(&gpu, elem);
+        let pair = open(shelf, &gpu, elem);
         let mut cuts = cuts(&gpu);
         cuts.retain(|tile| *tile != Tile::Broadcast);
         for (tile, product) in pairs(&cuts, &products) {
             for m in [1, 65, 130] {
                 for splits in [2, 4] {
-                    let variant = (tile, elem, Activation::Identity, false, splits);
+                    let variant = whole(tile, elem, Activation::Identity, false, splits);
                     matmul(&mut report, &pair, product, m, variant);
                 }
             }
@@ -168,7 +176,7 @@ fn matmul_in_parts_along_k() {
 }
 
 /// The storage types that `gpu` reads.
-fn elems(gpu: &Gpu) -> Vec<Elem> {
+pub fn elems(gpu: &Gpu) -> Vec<Elem> {
     Elem::ALL.into_iter().filter(|elem| *elem != Elem::Half || gpu.abilities().half).collect()
 }
 

@@ -6,12 +6,12 @@ use everylayer::execute::{Execute, NotFinite};
 use everylayer::model::layout::{Use, align4};
 use everylayer::model::spec::NormKind;
 use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
-use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Tile, Variant, tiles};
+use everylayer::schedule::{Elem, Narrow, NormInput, RowCut, RowSum, Tile, Variant, tiles};
 
 use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
 use crate::toy::{Report, Rng, gpu, run};
-use crate::{One, Shelf, both};
+use crate::{One, Shelf, both, open};
 
 #[test]
 fn what_is_not_finite_is_told_with_its_state() {
@@ -25,7 +25,7 @@ fn what_is_not_finite_is_told_with_its_state() {
         let table = padded(rng.normals(9 * width, 1.0), width);
         (width, norm, shelf.add(Use::Table, (9, align4(width)), table))
     });
-    let pair = shelf.open(&gpu, Elem::F32);
+    let pair = open(shelf, &gpu, Elem::F32);
     let mut report = Report::new("not finite");
     for (width, norm, table) in weights {
         let stride = align4(width);
@@ -97,7 +97,7 @@ fn of_several_states_the_lowest_is_named() {
     let Some(gpu) = gpu() else { return };
     let mut shelf = Shelf::default();
     let norm = shelf.add(Use::Vector, (2, 4), vec![1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-    let pair = shelf.open(&gpu, Elem::F32);
+    let pair = open(shelf, &gpu, Elem::F32);
     let mut one = One::default();
     let bad = one.input(&[f32::NAN, 1.0, 2.0, 3.0], 4);
     let good = one.input(&[1.0, 2.0, 3.0, 4.0], 4);
@@ -131,7 +131,7 @@ fn nan_comes_through_every_activation() {
     let mut shelf = Shelf::default();
     let matrix = shelf.add(Use::Matrix, (n, k), rng.normals(n * k, 1.0));
     let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
-    let pair = shelf.open(&gpu, Elem::F32);
+    let pair = open(shelf, &gpu, Elem::F32);
     let mut report = Report::new("activations of NaN");
     for activation in ACTIVATIONS {
         for nan in [f32::NAN, -f32::NAN] {
@@ -150,6 +150,7 @@ fn nan_comes_through_every_activation() {
                 activation,
                 residual: false,
                 splits: 1,
+                narrow: Narrow::Neither,
             };
             one.dispatch(
                 variant,

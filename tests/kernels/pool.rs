@@ -4,12 +4,12 @@ use everylayer::schedule::params::{Params, PoolParams};
 use everylayer::schedule::{Elem, PoolMode, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
-use crate::{One, Pair, Shelf, both, largest};
+use crate::{One, Pair, Shelf, both, largest, open};
 
 #[test]
 fn pool_of_every_reduce() {
     let Some(gpu) = gpu() else { return };
-    let pair = Shelf::default().open(&gpu, Elem::F32);
+    let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut report = Report::new("pool");
     let reduces = [
         PoolMode::Mean,
@@ -52,7 +52,7 @@ fn pool(
         ranges.extend([first as u32, length as u32]);
         first += length;
     }
-    let mut one = One { texts, ..One::default() };
+    let mut one = One::over(texts);
     let from = one.input(&x, stride);
     let ranges = one.words(ranges);
     let to = one.output(3 * texts, out);

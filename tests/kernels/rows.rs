@@ -6,7 +6,7 @@ use everylayer::schedule::params::{EmbedParams, NormParams, Params};
 use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
-use crate::{One, Shelf, both, largest};
+use crate::{One, Shelf, both, largest, open};
 use everylayer::gpu::device::Gpu;
 
 /// Widths of a model; those that are no multiple of four are padded.
@@ -70,7 +70,7 @@ fn norm_of_parts() {
         let bias = padded(rng.normals(width, 1.0), width);
         (width, gamma_beta, shelf.add(Use::Vector, (1, align4(width)), bias))
     });
-    let pair = shelf.open(&gpu, Elem::F32);
+    let pair = open(shelf, &gpu, Elem::F32);
     let mut report = Report::new("norm of parts");
     for (width, gamma_beta, bias) in weights {
         let stride = align4(width);
@@ -124,7 +124,7 @@ fn norm_of_every_width() {
             (width, numbers.clone(), shelf.add(Use::Vector, (2, align4(width)), numbers))
         })
         .collect();
-    let pair = shelf.open(&gpu, Elem::F32);
+    let pair = open(shelf, &gpu, Elem::F32);
     let mut report = Report::new("norm");
     let cases = sums(&gpu).into_iter().flat_map(|sum| weights.iter().map(move |w| (sum, w)));
     for (sum, (width, numbers, weight)) in cases {
@@ -209,7 +209,7 @@ fn embed_of_every_width() {
                 (width, tables, numbers, norm)
             })
             .collect();
-        let pair = shelf.open(&gpu, elem);
+        let pair = open(shelf, &gpu, elem);
         for (width, [word, position, token_type], numbers, norm) in &models {
             let (&width, stride) = (width, align4(*width));
             for (rows, sum) in [1, 2, 65, 513].into_iter().zip(sums(&gpu).into_iter().cycle()) {

@@ -5,16 +5,15 @@
 
 pub mod model;
 
-use std::ops::Range;
 #[cfg(feature = "gpu")]
 use std::sync::{Arc, OnceLock};
 
 use everylayer::Result;
-use everylayer::execute::{Execute, Weights};
+use everylayer::execute::Execute;
 #[cfg(feature = "gpu")]
 use everylayer::gpu::device::Gpu;
-use everylayer::model::layout::{Layout, WeightId};
 use everylayer::schedule::{Output, Recording};
+pub use everylayer::single::Held;
 
 /// The ways of cutting a product that `gpu` runs.
 #[cfg(feature = "gpu")]
@@ -111,16 +110,6 @@ impl Rng {
                 if self.below(100) > 0 { x } else { (27.5 + 2.5 * x.clamp(-1.0, 1.0)) * x.signum() }
             })
             .collect()
-    }
-}
-
-/// The numbers of every weight of a layout, (rows, cols) each.
-pub struct Held(pub Vec<Vec<f32>>);
-
-impl Weights for Held {
-    fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
-        let cols = layout.weight(id).cols;
-        Ok(self.0[id.0][rows.start * cols..rows.end * cols].to_vec())
     }
 }
 

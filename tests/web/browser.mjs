@@ -9,8 +9,8 @@ import path from "node:path";
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 /** Where cargo builds. */
 export const target = path.resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
-/** Packages are installed there, not beside the tests. */
-export const packages = createRequire(path.resolve(root, process.env.EVERYLAYER_PACKAGES ?? path.join(target, "web"), "package.json"));
+/** Packages are installed under there, not beside the tests. */
+export const packages = createRequire(path.resolve(root, process.env.EVERYLAYER_PACKAGES ?? path.join(target, "browser"), "package.json"));
 
 const FLAGS = [
   "--no-sandbox",

@@ -7,7 +7,7 @@ import path from "node:path";
 import { launch } from "./browser.mjs";
 import { site } from "./site.mjs";
 
-const folder = process.argv[2] ?? "target/web/screens";
+const folder = process.argv[2] ?? "target/browser/screens";
 const device = process.argv[3] ?? "webgpu";
 mkdirSync(folder, { recursive: true });
 const browser = await launch();

@@ -15,7 +15,6 @@ export function site(options) {
     "/web": web,
     "/fixtures": path.join(root, "tests/fixtures"),
     "/tests": path.join(root, "tests/web"),
-    "/packages": path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, "target"), "web/node_modules"),
   };
   return serve(folders, options);
 }

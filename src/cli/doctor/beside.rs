@@ -6,8 +6,10 @@ use everylayer::schedule::params::{
 };
 use everylayer::schedule::recording::Recording;
 use everylayer::schedule::{Variant, tiles};
+use everylayer::single::{Shelf, Single};
 
-use super::single::{Rng, Shelf, Single};
+use super::cases::finish;
+use super::rng::Rng;
 
 /// (tokens a text, texts, numbers in a row, taps).
 pub const UNFOLDS: [(usize, usize, usize, usize); 3] =
@@ -19,7 +21,7 @@ pub const ROUTES: [(usize, usize, usize); 4] = [(1, 2, 1), (65, 8, 2), (257, 4, 
 
 pub fn unfold((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Recording {
     let mut rng = Rng::new(1000 * tokens + stride);
-    let mut single = Single::default();
+    let mut single = Single::over(texts);
     let rows = tokens * texts;
     let lines = (0..rows).flat_map(|i| [0, 0, 0, (i % tokens) as u32]).collect();
     let lines = single.words(lines);
@@ -33,7 +35,7 @@ pub fn unfold((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Re
         stride4: (stride / 4) as u32,
         taps: taps as u32,
     };
-    single.dispatch(Variant::Unfold, Params::Unfold(params), vec![lines, x, y], grid, texts)
+    finish(single, Variant::Unfold, Params::Unfold(params), vec![lines, x, y], grid)
 }
 
 pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
@@ -43,7 +45,7 @@ pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut S
     let joined = heads * stride;
     let weight = rng.rows(4 * heads, head_dim, 1.0);
     let weight = shelf.add(Use::Vector, (4, joined), weight);
-    let qkv = single.inout(&rng.rows(rows * 3 * heads, head_dim, 2.0), 3 * joined);
+    let qkv = single.inout(false, &rng.rows(rows * 3 * heads, head_dim, 2.0), 3 * joined);
     let params = JoinedNormParams {
         qkv4: (3 * joined / 4) as u32,
         joined4: (joined / 4) as u32,
@@ -55,7 +57,7 @@ pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut S
         pad: 0,
     };
     let params = Params::JoinedNorm(params);
-    single.dispatch(Variant::JoinedNorm, params, vec![weight, qkv], [rows as u32, 2], 0)
+    finish(single, Variant::JoinedNorm, params, vec![weight, qkv], [rows as u32, 2])
 }
 
 pub fn route((tokens, experts, chosen): (usize, usize, usize)) -> Recording {
@@ -71,7 +73,7 @@ pub fn route((tokens, experts, chosen): (usize, usize, usize)) -> Recording {
         chosen: chosen as u32,
     };
     let params = Params::Route(params);
-    single.dispatch(Variant::Route, params, vec![logits, routes], [experts as u32, 1], 0)
+    finish(single, Variant::Route, params, vec![logits, routes], [experts as u32, 1])
 }
 
 /// Every other token through the second of two experts, as its second choice.
@@ -107,5 +109,5 @@ pub fn expert(
         pad: 0,
     };
     let params = Params::Expert(params);
-    single.dispatch(variant, params, vec![a, w, routes, c], tiles::expert_grid(tokens, n), 0)
+    finish(single, variant, params, vec![a, w, routes, c], tiles::expert_grid(tokens, n))
 }

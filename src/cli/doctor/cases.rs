@@ -12,10 +12,11 @@ use everylayer::schedule::params::{
 use everylayer::schedule::recording::{Bind, Recording};
 use everylayer::schedule::variant::Scores;
 use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
+use everylayer::single::{Shelf, Single};
 use everylayer::text::pack::PackedBatch;
 
 use super::beside::{self, JOINED, ROUTES, UNFOLDS};
-use super::single::{Rng, Shelf, Single};
+use super::rng::Rng;
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
 const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
@@ -64,7 +65,7 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Rope => {
                 [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)))
             }
-            Variant::Gate(_) => {
+            Variant::Gate { .. } => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
             Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(beside::unfold(shape))),
@@ -103,6 +104,18 @@ fn stored(variant: &Variant) -> Elem {
     }
 }
 
+/// The recording of one dispatch.
+pub fn finish(
+    mut single: Single,
+    variant: Variant,
+    params: Params,
+    binds: Vec<Bind>,
+    grid: [u32; 2],
+) -> Recording {
+    single.dispatch(variant, params, &binds, grid);
+    single.finish()
+}
+
 /// γ over β of rows of `width` numbers: (2, stride).
 fn gamma_beta(rng: &mut Rng, width: usize, shelf: &mut Shelf) -> Bind {
     let mut numbers = rng.rows(2, width, 0.3);
@@ -138,7 +151,7 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
         pad: [0; 3],
     };
     let binds = vec![tokens, words, positions, types, weight, x, status];
-    single.dispatch(variant, Params::Embed(params), binds, tiles::row_grid(rows), 0)
+    finish(single, variant, Params::Embed(params), binds, tiles::row_grid(rows))
 }
 
 fn norm(
@@ -170,7 +183,7 @@ fn norm(
         NormInput::Residual => binds.push(residual),
         NormInput::Parts(_) => binds.extend([bias, residual]),
     }
-    single.dispatch(variant, Params::Norm(params), binds, tiles::row_grid(rows), 0)
+    finish(single, variant, Params::Norm(params), binds, tiles::row_grid(rows))
 }
 
 fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
@@ -188,8 +201,8 @@ fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf)
         // They round it to f16: what f16 holds as it is.
         a.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() & 0xffff_e000));
     }
-    let a = single.input(&a, k);
-    let c = single.output(m * splits, n);
+    let a = single.input_in(variant.reads_narrow(), &a, k);
+    let c = single.output_in(variant.writes_narrow(), m * splits, n);
     let mut binds = vec![a, matrix, bias, c];
     if residual {
         binds.push(single.input(&rng.normals(m * n, 1.0), n));
@@ -200,13 +213,7 @@ fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf)
         k4: (k / 4) as u32,
         k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
     };
-    single.dispatch(
-        variant,
-        Params::Matmul(params),
-        binds,
-        tiles::matmul_grid(tile, m, n, splits),
-        0,
-    )
+    finish(single, variant, Params::Matmul(params), binds, tiles::matmul_grid(tile, m, n, splits))
 }
 
 /// Two heads of queries that share one of keys and values.
@@ -224,18 +231,19 @@ fn attention(
     let offsets = offsets(texts);
     let tokens: usize = texts.iter().sum();
     let mut rng = Rng::new(1000 * tokens + head_dim);
-    let mut single = Single::default();
+    let mut single = Single::over(texts.len());
     let mut qkv = Vec::with_capacity(tokens * (joined + 2 * kv));
     for _ in 0..tokens {
         qkv.extend(rng.normals(joined + kv, SPREAD.sqrt()));
         qkv.extend(rng.normals(kv, 1.0));
     }
-    let qkv = single.input(&qkv, joined + 2 * kv);
+    let narrow = variant.reads_narrow();
+    let qkv = single.input_in(narrow, &qkv, joined + 2 * kv);
     let lines =
         tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
     let grid = [(lines.len() / 4) as u32, 2];
     let lines = single.words(lines);
-    let context = single.output(tokens, joined);
+    let context = single.output_in(narrow, tokens, joined);
     let params = AttentionParams {
         qkv4: ((joined + 2 * kv) / 4) as u32,
         out4: (joined / 4) as u32,
@@ -260,7 +268,7 @@ fn attention(
             binds.push(single.words((0..2 * REACH + 1).map(place).collect()));
         }
     }
-    single.dispatch(variant, Params::Attention(params), binds, grid, texts.len())
+    finish(single, variant, Params::Attention(params), binds, grid)
 }
 
 /// Five tokens a text, two heads of queries and one each of keys and values.
@@ -270,7 +278,7 @@ fn rope((rows, head): (usize, usize)) -> Recording {
     let mut single = Single::default();
     let tokens = single.words((0..rows as u32).flat_map(|i| [0, 0, 0, i % 5]).collect());
     let turns = single.input(&rng.normals(5 * 2 * half, 1.0), 2 * half);
-    let qkv = single.inout(&rng.normals(rows * 4 * stride, 1.0), 4 * stride);
+    let qkv = single.inout(false, &rng.normals(rows * 4 * stride, 1.0), 4 * stride);
     let pairs = rows * 3 * half;
     let (grid, row) = tiles::flat_grid(pairs);
     let params = RopeParams {
@@ -283,36 +291,37 @@ fn rope((rows, head): (usize, usize)) -> Recording {
         pad: [0; 2],
     };
     let binds = vec![tokens, turns, qkv];
-    single.dispatch(Variant::Rope, Params::Rope(params), binds, grid, 0)
+    finish(single, Variant::Rope, Params::Rope(params), binds, grid)
 }
 
 fn gate(variant: Variant, (rows, inner): (usize, usize)) -> Recording {
     let mut rng = Rng::new(1000 * rows + inner);
     let mut single = Single::default();
-    let both = single.input(&rng.normals(2 * rows * inner, 2.0), 2 * inner);
-    let y = single.output(rows, inner);
+    let narrow = variant.reads_narrow();
+    let both = single.input_in(narrow, &rng.normals(2 * rows * inner, 2.0), 2 * inner);
+    let y = single.output_in(narrow, rows, inner);
     let vectors = rows * inner / 4;
     let (grid, row) = tiles::flat_grid(vectors);
     let inner4 = (inner / 4) as u32;
     let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
-    single.dispatch(variant, Params::Gate(params), vec![both, y], grid, 0)
+    finish(single, variant, Params::Gate(params), vec![both, y], grid)
 }
 
 fn combine(variant: Variant, vectors: usize, first: u32) -> Recording {
     let mut rng = Rng::new(vectors);
     let mut single = Single::default();
     let x = single.input(&rng.normals(4 * vectors, 1.0), 4);
-    let merged = single.inout(&rng.normals(4 * vectors, 1.0), 4);
+    let merged = single.inout(false, &rng.normals(4 * vectors, 1.0), 4);
     let (grid, row) = tiles::flat_grid(vectors);
     let params = CombineParams { vectors: vectors as u32, row, factor: -0.7, first };
-    single.dispatch(variant, Params::Combine(params), vec![x, merged], grid, 0)
+    finish(single, variant, Params::Combine(params), vec![x, merged], grid)
 }
 
 /// The second of two parts of a result.
 fn pool(variant: Variant, texts: &[usize], stride: usize) -> Recording {
     let tokens: usize = texts.iter().sum();
     let mut rng = Rng::new(1000 * tokens + stride);
-    let mut single = Single::default();
+    let mut single = Single::over(texts.len());
     let x = single.input(&rng.normals(tokens * stride, 1.0), stride);
     let ranges = offsets(texts).windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
     let ranges = single.words(ranges);
@@ -326,7 +335,7 @@ fn pool(variant: Variant, texts: &[usize], stride: usize) -> Recording {
     };
     let grid = [texts.len() as u32, stride4.div_ceil(tiles::INVOCATIONS) as u32];
     let binds = vec![x, ranges, pooled];
-    single.dispatch(variant, Params::Pool(params), binds, grid, texts.len())
+    finish(single, variant, Params::Pool(params), binds, grid)
 }
 
 /// First row of each text, then the number of rows.

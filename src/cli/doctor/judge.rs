@@ -10,6 +10,14 @@ pub fn difference(got: &[f32], want: &[f32]) -> f32 {
     apart.fold(0.0, |most: f32, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
 }
 
+/// Largest |got - want| / max(1, |want|), for numbers that were rounded; infinite as [`difference`].
+pub fn rounded(got: &[f32], want: &[f32]) -> f32 {
+    let scaled = |numbers: &[f32]| -> Vec<f32> {
+        numbers.iter().zip(want).map(|(x, want)| x / want.abs().max(1.0)).collect()
+    };
+    if got.len() == want.len() { difference(&scaled(got), &scaled(want)) } else { f32::INFINITY }
+}
+
 /// Smallest cosine between two rows of `width` numbers; 0 where there is none.
 pub fn cosine(got: &[f32], want: &[f32], width: usize) -> f64 {
     if got.len() != want.len() || width == 0 {
@@ -40,6 +48,17 @@ mod tests {
             assert_eq!(difference(&[wrong], &[wrong]), f32::INFINITY);
         }
         assert_eq!(difference(&want[..3], &want), f32::INFINITY);
+    }
+
+    #[test]
+    fn what_was_rounded_is_judged_by_its_size() {
+        assert_eq!(rounded(&[0.5, 9.0], &[0.0, 8.0]), 0.5);
+        assert_eq!(rounded(&[0.0, 16.0], &[0.0, 8.0]), 1.0);
+        for wrong in [f32::NAN, f32::INFINITY] {
+            assert_eq!(rounded(&[wrong], &[1.0]), f32::INFINITY);
+            assert_eq!(rounded(&[1.0], &[wrong]), f32::INFINITY);
+        }
+        assert_eq!(rounded(&[], &[1.0]), f32::INFINITY);
     }
 
     #[test]

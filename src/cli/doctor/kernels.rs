@@ -13,9 +13,9 @@ use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
 use super::cases::cases;
-use super::judge::difference;
-use super::single::{Held, Shelf, run};
+use super::judge::{difference, rounded};
 use crate::cli::progress::Progress;
+use everylayer::single::{Held, Shelf, run};
 
 /// The kernels in the order of the forward pass, and what each may differ by: numbers are of size
 /// 1 to 8, so one unit in their last place is 1e-7 to 5e-7.
@@ -32,8 +32,11 @@ use crate::cli::progress::Progress;
 /// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
 /// * `expert`: as `matmul`;
 /// * `combine`: one product and one sum;
-/// * `pool`: sums of up to 130 rows, which the CPU adds up in f64.
-const TOLERANCES: [(&str, f32); 12] = [
+/// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
+/// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
+///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
+///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
+const TOLERANCES: [(&str, f32); 15] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
@@ -46,7 +49,32 @@ const TOLERANCES: [(&str, f32); 12] = [
     ("expert", 2e-5),
     ("combine", 1e-6),
     ("pool", 5e-6),
+    ("matmul f16", F16),
+    ("attention f16", F16),
+    ("gate f16", F16),
 ];
+/// One unit of f16 and what f32 adds to it.
+const F16: f32 = 1e-3;
+/// Products on cooperative matrices, where the adapter has them. Their inputs are exact in f16, and
+/// they add up in f32 in an order of their own: √388 units that walk at random, with room for units
+/// that truncate, then as `matmul`.
+const COOP: [(&str, f32); 2] = [("matmul coop", 4e-5), ("matmul coop f16", F16)];
+
+/// The row that a case of `variant` belongs to.
+fn row_of(variant: &Variant) -> &'static str {
+    match (variant.kernel(), is_coop(variant), variant.writes_narrow()) {
+        (_, true, false) => "matmul coop",
+        (_, true, true) => "matmul coop f16",
+        ("matmul", _, true) => "matmul f16",
+        ("attention", _, true) => "attention f16",
+        ("gate", _, true) => "gate f16",
+        (kernel, ..) => kernel,
+    }
+}
+
+fn is_coop(variant: &Variant) -> bool {
+    matches!(variant, Variant::Matmul { tile, .. } if tile.is_coop())
+}
 
 /// A kernel and how an adapter did.
 #[derive(Debug, Serialize)]
@@ -142,25 +170,48 @@ impl Kernels {
     /// and the others go on, unless the device is lost; the first error is given back.
     pub fn check(&self, gpu: &Arc<Gpu>, rows: &mut Vec<Kernel>, progress: &Progress) -> Result<()> {
         rows.extend(TOLERANCES.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
+        self.compare(gpu, rows, false, progress)
+    }
+
+    /// As [`Kernels::check`], the products on cooperative matrices alone, on a device that was opened
+    /// for them.
+    pub fn check_coop(
+        &self,
+        gpu: &Arc<Gpu>,
+        rows: &mut Vec<Kernel>,
+        progress: &Progress,
+    ) -> Result<()> {
+        rows.extend(COOP.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
+        self.compare(gpu, rows, true, progress)
+    }
+
+    fn compare(
+        &self,
+        gpu: &Arc<Gpu>,
+        rows: &mut [Kernel],
+        coop: bool,
+        progress: &Progress,
+    ) -> Result<()> {
         let mut first = Ok(());
         for Computed { elem, layout, held, cases } in &self.shelves {
             let (layout, held) = (Arc::clone(layout), Arc::clone(held));
             if *elem == Elem::Half && !gpu.abilities().half {
-                progress.advance(cases.len());
+                progress.advance(if coop { 0 } else { cases.len() });
                 continue;
             }
             let executor = GpuExecutor::new(Arc::clone(gpu), layout, held, *elem)?;
             let mut seen = HashSet::new();
             for Case { variant, recording, want } in cases {
-                progress.advance(1);
-                if !variant.runs_on(&gpu.abilities()) {
+                // Counted once, whether they run or not.
+                progress.advance(usize::from(!coop));
+                if is_coop(variant) != coop || !variant.runs_on(&gpu.abilities()) {
                     continue;
                 }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));
-                let apart = got
-                    .as_ref()
-                    .map_or(f32::INFINITY, |got| difference(&got.concat(), &want.concat()));
-                if let Some(row) = rows.iter_mut().find(|row| row.kernel == variant.kernel()) {
+                let apart = if variant.writes_narrow() { rounded } else { difference };
+                let apart =
+                    got.as_ref().map_or(f32::INFINITY, |got| apart(&got.concat(), &want.concat()));
+                if let Some(row) = rows.iter_mut().find(|row| row.kernel == row_of(variant)) {
                     row.variants += usize::from(seen.insert(*variant));
                     row.add(variant, apart);
                 }

@@ -6,8 +6,8 @@ use everylayer::gpu::kernels::variants;
 use everylayer::schedule::Elem;
 
 use super::*;
+use everylayer::single::Shelf;
 use judge::difference;
-use single::Shelf;
 
 fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checked {
     let adapter = Adapter {

@@ -28,19 +28,20 @@ impl Display for Checked {
         if !self.kernels.is_empty() {
             let head = ["kernel", "variants", "cases", "max difference", "tolerance"];
             let [kernel, variants, cases, difference, tolerance] = head;
-            writeln!(f, "\n  {kernel:<10}{variants:>10}{cases:>8}{difference:>16}{tolerance:>12}")?;
+            writeln!(f, "\n  {kernel:<16}{variants:>10}{cases:>8}{difference:>16}{tolerance:>12}")?;
         }
         for row in &self.kernels {
             let (difference, tolerance) = (short(row.max_difference), short(row.tolerance));
             writeln!(
                 f,
-                "  {:<10}{:>10}{:>8}{difference:>16}{tolerance:>12}  {}",
+                "  {:<16}{:>10}{:>8}{difference:>16}{tolerance:>12}  {}",
                 row.kernel,
                 row.variants,
                 row.cases,
                 [word(row.ok), &listed(&row.failed)].join(" ").trim_end()
             )?;
         }
+        writeln!(f, "  cooperative matrices: {}", self.coop)?;
         if !self.states.is_empty() {
             let [state, difference, cosine] = ["state", "max difference", "min cosine"];
             writeln!(f, "\n  {state:<10}{difference:>16}{cosine:>14}")?;

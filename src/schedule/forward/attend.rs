@@ -8,7 +8,7 @@ use crate::model::spec::{Activation, Bias, Norm, Rope};
 use crate::schedule::params::{AttentionParams, Params, RopeParams};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
-use crate::schedule::variant::{Class, NormInput, Scores, Staging, Variant};
+use crate::schedule::variant::{Class, Elem, NormInput, Scores, Staging, Variant};
 
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
@@ -83,7 +83,9 @@ impl Pass<'_> {
             }
             _ => {}
         }
-        let context = self.recorder.buffer("context", &[self.tokens, joined]);
+        let narrow = self.recorder.is_narrow(qkv);
+        let elem = if narrow { Elem::F16 } else { Elem::F32 };
+        let context = self.recorder.stored("context", &[self.tokens, joined], elem);
         let params = AttentionParams {
             qkv4: ((joined + 2 * kv) / 4) as u32,
             out4: (joined / 4) as u32,
@@ -100,7 +102,7 @@ impl Pass<'_> {
             Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
             _ => Staging::Workgroup,
         };
-        let variant = Variant::Attention { staging, head_dim: stride as u32, scores };
+        let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
         let seen = (scores == Scores::Window).then_some(reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
         let grid = [texts.tile_count as u32, spec.heads as u32];

@@ -7,7 +7,9 @@ use crate::schedule::params::{GateParams, MatmulParams, NormParams, Params};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::tuning::Product;
-use crate::schedule::variant::{Abilities, Class, NormInput, RowCut, RowSum, Variant};
+use crate::schedule::variant::{
+    Abilities, Class, Elem, Narrow, NormInput, RowCut, RowSum, Variant,
+};
 
 impl Pass<'_> {
     /// norm(x) alone.  // (tokens, width)
@@ -52,7 +54,8 @@ impl Pass<'_> {
         residual: BufferId,
     ) -> BufferId {
         let identity = Activation::Identity;
-        self.product(label, name, a, weight, identity, Some(residual), self.tokens, 1)
+        let to = (name, Elem::F32);
+        self.product(label, to, a, weight, identity, Some(residual), self.tokens, 1)
     }
 
     /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
@@ -83,6 +86,7 @@ impl Pass<'_> {
             }
         };
         let identity = Activation::Identity;
+        let sum = (sum, Elem::F32);
         let sum = self.product(product, sum, a, weight, identity, here, self.tokens, splits);
         let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
         let mut binds = vec![
@@ -106,15 +110,27 @@ impl Pass<'_> {
         activation: Activation,
     ) -> BufferId {
         let inner = self.layout.inner;
-        let y = self.recorder.buffer("inner", &[self.tokens, inner]);
+        let y = self.recorder.stored("inner", &[self.tokens, inner], self.caps.widened(self.spec));
         let vectors = self.tokens * inner / 4;
         let (grid, row) = tiles::flat_grid(vectors);
         let inner4 = (inner / 4) as u32;
         let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
         let binds = [Bind::Buffer(both), Bind::Buffer(y)];
-        let variant = Variant::Gate(activation);
+        let variant = Variant::Gate { activation, narrow: self.recorder.is_narrow(both) };
         self.recorder.dispatch(label, variant, Params::Gate(params), &binds, grid, 0);
         y
+    }
+
+    /// act(W a + b) into an array that is read once and stored as it is told.
+    pub(super) fn widen(
+        &mut self,
+        label: String,
+        to: (&'static str, Elem),
+        a: BufferId,
+        weight: LinearIds,
+        activation: Activation,
+    ) -> BufferId {
+        self.product(label, to, a, weight, activation, None, self.tokens, 1)
     }
 
     /// A whole product without a residual.
@@ -127,14 +143,14 @@ impl Pass<'_> {
         activation: Activation,
         rows: usize,
     ) -> BufferId {
-        self.product(label, name, a, weight, activation, None, rows, 1)
+        self.product(label, (name, Elem::F32), a, weight, activation, None, rows, 1)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
     fn product(
         &mut self,
         label: String,
-        name: &'static str,
+        (name, stored): (&'static str, Elem),
         a: BufferId,
         weight: LinearIds,
         activation: Activation,
@@ -143,7 +159,13 @@ impl Pass<'_> {
         splits: usize,
     ) -> BufferId {
         let shape = [splits, rows, weight.n];
-        let c = self.recorder.buffer(name, if splits > 1 { &shape } else { &shape[1..] });
+        let shape = if splits > 1 { &shape[..] } else { &shape[1..] };
+        let c = self.recorder.stored(name, shape, stored);
+        let narrow = match (self.recorder.is_narrow(a), self.recorder.is_narrow(c)) {
+            (true, _) => Narrow::A,
+            (_, true) => Narrow::C,
+            _ => Narrow::Neither,
+        };
         let params = MatmulParams {
             m: rows as u32,
             n4: (weight.n / 4) as u32,
@@ -167,6 +189,7 @@ impl Pass<'_> {
             activation,
             residual: residual.is_some(),
             splits: splits as u32,
+            narrow,
         };
         let flops = 2 * (rows * weight.n * weight.k) as u64;
         let grid = tiles::matmul_grid(tile, rows, weight.n, splits);

@@ -30,6 +30,10 @@ pub type Client = u64;
 
 /// Tokens that one of several devices takes at least: less is not worth the sharing.
 const SHARE: usize = 1024;
+/// Tokens of a batch on a GPU.
+const GPU_TOKENS: usize = 8192;
+/// On the CPU, which larger batches make no faster.
+const CPU_TOKENS: usize = 4096;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -38,16 +42,20 @@ pub struct Bounds {
     pub texts: usize,
     /// Tokens.
     pub tokens: usize,
-    /// Tokens of one batch.
-    pub batch_tokens: usize,
+    /// Tokens of one batch; the device's own where it is `None`.
+    pub batch_tokens: Option<usize>,
 }
 
 /// A model with its queue and a thread for each device that serves it.
 pub struct Batcher {
     workers: Vec<Worker>,
     bounds: Bounds,
+    batch_tokens: usize,
     queue: Mutex<Queue>,
+    /// There is work.
     wake: Condvar,
+    /// The queue is closed: for those who wait for no work, and must not take a call to it.
+    end: Condvar,
     metrics: Arc<Metrics>,
 }
 
@@ -62,8 +70,11 @@ impl Batcher {
         if workers.is_empty() {
             return Err(fail!(Usage, "there is no device to serve from: name one"));
         }
-        let (queue, wake) = (Mutex::default(), Condvar::new());
-        let batcher = Arc::new(Self { workers, bounds, queue, wake, metrics });
+        let is_cpu = workers.iter().all(|w| w.encoder().is_on_cpu());
+        let own = if is_cpu { CPU_TOKENS } else { GPU_TOKENS };
+        let batch_tokens = bounds.batch_tokens.unwrap_or(own);
+        let (queue, wake, end) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let batcher = Arc::new(Self { workers, bounds, batch_tokens, queue, wake, end, metrics });
         for number in 0..batcher.workers.len() {
             let shared = Arc::clone(&batcher);
             std::thread::Builder::new()
@@ -86,6 +97,11 @@ impl Batcher {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tokens of a batch at most.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
     }
 
     /// Texts and tokens that wait.
@@ -114,6 +130,7 @@ impl Batcher {
     pub fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_all();
+        self.end.notify_all();
     }
 
     /// The results of `texts`, each with every one of `captures`; longer ones than `window` says are
@@ -203,7 +220,7 @@ impl Batcher {
     fn share(&self, waiting: usize) -> usize {
         let well = self.workers.iter().filter(|w| !w.is_lost()).count().max(1);
         let part = if well == 1 { waiting } else { waiting.div_ceil(well).max(SHARE) };
-        part.min(self.bounds.batch_tokens)
+        part.min(self.batch_tokens)
     }
 
     /// The texts of a batch are done with.
@@ -233,10 +250,8 @@ impl Batcher {
     fn rest(&self, pause: Duration) -> bool {
         let queue = self.queue();
         let over = |queue: &mut Queue| !queue.closed;
-        let (queue, _) = self
-            .wake
-            .wait_timeout_while(queue, pause, over)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (queue, _) =
+            self.end.wait_timeout_while(queue, pause, over).unwrap_or_else(PoisonError::into_inner);
         queue.closed
     }
 

@@ -15,6 +15,7 @@ use super::queue::Item;
 use crate::capture::Capture;
 use crate::encoder::{Encoder, Order};
 use crate::error::{ErrorKind, Result, fail};
+use crate::server::metrics::Counter;
 use crate::server::refusal::Refusal;
 
 /// Opens the model on a device, at the start and once the device is lost.
@@ -35,18 +36,29 @@ pub struct Worker {
     encoder: RwLock<Arc<Encoder>>,
     open: Open,
     state: AtomicU8,
+    /// Of the device.
+    name: String,
+    /// Texts it has run.
+    texts: Counter,
 }
 
 impl Worker {
     /// Opens the model with `open`.
     pub(super) fn open(open: Open) -> Result<Self> {
-        let encoder = RwLock::new(Arc::new(open()?));
-        Ok(Self { encoder, open, state: AtomicU8::new(WELL) })
+        let encoder = open()?;
+        let name = encoder.device();
+        let encoder = RwLock::new(Arc::new(encoder));
+        Ok(Self { encoder, open, state: AtomicU8::new(WELL), name, texts: Counter::default() })
     }
 
     /// The encoder of now.
     pub fn encoder(&self) -> Arc<Encoder> {
         Arc::clone(&self.encoder.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many texts it has run.
+    pub fn texts(&self) -> u64 {
+        self.texts.get()
     }
 
     /// Whether the device is lost.
@@ -92,6 +104,8 @@ impl Worker {
 
     /// Runs a batch; whether the device still works.
     fn batch(&self, batcher: &Batcher, mut items: Vec<Item>) -> bool {
+        let span = tracing::info_span!("batch", texts = items.len(), device = self.name);
+        let _entered = span.enter();
         let now = Instant::now();
         for item in &items {
             item.request.state().taken.get_or_insert(now);
@@ -107,6 +121,7 @@ impl Worker {
         let count = items.len();
         match served {
             Ok(served) => {
+                self.texts.add(count as u64);
                 for (item, result) in items.iter().zip(served.results) {
                     item.request.land(item.index, result.map_err(Refusal::from));
                 }

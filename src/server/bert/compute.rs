@@ -37,9 +37,6 @@ pub async fn compute(
     config: &Config,
     sequences: Sequences,
 ) -> Result<Array, Refusal> {
-    if service.is_closing() {
-        return Err(Refusal::closing());
-    }
     let encoder = model.batcher.encoder();
     let count = sequences.len();
     if count == 0 {

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Sequences, compute, show_config};
 use crate::server::batcher::Client;
-use crate::server::http::{Answer, of_json, parse};
+use crate::server::http::{Answer, aside, of_json, parse};
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
 
@@ -20,8 +21,8 @@ struct EncodeBody {
 }
 
 /// `POST /encode`
-pub async fn encode(service: &Service, client: Client, body: &[u8]) -> Result<Answer, Refusal> {
-    let EncodeBody { id, texts, is_tokenized } = parse(body)?;
+pub async fn encode(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+    let EncodeBody { id, texts, is_tokenized } = parse(body).await?;
     let is_list = matches!(&texts, Sequences::Tokens(t) if !t.is_empty());
     if is_tokenized.is_some_and(|said| said != is_list) {
         let said = "`is_tokenized` says otherwise than `texts`: send lists of tokens, or strings";
@@ -29,12 +30,16 @@ pub async fn encode(service: &Service, client: Client, body: &[u8]) -> Result<An
     }
     service.statistic.see(&client.to_le_bytes(), Some(texts.len()));
     let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
-    let result = nested(&array.values, &array.shape);
-    let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });
-    if let Some(tokens) = &array.tokens {
-        answer["tokens"] = json!(tokens);
-    }
-    Ok(of_json(&answer))
+    let bytes = 4 * array.values.len();
+    let write = move || {
+        let result = nested(&array.values, &array.shape);
+        let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });
+        if let Some(tokens) = &array.tokens {
+            answer["tokens"] = json!(tokens);
+        }
+        of_json(&answer)
+    };
+    aside(bytes, write).await
 }
 
 fn nested(values: &[f32], shape: &[usize]) -> Value {

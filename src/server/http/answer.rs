@@ -76,13 +76,41 @@ pub fn of_json(value: &impl serde::Serialize) -> Answer {
     of_bytes(serde_json::to_vec(value).unwrap_or_default(), "application/json")
 }
 
+/// Bytes of a request or an answer beyond which it is read or written on a thread of its own: some
+/// tenths of a millisecond of work, in which no other client is heard.
+const LIGHT: usize = 64 << 10;
+
+/// Does `work` on `bytes` bytes: here where that is little, else where no client waits for it.
+///
+/// # Errors
+///
+/// [`Why::Backend`] where it panics.
+pub async fn aside<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if bytes <= LIGHT {
+        return Ok(work());
+    }
+    let failed = |_| Refusal::new(Why::Backend, "the server failed on this request (a panic)");
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
 /// Reads JSON of the form that a route takes.
 ///
 /// # Errors
 ///
 /// [`Why::Malformed`], with the place in the text.
-pub fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|e| {
-        Refusal::new(Why::Malformed, format!("the body is not as this route takes it: {e}"))
-    })
+pub async fn parse<T>(body: Bytes) -> Result<T, Refusal>
+where
+    T: serde::de::DeserializeOwned + Send + 'static,
+{
+    let bytes = body.len();
+    let read = move || {
+        serde_json::from_slice(&body).map_err(|e| {
+            let said = format!("the body is not as this route takes it: {e}");
+            Refusal::new(Why::Malformed, said)
+        })
+    };
+    aside(bytes, read).await?
 }

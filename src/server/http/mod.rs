@@ -3,7 +3,9 @@
 //! Routes are a `match` in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's matter.
 
 mod answer;
+mod crowd;
 mod listener;
+mod patient;
 mod routes;
 
 use std::convert::Infallible;
@@ -16,35 +18,37 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tracing::Instrument;
 
-pub use answer::{Answer, empty, of_bytes, of_json, parse};
+pub use answer::{Answer, aside, empty, of_bytes, of_json, parse};
 pub use listener::Listener;
 
 use super::batcher::Client;
 use super::service::Service;
+use crowd::Crowd;
+use patient::Patient;
 use routes::route;
 
 /// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
 pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(service.settings.max_connections.max(1)));
+    let crowd = Crowd::new(service.settings.max_connections);
     let graceful = GracefulShutdown::new();
-    let mut deadline = None;
+    // One future from beginning to end: connections that keep coming must not begin it anew.
+    let over = async {
+        ended(&mut stop).await;
+        service.close();
+        drained(&service).await;
+    };
+    tokio::pin!(over);
     loop {
-        let place = Arc::clone(&room).acquire_owned();
         let accept = async {
-            // Beyond the bound, connections wait in the system's own queue.
-            let permit = place.await.ok();
-            listener.accept().await.map(|stream| (stream, permit))
+            let stream = listener.accept().await?;
+            Ok::<_, std::io::Error>((stream, crowd.seat().await))
         };
-        let (stream, permit) = tokio::select! {
+        let (stream, seated) = tokio::select! {
             biased;
-            _ = ended(&mut stop), if deadline.is_none() => {
-                service.close();
-                deadline = Some(Instant::now() + service.settings.grace);
-                continue;
-            }
-            () = drained(&service, deadline), if deadline.is_some() => break,
+            () = &mut over => break,
             accepted = accept => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
@@ -57,23 +61,29 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
         };
         let client = service.client();
         let shared = Arc::clone(&service);
-        let answer = hyper::service::service_fn(move |request| {
+        let seat = Arc::clone(&seated.seat);
+        let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let service = Arc::clone(&shared);
+            request.extensions_mut().insert(Arc::clone(&seat));
             async move { Ok::<_, Infallible>(reply(&service, client, request).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(service.settings.patience);
         builder.max_buf_size(64 << 10);
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+        let stream = TokioIo::new(Patient::new(stream, service.settings.patience));
+        let connection = graceful.watch(builder.serve_connection(stream, answer));
         tokio::spawn(async move {
-            if let Err(e) = connection.await {
-                tracing::debug!(error = %e, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "a connection ended early");
+                },
+                () = seated.seat.shown_out() => tracing::debug!("a silent connection made room"),
             }
-            drop(permit);
         });
     }
     drop(listener);
     let _ = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown()).await;
+    service.models.iter().for_each(|model| model.batcher.close());
 }
 
 async fn ended(stop: &mut watch::Receiver<bool>) {
@@ -85,8 +95,8 @@ async fn ended(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Ends once nothing is under way, or the time is up.
-async fn drained(service: &Service, deadline: Option<Instant>) {
-    let deadline = deadline.unwrap_or_else(Instant::now);
+async fn drained(service: &Service) {
+    let deadline = Instant::now() + service.settings.grace;
     loop {
         // A moment for answers on their way, and for those who do not know yet.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -107,10 +117,22 @@ impl Drop for UnderWay<'_> {
 }
 
 async fn reply(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path().chars().take(200).collect::<String>(),
+        status = tracing::field::Empty,
+    );
+    #[cfg(feature = "otel")]
+    super::otel::adopt(&span, request.headers());
+    replied(service, client, request).instrument(span).await
+}
+
+async fn replied(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
     let began = Instant::now();
     service.under_way.fetch_add(1, Relaxed);
     let _under_way = UnderWay(service);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
     let origin = allowed(service, request.headers());
     let mut answer = match &method {
         &Method::OPTIONS if origin.is_some() => empty(StatusCode::NO_CONTENT),
@@ -131,6 +153,7 @@ async fn reply(service: &Service, client: Client, request: Request<Incoming>) ->
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = answer.status();
+    tracing::Span::current().record("status", status.as_u16());
     let work = method == Method::POST;
     if work {
         service.metrics.requests.add(1);
@@ -140,8 +163,7 @@ async fn reply(service: &Service, client: Client, request: Request<Incoming>) ->
         counter.add(1);
     }
     let micros = began.elapsed().as_micros() as u64;
-    let path: String = path.chars().take(200).collect();
-    tracing::info!(%method, path, status = status.as_u16(), micros, client, "request");
+    tracing::info!(status = status.as_u16(), micros, client, "answered");
     answer
 }
 

@@ -1,5 +1,7 @@
 //! Which route answers, and to whom: keys, and the bodies of requests.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -8,6 +10,7 @@ use hyper::{Method, Request};
 use subtle::ConstantTimeEq;
 
 use super::answer::{Answer, Dialect, refused};
+use super::crowd::Seat;
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
@@ -66,12 +69,16 @@ async fn answer(
         "/v1/layers",
         "/encode",
     ];
+    let seat = request.extensions().get::<Arc<Seat>>().cloned();
     match method {
         Method::GET | Method::HEAD if known_get => match path {
             "" => Ok(docs::page(service)),
             "/docs" => Ok(docs::page(service)),
             "/api-doc/openapi.json" | "/openapi.json" => Ok(docs::openapi(service)),
-            "/health" | "/ping" => about::health(service).await,
+            "/health" | "/ping" => {
+                let _working = seat.map(Seat::work);
+                about::health(service).await
+            }
             "/metrics" => Ok(about::metrics(service)),
             "/info" => Ok(about::info(service)),
             "/status/server" => Ok(bert::status_server(service)),
@@ -85,20 +92,19 @@ async fn answer(
             }
             let accept = request.headers().get(header::ACCEPT).cloned();
             let body = body(service, request).await?;
+            let _working = seat.map(Seat::work);
             match path {
-                "/v1/embeddings" | "/embeddings" => {
-                    openai::embeddings(service, client, &body).await
-                }
+                "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, body).await,
                 "/v1/layers" => {
                     let accept = accept.as_ref().and_then(|a| a.to_str().ok());
-                    layers::layers(service, client, &body, accept).await
+                    layers::layers(service, client, body, accept).await
                 }
-                "" | "/embed" => tei::embed(service, client, &body).await,
-                "/embed_all" => tei::embed_all(service, client, &body).await,
-                "/similarity" => tei::similarity(service, client, &body).await,
-                "/tokenize" => tei::tokenize(service, &body),
-                "/decode" => tei::decode(service, &body),
-                "/encode" => bert::encode(service, client, &body).await,
+                "" | "/embed" => tei::embed(service, client, body).await,
+                "/embed_all" => tei::embed_all(service, client, body).await,
+                "/similarity" => tei::similarity(service, client, body).await,
+                "/tokenize" => tei::tokenize(service, body).await,
+                "/decode" => tei::decode(service, body).await,
+                "/encode" => bert::encode(service, client, body).await,
                 _ => Err(tei::other_head(path)),
             }
         }
@@ -119,7 +125,10 @@ fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    let given = match given.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"Bearer ") => key,
+        _ => b"",
+    };
     let right = keys.iter().fold(0, |right, key| right | key.as_bytes().ct_eq(given).unwrap_u8());
     match right {
         1 => Ok(()),

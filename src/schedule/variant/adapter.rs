@@ -1,0 +1,28 @@
+//! What an adapter can do, and what kind of adapter it is.
+
+use super::Tile;
+
+/// What an adapter can do that kernels are chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// What products and attention are cut up for.
+    pub class: Class,
+    /// Whether invocations may exchange values across a subgroup of at least eight.
+    pub subgroups: bool,
+    /// Whether shaders may use 16-bit floats (`shader-f16`).
+    pub half: bool,
+    /// The cut of products on cooperative matrices, where the device was opened for them.
+    pub coop: Option<Tile>,
+}
+
+/// What kind of adapter the work is cut up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Class {
+    /// Software Vulkan whose subgroups are eight wide: no workgroup memory, values are handed round.
+    Software,
+    /// Few compute units: integrated and mobile GPUs, browsers that do not say, other software.
+    #[default]
+    Small,
+    /// A discrete GPU, which wants hundreds of workgroups.
+    Large,
+}

@@ -1,0 +1,70 @@
+//! Storage types: of weights, and of the activations that a kernel reads or writes.
+
+use std::fmt;
+
+/// Storage type of the weights. Sums are in f32 whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Elem {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats, two in a u32, unpacked in the kernel: any adapter.
+    F16,
+    /// 16-bit floats, read as such: adapters with `shader-f16`. The same bytes as [`Elem::F16`].
+    Half,
+}
+
+impl Elem {
+    /// Every storage type.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Half];
+
+    /// Bytes of a number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Half => 2,
+        }
+    }
+
+    /// What a variant's name says of it.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::F32 => "",
+            Self::F16 => ".f16",
+            Self::Half => ".half",
+        }
+    }
+}
+
+/// Which activations of a product are kept in 16 bits, two in a u32, as under [`Elem::F16`]: read and
+/// written so on any adapter, whatever the type of its weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Narrow {
+    /// Neither.
+    #[default]
+    Neither,
+    /// A, the input.
+    A,
+    /// C, the result.
+    C,
+}
+
+impl Narrow {
+    /// What a variant's name says of it.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Neither => "",
+            Self::A => "+a16",
+            Self::C => "+c16",
+        }
+    }
+}
+
+impl fmt::Display for Elem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 | Self::Half => "f16",
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! Recordings of one dispatch over arrays made up on the spot, and the weights they read: what the
+//! tests of kernels and `doctor` run on a GPU and on the CPU executor.
+//!
+//! Behind each array that a kernel reads lie rows of NaN, and the array it writes starts as a
+//! number nobody computes and ends in rows that must keep it: a read or a write past the end shows.
+//! What is in the arrays, and how far two executors may be apart, is said by who uses this.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::cpu::halves;
+use crate::error::Result;
+use crate::execute::{Execute, Weights};
+use crate::model::layout::{Layout, Use, Weight, WeightId};
+use crate::schedule::params::Params;
+use crate::schedule::recording::{
+    Bind, Buffer, BufferId, Dispatch, Fill, Readback, Recording, Submit,
+};
+use crate::schedule::{Output, Variant};
+
+/// What a written array holds before: no kernel computes it.
+const UNTOUCHED: f32 = -7777.0;
+/// Rows past the end of an array.
+pub const GUARD: usize = 3;
+
+/// Weights of any shape, in the layout of no model.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    weights: Vec<Weight>,
+    numbers: Vec<Vec<f32>>,
+}
+
+impl Shelf {
+    /// Puts (rows, cols) numbers there.
+    pub fn add(&mut self, usage: Use, (rows, cols): (usize, usize), numbers: Vec<f32>) -> Bind {
+        debug_assert_eq!(numbers.len(), rows * cols);
+        let label = format!("weight {}", self.weights.len());
+        self.weights.push(Weight { label, usage, rows, cols, parts: Vec::new() });
+        self.numbers.push(numbers);
+        Bind::Weight(WeightId(self.weights.len() - 1))
+    }
+
+    /// What an executor is made of.
+    pub fn close(mut self) -> (Arc<Layout>, Arc<Held>) {
+        if self.weights.is_empty() {
+            self.add(Use::Table, (1, 4), vec![0.0; 4]);
+        }
+        let first = WeightId(0);
+        let layout = Layout {
+            weights: self.weights,
+            width: 4,
+            head_dim: 4,
+            inner: 4,
+            word: first,
+            position: first,
+            token_type: first,
+            embedding_norm: first,
+            embedding: 4,
+            projection: None,
+            projected_norm: None,
+            blocks: Vec::new(),
+            final_norm: None,
+            pooler: None,
+        };
+        (Arc::new(layout), Arc::new(Held(self.numbers)))
+    }
+}
+
+/// The numbers of every weight of a layout, (rows, cols) each.
+#[derive(Debug)]
+pub struct Held(pub Vec<Vec<f32>>);
+
+impl Weights for Held {
+    fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
+        let cols = layout.weight(id).cols;
+        Ok(self.0[id.0][rows.start * cols..rows.end * cols].to_vec())
+    }
+}
+
+/// A recording of one submit being written, each array in a slot of its own.
+#[derive(Debug, Default)]
+pub struct Single {
+    texts: usize,
+    buffers: Vec<Buffer>,
+    uploads: Vec<(BufferId, Fill)>,
+    submit: Submit,
+    tokens: usize,
+}
+
+impl Single {
+    /// One of attention or pooling over `texts` texts.
+    pub fn over(texts: usize) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
+    /// An array of words.
+    pub fn words(&mut self, words: Vec<u32>) -> Bind {
+        self.array(words, false)
+    }
+
+    fn array(&mut self, words: Vec<u32>, narrow: bool) -> Bind {
+        let id = BufferId(self.buffers.len());
+        let (shape, bytes) = (vec![words.len()], 4 * words.len() as u64);
+        self.buffers.push(Buffer { name: "array", shape, narrow, bytes, slot: id.0 });
+        self.uploads.push((id, Fill::Words(words)));
+        Bind::Buffer(id)
+    }
+
+    fn guarded(&mut self, numbers: &[f32], row: usize, guard: f32, narrow: bool) -> Bind {
+        let guard = std::iter::repeat_n(guard, GUARD * row);
+        let numbers: Vec<f32> = numbers.iter().copied().chain(guard).collect();
+        let mut words = numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        if narrow {
+            words.truncate(numbers.len() / 2);
+            halves::pack(&numbers, &mut words);
+        }
+        self.array(words, narrow)
+    }
+
+    /// An array to be read, with rows of NaN behind it.
+    pub fn input(&mut self, numbers: &[f32], row: usize) -> Bind {
+        self.guarded(numbers, row, f32::NAN, false)
+    }
+
+    /// As [`Single::input`], in 16 bits where it is `narrow`.
+    pub fn input_in(&mut self, narrow: bool, numbers: &[f32], row: usize) -> Bind {
+        self.guarded(numbers, row, f32::NAN, narrow)
+    }
+
+    /// An array to be changed and read back, with rows behind it; in 16 bits where it is `narrow`.
+    pub fn inout(&mut self, narrow: bool, numbers: &[f32], row: usize) -> Bind {
+        let bind = self.guarded(numbers, row, UNTOUCHED, narrow);
+        self.read(bind);
+        bind
+    }
+
+    /// An array to be written and read back, with rows behind it.
+    pub fn output(&mut self, rows: usize, row: usize) -> Bind {
+        self.output_in(false, rows, row)
+    }
+
+    /// As [`Single::output`], in 16 bits where it is `narrow`.
+    pub fn output_in(&mut self, narrow: bool, rows: usize, row: usize) -> Bind {
+        self.inout(narrow, &vec![UNTOUCHED; rows * row], row)
+    }
+
+    /// The flags of `rows` rows and `states` states, read back.
+    pub fn status(&mut self, rows: usize, states: usize) -> Bind {
+        self.tokens = rows;
+        let bind = self.words(vec![0; rows.div_ceil(32) + states]);
+        self.bring(bind, Output::Status);
+        bind
+    }
+
+    /// Reads `bind` back.
+    pub fn read(&mut self, bind: Bind) {
+        self.bring(bind, Output::Combined);
+    }
+
+    fn bring(&mut self, bind: Bind, output: Output) {
+        if let Bind::Buffer(buffer) = bind {
+            self.submit.readbacks.push(Readback { output, buffer });
+        }
+    }
+
+    /// Adds a dispatch.
+    pub fn dispatch(&mut self, variant: Variant, params: Params, binds: &[Bind], grid: [u32; 2]) {
+        let binds = binds.to_vec();
+        let label = variant.to_string();
+        self.submit.dispatches.push(Dispatch { variant, params, binds, grid, flops: 0, label });
+    }
+
+    /// The recording.
+    pub fn finish(self) -> Recording {
+        Recording {
+            tokens: self.tokens,
+            texts: self.texts,
+            slots: self.buffers.iter().map(|b| b.bytes).collect(),
+            buffers: self.buffers,
+            uploads: self.uploads,
+            submits: vec![self.submit],
+        }
+    }
+}
+
+/// Runs `recording` and gives the numbers of each array that it brings back.
+///
+/// # Errors
+///
+/// Those of the device; `NotFinite` where a row was flagged.
+pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
+    let readbacks = recording.submits.iter().flat_map(|s| &s.readbacks);
+    let brought = readbacks.filter(|r| r.output != Output::Status);
+    let mut narrow = brought.map(|r| recording.buffer(r.buffer).narrow);
+    let mut arrays = Vec::new();
+    let mut sink = |_, numbers: Vec<f32>| {
+        arrays.push(match narrow.next() {
+            Some(true) => halves::unpack(bytemuck::cast_slice(&numbers)),
+            _ => numbers,
+        });
+        Ok(())
+    };
+    match pollster::block_on(executor.run(recording, &mut sink))? {
+        None => Ok(arrays),
+        Some(found) => Err(found.into_error()),
+    }
+}

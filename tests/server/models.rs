@@ -1,0 +1,64 @@
+//! Several models, and the names that clients call them by.
+
+use serde_json::{Value, json};
+
+use crate::client::Server;
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/tiny-d16");
+
+#[test]
+fn two_models_and_no_way_to_a_third() {
+    let (large, small) = ("large=bundled", format!("small={TINY}"));
+    let server = Server::start(&["--model", large, "--model", &small]);
+    let width = |body: Value| {
+        let (status, answer) = server.post("/v1/embeddings", &body);
+        let width = answer["data"][0]["embedding"].as_array().map(Vec::len);
+        (status, width, answer["model"].as_str().map(str::to_owned))
+    };
+    assert_eq!(width(json!({ "input": "a" })), (200, Some(384), Some("large".into())));
+    let small = (200, Some(64), Some("small".to_owned()));
+    assert_eq!(width(json!({ "input": "a", "model": "small" })), small);
+    // The id it was opened as is a name too.
+    assert_eq!(width(json!({ "input": "a", "model": TINY })), small);
+    let (_, _, body) = server.call("GET", "/v1/models", "", b"");
+    let models: Value = serde_json::from_slice(&body).unwrap();
+    let names: Vec<&Value> = models["data"].as_array().unwrap().iter().map(|m| &m["id"]).collect();
+    assert_eq!(names, ["large", "small"]);
+
+    let other = TINY.replace("tiny-d16", "tiny-d10");
+    let (up, dot) = (format!("{TINY}/../tiny-d10"), format!("{TINY}/."));
+    for name in [
+        "",
+        "Small",
+        "small ",
+        "small\u{0}",
+        "../small",
+        "./small",
+        "/etc/passwd",
+        "..",
+        "~",
+        "bert",
+        "org/name",
+        "file:///etc/passwd",
+        "%2e%2e/small",
+        "small=bundled",
+        &other,
+        &up,
+        &dot,
+        &"a".repeat(100_000),
+    ] {
+        for path in ["/v1/embeddings", "/v1/layers"] {
+            let (status, answer) = server.post(path, &json!({ "input": "a", "model": name }));
+            assert_eq!(status, 404, "{name}: {answer}");
+            assert!(answer["error"]["message"].as_str().unwrap().len() < 500);
+        }
+        let (status, _) = server.post("/embed", &json!({ "inputs": "a", "model": name }));
+        assert_eq!(status, 404, "{name}");
+    }
+    for path in ["/v1/models/../large", "/v1/models/..%2flarge", "/v1/models/nobody", "/v1/models/"]
+    {
+        let status = server.call("GET", path, "", b"").0;
+        assert!(status == 404 || path.ends_with("models/") && status == 200, "{path}: {status}");
+    }
+    assert_eq!(server.call("GET", "/v1/models/small", "", b"").0, 200);
+}

@@ -1,0 +1,203 @@
+//! BERT-as-Service over ZeroMQ: frames that are wrong, and the end. The real client is in
+//! tests/clients.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Child;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::{ended, signal, spawn};
+
+/// A server with its two sockets.
+struct Server {
+    child: Child,
+    input: String,
+    output: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let options =
+            ["serve", "bert-as-service", "-port", "0", "-port_out", "0", "-cpu", "-log", "off"];
+        let (child, (input, output)) = spawn(&options, |line| {
+            let (_, places) = line.split_once("listening on tcp://")?;
+            let (input, rest) = places.split_once(" for requests, tcp://")?;
+            Some((input.to_owned(), rest.split(' ').next()?.to_owned()))
+        });
+        Self { child, input, output }
+    }
+
+    fn push(&self) -> TcpStream {
+        hello(&self.input, "PUSH")
+    }
+
+    /// Hears what is sent to `identity`.
+    fn subscribe(&self, identity: &str) -> TcpStream {
+        let mut stream = hello(&self.output, "SUB");
+        let topic = [b"\x01", identity.as_bytes()].concat();
+        send(&mut stream, &[&topic]);
+        // The subscription is heard before the answer is sent.
+        std::thread::sleep(Duration::from_millis(300));
+        stream
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that has said who it is.
+fn hello(address: &str, socket: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut greeting = [0; 64];
+    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
+    greeting[12..16].copy_from_slice(b"NULL");
+    stream.write_all(&greeting).unwrap();
+    let mut ready = b"\x05READY\x0bSocket-Type".to_vec();
+    ready.extend((socket.len() as u32).to_be_bytes());
+    ready.extend(socket.bytes());
+    stream.write_all(&[4, ready.len() as u8]).unwrap();
+    stream.write_all(&ready).unwrap();
+    stream.read_exact(&mut greeting).unwrap();
+    let (flags, body) = frame(&mut stream);
+    assert!(flags == 4 && body.starts_with(b"\x05READY"), "{flags} {body:?}");
+    stream
+}
+
+/// Sends a message of these frames.
+fn send(stream: &mut TcpStream, frames: &[&[u8]]) {
+    for (i, frame) in frames.iter().enumerate() {
+        let more = u8::from(i + 1 < frames.len());
+        match u8::try_from(frame.len()) {
+            Ok(length) => stream.write_all(&[more, length]).unwrap(),
+            Err(_) => {
+                stream.write_all(&[more | 2]).unwrap();
+                stream.write_all(&(frame.len() as u64).to_be_bytes()).unwrap();
+            }
+        }
+        stream.write_all(frame).unwrap();
+    }
+}
+
+fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let mut length = usize::from(head[1]);
+    if head[0] & 2 != 0 {
+        let mut rest = [0; 8];
+        rest[0] = head[1];
+        stream.read_exact(&mut rest[1..]).unwrap();
+        length = u64::from_be_bytes(rest) as usize;
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head[0], body)
+}
+
+fn message(stream: &mut TcpStream) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    loop {
+        let (flags, body) = frame(stream);
+        frames.push(body);
+        if flags & 1 == 0 {
+            return frames;
+        }
+    }
+}
+
+/// A right request, which is answered whatever came before.
+fn works(server: &Server, identity: &str) {
+    let mut answers = server.subscribe(identity);
+    let mut requests = server.push();
+    send(&mut requests, &[identity.as_bytes(), b"[\"some words\", \"more\"]", b"7", b"2"]);
+    let answer = message(&mut answers);
+    assert_eq!(answer.len(), 4);
+    assert_eq!((&answer[0][..], &answer[3][..]), (identity.as_bytes(), &b"7"[..]));
+    let info: Value = serde_json::from_slice(&answer[1]).unwrap();
+    assert_eq!(info["dtype"], "float32", "{info}");
+    assert_eq!(info["shape"], serde_json::json!([2, 384]));
+    assert_eq!(answer[2].len(), 2 * 384 * 4);
+}
+
+#[test]
+fn wrong_frames_wedge_nothing() {
+    let server = Server::start();
+    works(&server, "first");
+    let files = server.files();
+    let mut requests = server.push();
+    let wrong: &[&[&[u8]]] = &[
+        &[b"a"],
+        &[b"a", b"[\"x\"]", b"1"],
+        &[b"a", b"[\"x\"]", b"1", b"1", b"1"],
+        &[b"a", b"[\"x\"]", b"one", b"1"],
+        &[b"a", b"[\"x\"]", b"", b"1"],
+        &[b"a", b"[\"x\"]", b"1", b"-1"],
+        &[b"", b"", b"", b""],
+        &[&[b'a'; 300], b"[\"x\"]", b"1", b"1"],
+        &[&b"a"[..]; 100],
+    ];
+    for frames in wrong {
+        send(&mut requests, frames);
+    }
+    // What has four frames and makes no sense is answered with what the client turns into an error.
+    let mut answers = server.subscribe("b");
+    for said in [&b"{}"[..], b"[", b"[1]", b"\xff\xfe", b"[]", b"[[\"a\"], \"b\"]"] {
+        send(&mut requests, &[b"b", said, b"3", b"1"]);
+        let answer = message(&mut answers);
+        let info: Value = serde_json::from_slice(&answer[1]).unwrap();
+        assert!(info["dtype"].as_str().unwrap().starts_with("error: "), "{said:?}: {info}");
+    }
+    // Greetings that are none, frames that are never sent, and lengths that are too much.
+    for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0; 200], b""] {
+        for address in [&server.input, &server.output] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let _ = stream.write_all(noise);
+        }
+    }
+    let mut huge = server.push();
+    huge.write_all(&[2]).unwrap();
+    huge.write_all(&u64::MAX.to_be_bytes()).unwrap();
+    let mut half = server.push();
+    half.write_all(&[1, 200]).unwrap();
+    half.write_all(b"only this").unwrap();
+    let mut topics = hello(&server.output, "SUB");
+    for _ in 0..100 {
+        send(&mut topics, &[b"\x01", b"\x07", b""]);
+    }
+    works(&server, "after");
+    drop((requests, answers, huge, half, topics));
+    crate::client::within(Duration::from_secs(20), "files are closed", || server.files() <= files);
+    works(&server, "last");
+}
+
+#[test]
+fn it_ends_when_told_and_finishes_what_it_accepted() {
+    for way in ["SIGTERM", "TERMINATION"] {
+        let mut server = Server::start();
+        let mut answers = server.subscribe("me");
+        let mut requests = server.push();
+        let texts = serde_json::to_vec(&vec!["words of a text that takes a while"; 2000]).unwrap();
+        send(&mut requests, &[b"me", &texts, b"1", b"2000"]);
+        // It is there before the end is: they come by one connection, or the signal comes later.
+        match way {
+            "SIGTERM" => {
+                std::thread::sleep(Duration::from_millis(300));
+                signal(&server.child, "TERM");
+            }
+            _ => send(&mut requests, &[b"0", b"TERMINATION", b"0", b"0"]),
+        }
+        let answer = message(&mut answers);
+        assert_eq!(answer[2].len(), 2000 * 384 * 4, "{way}");
+        assert_eq!(ended(&mut server.child).code(), Some(0), "{way}");
+    }
+}
