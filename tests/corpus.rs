@@ -274,3 +274,28 @@ fn pandas_polars_and_duckdb_read_and_write_it() {
         assert_eq!(last["n"], 49, "{name}");
     }
 }
+
+/// On a terminal, which `script` makes, a long call says how fast it goes and how long it will take.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bar_tells_texts_tokens_and_time_left() {
+    if !Command::new("script").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        println!("skipped: no `script` that makes a terminal");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    corpus(&at("c.jsonl"), 200_000);
+    let call = format!(
+        "stty cols 120; {} embed -m {MODEL} -i {} -o {} --device cpu",
+        env!("CARGO_BIN_EXE_everylayer"),
+        at("c.jsonl").display(),
+        at("out.npy").display()
+    );
+    let shown = Command::new("script").args(["-qec", &call, "/dev/null"]).output().unwrap();
+    assert!(shown.status.success() && at("out.npy").exists());
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    for part in ["/200,000 texts, ", " texts/s, ", " tokens/s, ", " left"] {
+        assert!(shown.contains(part), "`{part}` is not in: {shown:?}");
+    }
+}

@@ -84,7 +84,7 @@ fn folders() -> Vec<PathBuf> {
 #[test]
 fn every_family_has_the_states_of_its_reference() {
     let folders = folders();
-    assert!(folders.len() >= 46, "{} folders", folders.len());
+    assert!(folders.len() >= 57, "{} folders", folders.len());
     let mut failed = Vec::new();
     for folder in &folders {
         let goldens = Goldens::read(&folder.join("goldens"));

@@ -80,7 +80,7 @@ function name(model, token, endpoint = HUB) {
     }
     const revision = encodeURIComponent(id[2] ?? 'main');
     const url = new URL(`${id[1]}/resolve/${revision}/`, `${String(endpoint).replace(/\/$/, '')}/`).href;
-    return { name: model, url, headers: token ? { authorization: `Bearer ${token}` } : undefined };
+    return { name: model, url, kind: 'Hub', headers: token ? { authorization: `Bearer ${token}` } : undefined };
   }
   if (typeof model === 'string' || model instanceof URL) {
     const url = new URL(model, here());

@@ -6,6 +6,7 @@ mod origin;
 mod part;
 mod rejects;
 mod spool;
+mod tally;
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use everylayer::capture::Precision;
-use everylayer::embeddings::{Embeddings, Header, Rerun, Rows};
+use everylayer::embeddings::{Embeddings, Header, Rows};
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::file::discard_all;
 use everylayer::output::{AtomicFile, Column, Extras};
@@ -29,6 +30,7 @@ use assemble::assemble;
 use flow::{Chunk, Out, Pen, Results};
 use part::{Done, Part};
 use rejects::Rejects;
+pub use tally::Tally;
 
 /// Texts of a chunk at most.
 const CHUNK_TEXTS: usize = 4096;
@@ -140,51 +142,6 @@ fn capture(args: &EmbedArgs, tokens: Capture) -> Capture {
         precision: Precision::F32,
         route: args.route,
         ..tokens
-    }
-}
-
-/// Counts of texts and tokens.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Texts so far.
-    pub texts: usize,
-    /// Texts that were cut.
-    pub cut: usize,
-    /// Tokens cut off.
-    pub lost: usize,
-    /// The texts, by their number, that overflowed f16.
-    pub rerun: Option<Rerun>,
-}
-
-impl Tally {
-    /// One more text, `lost` tokens of which were cut off.
-    pub fn add(&mut self, lost: usize) {
-        self.texts += 1;
-        self.cut += usize::from(lost > 0);
-        self.lost += lost;
-    }
-
-    /// What is said of texts that were cut to `limit` tokens.
-    pub fn cut_note(&self, limit: usize) -> String {
-        let Self { texts, cut, lost, .. } = self;
-        format!("{cut} of {texts} texts were cut to {limit} tokens: {lost} tokens are lost")
-    }
-
-    /// Texts that were run again in f32, those after the texts so far.
-    fn add_rerun(&mut self, more: &Rerun) {
-        let rerun = self.rerun.get_or_insert(Rerun { state: more.state, texts: Vec::new() });
-        rerun.state = rerun.state.min(more.state);
-        rerun.texts.extend(more.texts.iter().map(|text| self.texts + text));
-    }
-
-    /// What is said of them.
-    fn rerun_note(&self, model: &str) -> Option<String> {
-        let Rerun { state, texts } = self.rerun.as_ref()?;
-        let (count, all) = (texts.len(), self.texts);
-        Some(format!(
-            "{count} of {all} texts overflowed f16 at state {state} of {model} and were run again \
-             in f32"
-        ))
     }
 }
 

@@ -10,7 +10,7 @@ use super::product::{Packed, Scratch, product, product_parallel};
 use super::vector::{activate, norm_rows};
 use crate::model::spec::{Activation, NormKind};
 use crate::schedule::params::{
-    CombineParams, EmbedParams, GateParams, JoinedNormParams, MatmulParams, NormParams, PoolParams,
+    CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams, QkNormParams,
     RopeParams, UnfoldParams,
 };
 use crate::schedule::tiles::MATMUL_K;
@@ -189,7 +189,7 @@ pub fn unfold(p: &UnfoldParams, tokens: &[u32], x: &[f32], y: &mut [f32]) {
 
 /// Queries and keys normalised in place, each over all its heads; `weight` is (2, 2, joined): γ, β
 /// of queries, then of keys.
-pub fn joined_norm(p: &JoinedNormParams, weight: &[f32], qkv: &mut [f32]) {
+pub fn qk_norm(p: &QkNormParams, weight: &[f32], qkv: &mut [f32]) {
     let (stride, joined) = (4 * p.qkv4 as usize, 4 * p.joined4 as usize);
     let (head, head_dim) = (4 * p.head4 as usize, p.head_dim as usize);
     qkv[..p.rows as usize * stride].par_chunks_mut(stride).for_each(|row| {

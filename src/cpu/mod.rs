@@ -186,7 +186,7 @@ impl Cpu {
             Variant::Pool(_) | Variant::Unfold => 2,
             Variant::Matmul { .. } | Variant::Expert { .. } => 3,
             Variant::Gate { .. } | Variant::Combine(_) => 1,
-            Variant::JoinedNorm | Variant::Route => 1,
+            Variant::QkNorm | Variant::Route => 1,
         };
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
@@ -271,8 +271,8 @@ impl Cpu {
             (Variant::Unfold, Params::Unfold(p)) => {
                 kernels::unfold(p, words(0)?, read(1)?, &mut out);
             }
-            (Variant::JoinedNorm, Params::JoinedNorm(p)) => {
-                kernels::joined_norm(p, read(0)?, &mut out);
+            (Variant::QkNorm, Params::QkNorm(p)) => {
+                kernels::qk_norm(p, read(0)?, &mut out);
             }
             (Variant::Route, Params::Route(p)) => {
                 kernels::route(p, read(0)?, &mut out);

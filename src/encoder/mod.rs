@@ -32,6 +32,8 @@ use crate::schedule::{Elem, Recording, record};
 use crate::text::pack::{PackedBatch, pack};
 use crate::text::{Text, Tokens};
 use collect::Collector;
+#[cfg(feature = "server")]
+pub(crate) use collect::{token_infos, word_info};
 use feed::{Feed, Room};
 use place::Place;
 use wish::Wish;

@@ -138,7 +138,8 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
             ("subgroup_min_size", u64::from(info.subgroup_min_size)),
             ("subgroup_max_size", u64::from(info.subgroup_max_size)),
         ],
-        name: info.name,
+        // A page may not be told.
+        name: if info.name.is_empty() { "the GPU".to_owned() } else { info.name },
     }
 }
 

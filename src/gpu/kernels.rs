@@ -33,7 +33,7 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Rope => &[Read, Read, Write],
         Variant::Gate { .. } => &[Read, Write],
         Variant::Unfold => &[Read, Read, Write],
-        Variant::JoinedNorm => &[Read, Write],
+        Variant::QkNorm => &[Read, Write],
         Variant::Route => &[Read, Write],
         Variant::Expert { .. } => &[Read, Read, Read, Write],
         Variant::Combine(_) => &[Read, Write],
@@ -222,9 +222,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
         }
         Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
-        Variant::JoinedNorm => {
-            (String::new(), vec![include_str!("../../shaders/joined_norm.wgsl")])
-        }
+        Variant::QkNorm => (String::new(), vec![include_str!("../../shaders/qk_norm.wgsl")]),
         Variant::Route => (String::new(), vec![include_str!("../../shaders/route.wgsl")]),
         Variant::Expert { weights, activation, shared } => (
             format!("const SHARED: bool = {shared};\n"),
@@ -368,7 +366,7 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
         all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
     }
-    all.extend([Variant::Rope, Variant::Unfold, Variant::JoinedNorm, Variant::Route]);
+    all.extend([Variant::Rope, Variant::Unfold, Variant::QkNorm, Variant::Route]);
     for weights in Elem::ALL {
         let up = ENDS.map(|activation| (activation, false));
         let all_of = up.into_iter().chain([(Activation::Identity, true)]);

@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 
 use super::device::Gpu;
 use super::memory::Memory;
+use crate::clock::{Instant, turn};
 use crate::error::{Result, fail};
 use crate::execute::Sink;
 use crate::schedule::Output;
 
 /// Staging buffers in flight before the oldest is waited for.
 const RING: usize = 3;
+
+/// How long a page is given to tell that the device is lost.
+const LOSS: Duration = Duration::from_secs(1);
 
 /// Staging buffers that wait for their next use.
 #[derive(Default)]
@@ -82,9 +87,13 @@ impl Ring {
         };
         gpu.account.wait();
         let mapping = mapped.await;
-        if !matches!(mapping, Ok(Ok(()))) {
-            // A page may hear of the mapping before it hears that the device is lost.
-            crate::clock::turn().await;
+        if cfg!(target_arch = "wasm32") && !matches!(mapping, Ok(Ok(()))) {
+            // A page hears of the mapping before it hears that the device is lost.
+            let failed = Instant::now();
+            while failed.elapsed() < LOSS {
+                gpu.check()?;
+                turn().await;
+            }
         }
         gpu.check()?;
         match mapping {

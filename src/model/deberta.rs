@@ -184,14 +184,14 @@ impl Relative {
                 false => Linear::with(format!("{attention}.{own}"), biased),
             })
         };
-        Bias::Disentangled(Disentangled {
+        Bias::Disentangled(Box::new(Disentangled {
             table: self.table.clone(),
             norm: self.norm.clone(),
             span: self.span,
             rows: self.rows.clone(),
             query: of(self.position_to_content, "query_proj", "pos_query_proj", true),
             key: of(self.content_to_position, "key_proj", "pos_key_proj", true),
-        })
+        }))
     }
 }
 

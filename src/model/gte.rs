@@ -86,7 +86,9 @@ fn angles(config: &Config<'_>, head_dim: usize) -> Result<Rope> {
     let base = rope_base(config, None, "rope_theta", 160_000.0)?;
     let Some(scaling) = config.get("rope_scaling") else { return rope(base, head_dim) };
     let kind = scaling.get("type").or_else(|| scaling.get("rope_type")).and_then(Value::as_str);
-    let factor = scaling.get("factor").and_then(Value::as_f64).filter(|f| *f > 0.0);
+    // With it the authors' code takes other angles.
+    let is_mixed = scaling.get("mixed_b").is_some_and(|b| !b.is_null());
+    let factor = scaling.get("factor").and_then(Value::as_f64).filter(|f| *f > 0.0 && !is_mixed);
     match (kind, factor) {
         (Some("ntk"), Some(factor)) => {
             let mut rope = rope(base * factor, head_dim)?;
@@ -97,7 +99,7 @@ fn angles(config: &Config<'_>, head_dim: usize) -> Result<Rope> {
         _ => Err(fail!(
             Unsupported,
             "config.json: `rope_scaling` is {scaling}, which is not supported (supported: type \
-             ntk with a factor)"
+             ntk with a factor and no mixed_b)"
         )),
     }
 }

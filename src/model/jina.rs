@@ -1,8 +1,10 @@
-//! JinaBERT v2 (Günther et al. 2023): BERT with ALiBi both ways and GeGLU. Its `model_type` is
-//! `bert`; the config names the code of its authors.
+//! JinaBERT v2 (Günther et al. 2023): BERT with ALiBi both ways and GeGLU; and the one for code,
+//! whose queries and keys are normalised and whose layers have a norm more. Their `model_type` is
+//! `bert`; the config names the code of their authors.
 //!
-//! Rules: `jinaai/jina-bert-implementation` `modeling_bert.py`, as read by
-//! text-embeddings-inference. Transformers has no class for it.
+//! Rules: `jinaai/jina-bert-implementation` and `jinaai/jina-bert-v2-qk-post-norm`
+//! `modeling_bert.py`, as read by text-embeddings-inference (`jina.rs`, `jina_code.rs`).
+//! Transformers has no class for them.
 
 use serde_json::json;
 
@@ -11,11 +13,16 @@ use super::config::Config;
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
-use crate::error::{Result, fail};
+use crate::error::Result;
 
 /// Whether a config of `model_type` bert is one of these.
 pub fn is_jina(config: &Config<'_>) -> bool {
-    let named = |text: &str| text.contains("jinaai/jina-bert");
+    is_by(config, "jinaai/jina-bert")
+}
+
+/// Whether the code that a config names has `part` in its name.
+fn is_by(config: &Config<'_>, part: &str) -> bool {
+    let named = |text: &str| text.contains(part);
     let config_class = config.get("auto_map").and_then(|map| map.get("AutoConfig"));
     let by_map = config_class.and_then(|v| v.as_str()).is_some_and(named);
     by_map || config.get("_name_or_path").and_then(|v| v.as_str()).is_some_and(named)
@@ -23,15 +30,7 @@ pub fn is_jina(config: &Config<'_>) -> bool {
 
 /// Reads a JinaBERT v2 config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
-    let class =
-        config.get("auto_map").and_then(|map| map.get("AutoConfig")).and_then(|v| v.as_str());
-    if let Some(class) = class.filter(|class| class.contains("qk-post-norm")) {
-        return Err(fail!(
-            Unsupported,
-            "config.json: `auto_map` names {class}, whose normalised queries and keys are not \
-             supported"
-        ));
-    }
+    let is_code = is_by(config, "qk-post-norm");
     refuse_variants(config)?;
     config.require("position_embedding_type", &[json!("alibi")])?;
     config.require("feed_forward_type", &[json!("geglu")])?;
@@ -44,7 +43,14 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let slopes = slopes(heads);
     let block = |i: usize| {
         let at = format!("{p}encoder.layer.{i}");
-        let gated = format!("{at}.mlp.gated_layers");
+        // The first half is the gate; in the one for code the second.
+        let (gated, wo, up, gate, last) = match is_code {
+            false => ("gated_layers", "wo", 1, 0, "mlp.layernorm"),
+            true => ("up_gated_layer", "down_layer", 0, 1, "layer_norm_2"),
+        };
+        let gated = format!("{at}.mlp.{gated}");
+        let own_norm =
+            |side: &str| Norm::layer(format!("{at}.attention.self.layer_norm_{side}"), eps);
         let half = |n: usize| Linear::unbiased(&gated).rows(n * inner, 2 * inner);
         Block {
             order: Order::Post,
@@ -53,23 +59,23 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 key: Linear::new(format!("{at}.attention.self.key")),
                 value: Linear::new(format!("{at}.attention.self.value")),
                 output: Linear::new(format!("{at}.attention.output.dense")),
+                query_key_norms: is_code.then(|| ["q", "k"].map(own_norm)),
                 rope: None,
                 bias: Bias::Alibi(slopes.clone()),
-                ..Attention::default()
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
-            // The first half is the gate.
-            up: half(1),
-            gate: Some(half(0)),
+            second_norm: is_code.then(|| Norm::layer(format!("{at}.layer_norm_1"), eps)),
+            up: half(up),
+            gate: Some(half(gate)),
             activation,
-            down: Linear::new(format!("{at}.mlp.wo")),
-            output_norm: Norm::layer(format!("{at}.mlp.layernorm"), eps),
+            down: Linear::new(format!("{at}.mlp.{wo}")),
+            output_norm: Norm::layer(format!("{at}.{last}"), eps),
             ..Block::default()
         }
     };
     let pooler = format!("{p}pooler.dense");
     Ok(Spec {
-        family: "bert (JinaBERT v2)",
+        family: if is_code { "bert (Jina v2 code)" } else { "bert (JinaBERT v2)" },
         vocab: config.size("vocab_size")?,
         positions: config.size("max_position_embeddings")?,
         types: config.size("type_vocab_size")?,

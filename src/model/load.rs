@@ -122,7 +122,15 @@ fn present<'a>(checkpoint: &Checkpoint, part: &'a Part) -> &'a str {
 pub struct CheckpointWeights {
     checkpoint: Checkpoint,
     /// The last tensor that was turned, which is asked for a few rows at a time.
-    turned: Mutex<Option<(String, Range<usize>, Vec<f32>)>>,
+    turned: Mutex<Option<Turned>>,
+}
+
+/// Rows of a tensor that become columns of a weight.
+#[derive(Debug)]
+struct Turned {
+    name: String,
+    take: Range<usize>,
+    values: Vec<f32>,
 }
 
 impl CheckpointWeights {
@@ -140,11 +148,11 @@ impl CheckpointWeights {
         numbers: &mut [f32],
     ) -> Result<()> {
         let mut held = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.as_ref().is_some_and(|(n, take, _)| n == name && *take == part.take) {
+        if !held.as_ref().is_some_and(|t| t.name == name && t.take == part.take) {
             let values = self.checkpoint.read_rows_f32(name, &part.shape, part.take.clone())?;
-            *held = Some((name.to_owned(), part.take.clone(), values));
+            *held = Some(Turned { name: name.to_owned(), take: part.take.clone(), values });
         }
-        let values = held.as_ref().map_or(&[][..], |(_, _, values)| values);
+        let values = held.as_ref().map_or(&[][..], |turned| &turned.values);
         let (_, width) = part.size();
         for (r, line) in values.chunks_exact(width).enumerate() {
             let column = part.cols.place(r);

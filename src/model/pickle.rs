@@ -8,11 +8,14 @@
 //! Instructions: CPython `Lib/pickletools.py`; what torch writes: `torch/serialization.py`,
 //! `torch/_utils.py` of 2.x.
 
+mod callee;
+mod read;
+
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 
 use crate::error::{Result, fail};
 use crate::model::checkpoint::Dtype;
+use callee::{Callee, STORAGES, callee};
 
 /// A value on the pickle's stack; the numbers are places in the arenas of a [`Machine`].
 #[derive(Debug, Clone, Copy)]
@@ -28,36 +31,6 @@ enum Value {
     Storage(usize),
     Tensor(usize),
 }
-
-/// What a pickle may name.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Callee {
-    /// `collections.OrderedDict`
-    OrderedDict,
-    /// `torch.Size`, a tuple.
-    Size,
-    /// `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ..)`
-    Tensor,
-    /// `torch._utils._rebuild_parameter(tensor, ..)`
-    Parameter,
-    /// `torch.FloatStorage` and its like, by its place in [`STORAGES`].
-    Storage(usize),
-}
-
-/// The storages of torch: name, element type as safetensors calls it, bytes of an element.
-const STORAGES: [(&str, &str, u64); 11] = [
-    ("FloatStorage", "F32", 4),
-    ("HalfStorage", "F16", 2),
-    ("BFloat16Storage", "BF16", 2),
-    ("DoubleStorage", "F64", 8),
-    ("LongStorage", "I64", 8),
-    ("IntStorage", "I32", 4),
-    ("ShortStorage", "I16", 2),
-    ("CharStorage", "I8", 1),
-    ("ByteStorage", "U8", 1),
-    ("BoolStorage", "BOOL", 1),
-    ("ComplexFloatStorage", "C64", 8),
-];
 
 /// What a pickle can name many times over is bounded, so that memory stays linear in its bytes: the
 /// axes of a tensor, and the bytes of a record's name.
@@ -403,55 +376,6 @@ impl Machine<'_> {
         let mark = self.marks.pop().ok_or_else(empty)?;
         Ok(self.stack.split_off(mark))
     }
-
-    fn text(&self, range: Range<usize>) -> Result<&str> {
-        str::from_utf8(&self.pickle[range]).map_err(|_| damaged("a string is not UTF-8"))
-    }
-
-    fn line(&mut self) -> Result<Range<usize>> {
-        let start = self.at;
-        let rest = &self.pickle[start..];
-        let length = rest.iter().position(|&b| b == b'\n').ok_or_else(cut_short)?;
-        self.at += length + 1;
-        Ok(start..start + length)
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        Ok(self.take(1)?[0])
-    }
-
-    /// A little-endian number of `width` bytes, at most 8.
-    fn number(&mut self, width: usize) -> Result<u64> {
-        let mut wide = [0; 8];
-        wide[..width].copy_from_slice(self.take(width)?);
-        Ok(u64::from_le_bytes(wide))
-    }
-
-    fn take(&mut self, length: usize) -> Result<&[u8]> {
-        let end = self.at.checked_add(length).ok_or_else(cut_short)?;
-        let bytes = self.pickle.get(self.at..end).ok_or_else(cut_short)?;
-        self.at = end;
-        Ok(bytes)
-    }
-}
-
-fn callee(module: &str, name: &str) -> Result<Callee> {
-    Ok(match (module, name) {
-        ("collections", "OrderedDict") => Callee::OrderedDict,
-        ("torch", "Size") => Callee::Size,
-        ("torch._utils", "_rebuild_tensor_v2") => Callee::Tensor,
-        ("torch._utils", "_rebuild_parameter") => Callee::Parameter,
-        ("torch", storage) if STORAGES.iter().any(|s| s.0 == storage) => {
-            Callee::Storage(STORAGES.iter().position(|s| s.0 == storage).unwrap_or_default())
-        }
-        _ => {
-            return Err(fail!(
-                Unsupported,
-                "the pickle names {module}.{name}: only tensors and containers are read, nothing \
-                 is executed"
-            ));
-        }
-    })
 }
 
 fn damaged(what: &str) -> crate::Error {

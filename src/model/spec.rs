@@ -192,7 +192,7 @@ pub enum Bias {
         rows: Vec<usize>,
     },
     /// Disentangled attention (He et al. 2021): content to position and position to content.
-    Disentangled(Disentangled),
+    Disentangled(Box<Disentangled>),
 }
 
 /// DeBERTa's relative positions.

@@ -1,24 +1,33 @@
 //! Several results as one Arrow IPC stream: a row a text with `index`, `text_tokens`, `tokens_lost`,
 //! and the `vectors` of each result under its name, as in `NAME.vectors`, beside `NAME.tokens` or
-//! `NAME.words` where those are its rows.
+//! `NAME.words` where those are its rows. The texts' own `tokens` and `words` have no name before them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, Schema};
+use arrow_schema::{ArrowError, Field, Schema};
 
-use super::columns::{arrays, schema, unfit};
-use crate::embeddings::Embeddings;
+use super::columns::{arrays, schema, tokens, unfit, words};
+use crate::embeddings::{Embeddings, TokenInfo, WordInfo};
 use crate::error::{Error, Result, fail};
+
+/// What is told of the texts beside their vectors, where it is: their tokens, their words.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Texts<'a> {
+    /// A list a text.
+    pub tokens: Option<&'a [Vec<TokenInfo>]>,
+    /// A list a text.
+    pub words: Option<&'a [Vec<WordInfo>]>,
+}
 
 /// Writes `results`, one a name, of the same texts; a single one without a name has plain columns.
 ///
 /// # Errors
 ///
 /// `Usage` where the results are not of the same texts.
-pub fn stream(names: &[Option<&str>], results: &[Embeddings]) -> Result<Vec<u8>> {
+pub fn stream(names: &[Option<&str>], results: &[Embeddings], texts: Texts<'_>) -> Result<Vec<u8>> {
     let (mut fields, mut columns, mut about) = (Vec::new(), Vec::new(), HashMap::new());
     for (name, result) in names.iter().zip(results) {
         let named = |column: &str| match name {
@@ -47,6 +56,18 @@ pub fn stream(names: &[Option<&str>], results: &[Embeddings]) -> Result<Vec<u8>>
         about.insert(named("layers"), layers.join(","));
         about.insert(named("combine"), result.combine.to_string());
         about.insert(named("pool"), result.pool.to_string());
+    }
+    let lists = [
+        ("tokens", texts.tokens.map(|all| tokens(all.iter().map(Vec::as_slice)))),
+        ("words", texts.words.map(|all| words(all.iter().map(Vec::as_slice)))),
+    ];
+    for (name, list) in lists {
+        // A single result whose rows are tokens has them already.
+        let is_new = !fields.iter().any(|field: &Field| field.name() == name);
+        if let Some(list) = list.filter(|_| is_new).transpose()? {
+            fields.push(Field::new(name, list.data_type().clone(), false));
+            columns.push(list);
+        }
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, about));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(unfit)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Column, ColumnKind};
 use crate::capture::Precision;
-use crate::embeddings::{Header, Rows, Slice, TextEmbedding, Values};
+use crate::embeddings::{Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A field of a list, as the parquet specification calls it.
@@ -101,8 +101,8 @@ pub fn arrays(
     all.push(vectors(header, texts, schema.field_with_name("vectors").map_err(unfit)?)?);
     match header.rows {
         Rows::Texts => {}
-        Rows::Tokens => all.push(tokens(texts)?),
-        Rows::Words => all.push(words(texts)?),
+        Rows::Tokens => all.push(tokens(texts.iter().map(|(text, _)| &text.tokens[..]))?),
+        Rows::Words => all.push(words(texts.iter().map(|(text, _)| &text.words[..]))?),
     }
     Ok(all)
 }
@@ -168,8 +168,9 @@ fn nested(kind: &DataType, numbers: ArrayRef, texts: &Texts) -> Result<ArrayRef>
     })
 }
 
-fn tokens(texts: &Texts) -> Result<ArrayRef> {
-    let all = || texts.iter().flat_map(|(text, _)| &text.tokens);
+/// The tokens of each text.
+pub fn tokens<'a>(texts: impl Iterator<Item = &'a [TokenInfo]> + Clone) -> Result<ArrayRef> {
+    let all = || texts.clone().flatten();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(all().map(|token| &token.text))),
         Arc::new(Int64Array::from_iter_values(all().map(|token| token.id.into()))),
@@ -177,22 +178,27 @@ fn tokens(texts: &Texts) -> Result<ArrayRef> {
         Arc::new(Int64Array::from_iter_values(all().map(|token| token.end as i64))),
         Arc::new(all().map(|token| token.word.map(i64::from)).collect::<Int64Array>()),
     ];
-    structs(token_fields(), columns, texts)
+    structs(token_fields(), columns, texts.map(<[TokenInfo]>::len))
 }
 
-fn words(texts: &Texts) -> Result<ArrayRef> {
-    let all = || texts.iter().flat_map(|(text, _)| &text.words);
+/// The words of each text.
+pub fn words<'a>(texts: impl Iterator<Item = &'a [WordInfo]> + Clone) -> Result<ArrayRef> {
+    let all = || texts.clone().flatten();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(all().map(|word| &word.text))),
         Arc::new(Int64Array::from_iter_values(all().map(|word| word.start as i64))),
         Arc::new(Int64Array::from_iter_values(all().map(|word| word.end as i64))),
     ];
-    structs(word_fields(), columns, texts)
+    structs(word_fields(), columns, texts.map(<[WordInfo]>::len))
 }
 
-fn structs(fields: Fields, columns: Vec<ArrayRef>, texts: &Texts) -> Result<ArrayRef> {
+fn structs(
+    fields: Fields,
+    columns: Vec<ArrayRef>,
+    lengths: impl Iterator<Item = usize>,
+) -> Result<ArrayRef> {
     let values = StructArray::try_new(fields.clone(), columns, None).map_err(unfit)?;
-    let offsets = OffsetBuffer::from_lengths(texts.iter().map(|(text, _)| text.rows));
+    let offsets = OffsetBuffer::from_lengths(lengths);
     let list =
         ListArray::try_new(element(DataType::Struct(fields)), offsets, Arc::new(values), None);
     Ok(Arc::new(list.map_err(unfit)?))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::Extras;
 use super::zip::Zip;
@@ -11,12 +11,28 @@ use super::{Format, Sink, broken, npy, safetensors::SafetensorsWriter};
 use crate::embeddings::Embeddings;
 use crate::error::{Result, fail};
 
-/// Writes `results`, one a name, as npz or safetensors.
+/// An array beside those of the results.
+pub struct Extra {
+    /// Its whole name.
+    pub name: &'static str,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<i64>,
+}
+
+/// Writes `results`, one a name, and `extras` as npz or safetensors; a single result without a name
+/// has plain arrays.
 ///
 /// # Errors
 ///
 /// `Usage` for another format.
-pub fn join(format: Format, names: &[String], results: &[Embeddings]) -> Result<Vec<u8>> {
+pub fn join(
+    format: Format,
+    names: &[Option<&str>],
+    results: &[Embeddings],
+    extras: &[Extra],
+) -> Result<Vec<u8>> {
     let one = |result: &Embeddings| {
         let writer =
             SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &Extras::default())?;
@@ -26,11 +42,17 @@ pub fn join(format: Format, names: &[String], results: &[Embeddings]) -> Result<
     };
     let files = results.iter().map(one).collect::<Result<Vec<_>>>()?;
     let odd = |e: safetensors::SafeTensorError| fail!(Io, "the results could not be joined: {e}");
+    let bytes: Vec<Vec<u8>> =
+        extras.iter().map(|e| e.values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let mut arrays = Vec::new();
     let mut about = HashMap::new();
     for ((name, file), result) in names.iter().zip(&files).zip(results) {
+        let named = |part: &str| match name {
+            Some(name) => format!("{name}.{part}"),
+            None => part.to_owned(),
+        };
         for (array, view) in SafeTensors::deserialize(file).map_err(odd)?.tensors() {
-            arrays.push((format!("{name}.{array}"), view));
+            arrays.push((named(&array), view));
         }
         let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();
         for (field, value) in [
@@ -38,9 +60,13 @@ pub fn join(format: Format, names: &[String], results: &[Embeddings]) -> Result<
             ("combine", result.combine.to_string()),
             ("pool", result.pool.to_string()),
         ] {
-            about.insert(format!("{name}.{field}"), value);
+            about.insert(named(field), value);
         }
         about.insert("model".into(), result.model.clone());
+    }
+    for (extra, bytes) in extras.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::I64, extra.shape.clone(), bytes).map_err(odd)?;
+        arrays.push((extra.name.to_owned(), view));
     }
     match format {
         Format::Safetensors => safetensors::serialize(arrays, Some(about)).map_err(odd),

@@ -29,7 +29,10 @@ use std::str::FromStr;
 
 pub use file::AtomicFile;
 #[cfg(feature = "server")]
-pub(crate) use {arrow::stream as arrow_stream, join::join};
+pub(crate) use {
+    arrow::{Texts, stream as arrow_stream},
+    join::{Extra, join},
+};
 
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};

@@ -148,7 +148,7 @@ impl Pass<'_> {
         let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
         if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)
         {
-            self.joined_norm(at("q and k norms"), qkv, norms, id);
+            self.qk_norm(at("q and k norms"), qkv, norms, id);
         }
         if let Some(rope) = &block.attention.rope {
             self.rope(at("rope"), qkv, rope, texts.longest);

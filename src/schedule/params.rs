@@ -110,10 +110,10 @@ pub struct UnfoldParams {
     pub taps: u32,
 }
 
-/// `shaders/joined_norm.wgsl`.
+/// `shaders/qk_norm.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub struct JoinedNormParams {
+pub struct QkNormParams {
     /// Vectors in a row of queries, keys and values together.
     pub qkv4: u32,
     /// Vectors in a row of queries.
@@ -207,7 +207,7 @@ pub enum Params {
     Rope(RopeParams),
     Gate(GateParams),
     Unfold(UnfoldParams),
-    JoinedNorm(JoinedNormParams),
+    QkNorm(QkNormParams),
     Route(RouteParams),
     Expert(ExpertParams),
     Combine(CombineParams),
@@ -225,7 +225,7 @@ impl Params {
             Self::Rope(p) => bytemuck::bytes_of(p),
             Self::Gate(p) => bytemuck::bytes_of(p),
             Self::Unfold(p) => bytemuck::bytes_of(p),
-            Self::JoinedNorm(p) => bytemuck::bytes_of(p),
+            Self::QkNorm(p) => bytemuck::bytes_of(p),
             Self::Route(p) => bytemuck::bytes_of(p),
             Self::Expert(p) => bytemuck::bytes_of(p),
             Self::Combine(p) => bytemuck::bytes_of(p),

@@ -133,7 +133,7 @@ pub enum Variant {
     /// The neighbours of each token side by side.
     Unfold,
     /// Normalise queries and keys over all their heads, in place.
-    JoinedNorm,
+    QkNorm,
     /// Which tokens go through which expert.
     Route,
     /// C = act(A Wᵀ) for the rows of one expert.
@@ -180,7 +180,7 @@ impl Variant {
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
             Self::Expert { weights, .. } => stored(*weights),
-            Self::Unfold | Self::JoinedNorm | Self::Route => true,
+            Self::Unfold | Self::QkNorm | Self::Route => true,
             Self::Rope | Self::Gate { .. } | Self::Combine(_) | Self::Pool(_) => true,
         }
     }
@@ -212,7 +212,7 @@ impl Variant {
             Self::Rope => "rope",
             Self::Gate { .. } => "gate",
             Self::Unfold => "unfold",
-            Self::JoinedNorm => "joined_norm",
+            Self::QkNorm => "qk_norm",
             Self::Route => "route",
             Self::Expert { .. } => "expert",
             Self::Combine(_) => "combine",

@@ -14,7 +14,8 @@ use super::service::{Outcome, Service};
 use super::tei::{named_prompt, with_times};
 use crate::capture::{Capture, Overflow};
 use crate::embeddings::Embeddings;
-use crate::output::{self, Format};
+use crate::encoder::{token_infos, word_info};
+use crate::output::{self, Extra, Format};
 use crate::text::Text;
 
 /// Outputs of one request at most.
@@ -159,11 +160,12 @@ pub async fn layers(
     let write = move || -> Result<Answer, Refusal> {
         let answer = match form {
             Form::Json => as_json(&model, &names, &outcome, tokens, words)?,
-            Form::File(format, kind) => of_bytes(as_file(format, &names, &outcome)?, kind),
-            Form::Arrow => {
-                let bytes = output::arrow_stream(&arrow_names(&names), &outcome.results)?;
-                of_bytes(bytes, ARROW)
+            Form::File(format, kind) => {
+                let extras = extras(&outcome.ready, tokens, words);
+                let bytes = output::join(format, &plain(&names), &outcome.results, &extras)?;
+                of_bytes(bytes, kind)
             }
+            Form::Arrow => of_bytes(as_arrow(&names, &outcome, tokens, words)?, ARROW),
         };
         Ok(with_times(answer, &outcome))
     };
@@ -220,12 +222,61 @@ impl Form {
     }
 }
 
-/// A single output that was given no name has plain columns.
-fn arrow_names(names: &[String]) -> Vec<Option<&str>> {
+/// The names as files have them: a single output that was given none has none.
+fn plain(names: &[String]) -> Vec<Option<&str>> {
     match names {
         [name] if name == "0" => vec![None],
         _ => names.iter().map(|name| Some(name.as_str())).collect(),
     }
+}
+
+/// Tokens and words of all texts as arrays, where they are asked for. `token_offsets` says where
+/// the tokens of each text begin, and -1 that a token is of no word.
+fn extras(ready: &[Ready], tokens: bool, words: bool) -> Vec<Extra> {
+    let mut extras = Vec::new();
+    let mut add = |name, columns: usize, values: Vec<i64>| {
+        let rows = values.len() / columns;
+        let shape = if columns == 1 { vec![rows] } else { vec![rows, columns] };
+        extras.push(Extra { name, shape, values });
+    };
+    let offsets = |count: fn(&Ready) -> usize| {
+        let ends = ready.iter().scan(0, move |end, ready| {
+            *end += count(ready) as i64;
+            Some(*end)
+        });
+        std::iter::once(0).chain(ends).collect::<Vec<i64>>()
+    };
+    if tokens {
+        let all = || ready.iter().map(|ready| &ready.tokens);
+        add("token_ids", 1, all().flat_map(|t| &t.ids).map(|&id| id.into()).collect());
+        let spans = all().flat_map(|t| &t.spans).flatten();
+        add("token_spans", 2, spans.map(|&place| place.into()).collect());
+        let words = all().flat_map(|t| &t.words);
+        add("token_words", 1, words.map(|word| word.map_or(-1, i64::from)).collect());
+        add("token_offsets", 1, offsets(|ready| ready.tokens.len()));
+    }
+    if words {
+        let all = || ready.iter().flat_map(|ready| &ready.words);
+        add("word_spans", 2, all().flat_map(|w| [w.start.into(), w.end.into()]).collect());
+        let tokens = all().flat_map(|w| [w.tokens.start as i64, w.tokens.end as i64]);
+        add("word_tokens", 2, tokens.collect());
+        add("word_offsets", 1, offsets(|ready| ready.words.len()));
+    }
+    extras
+}
+
+fn as_arrow(
+    names: &[String],
+    outcome: &Outcome,
+    tokens: bool,
+    words: bool,
+) -> Result<Vec<u8>, Refusal> {
+    let ready = || outcome.ready.iter();
+    let tokens = tokens.then(|| ready().map(|r| token_infos(&r.tokens)).collect::<Vec<_>>());
+    let list = |r: &Ready| r.words.iter().cloned().map(word_info).collect();
+    let words = words.then(|| ready().map(list).collect::<Vec<Vec<_>>>());
+    let texts = output::Texts { tokens: tokens.as_deref(), words: words.as_deref() };
+    Ok(output::arrow_stream(&plain(names), &outcome.results, texts)?)
 }
 
 fn written(format: Format, result: &Embeddings) -> crate::Result<Vec<u8>> {
@@ -278,12 +329,4 @@ fn as_json(
     }
     bytes.extend(b"]}");
     Ok(of_bytes(bytes, "application/json"))
-}
-
-/// One file for all outputs: with several, or a named one, arrays are called `NAME.vectors` and so on.
-fn as_file(format: Format, names: &[String], outcome: &Outcome) -> Result<Vec<u8>, Refusal> {
-    if let ([result], Some("0")) = (&outcome.results[..], names.first().map(String::as_str)) {
-        return Ok(written(format, result)?);
-    }
-    output::join(format, names, &outcome.results).map_err(Refusal::from)
 }

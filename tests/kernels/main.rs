@@ -8,6 +8,7 @@
 #![cfg(feature = "gpu")]
 
 mod attention;
+mod beside;
 mod combine;
 mod coop;
 mod matmul;

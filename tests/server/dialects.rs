@@ -117,7 +117,7 @@ fn binary_answers_hold_the_numbers_of_the_library() {
     let tokens = Capture::default().pool(Pool::Tokens);
     let want = |capture: &Capture| encoder.embed_blocking(texts, capture).unwrap().to_vec();
     let (all, tokens) = (want(&all), want(&tokens));
-    let body = json!({ "input": texts, "outputs": [
+    let body = json!({ "input": texts, "tokens": true, "words": true, "outputs": [
         { "name": "all", "layers": "all", "pool": "cls" }, { "name": "tokens", "pool": "tokens" },
         { "name": "half", "precision": "f16" },
     ]});
@@ -141,6 +141,17 @@ fn binary_answers_hold_the_numbers_of_the_library() {
     check("safetensors tokens", &tensor("tokens.vectors"), &tokens, &mut failures);
     assert_eq!(file.tensor("half.vectors").unwrap().dtype(), safetensors::Dtype::F16);
 
+    let longs = |name: &str| -> Vec<i64> {
+        let data = file.tensor(name).unwrap().data().chunks_exact(8);
+        data.map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    assert_eq!(longs("token_ids")[..5], [101, 1037, 2034, 3793, 102]);
+    assert_eq!(file.tensor("token_spans").unwrap().shape(), [longs("token_ids").len(), 2]);
+    assert_eq!(longs("token_words")[..5], [-1, 0, 1, 2, -1]);
+    assert_eq!(longs("token_offsets")[..2], [0, 5]);
+    assert_eq!(longs("word_spans")[..6], [0, 1, 2, 7, 8, 12]);
+    assert_eq!((longs("word_tokens")[..2].to_vec(), longs("word_offsets")[1]), (vec![1, 2], 3));
+
     let bytes = get(&body, "application/vnd.apache.arrow.stream");
     let mut reader = arrow_ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
     let table = reader.next().unwrap().unwrap();
@@ -158,6 +169,11 @@ fn binary_answers_hold_the_numbers_of_the_library() {
     };
     check("arrow all", &floats("all.vectors"), &all, &mut failures);
     check("arrow tokens", &floats("tokens.vectors"), &tokens, &mut failures);
+    let list = table.column_by_name("tokens").unwrap().as_list::<i32>().value(0);
+    let pieces = list.as_struct().column_by_name("text").unwrap().as_string::<i32>().clone();
+    let pieces: Vec<_> = pieces.iter().flatten().collect();
+    assert_eq!(pieces, ["[CLS]", "a", "first", "text", "[SEP]"]);
+    assert_eq!(table.column_by_name("words").unwrap().as_list::<i32>().value(0).len(), 3);
     assert_eq!(reader.schema().metadata()["all.layers"], "0,1,2,3,4,5,6");
 
     let bytes = get(&body, "application/x-npz");

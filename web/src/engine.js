@@ -91,7 +91,7 @@ export class Session {
     if (model.files) ({ open, name } = local(model.files));
     else {
       name = model.name;
-      open = await remote(model.url, { cache: options.cache ?? true, headers: model.headers, signal, report: progress });
+      open = await remote(model.url, { cache: options.cache ?? true, headers: model.headers, kind: model.kind, signal, report: progress });
     }
     const files = new Files(open, reading);
     try {
@@ -99,7 +99,7 @@ export class Session {
       await session.#survey(files, name, signal);
       await files.finish();
       phase = 'load';
-      const { dtype, batchTokens } = options;
+      const { dtype, batchTokens = BATCH_TOKENS[session.#place.device] } = options;
       const asked = JSON.stringify({ device: session.#place.device, dtype, batchTokens });
       session.#engine = await session.#call((call) => module.Engine.load(files, name, asked, call), signal);
     } catch (e) {
@@ -176,6 +176,9 @@ export class Session {
     this.#engine = undefined;
   }
 }
+
+/** Tokens of a batch where nobody says: on the CPU so few that a call which is given up ends soon. */
+const BATCH_TOKENS = { cpu: 1024, webgpu: undefined };
 
 /** Bytes between two reports of loading. */
 const BYTES_TOLD = 1 << 20;

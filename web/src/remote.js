@@ -11,9 +11,9 @@ const CACHE = 'everylayer';
 /**
  * Gives a function that opens the file of a path, for `Files`.
  * @param base the folder, ending in `/`
- * @param options `{ cache, headers, signal, report(path, loaded, total) }`
+ * @param options `{ cache, headers, kind, signal, report(path, loaded, total) }`; `kind` is that of a refusal
  */
-export async function remote(base, { cache, headers, signal, report }) {
+export async function remote(base, { cache, headers, kind = 'Io', signal, report }) {
   const store = cache && typeof caches !== 'undefined' ? await caches.open(CACHE).catch(() => null) : null;
   const request = (url, extra) => fetch(url, { headers, signal, ...extra });
 
@@ -31,7 +31,7 @@ export async function remote(base, { cache, headers, signal, report }) {
       signal?.throwIfAborted();
       // Without a network, what was there the last time is there.
       if (kept) return kept.status === 404 ? null : ofKept(kept, path, report);
-      throw fail('Io', `${url}: it cannot be fetched (${e.message})`, e);
+      throw fail(kind, `${url}: it cannot be fetched (${e.message})`, e);
     }
     // A server of one page answers every path with that page.
     const page = response.ok && /^text\/html/.test(response.headers.get('content-type') ?? '');
@@ -43,7 +43,7 @@ export async function remote(base, { cache, headers, signal, report }) {
     if (!response.ok) {
       await response.body?.cancel();
       const hint = { 401: ': it needs a token', 403: ': the token may not read it' }[response.status] ?? '';
-      throw fail('Io', `${url}: the server answered ${response.status}${hint}`);
+      throw fail(kind, `${url}: the server answered ${response.status}${hint}`);
     }
     return weights ? await headed(url, path, response) : await whole(url, path, response);
   };
@@ -62,11 +62,14 @@ export async function remote(base, { cache, headers, signal, report }) {
   async function headed(url, path, response) {
     const size = length(response);
     const source = response.body.getReader();
-    let [head, loaded] = [new Uint8Array(0), 0];
+    let [head, loaded, broken] = [new Uint8Array(0), 0];
     const more = async () => {
-      const { done, value } = await read(url, source, (s) => s.read());
+      const { done, value } = await read(url, source, (s) => s.read()).catch((e) => {
+        broken = e;
+        throw e;
+      });
       if (done && size !== null && loaded < size) {
-        throw fail('Io', `${url}: the file is cut short, ${loaded} of ${size} bytes came: load the model again`);
+        throw (broken = fail('Io', `${url}: the file is cut short, ${loaded} of ${size} bytes came: load the model again`));
       }
       loaded += value?.length ?? 0;
       if (value) report?.(path, loaded, size ?? loaded);
@@ -95,21 +98,20 @@ export async function remote(base, { cache, headers, signal, report }) {
         { headers: response.headers },
       );
     const finish = async () => {
+      let from = body;
       if (store) {
-        try {
-          await store.put(url, body());
-          const kept = await store.match(url);
-          if (kept) return { ...(await ofKept(kept, path)) };
-        } catch (e) {
-          signal?.throwIfAborted();
-          // A full disk keeps nobody from loading, a broken file does.
-          if (e?.kind || (size !== null && loaded < size && e?.name !== 'QuotaExceededError')) throw e.kind ? e : fail('Io', `${url}: ${e.message}`, e);
-        }
+        await store.put(url, body()).catch(() => {});
+        signal?.throwIfAborted();
+        if (broken) throw broken;
+        const kept = await store.match(url);
+        if (kept) return ofKept(kept, path);
+        // A full disk keeps nobody from loading.
         const again = await request(url);
-        const blob = await read(url, again, (r) => r.blob());
-        return { size: blob.size, blob };
+        from = () => again;
       }
-      const blob = await read(url, body(), (r) => r.blob());
+      const blob = await read(url, from(), (r) => r.blob()).catch((e) => {
+        throw broken ?? e;
+      });
       return { size: blob.size, blob };
     };
     const file = { size: size ?? 0, head, finish, abandon: () => source.cancel().catch(() => {}) };

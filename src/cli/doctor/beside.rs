@@ -1,9 +1,7 @@
 //! The cases of kernels that few families run: convolutions, joined norms, experts.
 
 use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::params::{
-    ExpertParams, JoinedNormParams, Params, RouteParams, UnfoldParams,
-};
+use everylayer::schedule::params::{ExpertParams, Params, QkNormParams, RouteParams, UnfoldParams};
 use everylayer::schedule::recording::Recording;
 use everylayer::schedule::{Variant, tiles};
 use everylayer::single::{Shelf, Single};
@@ -38,7 +36,7 @@ pub fn unfold((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Re
     finish(single, Variant::Unfold, Params::Unfold(params), vec![lines, x, y], grid)
 }
 
-pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
+pub fn qk_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
     let mut rng = Rng::new(1000 * rows + head_dim);
     let mut single = Single::default();
     let stride = align4(head_dim);
@@ -46,7 +44,7 @@ pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut S
     let weight = rng.rows(4 * heads, head_dim, 1.0);
     let weight = shelf.add(Use::Vector, (4, joined), weight);
     let qkv = single.inout(false, &rng.rows(rows * 3 * heads, head_dim, 2.0), 3 * joined);
-    let params = JoinedNormParams {
+    let params = QkNormParams {
         qkv4: (3 * joined / 4) as u32,
         joined4: (joined / 4) as u32,
         head4: (stride / 4) as u32,
@@ -56,8 +54,8 @@ pub fn joined_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut S
         rows: rows as u32,
         pad: 0,
     };
-    let params = Params::JoinedNorm(params);
-    finish(single, Variant::JoinedNorm, params, vec![weight, qkv], [rows as u32, 2])
+    let params = Params::QkNorm(params);
+    finish(single, Variant::QkNorm, params, vec![weight, qkv], [rows as u32, 2])
 }
 
 pub fn route((tokens, experts, chosen): (usize, usize, usize)) -> Recording {

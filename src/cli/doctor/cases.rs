@@ -69,8 +69,8 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
             Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(beside::unfold(shape))),
-            Variant::JoinedNorm => {
-                JOINED.iter().for_each(|&shape| add(beside::joined_norm(shape, shelf)));
+            Variant::QkNorm => {
+                JOINED.iter().for_each(|&shape| add(beside::qk_norm(shape, shelf)));
             }
             Variant::Route => ROUTES.iter().for_each(|&shape| add(beside::route(shape))),
             Variant::Expert { shared, .. } => {

@@ -28,7 +28,7 @@ use everylayer::single::{Held, Shelf, run};
 /// * `rope`: two products and a sum of numbers up to 16;
 /// * `gate`: the activation's exponential and a product of numbers up to 8;
 /// * `unfold` copies;
-/// * `joined_norm`: as `norm`;
+/// * `qk_norm`: as `norm`;
 /// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
 /// * `expert`: as `matmul`;
 /// * `combine`: one product and one sum;
@@ -44,7 +44,7 @@ const TOLERANCES: [(&str, f32); 15] = [
     ("rope", 2e-6),
     ("gate", 1e-5),
     ("unfold", 0.0),
-    ("joined_norm", 1e-5),
+    ("qk_norm", 1e-5),
     ("route", 5e-6),
     ("expert", 2e-5),
     ("combine", 1e-6),

@@ -4,7 +4,7 @@
 use super::Pass;
 use crate::model::layout::{ExpertIds, LinearIds, WeightId};
 use crate::model::spec::{Activation, Convolution, Experts, Norm};
-use crate::schedule::params::{ExpertParams, JoinedNormParams, Params, RouteParams, UnfoldParams};
+use crate::schedule::params::{ExpertParams, Params, QkNormParams, RouteParams, UnfoldParams};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::variant::{NormInput, Variant};
@@ -153,7 +153,7 @@ impl Pass<'_> {
     }
 
     /// Queries and keys normalised in place, each over all its heads.
-    pub(super) fn joined_norm(
+    pub(super) fn qk_norm(
         &mut self,
         label: String,
         qkv: BufferId,
@@ -162,7 +162,7 @@ impl Pass<'_> {
     ) {
         let (spec, head) = (self.spec, self.layout.head_dim);
         let joined = spec.heads * head;
-        let params = JoinedNormParams {
+        let params = QkNormParams {
             qkv4: (3 * joined / 4) as u32,
             joined4: (joined / 4) as u32,
             head4: (head / 4) as u32,
@@ -173,8 +173,8 @@ impl Pass<'_> {
             pad: 0,
         };
         let binds = [Bind::Weight(id), Bind::Buffer(qkv)];
-        let params = Params::JoinedNorm(params);
+        let params = Params::QkNorm(params);
         let grid = [self.tokens as u32, 2];
-        self.recorder.dispatch(label, Variant::JoinedNorm, params, &binds, grid, 0);
+        self.recorder.dispatch(label, Variant::QkNorm, params, &binds, grid, 0);
     }
 }

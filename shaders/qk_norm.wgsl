@@ -2,7 +2,7 @@
 // workgroup for the queries of a token and one for its keys. Heads lie a whole number of vectors
 // apart; what pads them is zero, takes no part, and stays zero since its γ and β are.
 
-struct JoinedNormParams {
+struct QkNormParams {
     qkv4: u32,
     joined4: u32,
     head4: u32,
@@ -12,7 +12,7 @@ struct JoinedNormParams {
     rows: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: JoinedNormParams;
+@group(0) @binding(0) var<uniform> params: QkNormParams;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>; // (2, 2, joined4): γ, β of each
 @group(0) @binding(2) var<storage, read_write> qkv: array<vec4<f32>>; // (tokens, qkv4)
 
