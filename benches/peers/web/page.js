@@ -4,6 +4,7 @@ import { Encoder } from "/web/index.js";
 import { AutoModel, env, Tensor } from "/packages/@huggingface/transformers/dist/transformers.min.js";
 
 env.allowRemoteModels = false;
+env.allowLocalModels = true;
 env.localModelPath = "/onnx/";
 env.useBrowserCache = false;
 env.backends.onnx.wasm.wasmPaths = "/packages/onnxruntime-web/dist/";

@@ -28,7 +28,8 @@ const cycles = (device, model) => async (bench) => {
   const cycle = (count) => page.evaluate(async ([device, model, count]) => {
     for (let i = 0; i < count; i++) {
       const encoder = await Encoder.load(model, { device });
-      await encoder.embed(["a word", "and some more words"], { layers: "all", pool: "tokens" });
+      // The first run compiles the kernels, which takes seconds on a software adapter: some cycles are enough.
+      if (i % 5 === 0) await encoder.embed(["a word", "and some more words"], { layers: "all", pool: "tokens" });
       await encoder.dispose();
     }
   }, [device, model, count]);
