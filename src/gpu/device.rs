@@ -152,6 +152,7 @@ fn class(adapter: &wgpu::Adapter) -> Class {
         adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64);
     match info.device_type {
         wgpu::DeviceType::Cpu if eight && words => Class::Software,
+        wgpu::DeviceType::Cpu => Class::Emulated,
         wgpu::DeviceType::DiscreteGpu => Class::Large,
         _ => Class::Small,
     }
@@ -188,7 +189,7 @@ impl Gpu {
         // WGSL of a page has to ask for subgroups by another word, and some browsers have none.
         let portable = options.default_limits || cfg!(target_arch = "wasm32");
         let class = match class(adapter) {
-            Class::Software if portable => Class::Small,
+            Class::Software if portable => Class::Emulated,
             class => class,
         };
         let has = |feature| !options.default_limits && adapter.features().contains(feature);

@@ -120,11 +120,16 @@ pub fn exchange(
         .ok()?;
     // A server that refuses early may close before all is written.
     let _ = stream.write_all(body);
-    read(stream)
+    answer(stream, method != "HEAD")
 }
 
 /// The answer on `stream`, to its end; nothing where it breaks off.
-pub fn read(mut stream: impl Read) -> Option<Answer> {
+pub fn read(stream: impl Read) -> Option<Answer> {
+    answer(stream, true)
+}
+
+/// The answer on `stream`, which ends before its body unless that `follows`.
+fn answer(mut stream: impl Read, follows: bool) -> Option<Answer> {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all);
     let split = all.windows(4).position(|w| w == b"\r\n\r\n")?;
@@ -132,7 +137,9 @@ pub fn read(mut stream: impl Read) -> Option<Answer> {
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = all[split + 4..].to_vec();
     let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok());
-    length.is_none_or(|length: usize| length == body.len()).then_some((status, head, body))
+    length
+        .is_none_or(|length: usize| !follows || length == body.len())
+        .then_some((status, head, body))
 }
 
 pub fn post(address: &str, path: &str, body: &Value) -> (u16, Value) {

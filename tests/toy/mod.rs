@@ -35,7 +35,7 @@ pub fn stagings(gpu: &Gpu) -> Vec<everylayer::schedule::Staging> {
 
     match gpu.abilities().class {
         Class::Software => vec![Staging::Workgroup, Staging::Broadcast],
-        Class::Small | Class::Large => vec![Staging::Workgroup],
+        _ => vec![Staging::Workgroup],
     }
 }
 

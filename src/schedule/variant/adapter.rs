@@ -20,7 +20,10 @@ pub struct Abilities {
 pub enum Class {
     /// Software Vulkan whose subgroups are eight wide: no workgroup memory, values are handed round.
     Software,
-    /// Few compute units: integrated and mobile GPUs, browsers that do not say, other software.
+    /// Another processor that plays a GPU (a page's SwiftShader): barriers and loads cost, and there
+    /// are few cores to fill.
+    Emulated,
+    /// Few compute units: integrated and mobile GPUs, browsers that do not say.
     #[default]
     Small,
     /// A discrete GPU, which wants hundreds of workgroups.
