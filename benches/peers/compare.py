@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +30,9 @@ import numpy as np
 from common import LOADS, RAGGED, text
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ("ort-webgpu", "torch-cuda", "torch-mps", "ort-cpu", "torch-cpu")
+PEERS = ("ort-webgpu", "burn", "torch-cuda", "torch-mps", "ort-cpu", "torch-cpu")
 # Of a component of a sentence vector, and of the cosine of two of them. Both sides are f32.
-FURTHEST, NEAREST = 1e-3, 0.9999
+FURTHEST, NEAREST = 1e-4, 0.9999
 
 
 class Skip(Exception):
@@ -74,18 +75,21 @@ class Table:
 
 
 class Ours:
-    def __init__(self, command: list[str], runs: int, folder: Path):
-        self.command, self.runs, self.folder = command, runs, folder
+    def __init__(self, command: list[str], runs: int, loads: list[str], folder: Path):
+        self.command, self.runs, self.loads, self.folder = command, runs, loads, folder
         self.known: dict[str, np.ndarray] = {}
         (folder / "ragged.txt").write_text("".join(text(n) + "\n" for n in RAGGED))
+        (folder / "8x128.txt").write_text((text(128) + "\n") * 8)
 
     def bench(self, device: str, env: dict[str, str] | None) -> dict:
         """The report of `everylayer bench`, cut to what the peers' reports have."""
         rows = []
-        for load, shape in (
-            ("8x128", ["--batch", "8", "--tokens", "128"]),
-            ("ragged", ["--texts", str(self.folder / "ragged.txt")]),
-        ):
+        shapes = {
+            "8x128": ["--batch", "8", "--tokens", "128"],
+            "ragged": ["--texts", str(self.folder / "ragged.txt")],
+        }
+        for load in self.loads:
+            shape = shapes[load]
             words = ["bench", "--device", device, "--dtype", "f32", *shape, "--runs", str(self.runs), "--json"]
             said = json.loads(call([*self.command, *words], env))
             row = said["rows"][0]
@@ -98,19 +102,33 @@ class Ours:
     def vectors(self, device: str, env: dict[str, str] | None) -> np.ndarray:
         if device not in self.known:
             out = self.folder / "ours.npy"
-            words = ["embed", "-q", "-i", str(self.folder / "ragged.txt"), "--device", device, "--dtype", "f32"]
+            texts = self.folder / f"{self.loads[-1]}.txt"
+            words = ["embed", "-q", "-i", str(texts), "--device", device, "--dtype", "f32"]
             call([*self.command, *words, "-p", "mean", "--normalize=false", "-o", str(out)], env)
             self.known[device] = np.load(out)
         return self.known[device]
 
-    def driver(self, device: str, env: dict[str, str] | None) -> str:
-        """The adapter that is taken for `device`, with its driver."""
+    def first_run(self, device: str, env: dict[str, str] | None) -> float:
+        """Seconds of a process from its start to the vectors of 8 texts, with empty caches."""
+        with tempfile.TemporaryDirectory() as caches:
+            words = ["embed", "-q", "-i", str(self.folder / "8x128.txt"), "--device", device, "--dtype", "f32"]
+            start = time.perf_counter()
+            out = ["-p", "mean", "--normalize=false", "-o", f"{caches}/first.npy"]
+            call([*self.command, *words, *out], {**(env or os.environ), "XDG_CACHE_HOME": caches})
+            return time.perf_counter() - start
+
+    def adapter(self, device: str, env: dict[str, str] | None) -> dict:
+        """The adapter that is taken for `device`."""
         words = ["bench", "--device", device, "--batch", "1", "--tokens", "16", "--plan", "--json"]
         taken = json.loads(call([*self.command, *words], env))["device"]
         for one in json.loads(call([*self.command, "info", "--json"], env))["adapters"]:
             if taken == f"{one['name']} ({one['backend']})":
-                return f"{taken}, {one['driver']}"
+                return one
         raise Skip(f"--device {device} is no GPU here but {taken}")
+
+    def driver(self, device: str, env: dict[str, str] | None) -> str:
+        one = self.adapter(device, env)
+        return f"{one['name']} ({one['backend']}), {one['driver']}"
 
 
 def mesa(folder: Path) -> dict[str, str]:
@@ -135,12 +153,17 @@ def commit() -> str:
         return "unknown"
 
 
-def prepare(name: str, args: argparse.Namespace) -> Peer:
+def prepare(name: str, args: argparse.Namespace, ours: Ours, env: dict[str, str] | None) -> Peer:
     """The peer ready to run, or Skip."""
     here, on_cpu = Path(__file__).parent, name.endswith("-cpu")
     if not on_cpu and args.device == "cpu":
         raise Skip("it needs a GPU: name one with --device")
     device = "cpu" if on_cpu else args.device
+    if name == "burn":
+        command = [sys.executable, str(here / "burn_peer.py")]
+        call([*command, "--build"])
+        command += ["--form", args.burn_form, "--caches", str(ours.folder / "burn")]
+        return Peer(name, device, command + ["--software"] * ours.adapter(device, env)["software"])
     python = args.python_webgpu if name == "ort-webgpu" else sys.executable
     if name == "ort-webgpu" and python is None:
         raise Skip("no Python for it: give --python-webgpu or PYTHON_WEBGPU")
@@ -166,6 +189,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="times that each pair runs (default 3)")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of one turn, after a warm-up (default 5)")
     parser.add_argument("--one-batch", action="store_true", help="time each peer on the ragged texts as one batch too")
+    parser.add_argument("--loads", default="8x128,ragged", help="8x128, ragged or both (default)")
+    parser.add_argument("--burn-form", default="auto", help="of burn's encoder, where it is known which (default auto)")
     parser.add_argument("--mesa", type=Path, help="folder of mesa25.sh: its driver for both sides")
     parser.add_argument("--everylayer", default=os.environ.get("EVERYLAYER", "cargo run --release --quiet --"))
     parser.add_argument("--python-webgpu", default=os.environ.get("PYTHON_WEBGPU"), help="Python with onnxruntime-webgpu")
@@ -174,12 +199,17 @@ def arguments() -> argparse.Namespace:
     unknown = set(args.peers.split(",")) - {*PEERS, "all"}
     if unknown:
         parser.error(f"no peer is called {', '.join(sorted(unknown))}")
+    args.loads = args.loads.split(",")
+    if not {*args.loads} <= {"8x128", "ragged"}:
+        parser.error("--loads are 8x128, ragged or both")
+    if args.one_batch and args.loads != ["8x128", "ragged"]:
+        parser.error("--one-batch wants both loads")
     return args
 
 
 def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bool]:
     """The name of the device, and whether all agree."""
-    ours = Ours(shlex.split(args.everylayer), args.runs, folder)
+    ours = Ours(shlex.split(args.everylayer), args.runs, args.loads, folder)
     system, env = None, mesa(args.mesa) if args.mesa else None
     say(f"date     {datetime.datetime.now(datetime.timezone.utc):%F}")
     say(f"machine  {machine()}")
@@ -192,7 +222,7 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
     peers = []
     for name in PEERS if args.peers == "all" else args.peers.split(","):
         try:
-            peers.append(prepare(name, args))
+            peers.append(prepare(name, args, ours, env))
         except Skip as why:
             say(f"skipped  {name}: {why}")
     if not peers:
@@ -203,13 +233,17 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
     for pair in range(1, args.pairs + 1):
         for peer in list(peers):
             vectors = folder / f"{peer.name}.npy"
-            loads = "8x128,ragged,ragged-one" if args.one_batch and pair == 1 else "8x128,ragged"
-            extra = ["--loads", loads] + (["--vectors", str(vectors)] if pair == 1 else [])
+            loads = [*args.loads, *["ragged-one"] * (args.one_batch and pair == 1)]
+            extra = ["--loads", ",".join(loads)] + (["--vectors", str(vectors)] if pair == 1 else [])
             mine = ours.bench(peer.device, env)
             try:
                 its = json.loads(call([*peer.command, "--runs", str(args.runs), *extra], env).splitlines()[-1])
             except Skip as why:
                 say(f"skipped  {peer.name}: {why}")
+                peers.remove(peer)
+                continue
+            if peer.name == "burn" and its["device"] not in mine["device"]:
+                say(f"skipped  {peer.name}: it took {its['device']}, everylayer {mine['device']}")
                 peers.remove(peer)
                 continue
             raw += [mine, its]
@@ -221,10 +255,18 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
                     f"pair {pair}  {a['load']:7}  everylayer on {mine['device']:40} {a['tokens_per_s']:>9.0f} tokens/s"
                     f"  {its['peer'] + ' on ' + its['device']:44} {b['tokens_per_s']:>9.0f} tokens/s  ratio {ratio:.2f}"
                 )
+            if "first_run_s" in its:
+                first = ours.first_run(peer.device, env)
+                say(
+                    f"pair {pair}  first run of a process, caches empty, to the vectors of 8x128: "
+                    f"everylayer {first:.2f} s, {its['peer']} {its['first_run_s']:.2f} s"
+                )
             if pair == 1:
-                if "--graph" not in peer.command and "tried" in its:
-                    peer.command += ["--graph", its["graph"]]
-                    costs += tried(its)
+                if "tried" in its:
+                    form = "graph" if "graph" in its else "form"
+                    # Of two such words the last counts.
+                    peer.command += [f"--{form}", its[form]]
+                    costs += tried(its, form)
                 if args.one_batch:
                     sorted8, one = (row["tokens_per_s"] for row in its["rows"][1:])
                     ours_ragged = mine["rows"][1]["tokens_per_s"]
@@ -258,7 +300,7 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
     for load in dict.fromkeys(load for load, _ in alone):
         say(f"median ratio  everylayer, driver of --mesa / the system's  {load:7}  "
             f"{statistics.median(r for l, r in alone if l == load):.2f}")
-    say("\nagreement of everylayer with (sentence vectors of the ragged texts, mean of the tokens)")
+    say(f"\nagreement of everylayer with (sentence vectors of {args.loads[-1]}, mean of the tokens)")
     for line in agreement:
         say(f"  {line}")
     say("\nwhat else the peers said")
@@ -272,13 +314,17 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
     return called, right
 
 
-def tried(its: dict) -> list[str]:
-    lines = [f"{its['peer']} ran the graph {its['graph']} (benches/peers/graph.py); the graphs, over 8 texts of 16 to 128 tokens:"]
+def tried(its: dict, form: str) -> list[str]:
+    """What a peer says of the forms it has tried, which it calls graphs or forms."""
+    where = "graph.py" if form == "graph" else "burn/src/model.rs"
+    lines = [f"{its['peer']} ran the {form} {its[form]} (benches/peers/{where}); all, over 8 texts of 16 to 128 tokens:"]
     for one in its["tried"]:
-        cpu = ", ".join(f"{count} {op}" for op, count in one["nodes_on_cpu"].items())
+        nodes = ""
+        if "nodes_on_cpu" in one:
+            cpu = ", ".join(f"{count} {op}" for op, count in one["nodes_on_cpu"].items())
+            nodes = f"{one['nodes_on_webgpu']} nodes on WebGPU, on the CPU: {cpu}; "
         lines.append(
-            f"  {one['graph']:5}  {one['ms']:>8} ms  {one['nodes_on_webgpu']} nodes on WebGPU, on the CPU: {cpu}; "
-            f"differs from ONNX Runtime's CPU by {one['differs_from_cpu_by']:.1e}"
+            f"  {one[form]:9}  {one['ms']:>8} ms  {nodes}differs from its own CPU by {one['differs_from_cpu_by']:.1e}"
         )
     return lines
 
