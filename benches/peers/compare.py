@@ -267,6 +267,10 @@ def compare(args: argparse.Namespace, say: Table, folder: Path) -> tuple[str, bo
                     # Of two such words the last counts.
                     peer.command += [f"--{form}", its[form]]
                     costs += tried(its, form)
+                elif "form" in its:
+                    costs.append(f"{its['peer']} ran the form {its['form']} (benches/peers/burn/src/model.rs)")
+                if "compiler" in its:
+                    costs.append(f"{its['peer']} compiled its kernels to {its['compiler']}")
                 if args.one_batch:
                     sorted8, one = (row["tokens_per_s"] for row in its["rows"][1:])
                     ours_ragged = mine["rows"][1]["tokens_per_s"]
