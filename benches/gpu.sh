@@ -31,7 +31,8 @@ say() {
   echo "gpu.sh: $* ($SECONDS s)" >&2
 }
 tick() {
-  while sleep 60 && [ -e "$folder/stage" ]; do
+  # A sleep that is left behind holds no pipe of the caller's.
+  while sleep 60 >/dev/null 2>&1 && [ -e "$folder/stage" ]; do
     echo "gpu.sh: still: $(cat "$folder/stage") ($SECONDS s)" >&2
   done
 }
