@@ -217,6 +217,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let options = options.no_positions(words.has("no_position_embeddings"));
     let model = words.text("model_dir").to_owned();
     let settings = Settings { cors: vec![words.text("cors").to_owned()], ..Settings::default() };
+    super::heap::bound();
     let service = Service::open(&[(model.clone(), model)], &[options], settings, config)?;
     let encoder = service.models[0].batcher.encoder();
     service.bert.check(&encoder)?;

@@ -13,6 +13,8 @@ mod doctor;
 mod embed;
 mod explore;
 pub mod headless;
+#[cfg(feature = "server")]
+mod heap;
 mod help;
 mod info;
 mod input;

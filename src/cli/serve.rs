@@ -206,6 +206,7 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
     let otlp = otlp.map(|endpoint| Otlp { endpoint, name: &args.otlp_service_name });
     let _log = log::start(args.log, args.json_output, otlp)?;
     let models = args.named()?;
+    super::heap::bound();
     let settings = Settings { web: args.site()?, ..args.settings() };
     let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
