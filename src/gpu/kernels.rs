@@ -64,7 +64,7 @@ pub struct Unrolled {
 /// where a kernel does little arithmetic or cannot be unrolled further.
 pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
     match variant {
-        Variant::Matmul { tile, .. } if tile != Tile::Broadcast && !tile.is_coop() => {
+        Variant::Matmul { tile: tile @ (Tile::R | Tile::S | Tile::M | Tile::L), .. } => {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
                 fmas: product::fmas(tile, unroll as usize) as u32,
@@ -174,6 +174,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             vec![
                 match tile {
                     Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
+                    Tile::Direct => include_str!("../../shaders/matmul_direct.wgsl"),
                     _ => include_str!("../../shaders/matmul.wgsl"),
                 },
                 lib!("matmul_io"),

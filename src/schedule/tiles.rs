@@ -55,7 +55,7 @@ pub fn matmul_grid(tile: Tile, m: usize, n: usize, splits: usize) -> [u32; 2] {
 pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     let enough = match class {
         Class::Software => return Tile::Broadcast,
-        Class::Emulated => 1,
+        Class::Emulated => return Tile::Direct,
         Class::Small => 16,
         Class::Large => 160,
     };

@@ -17,6 +17,8 @@ pub enum Tile {
     M,
     /// 128 x 128 in workgroup memory: large products on large GPUs.
     L,
+    /// 32 x 64, each invocation by itself: [`Class::Emulated`](super::Class::Emulated).
+    Direct,
     /// Rows handed round subgroups of eight: [`Class::Software`](super::Class::Software).
     Broadcast,
     /// 128 x 64 on cooperative matrices of 8 x 8, A rounded to f16: only where asked for, and then for
@@ -28,11 +30,19 @@ pub enum Tile {
 
 impl Tile {
     /// Every cut.
-    pub const ALL: [Self; 7] =
-        [Self::R, Self::S, Self::M, Self::L, Self::Broadcast, Self::Coop8, Self::Coop16];
+    pub const ALL: [Self; 8] = [
+        Self::R,
+        Self::S,
+        Self::M,
+        Self::L,
+        Self::Direct,
+        Self::Broadcast,
+        Self::Coop8,
+        Self::Coop16,
+    ];
 
-    /// The cuts of `matmul.wgsl`, which any adapter runs.
-    pub const PORTABLE: [Self; 4] = [Self::R, Self::S, Self::M, Self::L];
+    /// The cuts that any adapter runs.
+    pub const PORTABLE: [Self; 5] = [Self::R, Self::S, Self::M, Self::L, Self::Direct];
 
     /// Whether it is one on cooperative matrices.
     pub fn is_coop(self) -> bool {
@@ -44,6 +54,7 @@ impl Tile {
         match self {
             Self::R => (16, 32),
             Self::S => (32, 32),
+            Self::Direct => (32, 64),
             Self::M | Self::Broadcast => (64, 64),
             Self::L => (128, 128),
             Self::Coop8 | Self::Coop16 => (128, 64),
@@ -58,6 +69,7 @@ impl fmt::Display for Tile {
             Self::S => "s",
             Self::M => "m",
             Self::L => "l",
+            Self::Direct => "direct",
             Self::Broadcast => "broadcast",
             Self::Coop8 => "coop8",
             Self::Coop16 => "coop16",
