@@ -71,7 +71,7 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
             })
         }
         Variant::Attention { staging, head_dim, scores, .. }
-            if staging != Staging::Broadcast && scores != Scores::Disentangled =>
+            if staging == Staging::Workgroup && scores != Scores::Disentangled =>
         {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
@@ -195,12 +195,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         ),
         Variant::Attention { staging, head_dim, scores, .. } => (
             match staging {
+                Staging::Workgroup => heads::prelude(head_dim as usize, unroll),
                 Staging::Broadcast => heads::sizes(head_dim as usize),
-                _ => heads::prelude(head_dim as usize, unroll),
+                Staging::Direct => heads::direct(head_dim as usize),
             },
             match staging {
                 Staging::Broadcast => vec![
                     include_str!("../../shaders/attention_broadcast.wgsl"),
+                    lib!("attention_io"),
+                    adjusted(scores),
+                    reached(scores),
+                ],
+                Staging::Direct => vec![
+                    include_str!("../../shaders/attention_direct.wgsl"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
@@ -286,7 +293,7 @@ fn reached(scores: Scores) -> &'static str {
 
 fn row_sum(sum: RowSum) -> &'static str {
     match sum {
-        RowSum::Shared => lib!("sum_shared"),
+        RowSum::Shared | RowSum::Few => lib!("sum_shared"),
         RowSum::Subgroup => lib!("sum_subgroup"),
         RowSum::Single => lib!("sum_single"),
     }
@@ -346,10 +353,10 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
             all.extend(products(tile, weights));
         }
     }
-    for staging in [Staging::Workgroup, Staging::Broadcast] {
+    for staging in [Staging::Workgroup, Staging::Broadcast, Staging::Direct] {
         for scores in Scores::ALL {
             // Disentangled attention stages nothing.
-            if scores == Scores::Disentangled && staging == Staging::Broadcast {
+            if scores == Scores::Disentangled && staging != Staging::Workgroup {
                 continue;
             }
             for narrow in [false, true] {

@@ -31,7 +31,11 @@ pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
 
 /// How the rows of an embedding are shared on an adapter: they are made once a pass.
 pub fn embed_sum(can: &Abilities) -> RowSum {
-    if can.subgroups { RowSum::Subgroup } else { RowSum::Shared }
+    match can.class {
+        Class::Emulated => RowSum::Few,
+        _ if can.subgroups => RowSum::Subgroup,
+        _ => RowSum::Shared,
+    }
 }
 
 /// How the rows of a normalisation are shared on an adapter. On software Vulkan one subgroup takes
@@ -39,6 +43,7 @@ pub fn embed_sum(can: &Abilities) -> RowSum {
 pub fn row_sum(can: &Abilities) -> RowSum {
     match can.class {
         Class::Software => RowSum::Single,
+        Class::Emulated => RowSum::Few,
         _ if can.subgroups => RowSum::Subgroup,
         _ => RowSum::Shared,
     }

@@ -99,7 +99,9 @@ impl Pass<'_> {
         let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
         binds.extend(rest);
         let staging = match self.can.class {
-            Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
+            _ if scores == Scores::Disentangled => Staging::Workgroup,
+            Class::Software => Staging::Broadcast,
+            Class::Emulated => Staging::Direct,
             _ => Staging::Workgroup,
         };
         let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
