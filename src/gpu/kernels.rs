@@ -105,9 +105,17 @@ fn text(variant: Variant, unroll: usize) -> String {
     text
 }
 
+/// A file of `shaders/`, as `build.rs` leaves it.
+macro_rules! kernel {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/shaders/", $name, ".wgsl"))
+    };
+}
+
+/// A file of `shaders/lib/`.
 macro_rules! lib {
     ($name:literal) => {
-        include_str!(concat!("../../shaders/lib/", $name, ".wgsl"))
+        include_str!(concat!(env!("OUT_DIR"), "/shaders/lib/", $name, ".wgsl"))
     };
 }
 
@@ -130,7 +138,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Embed { tables, gathered, cut, kind } => (
             row::prelude(cut.sum.lanes(), cut.held as usize) + kind_of(kind),
             vec![
-                include_str!("../../shaders/embed.wgsl"),
+                kernel!("embed"),
                 lib!("row"),
                 row_sum(cut.sum),
                 elem(tables),
@@ -145,7 +153,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                     _ => String::new(),
                 },
             vec![
-                include_str!("../../shaders/norm.wgsl"),
+                kernel!("norm"),
                 lib!("row"),
                 row_sum(cut.sum),
                 match input {
@@ -158,7 +166,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
             product::prelude(Tile::Broadcast, unroll),
             vec![
-                include_str!("../../shaders/matmul_broadcast.wgsl"),
+                kernel!("matmul_broadcast"),
                 lib!("words"),
                 match weights {
                     Elem::F32 => lib!("words_f32"),
@@ -173,9 +181,9 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
-                    Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
-                    Tile::Direct => include_str!("../../shaders/matmul_direct.wgsl"),
-                    _ => include_str!("../../shaders/matmul.wgsl"),
+                    Tile::Coop8 | Tile::Coop16 => kernel!("matmul_coop"),
+                    Tile::Direct => kernel!("matmul_direct"),
+                    _ => kernel!("matmul"),
                 },
                 lib!("matmul_io"),
                 elem(weights),
@@ -191,7 +199,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         ),
         Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
             heads::sizes(head_dim as usize),
-            vec![include_str!("../../shaders/attention_disentangled.wgsl"), lib!("attention_io")],
+            vec![kernel!("attention_disentangled"), lib!("attention_io")],
         ),
         Variant::Attention { staging, head_dim, scores, .. } => (
             match staging {
@@ -201,19 +209,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             },
             match staging {
                 Staging::Broadcast => vec![
-                    include_str!("../../shaders/attention_broadcast.wgsl"),
+                    kernel!("attention_broadcast"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
                 ],
                 Staging::Direct => vec![
-                    include_str!("../../shaders/attention_direct.wgsl"),
+                    kernel!("attention_direct"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
                 ],
                 Staging::Workgroup => vec![
-                    include_str!("../../shaders/attention.wgsl"),
+                    kernel!("attention"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
@@ -225,21 +233,21 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 ],
             },
         ),
-        Variant::Rope => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
+        Variant::Rope => (String::new(), vec![kernel!("rope")]),
         Variant::Gate { activation, .. } => {
-            (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
+            (String::new(), vec![kernel!("gate"), activate(activation)])
         }
-        Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
-        Variant::QkNorm => (String::new(), vec![include_str!("../../shaders/qk_norm.wgsl")]),
-        Variant::Route => (String::new(), vec![include_str!("../../shaders/route.wgsl")]),
+        Variant::Unfold => (String::new(), vec![kernel!("unfold")]),
+        Variant::QkNorm => (String::new(), vec![kernel!("qk_norm")]),
+        Variant::Route => (String::new(), vec![kernel!("route")]),
         Variant::Expert { weights, activation, shared } => (
             format!("const SHARED: bool = {shared};\n"),
-            vec![include_str!("../../shaders/expert.wgsl"), elem(weights), activate(activation)],
+            vec![kernel!("expert"), elem(weights), activate(activation)],
         ),
         Variant::Combine(merge) => (
             String::new(),
             vec![
-                include_str!("../../shaders/combine.wgsl"),
+                kernel!("combine"),
                 match merge {
                     Merge::Linear => lib!("merge_linear"),
                     Merge::Max => lib!("merge_max"),
@@ -247,7 +255,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Pool(reduce) => {
-            let mut files = vec![include_str!("../../shaders/pool.wgsl")];
+            let mut files = vec![kernel!("pool")];
             files.extend_from_slice(match reduce {
                 PoolMode::Mean => &[lib!("pool_mean"), lib!("pool_sum")],
                 PoolMode::MeanSqrt => &[lib!("pool_mean_sqrt"), lib!("pool_sum")],
