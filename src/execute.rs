@@ -34,6 +34,13 @@ pub trait Execute: Send + Sync {
     /// Does beforehand what the first run of `recording` would have to, such as to compile kernels.
     fn prepare(&self, recording: &Recording);
 
+    /// Takes the memory of `recording` beforehand, and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`, `Gpu`, `DeviceLost` from the device.
+    fn reserve(&self, recording: &Recording) -> Result<()>;
+
     /// Runs `recording`, hands every readback to `sink`, in order, and tells which rows are not
     /// finite: what `sink` had of their texts is worth nothing, that of other texts is sound.
     ///

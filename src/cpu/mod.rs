@@ -114,7 +114,10 @@ impl Cpu {
         let before = held(slots);
         slots.resize_with(recording.slots.len().max(slots.len()), Vec::new);
         for (slot, &bytes) in slots.iter_mut().zip(&recording.slots) {
-            slot.resize(slot.len().max(bytes as usize / 4), 0.0);
+            let more = (bytes as usize / 4).saturating_sub(slot.len());
+            // Not twice what is there, as a vector grows by itself.
+            slot.reserve_exact(more);
+            slot.resize(slot.len() + more, 0.0);
         }
         self.slot_bytes.fetch_add(held(slots) - before, Ordering::Relaxed);
         for (id, fill) in &recording.uploads {
@@ -315,6 +318,12 @@ impl Execute for Cpu {
     }
 
     fn prepare(&self, _: &Recording) {}
+
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        let slots = self.take(recording)?;
+        self.give(slots);
+        Ok(())
+    }
 
     fn weight_bytes(&self) -> u64 {
         self.weights.iter().map(Held::bytes).sum()

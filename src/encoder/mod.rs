@@ -8,6 +8,7 @@ mod options;
 mod orders;
 mod place;
 mod profile;
+mod ready;
 mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,7 @@ use crate::model::pipeline::Pipeline;
 use crate::model::source::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
-use crate::text::pack::{PackedBatch, pack};
+use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
 use collect::Collector;
 #[cfg(feature = "server")]
@@ -40,9 +41,6 @@ use wish::Wish;
 
 /// Tokens of a batch where the caller names no number.
 const BATCH_TOKENS: usize = 8192;
-
-/// Tokens of a batch of a few words.
-const SHORT_BATCH: usize = 16;
 
 /// A model, its tokenizer and the device it runs on.
 ///
@@ -109,22 +107,6 @@ impl Encoder {
         let encoder = Self { model, intake, place, executor, wide, elem, batch_tokens };
         encoder.warm();
         Ok(encoder)
-    }
-
-    /// Has what a short and a full batch need made ready, where that can be known: the first call
-    /// does not wait for it then.
-    fn warm(&self) {
-        let capture = Capture::default();
-        let (executor, spec) = (self.executor.as_ref(), &self.model.spec);
-        let Ok(wish) = Wish::new(&capture, spec, self.intake.pipeline(), 0) else { return };
-        for count in [SHORT_BATCH.min(self.batch_tokens), self.batch_tokens] {
-            let length = count.min(self.max_tokens()).max(1);
-            let row = vec![0; length];
-            let text = Tokens { ids: row.clone(), types: row, ..Tokens::default() };
-            let batches = pack(&vec![text; count / length], count, usize::MAX);
-            let recordings = batches.iter().flat_map(|batch| self.write(executor, &wish, batch));
-            recordings.for_each(|recording| executor.prepare(&recording));
-        }
     }
 
     /// [`Encoder::load`], blocking.

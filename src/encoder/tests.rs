@@ -36,6 +36,10 @@ impl Execute for Tight {
         self.inner.prepare(recording);
     }
 
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        self.inner.reserve(recording)
+    }
+
     fn weight_bytes(&self) -> u64 {
         self.inner.weight_bytes()
     }

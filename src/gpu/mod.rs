@@ -292,6 +292,13 @@ impl Execute for GpuExecutor {
         self.pipelines.prepare(&self.gpu, recording.dispatches().map(|d| d.variant));
     }
 
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        let arena = self.arenas.take(&self.gpu, recording);
+        self.gpu.check()?;
+        self.arenas.give(arena);
+        Ok(())
+    }
+
     fn weight_bytes(&self) -> u64 {
         self.weights.iter().flatten().map(|memory| memory.size()).sum()
     }

@@ -212,7 +212,7 @@ struct Token {
 }
 
 /// `POST /tokenize`
-pub async fn tokenize(service: &Service, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answer, Refusal> {
     let body: TokenizeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let prompt = body.prompt_name.as_deref().map(|n| named_prompt(&encoder, n)).transpose()?;
@@ -266,7 +266,7 @@ struct DecodeBody {
 }
 
 /// `POST /decode`
-pub async fn decode(service: &Service, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn decode(service: &Service, _: Client, body: Bytes) -> Result<Answer, Refusal> {
     let body: DecodeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let all = match body.ids {

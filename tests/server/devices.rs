@@ -62,6 +62,10 @@ impl Execute for Fated {
         self.inner.prepare(recording);
     }
 
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        self.inner.reserve(recording)
+    }
+
     fn run<'a>(
         &'a self,
         recording: &'a Recording,

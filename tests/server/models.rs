@@ -25,6 +25,17 @@ fn two_models_and_no_way_to_a_third() {
     let names: Vec<&Value> = models["data"].as_array().unwrap().iter().map(|m| &m["id"]).collect();
     assert_eq!(names, ["large", "small"]);
 
+    // One model alone, by a name whose slash may be escaped; a slash behind a route is nothing.
+    for (path, want) in [
+        ("/v1/models/small".to_owned(), 200),
+        (format!("/v1/models/{}", TINY.trim_start_matches('/')), 404),
+        (format!("/v1/models/{}", TINY.replace('/', "%2F")), 200),
+        ("/v1/models/%ff".to_owned(), 404),
+        ("/v1/models/small/".to_owned(), 200),
+    ] {
+        assert_eq!(server.call("GET", &path, "", b"").0, want, "{path}");
+    }
+
     let other = TINY.replace("tiny-d16", "tiny-d10");
     let (up, dot) = (format!("{TINY}/../tiny-d10"), format!("{TINY}/."));
     for name in [

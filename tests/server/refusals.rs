@@ -73,10 +73,18 @@ fn a_browser_may_call_from_the_origins_that_are_named() {
     assert_eq!(ask("GET", "https://a.example"), (200, true));
     assert_eq!(ask("GET", "https://b.example"), (200, false));
     // A preflight has no key.
-    let head = "origin: https://a.example\r\naccess-control-request-method: POST\r\n";
-    assert_eq!(server.call("OPTIONS", "/embed", head, b"").0, 204);
-    let head = "origin: https://b.example\r\naccess-control-request-method: POST\r\n";
-    assert_eq!(server.call("OPTIONS", "/embed", head, b"").0, 401);
+    let preflight = |origin: &str| {
+        let head = format!("origin: {origin}\r\naccess-control-request-method: POST\r\n");
+        let (status, head, _) = server.call("OPTIONS", "/embed", &head, b"");
+        let says = |line: &str| head.to_lowercase().contains(line);
+        (status, says("access-control-allow-origin"), says("authorization,content-type,accept"))
+    };
+    assert_eq!(preflight("https://a.example"), (200, true, true));
+    assert_eq!(preflight("https://b.example"), (200, false, true));
+    // A page may read why it is refused.
+    let head = "origin: https://a.example\r\n";
+    let (status, head, _) = server.call("GET", "/info", head, b"");
+    assert!(status == 401 && head.contains("access-control-allow-origin: https://a.example"));
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl Batcher {
         let is_cpu = workers.iter().all(|w| w.encoder().is_on_cpu());
         let own = if is_cpu { CPU_TOKENS } else { GPU_TOKENS };
         let batch_tokens = bounds.batch_tokens.unwrap_or(own);
+        for worker in &workers {
+            if let Err(e) = worker.encoder().reserve(batch_tokens) {
+                tracing::warn!(error = %e, tokens = batch_tokens, "no memory for a full batch");
+            }
+        }
         let (queue, wake, end) = (Mutex::default(), Condvar::new(), Condvar::new());
         let batcher = Arc::new(Self { workers, bounds, batch_tokens, queue, wake, end, metrics });
         for number in 0..batcher.workers.len() {

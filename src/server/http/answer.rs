@@ -20,6 +20,13 @@ pub enum Dialect {
     Tei,
 }
 
+impl Dialect {
+    /// What is spoken at `path`.
+    pub fn of(path: &str) -> Self {
+        if path.starts_with("/v1") { Self::OpenAi } else { Self::Tei }
+    }
+}
+
 /// A refusal as `dialect` says it.
 pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
     let (status, body) = match dialect {

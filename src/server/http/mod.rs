@@ -1,6 +1,8 @@
 //! HTTP/1.1 over TCP or a Unix socket: connections from their beginning to their end.
 //!
-//! Routes are a `match` in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's matter.
+//! Routes are axum's, in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's
+//! matter. Connections are served on hyper itself: who may sit, and for how long nothing may come or be
+//! taken, is not axum's to bound.
 
 mod answer;
 mod crowd;
@@ -13,27 +15,33 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::watch;
+use tower::ServiceExt;
 use tracing::Instrument;
 
 pub use answer::{Answer, aside, empty, of_bytes, of_json, parse};
 pub use listener::Listener;
 
 use super::batcher::Client;
+use super::refusal::Refusal;
 use super::service::Service;
+use answer::{Dialect, refused};
 use crowd::Crowd;
 use patient::Patient;
-use routes::route;
+use routes::{Guest, router};
 
 /// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
 pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
     let crowd = Crowd::new(service.settings.max_connections);
     let graceful = GracefulShutdown::new();
+    let router = router(&service);
     // One future from beginning to end: connections that keep coming must not begin it anew.
     let over = async {
         ended(&mut stop).await;
@@ -59,13 +67,13 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
                 }
             },
         };
-        let client = service.client();
-        let shared = Arc::clone(&service);
-        let seat = Arc::clone(&seated.seat);
+        let guest = Guest { client: service.client(), seat: Arc::clone(&seated.seat) };
+        let (shared, router) = (Arc::clone(&service), router.clone());
         let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            let service = Arc::clone(&shared);
-            request.extensions_mut().insert(Arc::clone(&seat));
-            async move { Ok::<_, Infallible>(reply(&service, client, request).await) }
+            let (service, router) = (Arc::clone(&shared), router.clone());
+            let client = guest.client;
+            request.extensions_mut().insert(guest.clone());
+            async move { Ok::<_, Infallible>(reply(&service, router, client, request).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(service.settings.patience);
@@ -116,7 +124,12 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-async fn reply(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
+async fn reply(
+    service: &Service,
+    router: Router,
+    client: Client,
+    request: Request<Incoming>,
+) -> Response {
     let span = tracing::info_span!(
         "request",
         method = %request.method(),
@@ -125,27 +138,27 @@ async fn reply(service: &Service, client: Client, request: Request<Incoming>) ->
     );
     #[cfg(feature = "otel")]
     super::otel::adopt(&span, request.headers());
-    replied(service, client, request).instrument(span).await
+    replied(service, router, client, request).instrument(span).await
 }
 
-async fn replied(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
+async fn replied(
+    service: &Service,
+    router: Router,
+    client: Client,
+    request: Request<Incoming>,
+) -> Response {
     let began = Instant::now();
     service.under_way.fetch_add(1, Relaxed);
     let _under_way = UnderWay(service);
-    let method = request.method().clone();
-    let origin = allowed(service, request.headers());
-    let mut answer = match &method {
-        &Method::OPTIONS if origin.is_some() => empty(StatusCode::NO_CONTENT),
-        _ => route(service, client, request).await,
-    };
-    if let Some(origin) = origin {
-        let headers = answer.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::VARY, HeaderValue::from_static("origin"));
-        let allow = "authorization, content-type, accept";
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allow));
-        let allow = HeaderValue::from_static("GET, POST, OPTIONS");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+    let work = request.method() == Method::POST;
+    let dialect = Dialect::of(request.uri().path());
+    let Ok(mut answer) = router.oneshot(request).await;
+    if let Some(refusal) = answer.extensions_mut().remove::<Refusal>() {
+        // What the layers around a route said of it, such as whose page may read it, stays.
+        let mut said = std::mem::take(answer.headers_mut());
+        said.remove(header::CONTENT_LENGTH);
+        answer = refused(dialect, &refusal).map(axum::body::Body::new);
+        answer.headers_mut().extend(said);
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);
     answer.headers_mut().insert(HeaderName::from_static("x-total-time"), time);
@@ -154,7 +167,6 @@ async fn replied(service: &Service, client: Client, request: Request<Incoming>) 
     }
     let status = answer.status();
     tracing::Span::current().record("status", status.as_u16());
-    let work = method == Method::POST;
     if work {
         service.metrics.requests.add(1);
         service.metrics.duration.took(began.elapsed());
@@ -165,11 +177,4 @@ async fn replied(service: &Service, client: Client, request: Request<Incoming>) 
     let micros = began.elapsed().as_micros() as u64;
     tracing::info!(status = status.as_u16(), micros, client, "answered");
     answer
-}
-
-/// The origin to name, where the request has one and it may call.
-fn allowed(service: &Service, headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(header::ORIGIN)?;
-    let known = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
-    service.settings.cors.iter().any(known).then(|| origin.clone())
 }

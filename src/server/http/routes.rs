@@ -1,125 +1,195 @@
-//! Which route answers, and to whom: keys, and the bodies of requests.
+//! Which route answers, and to whom: the table of routes, keys, and the bodies of requests.
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::Uri;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request};
+use hyper::Method;
+use hyper::body::Body;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use subtle::ConstantTimeEq;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::normalize_path::NormalizePath;
 
-use super::answer::{Answer, Dialect, refused};
-use super::crowd::Seat;
+use super::answer::Answer;
+use super::crowd::{Seat, Working};
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
 use crate::server::{about, bert, docs, layers, openai, tei};
 
-/// The answer of the route that a request names, or the refusal in its dialect.
-pub async fn route(service: &Service, client: Client, request: Request<Incoming>) -> Answer {
-    let path = request.uri().path().trim_end_matches('/').to_owned();
-    let dialect = if path.starts_with("/v1") { Dialect::OpenAi } else { Dialect::Tei };
-    match answer(service, client, &path, request).await {
-        Ok(answer) => answer,
-        Err(refusal) => refused(dialect, &refusal),
-    }
+type Shared = Arc<Service>;
+type Reply = Result<Answer, Refusal>;
+
+/// Who is at the other end of a connection: an extension of its requests.
+#[derive(Clone)]
+pub struct Guest {
+    /// What takes turns.
+    pub client: Client,
+    /// Its place.
+    pub seat: Arc<Seat>,
 }
 
-async fn answer(
-    service: &Service,
+/// A request that is whole; while it is kept, its connection is not shown out.
+struct Whole {
     client: Client,
-    path: &str,
-    request: Request<Incoming>,
-) -> Result<Answer, Refusal> {
-    let method = request.method().clone();
-    if let (Some(site), true) = (&service.settings.web, path == "/web" || path.starts_with("/web/"))
-    {
-        return site.answer(&method, request.uri().path(), request.headers()).await;
-    }
-    if !matches!((&method, path), (&Method::GET, "/health" | "/ping")) {
-        authorize(service, request.headers())?;
-    }
-    let get = [
-        "",
-        "/health",
-        "/ping",
-        "/metrics",
-        "/info",
-        "/docs",
-        "/api-doc/openapi.json",
-        "/openapi.json",
-        "/v1/models",
-        "/status/server",
-        "/status/client",
-    ];
-    let known_get = get.contains(&path) || path.starts_with("/v1/models/");
-    let post = [
-        "",
-        "/embed",
-        "/embed_all",
-        "/embed_sparse",
-        "/predict",
-        "/rerank",
-        "/similarity",
-        "/tokenize",
-        "/decode",
-        "/embeddings",
-        "/v1/embeddings",
-        "/v1/layers",
-        "/encode",
-    ];
-    let seat = request.extensions().get::<Arc<Seat>>().cloned();
-    match method {
-        Method::GET | Method::HEAD if known_get => match path {
-            "" => Ok(docs::page(service)),
-            "/docs" => Ok(docs::page(service)),
-            "/api-doc/openapi.json" | "/openapi.json" => Ok(docs::openapi(service)),
-            "/health" | "/ping" => {
-                let _working = seat.map(Seat::work);
-                about::health(service).await
-            }
-            "/metrics" => Ok(about::metrics(service)),
-            "/info" => Ok(about::info(service)),
-            "/status/server" => Ok(bert::status_server(service)),
-            "/status/client" => Ok(bert::status_client(service)),
-            "/v1/models" => Ok(openai::models(service)),
-            _ => openai::model(service, &path["/v1/models/".len()..]),
-        },
-        Method::POST if post.contains(&path) => {
-            if service.is_closing() {
-                return Err(Refusal::closing());
-            }
-            let accept = request.headers().get(header::ACCEPT).cloned();
-            let body = body(service, request).await?;
-            let _working = seat.map(Seat::work);
-            match path {
-                "/v1/embeddings" | "/embeddings" => openai::embeddings(service, client, body).await,
-                "/v1/layers" => {
-                    let accept = accept.as_ref().and_then(|a| a.to_str().ok());
-                    layers::layers(service, client, body, accept).await
-                }
-                "" | "/embed" => tei::embed(service, client, body).await,
-                "/embed_all" => tei::embed_all(service, client, body).await,
-                "/similarity" => tei::similarity(service, client, body).await,
-                "/tokenize" => tei::tokenize(service, body).await,
-                "/decode" => tei::decode(service, body).await,
-                "/encode" => bert::encode(service, client, body).await,
-                _ => Err(tei::other_head(path)),
-            }
-        }
-        _ if known_get || post.contains(&path) => {
-            Err(Refusal::new(Why::Method, format!("{path} does not take {method}")))
-        }
-        _ => {
-            let shown: String = path.chars().take(100).collect();
-            Err(Refusal::new(Why::NotFound, format!("there is no route {shown}: see /docs")))
-        }
+    body: Bytes,
+    /// The forms of an answer that it takes.
+    accept: Option<HeaderValue>,
+    _working: Option<Working>,
+}
+
+/// A handler of whole requests: `async fn(&Service, Client, Bytes) -> Reply`.
+macro_rules! whole {
+    ($work:path) => {
+        post(|State(service): State<Shared>, whole: Whole| async move {
+            let Whole { client, body, _working, .. } = whole;
+            $work(&service, client, body).await
+        })
+    };
+}
+
+/// A handler of requests without a body: `fn(&Service) -> Answer`.
+macro_rules! shown {
+    ($work:path) => {
+        get(|State(service): State<Shared>| async move { $work(&service) })
+    };
+}
+
+/// Every route. A refusal leaves as an extension of its answer: the caller knows the dialect.
+pub fn router(service: &Shared) -> Router {
+    let api = Router::new()
+        .route("/", shown!(docs::page).merge(whole!(tei::embed)))
+        .route("/docs", shown!(docs::page))
+        .route("/openapi.json", shown!(docs::openapi))
+        .route("/api-doc/openapi.json", shown!(docs::openapi))
+        .route("/health", get(health))
+        .route("/ping", get(health))
+        .route("/metrics", shown!(about::metrics))
+        .route("/info", shown!(about::info))
+        .route("/embed", whole!(tei::embed))
+        .route("/embed_all", whole!(tei::embed_all))
+        .route("/similarity", whole!(tei::similarity))
+        .route("/tokenize", whole!(tei::tokenize))
+        .route("/decode", whole!(tei::decode))
+        .route("/embed_sparse", post(other_head))
+        .route("/predict", post(other_head))
+        .route("/rerank", post(other_head))
+        .route("/embeddings", whole!(openai::embeddings))
+        .route("/v1/embeddings", whole!(openai::embeddings))
+        .route("/v1/models", shown!(openai::models))
+        .route("/v1/models/{*name}", get(model))
+        .route("/v1/layers", post(layers))
+        .route("/encode", whole!(bert::encode))
+        .route("/status/server", shown!(bert::status_server))
+        .route("/status/client", shown!(bert::status_client))
+        .method_not_allowed_fallback(other_method)
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(Arc::clone(service), authorize))
+        .with_state(Arc::clone(service));
+    // The pages ask for no key, and to them `/web/demo` is not `/web/demo/`.
+    let pages = match service.settings.web {
+        None => Router::new(),
+        Some(_) => ["/web", "/web/", "/web/{*path}"]
+            .into_iter()
+            .fold(Router::new(), |pages, path| pages.route(path, any(page))),
+    };
+    let all = pages
+        .with_state(Arc::clone(service))
+        .fallback_service(NormalizePath::trim_trailing_slash(api))
+        .layer(CatchPanicLayer::custom(|_| {
+            Refusal::new(Why::Backend, "the server failed on this request (a panic)")
+                .into_response()
+        }));
+    match service.settings.cors.is_empty() {
+        true => all,
+        false => all.layer(cors(&service.settings.cors)),
     }
 }
 
-/// Holds the key of a request against those that are allowed, in constant time.
-fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
+/// What pages of these origins may ask; `*` is any. An answer names the origin it is for.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.to_vec();
+    let known = move |origin: &HeaderValue| {
+        origins.iter().any(|one| one == "*" || one.as_bytes() == origin.as_bytes())
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| known(origin)))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .expose_headers([HeaderName::from_static("x-total-time")])
+}
+
+async fn health(State(service): State<Shared>, request: Request) -> Reply {
+    let _working = request.extensions().get::<Guest>().map(|guest| Arc::clone(&guest.seat).work());
+    about::health(&service).await
+}
+
+async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
+    let Whole { client, body, accept, _working } = whole;
+    let accept = accept.as_ref().and_then(|accept| accept.to_str().ok());
+    layers::layers(&service, client, body, accept).await
+}
+
+/// `name` may be a hub id, with its slash as it is or escaped; what is no text names no model.
+async fn model(
+    State(service): State<Shared>,
+    uri: Uri,
+    name: Result<Path<String>, PathRejection>,
+) -> Reply {
+    let Path(name) = name.map_err(|_| not_found(uri.path()))?;
+    openai::model(&service, &name)
+}
+
+/// The body is read first: a client that is answered before it has sent all may not see the answer.
+async fn other_head(uri: Uri, _: Whole) -> Refusal {
+    tei::other_head(uri.path())
+}
+
+async fn page(State(service): State<Shared>, request: Request) -> Reply {
+    match &service.settings.web {
+        Some(site) => site.answer(request.method(), request.uri().path(), request.headers()).await,
+        None => Err(not_found(request.uri().path())),
+    }
+}
+
+async fn other_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(Why::Method, format!("{} does not take {method}", uri.path()))
+}
+
+async fn nowhere(uri: Uri) -> Refusal {
+    not_found(uri.path())
+}
+
+fn not_found(path: &str) -> Refusal {
+    let shown: String = path.chars().take(100).collect();
+    Refusal::new(Why::NotFound, format!("there is no route {shown}: see /docs"))
+}
+
+/// Holds the key of a request against those that are allowed, in constant time. A probe of
+/// `/health` needs none.
+async fn authorize(
+    State(service): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let is_probe =
+        matches!((request.method(), request.uri().path()), (&Method::GET, "/health" | "/ping"));
+    if !is_probe {
+        hold_key(&service, request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+fn hold_key(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
     let keys = &service.settings.api_keys;
     if keys.is_empty() {
         return Ok(());
@@ -139,8 +209,32 @@ fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+impl FromRequest<Shared> for Whole {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, service: &Shared) -> Result<Self, Refusal> {
+        if service.is_closing() {
+            return Err(Refusal::closing());
+        }
+        let guest = request.extensions().get::<Guest>().cloned();
+        let accept = request.headers().get(header::ACCEPT).cloned();
+        let body = body(service, request).await?;
+        let client = guest.as_ref().map_or(0, |guest| guest.client);
+        let _working = guest.map(|guest| guest.seat.work());
+        Ok(Self { client, body, accept, _working })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 /// The whole body, held to the limit as it comes.
-async fn body(service: &Service, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+async fn body(service: &Service, request: Request) -> Result<Bytes, Refusal> {
     let limit = service.settings.payload_limit;
     let too_large = || {
         let said = format!("the body is larger than {limit} bytes, the limit of this server");
