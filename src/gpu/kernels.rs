@@ -3,7 +3,7 @@
 
 use super::{heads, product, row};
 use crate::model::spec::{Activation, NormKind};
-use crate::schedule::tiles::attention_parts;
+use crate::schedule::tiles::{DIRECT_HEAD_DIM, attention_parts};
 use crate::schedule::variant::{
     Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
 };
@@ -374,7 +374,9 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
                 }
                 let attention =
                     |&head_dim| Variant::Attention { staging, head_dim, scores, narrow };
-                all.extend(head_dims.iter().map(attention));
+                let small =
+                    |dim: u32| staging != Staging::Direct || dim as usize <= DIRECT_HEAD_DIM;
+                all.extend(head_dims.iter().filter(|dim| small(**dim)).map(attention));
             }
         }
     }
