@@ -82,9 +82,11 @@ fn main() {
         group: 1,
         reach: 0,
         line: 0,
-        pad: 0,
+        first_head: 0,
     };
-    let ms = time(|| kernels::attention(&p, 32, Positions::Plain, &qkv, &tiles, &mut context));
+    let ms = time(|| {
+        kernels::attention(&p, (32, WIDTH / 32), Positions::Plain, &qkv, &tiles, &mut context)
+    });
     row("attention d32", 6, ms, "GFLOP/s", (8 * 4 * 128 * 128 * WIDTH) as f64);
     println!("{:24} {total:8.3} ms  {:.0} tokens/s", "a forward pass", TOKENS as f64 / total * 1e3);
 }

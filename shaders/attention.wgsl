@@ -82,9 +82,10 @@ fn main(
     let tile = tiles[workgroup.x];
     let first = tile.x;
     let length = tile.y;
-    let head = workgroup.y * HEAD_DIM4;
-    let kv_head = workgroup.y / params.group * HEAD_DIM4;
-    begin(workgroup.y);
+    let number = params.first_head + workgroup.y;
+    let head = number * HEAD_DIM4;
+    let kv_head = number / params.group * HEAD_DIM4;
+    begin(number);
     let query = tile.z + lane / PARTS;
     let part = lane % PARTS;
     // Invocations past the end of the text work on its last row and write nothing.

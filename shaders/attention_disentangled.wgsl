@@ -19,7 +19,7 @@ fn main(
     let tile = tiles[group.x];
     let first = tile.x;
     let length = tile.y;
-    let head = group.y * HEAD_DIM4;
+    let head = (params.first_head + group.y) * HEAD_DIM4;
     let query = tile.z + index;
     // Nothing waits for the others: an invocation past the end of the text is done.
     if query >= length {

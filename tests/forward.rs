@@ -14,10 +14,11 @@ use everylayer::cpu::Cpu;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
-use everylayer::model::spec::Activation;
+use everylayer::model::spec::{Activation, Bias};
 use everylayer::schedule::recording::Fill;
 use everylayer::schedule::{
-    Class, Combination, Elem, Exit, Merge, Output, PoolMode, Pooling, Recording, Variant, record,
+    Caps, Class, Combination, Elem, Exit, Merge, Output, PoolMode, Pooling, Recording, Variant,
+    record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, TextIds, Toy, batch, pack, text};
@@ -352,6 +353,43 @@ fn bits_do_not_depend_on_the_pack_on_the_cpu() {
     bits_stay("bits, CPU", &toy, &cpu(&toy, Elem::F32), 200);
     let wide = SHAPES[4].toy(13);
     bits_stay("bits, CPU, 384 wide", &wide, &cpu(&wide, Elem::F32), 20);
+}
+
+/// A text whose attention is more than a submit may do goes some heads at a time.
+#[test]
+fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
+    // Slopes are another for each head.
+    let slopes = (1..=12).map(|i| 1.0 / i as f32).collect();
+    for bias in [Bias::None, Bias::Alibi(slopes)] {
+        let mut toy = SHAPES[4].toy(16);
+        toy.spec.blocks[0].attention.bias = bias;
+        let toy = &toy;
+        let batch = pack(&mut Rng::new(17), &toy.spec, &[300, 9]);
+        let exit = all_states(1);
+        let mut executors: Vec<Box<dyn Execute>> = vec![Box::new(cpu(toy, Elem::F32))];
+        if let Some(gpu) = gpu() {
+            executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32)));
+            for class in [Class::Emulated, Class::Small] {
+                executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32).cut_for(class)));
+            }
+        }
+        for executor in &executors {
+            let whole = write(toy, &batch, &exit, executor.as_ref());
+            let heads = |r: &Recording| {
+                r.dispatches().filter(|d| matches!(d.variant, Variant::Attention { .. })).count()
+            };
+            let work = whole.dispatches().find(|d| matches!(d.variant, Variant::Attention { .. }));
+            let work = work.unwrap().flops;
+            for (parts, want) in [(1, 1), (2, 2), (5, 6), (12, 12), (1000, 12)] {
+                let caps = Caps { submit_flops: work / parts, ..executor.caps().clone() };
+                let some = record(&toy.spec, &toy.layout, &batch, &exit, &caps).unwrap();
+                assert_eq!(heads(&some), want, "{parts} parts");
+                let got = run(executor.as_ref(), &some).unwrap();
+                let want = run(executor.as_ref(), &whole).unwrap();
+                assert!(got == want, "{}: {parts} parts", executor.device());
+            }
+        }
+    }
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn rust_block(variant: Variant) -> Block {
         Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state),
         Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
         Variant::Attention { .. } => {
-            block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line)
+            block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line, first_head)
         }
         Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
         Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),

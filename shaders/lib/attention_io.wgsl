@@ -8,6 +8,7 @@ struct AttentionParams {
     group: u32,
     reach: u32,
     line: u32,
+    first_head: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: AttentionParams;

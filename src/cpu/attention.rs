@@ -32,11 +32,11 @@ pub enum Positions<'a> {
 }
 
 /// context = softmax(q kᵀ / √d) v for each tile of up to 64 rows of one text, head by head.
-/// `qkv` is (tokens, heads + 2 kv_heads, head_dim), `tiles` (tiles, 4), `context` (tokens, heads,
-/// head_dim).
+/// `heads` heads from `p.first_head` on; `qkv` is (tokens, heads + 2 kv_heads, head_dim), `tiles`
+/// (tiles, 4), `context` (tokens, heads, head_dim).
 pub fn attention(
     p: &AttentionParams,
-    head_dim: usize,
+    (head_dim, heads): (usize, usize),
     positions: Positions<'_>,
     qkv: &[f32],
     tiles: &[u32],
@@ -48,12 +48,12 @@ pub fn attention(
         .filter(|t| t[2] == 0)
         .map(|t| (t[0] as usize, t[1] as usize, (t[1] - t[3]) as usize))
         .collect();
-    let heads = joined / head_dim;
+    let from = p.first_head as usize;
     // One task a text and head, longest texts first; then the heads are joined.
     let parts: Vec<Vec<f32>> = (0..texts.len() * heads)
         .into_par_iter()
         .map_init(HeadScratch::default, |scratch, i| {
-            let ((first, length, keys), head) = (texts[i / heads], i % heads);
+            let ((first, length, keys), head) = (texts[i / heads], from + i % heads);
             let shared = head / p.group.max(1) as usize;
             let key = joined + shared * head_dim;
             let shape = HeadShape {
@@ -71,7 +71,7 @@ pub fn attention(
     for (&(first, length, _), parts) in texts.iter().zip(parts.chunks_exact(heads)) {
         let out = &mut context[first * joined..(first + length) * joined];
         out.par_chunks_exact_mut(joined).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
-            for (out, part) in out.chunks_exact_mut(head_dim).zip(parts) {
+            for (out, part) in out.chunks_exact_mut(head_dim).skip(from).zip(parts) {
                 out.copy_from_slice(&part[row * head_dim..(row + 1) * head_dim]);
             }
         });

@@ -262,8 +262,9 @@ impl Cpu {
                     Scores::Relative => Positions::Relative(read(3)?),
                     Scores::Disentangled => Positions::Disentangled(read(3)?, words(4)?),
                 };
-                let (head_dim, tiles) = (*head_dim as usize, &words(1)?[..count]);
-                kernels::attention(p, head_dim, positions, input()?, tiles, &mut out);
+                let heads = (*head_dim as usize, d.grid[1] as usize);
+                let tiles = &words(1)?[..count];
+                kernels::attention(p, heads, positions, input()?, tiles, &mut out);
             }
             (Variant::Rope, Params::Rope(p)) => {
                 kernels::rope(p, words(0)?, read(1)?, &mut out);

@@ -58,8 +58,8 @@ pub struct AttentionParams {
     pub reach: u32,
     /// Numbers in a row of a table of distances.
     pub line: u32,
-    /// Unused.
-    pub pad: u32,
+    /// Of the heads that this dispatch works on; how many they are is its grid's second number.
+    pub first_head: u32,
 }
 
 /// `shaders/rope.wgsl`.

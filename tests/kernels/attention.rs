@@ -69,7 +69,7 @@ pub fn attention(
         group: 1,
         reach: 0,
         line: 0,
-        pad: 0,
+        first_head: 0,
     };
     let (head, scores) = (head_dim as u32, Scores::Plain);
     let variant = Variant::Attention { staging, head_dim: head, scores, narrow };

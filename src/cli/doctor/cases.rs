@@ -252,7 +252,7 @@ fn attention(
         group: shared as u32,
         reach: REACH as u32,
         line: 4,
-        pad: 0,
+        first_head: 0,
     };
     let mut binds = vec![qkv, lines, context];
     match scores {

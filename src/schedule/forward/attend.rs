@@ -94,7 +94,7 @@ impl Pass<'_> {
             group: (spec.heads / spec.kv_heads) as u32,
             reach: reach as u32,
             line: line as u32,
-            pad: 0,
+            first_head: 0,
         };
         let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
         binds.extend(rest);
@@ -105,8 +105,20 @@ impl Pass<'_> {
         let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
         let seen = (scores == Scores::Window).then_some(reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
-        let grid = [texts.tile_count as u32, spec.heads as u32];
-        self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
+        // A long text is more than one submit may be: some heads at a time then.
+        let each = (flops / spec.heads as u64).max(1);
+        let most = (self.caps.submit_flops / each).clamp(1, spec.heads as u64) as usize;
+        for first in (0..spec.heads).step_by(most) {
+            let heads = most.min(spec.heads - first);
+            let label = match heads == spec.heads {
+                true => label.clone(),
+                false => format!("{label} heads {first}..{}", first + heads),
+            };
+            let params = AttentionParams { first_head: first as u32, ..params };
+            let grid = [texts.tile_count as u32, heads as u32];
+            let flops = each * heads as u64;
+            self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
+        }
         context
     }
 
