@@ -38,9 +38,10 @@ fn main(
     let tile = tiles[group.x];
     let first = tile.x;
     let length = tile.y;
-    let head = group.y * HEAD_DIM4;
-    let kv_head = group.y / params.group * HEAD_DIM4;
-    begin(group.y);
+    let number = params.first_head + group.y;
+    let head = number * HEAD_DIM4;
+    let kv_head = number / params.group * HEAD_DIM4;
+    begin(number);
     let query = tile.z + 4u * index;
     // Nothing waits for the others: an invocation past the end of the text is done.
     if query >= length {
