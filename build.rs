@@ -1,4 +1,5 @@
-//! Puts the browser package and its demo into the binary, where `web/build` has made the package.
+//! Puts the browser package and its demo into the binary, where `web/build` has made the package, and
+//! the shaders without their comments, which are a quarter of them: a page fetches the binary.
 //!
 //! Nothing is built here: without `web/pkg` the list is empty, and `serve --web` says what to do.
 
@@ -13,8 +14,11 @@ const KINDS: [&str; 6] = ["js", "wasm", "html", "css", "svg", "json"];
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("web");
-    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("web_files.rs");
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    println!("cargo:rerun-if-changed=shaders");
+    strip(&package.join("shaders"), &folder.join("shaders"))?;
+    let (root, out) = (package.join("web"), folder.join("web_files.rs"));
     let mut files = Vec::new();
     // The engine itself, compiled for a page, does not hold its own package.
     let served = env::var_os("CARGO_FEATURE_SERVER").is_some();
@@ -45,6 +49,24 @@ fn gather(root: &Path, path: &Path, files: &mut Vec<(String, String)>) -> io::Re
     if let (true, Ok(name)) = (path.is_file() && KINDS.contains(&kind), path.strip_prefix(root)) {
         let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
         files.push((parts.join("/"), path.display().to_string()));
+    }
+    Ok(())
+}
+
+/// Copies the shaders at or below `from`, without lines that are only a comment.
+fn strip(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            strip(&path, &to.join(name))?;
+        } else if path.extension().is_some_and(|kind| kind == "wgsl") {
+            let text = fs::read_to_string(&path)?;
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code: String = code.flat_map(|line| [line, "\n"]).collect();
+            fs::write(to.join(name), code)?;
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, MatmulParams,
     NormParams, PoolParams, QkNormParams, RopeParams, RouteParams, UnfoldParams,
 };
-use everylayer::schedule::variant::{Abilities, Variant};
+use everylayer::schedule::variant::{Abilities, Class, Variant};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -218,7 +218,7 @@ struct Page {
 fn what_a_browser_runs_is_written_for_its_compiler() {
     // No subgroups and no cooperative matrices: wgpu has neither on the web. `tests/web/tint.mjs`
     // compiles what is written here in Chromium.
-    let web = Abilities { half: true, ..Abilities::default() };
+    let web = Abilities { class: Class::Emulated, half: true, ..Abilities::default() };
     let page = |variant: Variant| Page {
         name: variant.to_string(),
         source: source(variant),

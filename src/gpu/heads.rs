@@ -54,6 +54,71 @@ pub fn prelude(head_dim: usize, unroll: usize) -> String {
     text
 }
 
+/// The sizes and the steps of `attention_direct.wgsl`.
+pub fn direct(head_dim: usize) -> String {
+    let mut text = sizes(head_dim);
+    let written = block(&mut text, head_dim / 4);
+    // Writing to a string cannot fail.
+    debug_assert!(written.is_ok());
+    text
+}
+
+fn block(out: &mut String, dim4: usize) -> std::fmt::Result {
+    let rows = ["x", "y", "z", "w"];
+    let vectors = || rows.into_iter().flat_map(|row| (0..dim4).map(move |i| (row, i)));
+    writeln!(out, "struct Block {{")?;
+    for (row, i) in vectors() {
+        writeln!(out, "    {row}{i}: vec4<f32>,")?;
+    }
+    writeln!(out, "}}\nfn load_queries(at: vec4<u32>) -> Block {{\n    return Block(")?;
+    for (row, i) in vectors() {
+        writeln!(out, "        load4(qkv[at.{row} + {i}u]) * params.scale,")?;
+    }
+    writeln!(out, "    );\n}}")?;
+
+    // One chain of multiply-adds a row.
+    writeln!(out, "fn scores(q: ptr<function, Block>, at: u32) -> vec4<f32> {{")?;
+    for i in 0..dim4 {
+        writeln!(out, "    let k{i} = load4(qkv[at + {i}u]);")?;
+    }
+    for row in rows {
+        writeln!(out, "    var s{row} = 0.0;")?;
+        for i in 0..dim4 {
+            let sum = rows.into_iter().fold(format!("s{row}"), |sum, part| {
+                format!("fma((*q).{row}{i}.{part}, k{i}.{part}, {sum})")
+            });
+            writeln!(out, "    s{row} = {sum};")?;
+        }
+    }
+    writeln!(out, "    return vec4<f32>(sx, sy, sz, sw);\n}}")?;
+
+    writeln!(out, "fn fade(o: ptr<function, Block>, by: vec4<f32>) {{")?;
+    for (row, i) in vectors() {
+        writeln!(out, "    (*o).{row}{i} *= by.{row};")?;
+    }
+    writeln!(out, "}}\nfn gather(o: ptr<function, Block>, p: vec4<f32>, at: u32) {{")?;
+    for i in 0..dim4 {
+        writeln!(out, "    let v{i} = load4(qkv[at + {i}u]);")?;
+        for row in rows {
+            let to = format!("(*o).{row}{i}");
+            writeln!(out, "    {to} = fma(vec4<f32>(p.{row}), v{i}, {to});")?;
+        }
+    }
+    writeln!(out, "}}")?;
+
+    // `left` rows of the text are from here on.
+    writeln!(out, "fn put(o: ptr<function, Block>, by: vec4<f32>, at: u32, left: u32) {{")?;
+    for (r, row) in rows.into_iter().enumerate() {
+        writeln!(out, "    if left > {r}u {{")?;
+        for i in 0..dim4 {
+            let to = format!("at + {r}u * params.out4 + {i}u");
+            writeln!(out, "        context[{to}] = store4((*o).{row}{i} * by.{row});")?;
+        }
+        writeln!(out, "    }}")?;
+    }
+    writeln!(out, "}}")
+}
+
 fn steps(out: &mut String, part4: usize, unroll: usize) -> std::fmt::Result {
     writeln!(out, "struct Slice {{")?;
     for i in 0..part4 {

@@ -3,7 +3,7 @@
 
 use super::{heads, product, row};
 use crate::model::spec::{Activation, NormKind};
-use crate::schedule::tiles::attention_parts;
+use crate::schedule::tiles::{DIRECT_HEAD_DIM, attention_parts};
 use crate::schedule::variant::{
     Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
 };
@@ -64,14 +64,14 @@ pub struct Unrolled {
 /// where a kernel does little arithmetic or cannot be unrolled further.
 pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
     match variant {
-        Variant::Matmul { tile, .. } if tile != Tile::Broadcast && !tile.is_coop() => {
+        Variant::Matmul { tile: tile @ (Tile::R | Tile::S | Tile::M | Tile::L), .. } => {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
                 fmas: product::fmas(tile, unroll as usize) as u32,
             })
         }
         Variant::Attention { staging, head_dim, scores, .. }
-            if staging != Staging::Broadcast && scores != Scores::Disentangled =>
+            if staging == Staging::Workgroup && scores != Scores::Disentangled =>
         {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
@@ -105,9 +105,17 @@ fn text(variant: Variant, unroll: usize) -> String {
     text
 }
 
+/// A file of `shaders/`, as `build.rs` leaves it.
+macro_rules! kernel {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/shaders/", $name, ".wgsl"))
+    };
+}
+
+/// A file of `shaders/lib/`.
 macro_rules! lib {
     ($name:literal) => {
-        include_str!(concat!("../../shaders/lib/", $name, ".wgsl"))
+        include_str!(concat!(env!("OUT_DIR"), "/shaders/lib/", $name, ".wgsl"))
     };
 }
 
@@ -130,7 +138,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Embed { tables, gathered, cut, kind } => (
             row::prelude(cut.sum.lanes(), cut.held as usize) + kind_of(kind),
             vec![
-                include_str!("../../shaders/embed.wgsl"),
+                kernel!("embed"),
                 lib!("row"),
                 row_sum(cut.sum),
                 elem(tables),
@@ -145,7 +153,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                     _ => String::new(),
                 },
             vec![
-                include_str!("../../shaders/norm.wgsl"),
+                kernel!("norm"),
                 lib!("row"),
                 row_sum(cut.sum),
                 match input {
@@ -158,7 +166,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
             product::prelude(Tile::Broadcast, unroll),
             vec![
-                include_str!("../../shaders/matmul_broadcast.wgsl"),
+                kernel!("matmul_broadcast"),
                 lib!("words"),
                 match weights {
                     Elem::F32 => lib!("words_f32"),
@@ -173,8 +181,9 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 + &if splits > 1 { parts_of(splits) } else { String::new() },
             vec![
                 match tile {
-                    Tile::Coop8 | Tile::Coop16 => include_str!("../../shaders/matmul_coop.wgsl"),
-                    _ => include_str!("../../shaders/matmul.wgsl"),
+                    Tile::Coop8 | Tile::Coop16 => kernel!("matmul_coop"),
+                    Tile::Direct => kernel!("matmul_direct"),
+                    _ => kernel!("matmul"),
                 },
                 lib!("matmul_io"),
                 elem(weights),
@@ -190,22 +199,29 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         ),
         Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
             heads::sizes(head_dim as usize),
-            vec![include_str!("../../shaders/attention_disentangled.wgsl"), lib!("attention_io")],
+            vec![kernel!("attention_disentangled"), lib!("attention_io")],
         ),
         Variant::Attention { staging, head_dim, scores, .. } => (
             match staging {
+                Staging::Workgroup => heads::prelude(head_dim as usize, unroll),
                 Staging::Broadcast => heads::sizes(head_dim as usize),
-                _ => heads::prelude(head_dim as usize, unroll),
+                Staging::Direct => heads::direct(head_dim as usize),
             },
             match staging {
                 Staging::Broadcast => vec![
-                    include_str!("../../shaders/attention_broadcast.wgsl"),
+                    kernel!("attention_broadcast"),
+                    lib!("attention_io"),
+                    adjusted(scores),
+                    reached(scores),
+                ],
+                Staging::Direct => vec![
+                    kernel!("attention_direct"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
                 ],
                 Staging::Workgroup => vec![
-                    include_str!("../../shaders/attention.wgsl"),
+                    kernel!("attention"),
                     lib!("attention_io"),
                     adjusted(scores),
                     reached(scores),
@@ -217,21 +233,21 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 ],
             },
         ),
-        Variant::Rope => (String::new(), vec![include_str!("../../shaders/rope.wgsl")]),
+        Variant::Rope => (String::new(), vec![kernel!("rope")]),
         Variant::Gate { activation, .. } => {
-            (String::new(), vec![include_str!("../../shaders/gate.wgsl"), activate(activation)])
+            (String::new(), vec![kernel!("gate"), activate(activation)])
         }
-        Variant::Unfold => (String::new(), vec![include_str!("../../shaders/unfold.wgsl")]),
-        Variant::QkNorm => (String::new(), vec![include_str!("../../shaders/qk_norm.wgsl")]),
-        Variant::Route => (String::new(), vec![include_str!("../../shaders/route.wgsl")]),
+        Variant::Unfold => (String::new(), vec![kernel!("unfold")]),
+        Variant::QkNorm => (String::new(), vec![kernel!("qk_norm")]),
+        Variant::Route => (String::new(), vec![kernel!("route")]),
         Variant::Expert { weights, activation, shared } => (
             format!("const SHARED: bool = {shared};\n"),
-            vec![include_str!("../../shaders/expert.wgsl"), elem(weights), activate(activation)],
+            vec![kernel!("expert"), elem(weights), activate(activation)],
         ),
         Variant::Combine(merge) => (
             String::new(),
             vec![
-                include_str!("../../shaders/combine.wgsl"),
+                kernel!("combine"),
                 match merge {
                     Merge::Linear => lib!("merge_linear"),
                     Merge::Max => lib!("merge_max"),
@@ -239,7 +255,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Pool(reduce) => {
-            let mut files = vec![include_str!("../../shaders/pool.wgsl")];
+            let mut files = vec![kernel!("pool")];
             files.extend_from_slice(match reduce {
                 PoolMode::Mean => &[lib!("pool_mean"), lib!("pool_sum")],
                 PoolMode::MeanSqrt => &[lib!("pool_mean_sqrt"), lib!("pool_sum")],
@@ -285,7 +301,7 @@ fn reached(scores: Scores) -> &'static str {
 
 fn row_sum(sum: RowSum) -> &'static str {
     match sum {
-        RowSum::Shared => lib!("sum_shared"),
+        RowSum::Shared | RowSum::Few => lib!("sum_shared"),
         RowSum::Subgroup => lib!("sum_subgroup"),
         RowSum::Single => lib!("sum_single"),
     }
@@ -345,10 +361,10 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
             all.extend(products(tile, weights));
         }
     }
-    for staging in [Staging::Workgroup, Staging::Broadcast] {
+    for staging in [Staging::Workgroup, Staging::Broadcast, Staging::Direct] {
         for scores in Scores::ALL {
             // Disentangled attention stages nothing.
-            if scores == Scores::Disentangled && staging == Staging::Broadcast {
+            if scores == Scores::Disentangled && staging != Staging::Workgroup {
                 continue;
             }
             for narrow in [false, true] {
@@ -358,7 +374,9 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
                 }
                 let attention =
                     |&head_dim| Variant::Attention { staging, head_dim, scores, narrow };
-                all.extend(head_dims.iter().map(attention));
+                let small =
+                    |dim: u32| staging != Staging::Direct || dim as usize <= DIRECT_HEAD_DIM;
+                all.extend(head_dims.iter().filter(|dim| small(**dim)).map(attention));
             }
         }
     }

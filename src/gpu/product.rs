@@ -3,7 +3,7 @@
 //! An array that a loop indexes is not kept in registers by every compiler (DXC leaves it in
 //! memory, ACO loses a quarter of its speed), and WGSL has no way to unroll. So each cut gets a
 //! prelude with a struct of named sums and the functions that work on them; all else is in
-//! `shaders/matmul.wgsl` and `shaders/matmul_broadcast.wgsl`.
+//! `shaders/matmul.wgsl`, `matmul_broadcast.wgsl` and `matmul_direct.wgsl`.
 
 use std::fmt::Write;
 
@@ -29,9 +29,7 @@ impl Cut {
             Tile::R | Tile::S => Self { size, tall4: 1, wide4: 1, pad: 1 },
             Tile::M => Self { size, tall4: 2, wide4: 2, pad: 1 },
             // 16 KiB exactly: no room for padding.
-            Tile::L | Tile::Broadcast | Tile::Coop8 | Tile::Coop16 => {
-                Self { size, tall4: 2, wide4: 2, pad: 0 }
-            }
+            _ => Self { size, tall4: 2, wide4: 2, pad: 0 },
         }
     }
 
@@ -47,11 +45,15 @@ pub const UNROLL: usize = 4;
 /// Rows and column vectors of one subgroup in `matmul_broadcast.wgsl`.
 const BROADCAST: (usize, usize) = (16, 2);
 
+/// Rows and column vectors of one invocation in `matmul_direct.wgsl`.
+const DIRECT: (usize, usize) = (16, 4);
+
 /// The prelude of `tile` with `unroll` steps in one body of its loop.
 pub fn prelude(tile: Tile, unroll: usize) -> String {
     let mut text = String::new();
     let written = match tile {
         Tile::Broadcast => broadcast(&mut text),
+        Tile::Direct => direct(&mut text),
         Tile::Coop8 => coop(&mut text, 8),
         Tile::Coop16 => coop(&mut text, 16),
         _ => workgroup(&mut text, &Cut::new(tile), unroll),
@@ -65,6 +67,7 @@ pub fn prelude(tile: Tile, unroll: usize) -> String {
 pub fn fmas(tile: Tile, unroll: usize) -> usize {
     match tile {
         Tile::Broadcast => BROADCAST.0 * BROADCAST.1 * 16,
+        Tile::Direct => DIRECT.0 * DIRECT.1 * 16,
         // Matrices do them.
         Tile::Coop8 | Tile::Coop16 => 0,
         _ => {
@@ -157,6 +160,47 @@ fn broadcast(out: &mut String) -> std::fmt::Result {
         writeln!(out, "    }}")?;
     }
     writeln!(out, "}}")
+}
+
+fn direct(out: &mut String) -> std::fmt::Result {
+    let (tall, wide) = DIRECT;
+    let (rows, columns) = Tile::Direct.size();
+    let across = columns / (4 * wide);
+    writeln!(out, "const ROWS: u32 = {rows}u;\nconst TALL: u32 = {tall}u;")?;
+    writeln!(out, "const ACROSS: u32 = {across}u;")?;
+    writeln!(out, "const INVOCATIONS: u32 = {}u;", rows / tall * across)?;
+    sums(out, tall, wide)?;
+    // Where the rows start: rows past the end repeat the last one.
+    writeln!(out, "struct Starts {{")?;
+    for i in 0..tall {
+        writeln!(out, "    r{i}: u32,")?;
+    }
+    writeln!(out, "}}\nfn start_rows(row: u32) -> Starts {{\n    return Starts(")?;
+    for i in 0..tall {
+        writeln!(out, "        min(row + {i}u, params.m - 1u) * params.k4,")?;
+    }
+    writeln!(out, "    );\n}}")?;
+    writeln!(out, "fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {{")?;
+    for i in 0..tall {
+        writeln!(out, "    let a{i} = load4(a[starts.r{i} + k4]);")?;
+    }
+    // A sum is written once: a write in a loop is one of those lanes that still run, and reads first.
+    for (k, part) in ["x", "y", "z", "w"].into_iter().enumerate() {
+        for j in 0..wide {
+            let at = PANEL / 4 * k + across * j;
+            writeln!(out, "    let w{k}_{j} = unpack4(w[from_w + {at}u]);")?;
+        }
+        for i in 0..tall {
+            for j in 0..wide {
+                let sum = |k: usize| format!("c{k}_{i}_{j}");
+                let from = if k == 0 { format!("(*s).c{i}_{j}") } else { sum(k - 1) };
+                let to = if k == 3 { format!("(*s).c{i}_{j}") } else { format!("let {}", sum(k)) };
+                writeln!(out, "    {to} = fma(a{i}.{}, w{k}_{j}, {from});", part.repeat(4))?;
+            }
+        }
+    }
+    writeln!(out, "}}")?;
+    put(out, tall, wide, "ACROSS")
 }
 
 /// Rows of one subgroup in `matmul_coop.wgsl`; its columns are a panel.

@@ -82,8 +82,8 @@ impl GpuExecutor {
             .linears()
             .find(same)
             .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
-        let tiles = Tile::PORTABLE;
-        let recording = self.rounds(linear, splits, narrow, m, &tiles, ROUNDS);
+        let tiles = Tile::candidates(self.caps.can.class);
+        let recording = self.rounds(linear, splits, narrow, m, tiles, ROUNDS);
         let times = self.times(&recording).await?;
         let median = |i: usize| {
             let mut turns: Vec<_> =

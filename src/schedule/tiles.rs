@@ -1,6 +1,6 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
-use super::variant::{Abilities, Class, RowSum, Tile};
+use super::variant::{Abilities, Class, RowSum, Staging, Tile};
 use crate::text::pack::PackedBatch;
 
 /// Columns of a panel: the order of packed weights, the same for every tile.
@@ -9,6 +9,8 @@ pub const PANEL: usize = 64;
 pub const MATMUL_K: usize = 16;
 /// Invocations of a workgroup in every kernel.
 pub const INVOCATIONS: usize = 64;
+/// The largest heads of [`Staging::Direct`].
+pub const DIRECT_HEAD_DIM: usize = 80;
 /// Largest number of workgroups along one axis on default WebGPU limits.
 pub const MAX_GROUPS: usize = 65_535;
 
@@ -31,7 +33,11 @@ pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
 
 /// How the rows of an embedding are shared on an adapter: they are made once a pass.
 pub fn embed_sum(can: &Abilities) -> RowSum {
-    if can.subgroups { RowSum::Subgroup } else { RowSum::Shared }
+    match can.class {
+        Class::Emulated => RowSum::Few,
+        _ if can.subgroups => RowSum::Subgroup,
+        _ => RowSum::Shared,
+    }
 }
 
 /// How the rows of a normalisation are shared on an adapter. On software Vulkan one subgroup takes
@@ -39,6 +45,7 @@ pub fn embed_sum(can: &Abilities) -> RowSum {
 pub fn row_sum(can: &Abilities) -> RowSum {
     match can.class {
         Class::Software => RowSum::Single,
+        Class::Emulated => RowSum::Few,
         _ if can.subgroups => RowSum::Subgroup,
         _ => RowSum::Shared,
     }
@@ -55,7 +62,7 @@ pub fn matmul_grid(tile: Tile, m: usize, n: usize, splits: usize) -> [u32; 2] {
 pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     let enough = match class {
         Class::Software => return Tile::Broadcast,
-        Class::Emulated => 1,
+        Class::Emulated => return Tile::Direct,
         Class::Small => 16,
         Class::Large => 160,
     };
@@ -95,6 +102,17 @@ pub fn attention_parts(head_dim: usize) -> usize {
         41..=80 => 2,
         81..=128 => 4,
         _ => 8,
+    }
+}
+
+/// Where attention keeps keys and values on an adapter of `class`. What an invocation by itself takes is
+/// compiled in a third of a second for a head of 32 and in 20 for one of 256: large heads have the other
+/// form.
+pub fn attention_staging(class: Class, head_dim: usize) -> Staging {
+    match class {
+        Class::Software => Staging::Broadcast,
+        Class::Emulated if head_dim <= DIRECT_HEAD_DIM => Staging::Direct,
+        _ => Staging::Workgroup,
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Staging {
     Workgroup,
     /// The registers of a subgroup of eight: [`Class::Software`].
     Broadcast,
+    /// Nowhere, each invocation reads them: [`Class::Emulated`].
+    Direct,
 }
 
 /// What becomes of the scores of attention.
@@ -154,14 +156,17 @@ pub enum Variant {
 impl Variant {
     /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
     pub fn is_portable(&self) -> bool {
-        self.runs_on(&Abilities::default())
+        self.runs_on(&Abilities { class: Class::Emulated, ..Abilities::default() })
     }
 
-    /// Whether an adapter that `can` do so much runs it.
+    /// Whether an adapter that `can` do so much runs it, and is of a kind that could be given it: what
+    /// is made for processors has more in an invocation than a GPU has registers.
     pub fn runs_on(&self, can: &Abilities) -> bool {
         let eight = can.subgroups && can.class == Class::Software;
+        let processor = can.class.is_processor();
         let summed = |sum| match sum {
             RowSum::Shared => true,
+            RowSum::Few => processor,
             RowSum::Subgroup => can.subgroups,
             RowSum::Single => eight,
         };
@@ -170,13 +175,18 @@ impl Variant {
             Self::Matmul { tile, weights, .. } => {
                 let cut = match tile {
                     Tile::Broadcast => eight,
+                    Tile::Direct => processor,
                     // They read halves as such.
                     Tile::Coop8 | Tile::Coop16 => can.coop == Some(*tile) && *weights == Elem::Half,
                     _ => true,
                 };
                 cut && stored(*weights)
             }
-            Self::Attention { staging, .. } => *staging != Staging::Broadcast || eight,
+            Self::Attention { staging, .. } => match staging {
+                Staging::Workgroup => true,
+                Staging::Broadcast => eight,
+                Staging::Direct => processor,
+            },
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
             Self::Expert { weights, .. } => stored(*weights),

@@ -59,10 +59,11 @@ fn attention_over_16_bits() {
     let Some(gpu) = gpu() else { return };
     let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut report = Report::new("attention in 16 bits");
-    for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
-        let kernel = (Staging::Workgroup, head_dim, true);
-        for lengths in [&[1][..], &[65], &[130, 65, 17, 5, 1]] {
-            attention(&mut report, &pair, kernel, 2, lengths, 1.0);
+    for staging in [Staging::Workgroup, Staging::Direct] {
+        for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
+            for lengths in [&[1][..], &[65], &[130, 65, 17, 5, 1]] {
+                attention(&mut report, &pair, (staging, head_dim, true), 2, lengths, 1.0);
+            }
         }
     }
     report.finish();

@@ -34,8 +34,8 @@ pub fn stagings(gpu: &Gpu) -> Vec<everylayer::schedule::Staging> {
     use everylayer::schedule::{Class, Staging};
 
     match gpu.abilities().class {
-        Class::Software => vec![Staging::Workgroup, Staging::Broadcast],
-        _ => vec![Staging::Workgroup],
+        Class::Software => vec![Staging::Workgroup, Staging::Direct, Staging::Broadcast],
+        _ => vec![Staging::Workgroup, Staging::Direct],
     }
 }
 

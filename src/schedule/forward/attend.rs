@@ -8,7 +8,7 @@ use crate::model::spec::{Activation, Bias, Norm, Rope};
 use crate::schedule::params::{AttentionParams, Params, RopeParams};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
-use crate::schedule::variant::{Class, Elem, NormInput, Scores, Staging, Variant};
+use crate::schedule::variant::{Elem, NormInput, Scores, Staging, Variant};
 
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
@@ -98,9 +98,9 @@ impl Pass<'_> {
         };
         let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
         binds.extend(rest);
-        let staging = match self.can.class {
-            Class::Software if scores != Scores::Disentangled => Staging::Broadcast,
-            _ => Staging::Workgroup,
+        let staging = match scores {
+            Scores::Disentangled => Staging::Workgroup,
+            _ => tiles::attention_staging(self.can.class, stride),
         };
         let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
         let seen = (scores == Scores::Window).then_some(reach as u64);

@@ -7,9 +7,7 @@ use crate::schedule::params::{GateParams, MatmulParams, NormParams, Params};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::tuning::Product;
-use crate::schedule::variant::{
-    Abilities, Class, Elem, Narrow, NormInput, RowCut, RowSum, Variant,
-};
+use crate::schedule::variant::{Abilities, Elem, Narrow, NormInput, RowCut, RowSum, Variant};
 
 impl Pass<'_> {
     /// norm(x) alone.  // (tokens, width)
@@ -60,7 +58,7 @@ impl Pass<'_> {
 
     /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
     /// where it would have too few tiles, and the normalisation adds all up; or leaves the residual
-    /// to it, on software Vulkan, where each more variant of the product takes long to compile.
+    /// to it, on processors, where each more variant of the product takes long to compile.
     pub(super) fn add_norm(
         &mut self,
         [product, norm]: [String; 2],
@@ -74,7 +72,7 @@ impl Pass<'_> {
         let params = self.norm_params(self.tokens, spec, state);
         let input = match (splits, self.can.class) {
             (2.., _) => NormInput::Parts(splits as u32),
-            (_, Class::Software) => NormInput::Residual,
+            (_, class) if class.is_processor() => NormInput::Residual,
             _ => NormInput::Whole,
         };
         // What the product adds, and what is left to the normalisation.

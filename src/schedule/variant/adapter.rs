@@ -29,3 +29,10 @@ pub enum Class {
     /// A discrete GPU, which wants hundreds of workgroups.
     Large,
 }
+
+impl Class {
+    /// Whether a processor plays the GPU.
+    pub fn is_processor(self) -> bool {
+        matches!(self, Self::Software | Self::Emulated)
+    }
+}

@@ -51,9 +51,11 @@ impl fmt::Display for Variant {
                 f.write_str(narrow.suffix())
             }
             Self::Attention { staging, head_dim, scores, narrow } => {
-                if *staging == Staging::Broadcast {
-                    f.write_str(".broadcast")?;
-                }
+                f.write_str(match staging {
+                    Staging::Workgroup => "",
+                    Staging::Broadcast => ".broadcast",
+                    Staging::Direct => ".direct",
+                })?;
                 write!(f, ".d{head_dim}")?;
                 f.write_str(match scores {
                     Scores::Plain => "",

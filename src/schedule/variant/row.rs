@@ -7,6 +7,8 @@ use std::fmt;
 pub enum RowSum {
     /// 64 of them, through workgroup memory: any adapter.
     Shared,
+    /// 8 of them, through workgroup memory: [`Class::Emulated`](super::Class::Emulated).
+    Few,
     /// 64 of them, across subgroups first.
     Subgroup,
     /// 8 of them, which are a subgroup: [`Class::Software`](super::Class::Software).
@@ -15,13 +17,13 @@ pub enum RowSum {
 
 impl RowSum {
     /// Every way.
-    pub const ALL: [Self; 3] = [Self::Shared, Self::Subgroup, Self::Single];
+    pub const ALL: [Self; 4] = [Self::Shared, Self::Few, Self::Subgroup, Self::Single];
 
     /// Invocations that share a row.
     pub fn lanes(self) -> usize {
         match self {
             Self::Shared | Self::Subgroup => 64,
-            Self::Single => 8,
+            Self::Few | Self::Single => 8,
         }
     }
 }
@@ -70,6 +72,7 @@ impl fmt::Display for RowCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = match self.sum {
             RowSum::Shared => "shared",
+            RowSum::Few => "few",
             RowSum::Subgroup => "subgroup",
             RowSum::Single => "single",
         };

@@ -41,7 +41,7 @@ pub struct Row {
 /// The head sizes of the attention kernels that are looked at.
 const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
 
-/// Every variant that a GPU with subgroups runs: not those for software Vulkan alone.
+/// Every variant that a GPU with subgroups runs: not those for processors that play one.
 pub fn variants() -> Vec<Variant> {
     // AMD's matrices are 16 x 16.
     let coop = Some(Tile::Coop16);
