@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Goldens, devices, difference, fixtures};
 use everylayer::model::directory::Directory;
+use everylayer::schedule::Class;
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -91,15 +92,23 @@ fn every_family_has_the_states_of_its_reference() {
         let name = folder.file_name().unwrap().to_string_lossy();
         for device in devices() {
             let options = LoadOptions::default().device(device.clone());
-            let found = failures(folder, &goldens, &options, 0);
-            failed.extend(found.iter().map(|f| format!("{name} on {device:?}: {f}")));
+            let mut runs = vec![("its own", options.clone())];
+            if device == Device::Gpu {
+                let portable = options.default_limits(true);
+                runs.push(("a GPU's", portable.clone().cut_for(Class::Small)));
+                runs.push(("a page's", portable));
+            }
+            for (whose, options) in runs {
+                let found = failures(folder, &goldens, &options, 0);
+                let named = |f| format!("{name} on {device:?} with {whose} kernels: {f}");
+                failed.extend(found.iter().map(named));
+            }
         }
     }
     assert!(failed.is_empty(), "{} failures\n{}", failed.len(), failed.join("\n"));
 }
 
-/// Every hook of attention and gates with activations in 16 bits: a device
-/// inside WebGPU's default limits is cut up for as a GPU is.
+/// Every hook of attention and gates with activations in 16 bits, by a GPU's kernels.
 #[test]
 fn every_family_stays_near_in_f16() {
     if common::gpu_missing() {
@@ -110,7 +119,7 @@ fn every_family_stays_near_in_f16() {
         let name = folder.file_name().unwrap().to_string_lossy();
         let goldens = Goldens::read(&folder.join("goldens"));
         let options = LoadOptions::default().device(Device::Gpu).default_limits(true);
-        let options = options.dtype(everylayer::Dtype::F16);
+        let options = options.dtype(everylayer::Dtype::F16).cut_for(Class::Small);
         let source = Directory::open(folder).unwrap();
         let encoder = Encoder::load_blocking(&source, &options).unwrap();
         let mut capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);

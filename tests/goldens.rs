@@ -227,11 +227,21 @@ fn overflow_error_refuses_what_truncate_cuts() {
 #[test]
 fn every_state_in_every_storage_type() {
     use everylayer::model::directory::Directory;
+    use everylayer::schedule::Class;
     use everylayer::{Dtype, LoadOptions};
 
-    let mut runs = vec![("cpu", Device::Cpu, false)];
+    // Software Vulkan's own kernels, those of a page's software adapter inside the default limits, and
+    // those of GPUs.
+    let mut runs = vec![("cpu", LoadOptions::default().device(Device::Cpu))];
     if !common::gpu_missing() {
-        runs.extend([("gpu", Device::Gpu, false), ("gpu, portable", Device::Gpu, true)]);
+        let gpu = LoadOptions::default().device(Device::Gpu);
+        let portable = gpu.clone().default_limits(true);
+        runs.extend([
+            ("gpu, small", portable.clone().cut_for(Class::Small)),
+            ("gpu, large", portable.clone().cut_for(Class::Large)),
+            ("gpu, emulated", portable),
+            ("gpu, software", gpu),
+        ]);
     }
     let tiny = fixtures().join("checkpoints/tiny-d16");
     let models = [
@@ -244,12 +254,11 @@ fn every_state_in_every_storage_type() {
         let want: Vec<_> =
             (0..texts.len()).map(|i| goldens.tensor(&format!("{i}.states")).unwrap()).collect();
         let source = Directory::open(&folder).unwrap();
-        for (name, device, portable) in &runs {
+        for (name, options) in &runs {
             for (dtype, difference_bar, cosine_bar) in
                 [(Dtype::F32, STATE, COSINE), (Dtype::F16, f32::INFINITY, 0.9999)]
             {
-                let options = LoadOptions::default().device(device.clone()).dtype(dtype);
-                let options = options.default_limits(*portable);
+                let options = options.clone().dtype(dtype);
                 let encoder = Encoder::load_blocking(&source, &options).unwrap();
                 let mut capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);
                 capture.max_tokens = Some(goldens.texts[0].max_tokens);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
-use crate::schedule::Elem;
+use crate::schedule::{Class, Elem};
 
 /// Where the work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -103,6 +103,10 @@ pub struct LoadOptions {
     /// Leave the table of absolute positions out, as `-no_position_embeddings` of BERT-as-Service
     /// does; an error for a model that has none.
     pub no_positions: bool,
+    /// The kernels of another class of adapter, where this one runs them as well: software Vulkan
+    /// those of a GPU, for tests.
+    #[doc(hidden)]
+    pub cut_for: Option<Class>,
 }
 
 impl LoadOptions {
@@ -145,6 +149,14 @@ impl LoadOptions {
     #[must_use]
     pub fn no_positions(mut self, on: bool) -> Self {
         self.no_positions = on;
+        self
+    }
+
+    /// The same options with the kernels of another class of adapter.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cut_for(mut self, class: Class) -> Self {
+        self.cut_for = Some(class);
         self
     }
 

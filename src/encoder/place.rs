@@ -21,6 +21,8 @@ pub enum Place {
         gpu: Arc<crate::gpu::device::Gpu>,
         /// What was measured on its adapter.
         tuning: crate::schedule::tuning::Tuning,
+        /// Another class of adapter, whose kernels are taken.
+        cut_for: Option<crate::schedule::Class>,
     },
 }
 
@@ -61,7 +63,7 @@ impl Place {
                 Ok(gpu) => {
                     let kept = || crate::gpu::winners::read(gpu.report());
                     let tuning = if options.untuned { Default::default() } else { kept() };
-                    Ok(Self::Gpu { gpu: Arc::new(gpu), tuning })
+                    Ok(Self::Gpu { gpu: Arc::new(gpu), tuning, cut_for: options.cut_for })
                 }
                 // `auto` falls back to the CPU where there is no GPU, never over a failure.
                 Err(e)
@@ -93,11 +95,14 @@ impl Place {
         Ok(match self {
             Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
             #[cfg(feature = "gpu")]
-            Self::Gpu { gpu, tuning } => {
+            Self::Gpu { gpu, tuning, cut_for } => {
                 use crate::gpu::GpuExecutor;
 
                 let (gpu, weights) = (Arc::clone(gpu), model.weights.clone());
                 let mut executor = GpuExecutor::new(gpu, layout, weights, elem)?;
+                if let Some(class) = *cut_for {
+                    executor = executor.cut_for(class);
+                }
                 executor.set_tuning(tuning.clone());
                 executor.calibrate().await?;
                 Arc::new(executor)
