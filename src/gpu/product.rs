@@ -120,16 +120,7 @@ fn broadcast(out: &mut String) -> std::fmt::Result {
     let (tall, wide) = BROADCAST;
     writeln!(out, "const TALL: u32 = {tall}u;")?;
     sums(out, tall, wide)?;
-    // Where the rows of a lane start: rows past the end repeat the last one.
-    writeln!(out, "struct Starts {{")?;
-    for i in 0..tall / 8 {
-        writeln!(out, "    r{i}: u32,")?;
-    }
-    writeln!(out, "}}\nfn start_rows(row: u32) -> Starts {{\n    return Starts(")?;
-    for i in 0..tall / 8 {
-        writeln!(out, "        min(row + {}u, params.m - 1u) * params.k4,", 8 * i)?;
-    }
-    writeln!(out, "    );\n}}")?;
+    starts(out, tall / 8, 8)?;
     writeln!(out, "fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {{")?;
     for i in 0..tall / 8 {
         writeln!(out, "    let a{i} = four(a[starts.r{i} + k4]);")?;
@@ -170,16 +161,7 @@ fn direct(out: &mut String) -> std::fmt::Result {
     writeln!(out, "const ACROSS: u32 = {across}u;")?;
     writeln!(out, "const INVOCATIONS: u32 = {}u;", rows / tall * across)?;
     sums(out, tall, wide)?;
-    // Where the rows start: rows past the end repeat the last one.
-    writeln!(out, "struct Starts {{")?;
-    for i in 0..tall {
-        writeln!(out, "    r{i}: u32,")?;
-    }
-    writeln!(out, "}}\nfn start_rows(row: u32) -> Starts {{\n    return Starts(")?;
-    for i in 0..tall {
-        writeln!(out, "        min(row + {i}u, params.m - 1u) * params.k4,")?;
-    }
-    writeln!(out, "    );\n}}")?;
+    starts(out, tall, 1)?;
     writeln!(out, "fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {{")?;
     for i in 0..tall {
         writeln!(out, "    let a{i} = load4(a[starts.r{i} + k4]);")?;
@@ -255,6 +237,20 @@ fn coop(out: &mut String, side: usize) -> std::fmt::Result {
         writeln!(out, "    workgroupBarrier();")?;
     }
     writeln!(out, "}}")
+}
+
+/// Where the rows of A start that an invocation reads, `count` of them `apart` rows from each other: rows
+/// past the end repeat the last one.
+fn starts(out: &mut String, count: usize, apart: usize) -> std::fmt::Result {
+    writeln!(out, "struct Starts {{")?;
+    for i in 0..count {
+        writeln!(out, "    r{i}: u32,")?;
+    }
+    writeln!(out, "}}\nfn start_rows(row: u32) -> Starts {{\n    return Starts(")?;
+    for i in 0..count {
+        writeln!(out, "        min(row + {}u, params.m - 1u) * params.k4,", apart * i)?;
+    }
+    writeln!(out, "    );\n}}")
 }
 
 /// `tall` rows of `wide` vectors, zero at first.

@@ -50,7 +50,7 @@ impl Tile {
     pub fn candidates(class: Class) -> &'static [Self] {
         match class {
             Class::Software | Class::Emulated => &Self::PORTABLE,
-            Class::Small | Class::Large => &Self::PORTABLE[..4],
+            Class::Small | Class::Large => &[Self::R, Self::S, Self::M, Self::L],
         }
     }
 
