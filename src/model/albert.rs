@@ -14,23 +14,14 @@ use crate::error::Result;
 /// Reads an ALBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    config.require("position_embedding_type", &[json!("absolute")])?;
-    let sizes = Sizes::bert(config)?;
-    let groups = match config.get("num_hidden_groups") {
-        Some(_) => config.size("num_hidden_groups")?,
-        None => 1,
-    };
+    config.require_given("position_embedding_type", &[json!("absolute")])?;
+    let sizes = Sizes::bert(config, [4096, 64, 12, 16384])?;
+    let groups = config.size("num_hidden_groups", 1)?;
     // Each layer of a group gives a state of its own, as Transformers counts them.
-    let inside = match config.get("inner_group_num") {
-        Some(_) => config.size("inner_group_num")?,
-        None => 1,
-    };
+    let inside = config.size("inner_group_num", 1)?;
     let activation = activation(config, "hidden_act", "gelu_new")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
-    let width = match config.get("embedding_size") {
-        Some(_) => config.size("embedding_size")?,
-        None => 128,
-    };
+    let width = config.size("embedding_size", 128)?;
     let p = prefix(has, &["", "albert."], "embeddings.word_embeddings.weight")?;
     let block = |n: usize| {
         let (i, layer) = (n / inside, n % inside);
@@ -57,14 +48,14 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             ..Block::default()
         }
     };
-    let rows = config.size("max_position_embeddings")?;
+    let rows = config.size("max_position_embeddings", 512)?;
     let table = format!("{p}embeddings.position_embeddings.weight");
     let pooler = format!("{p}pooler");
     Ok(Spec {
         family: "albert",
-        vocab: config.size("vocab_size")?,
+        vocab: config.size("vocab_size", 30_000)?,
         positions: rows,
-        types: config.size("type_vocab_size")?,
+        types: config.size("type_vocab_size", 2)?,
         width: sizes.width,
         heads: sizes.heads,
         kv_heads: sizes.heads,

@@ -20,29 +20,47 @@ pub struct Style {
     pub prefixes: &'static [&'static str],
     /// Positions are counted from behind the padding's row (RoBERTa).
     pub after_padding: bool,
-    /// The tables may be narrower than a hidden state (ELECTRA).
-    pub projects: bool,
+    /// What its class in Transformers takes for absent fields.
+    pub defaults: Defaults,
+}
+
+/// Defaults of a configuration class, where they differ between the families with BERT's blocks.
+pub struct Defaults {
+    /// `vocab_size`.
+    pub vocab: usize,
+    /// Those of [`Sizes::bert`].
+    pub sizes: [usize; 4],
+    /// `embedding_size`, where the tables may be narrower than a hidden state (ELECTRA).
+    pub embedding: Option<usize>,
+}
+
+impl Defaults {
+    /// BERT's.
+    pub const BERT: Self = Self { vocab: 30522, sizes: Sizes::BASE, embedding: None };
 }
 
 /// Reads a BERT config; `has` says which tensors the checkpoint holds.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     config.require("auto_map", &[])?;
     let prefixes = &["", "bert."];
-    read(config, has, &Style { family: "bert", prefixes, after_padding: false, projects: false })
+    let defaults = Defaults::BERT;
+    read(config, has, &Style { family: "bert", prefixes, after_padding: false, defaults })
 }
 
 /// Reads the config of a family with BERT's blocks.
 pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Spec> {
     // Fields that would change the computation, each with the values computed here.
-    config.require("position_embedding_type", &[json!("absolute")])?;
+    config.require_given("position_embedding_type", &[json!("absolute")])?;
     config.require("feed_forward_type", &[json!("original")])?;
     refuse_variants(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
-    let embedding = if style.projects && config.get("embedding_size").is_some() {
-        config.size("embedding_size")?
-    } else {
-        config.require("embedding_size", &[json!(width)])?;
-        width
+    let Style { defaults, .. } = style;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, defaults.sizes)?;
+    let embedding = match defaults.embedding {
+        Some(narrow) => config.size("embedding_size", narrow)?,
+        None => {
+            config.require("embedding_size", &[json!(width)])?;
+            width
+        }
     };
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
@@ -70,20 +88,22 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
             ..Block::default()
         }
     };
-    let padding = match config.get("pad_token_id") {
-        _ if !style.after_padding => None,
-        None => Some(1),
-        Some(id) => Some(id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or_else(|| {
-            fail!(Checkpoint, "config.json: `pad_token_id` is {id}, expected a token id")
-        })?),
+    let padding = match style.after_padding.then(|| config.given("pad_token_id")).transpose()? {
+        None => None,
+        Some(None) => Some(1),
+        Some(Some(id)) => {
+            Some(id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or_else(|| {
+                fail!(Checkpoint, "config.json: `pad_token_id` is {id}, expected a token id")
+            })?)
+        }
     };
     let (rows, positions, padding) = positions(config, padding)?;
     let pooler = format!("{p}pooler.dense");
     Ok(Spec {
         family: style.family,
-        vocab: config.size("vocab_size")?,
+        vocab: config.size("vocab_size", defaults.vocab)?,
         positions,
-        types: config.size("type_vocab_size")?,
+        types: config.size("type_vocab_size", 2)?,
         width,
         heads,
         kv_heads: heads,
@@ -114,7 +134,7 @@ pub fn positions(
     config: &Config<'_>,
     padding: Option<usize>,
 ) -> Result<(usize, usize, Option<usize>)> {
-    let rows = config.size("max_position_embeddings")?;
+    let rows = config.size("max_position_embeddings", 512)?;
     let Some(padding) = padding else { return Ok((rows, rows, None)) };
     let usable =
         rows.checked_sub(padding.saturating_add(1)).filter(|n| *n > 0).ok_or_else(|| {

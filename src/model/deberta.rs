@@ -17,16 +17,13 @@ use crate::error::{Result, fail};
 /// Reads a DeBERTa v2 config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
-    let embedding = match config.get("embedding_size") {
-        Some(_) => config.size("embedding_size")?,
-        None => width,
-    };
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, [1536, 24, 24, 6144])?;
+    let embedding = config.size("embedding_size", width)?;
     let is_narrow = embedding != width;
-    config.require("attention_head_size", &[json!(head_dim)])?;
+    config.require_given("attention_head_size", &[json!(head_dim)])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-7)?;
-    let rows = config.size("max_position_embeddings")?;
+    let rows = config.size("max_position_embeddings", 512)?;
     let p = prefix(has, &["", "deberta."], "embeddings.word_embeddings.weight")?;
     let relative = match config.flag("relative_attention", false)? {
         true => Some(Relative::read(config, rows, p, eps)?),
@@ -59,14 +56,14 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     };
     let is_placed = config.flag("position_biased_input", true)?;
     let table = format!("{p}embeddings.position_embeddings.weight");
-    let is_typed = config.get("type_vocab_size").is_some_and(|n| *n != json!(0));
+    let is_typed = config.given("type_vocab_size")?.is_some_and(|n| *n != json!(0));
     let types = format!("{p}embeddings.token_type_embeddings.weight");
     let norm = Norm::layer(format!("{p}embeddings.LayerNorm"), eps);
     Ok(Spec {
         family: "deberta-v2",
-        vocab: config.size("vocab_size")?,
+        vocab: config.size("vocab_size", 128_100)?,
         positions: rows,
-        types: if is_typed { config.size("type_vocab_size")? } else { 1 },
+        types: if is_typed { config.stated_size("type_vocab_size")? } else { 1 },
         width,
         heads,
         kv_heads: heads,
@@ -90,10 +87,10 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// What v2-xlarge and v2-xxlarge add to the first layer (`ConvLayer`).
 fn convolution(config: &Config<'_>, p: &str, eps: f32) -> Result<Option<Convolution>> {
-    if config.get("conv_kernel_size").is_none_or(|n| *n == json!(0)) {
+    if config.given("conv_kernel_size")?.is_none_or(|n| *n == json!(0)) {
         return Ok(None);
     }
-    let taps = config.size("conv_kernel_size")?;
+    let taps = config.stated_size("conv_kernel_size")?;
     if taps.is_multiple_of(2) {
         return Err(fail!(
             Unsupported,
@@ -101,7 +98,7 @@ fn convolution(config: &Config<'_>, p: &str, eps: f32) -> Result<Option<Convolut
              numbers)"
         ));
     }
-    config.require("conv_groups", &[json!(1)])?;
+    config.require_given("conv_groups", &[json!(1)])?;
     Ok(Some(Convolution {
         product: Linear::new(format!("{p}encoder.conv.conv")),
         taps,
@@ -123,7 +120,7 @@ struct Relative {
 
 impl Relative {
     fn read(config: &Config<'_>, positions: usize, p: &str, eps: f32) -> Result<Self> {
-        let count = |key: &str| match config.get(key).map(|v| (v, v.as_i64())) {
+        let count = |key: &str| match config.given(key)?.map(|v| (v, v.as_i64())) {
             None => Ok(None),
             Some((_, Some(n))) => Ok(usize::try_from(n).ok().filter(|n| *n > 0)),
             Some((v, None)) => {

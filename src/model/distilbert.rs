@@ -14,7 +14,17 @@ const EPS: f32 = 1e-12;
 /// Reads a DistilBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    let sizes = Sizes::read(config, ["dim", "n_heads", "n_layers", "hidden_dim"])?;
+    // Its class knows the first three by BERT's names too.
+    let mut names = ["dim", "n_heads", "n_layers", "hidden_dim"];
+    let others = ["hidden_size", "num_attention_heads", "num_hidden_layers"];
+    for (name, other) in names.iter_mut().zip(others) {
+        match config.get(name) {
+            Some(value) => config.require(other, std::slice::from_ref(value))?,
+            None if config.get(other).is_some() => *name = other,
+            None => {}
+        }
+    }
+    let sizes = Sizes::read(config, names, [768, 12, 6, 3072])?;
     let activation = activation(config, "activation", "gelu")?;
     let p = prefix(has, &["", "distilbert."], "embeddings.word_embeddings.weight")?;
     let block = |i: usize| {
@@ -39,11 +49,11 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             ..Block::default()
         }
     };
-    let rows = config.size("max_position_embeddings")?;
+    let rows = config.size("max_position_embeddings", 512)?;
     let table = format!("{p}embeddings.position_embeddings.weight");
     Ok(Spec {
         family: "distilbert",
-        vocab: config.size("vocab_size")?,
+        vocab: config.size("vocab_size", 30_522)?,
         positions: rows,
         types: 1,
         width: sizes.width,

@@ -2,7 +2,7 @@
 //!
 //! Rules: transformers 5.23 `models/electra/modeling_electra.py`.
 
-use super::bert::{Style, is_head, read};
+use super::bert::{Defaults, Style, is_head, read};
 use super::config::Config;
 use super::family::HasTensor;
 use super::spec::Spec;
@@ -11,7 +11,8 @@ use crate::error::Result;
 /// Reads an ELECTRA config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let prefixes = &["", "electra."];
-    let style = Style { family: "electra", prefixes, after_padding: false, projects: true };
+    let defaults = Defaults { vocab: 30522, sizes: [256, 4, 12, 1024], embedding: Some(128) };
+    let style = Style { family: "electra", prefixes, after_padding: false, defaults };
     Ok(Spec { pooler: None, ..read(config, has, &style)? })
 }
 

@@ -4,17 +4,17 @@
 
 use super::config::Config;
 use super::family::HasTensor;
-use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::parts::{Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
 use crate::error::{Result, fail};
 
 /// Reads a EuroBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    config.require("rope_scaling", &[])?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    refuse_scaling(config)?;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
     let kv_heads = match config.get("num_key_value_heads") {
-        Some(_) => config.size("num_key_value_heads")?,
+        Some(_) => config.stated_size("num_key_value_heads")?,
         None => heads,
     };
     if heads % kv_heads != 0 {
@@ -28,7 +28,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let eps = config.positive("rms_norm_eps", 1e-5)?;
     let attention_bias = config.flag("attention_bias", false)?;
     let mlp_bias = config.flag("mlp_bias", false)?;
-    let rope = rope(rope_base(config, None, "rope_theta", 10_000.0)?, head_dim)?;
+    let rope = rope(rope_base(config, None, &["rope_theta"], 10_000.0)?, head_dim)?;
     let p = prefix(has, &["", "model."], "embed_tokens.weight")?;
     let block = |i: usize| {
         let at = format!("{p}layers.{i}");
@@ -56,8 +56,8 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     };
     Ok(Spec {
         family: "eurobert",
-        vocab: config.size("vocab_size")?,
-        positions: config.size("max_position_embeddings")?,
+        vocab: config.size("vocab_size", 128_256)?,
+        positions: config.size("max_position_embeddings", 8192)?,
         types: 1,
         width,
         heads,

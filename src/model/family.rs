@@ -76,3 +76,6 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::family::HasTensor;
-use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base, scales_nothing};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
 use crate::error::{Result, fail};
 
@@ -16,14 +16,20 @@ const PREFIXES: &[&str] = &["", "new.", "gte."];
 /// Reads a GTE config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    config.require("position_embedding_type", &[json!("rope")])?;
-    config.require("layer_norm_type", &[json!("layer_norm")])?;
+    config.require_given("position_embedding_type", &[json!("rope")])?;
+    config.require_given("layer_norm_type", &[json!("layer_norm")])?;
     config.require("logn_attention_scale", &[json!(false)])?;
     config.require("logn_attention_clip1", &[json!(false)])?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
-    let rope = angles(config, head_dim)?;
+    // `new` is the authors' class, with defaults of its own.
+    let is_new = config.get("model_type").is_some_and(|name| name == "new");
+    let (vocab, positions, base) = match is_new {
+        true => (30_528, 2048, 10_000.0),
+        false => (250_048, 8192, 160_000.0),
+    };
+    let rope = angles(config, head_dim, base)?;
     let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let block = |i: usize| {
         let at = format!("{p}encoder.layer.{i}");
@@ -54,13 +60,13 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         }
     };
     let types = format!("{p}embeddings.token_type_embeddings.weight");
-    let is_typed = has(&types) && config.get("type_vocab_size") != Some(&json!(0));
+    let is_typed = has(&types) && config.given("type_vocab_size")? != Some(&json!(0));
     let pooler = format!("{p}pooler.dense");
     Ok(Spec {
         family: "gte",
-        vocab: config.size("vocab_size")?,
-        positions: config.size("max_position_embeddings")?,
-        types: if is_typed { config.size("type_vocab_size")? } else { 1 },
+        vocab: config.size("vocab_size", vocab)?,
+        positions: config.size("max_position_embeddings", positions)?,
+        types: if is_typed { config.size("type_vocab_size", 1)? } else { 1 },
         width,
         heads,
         kv_heads: heads,
@@ -82,9 +88,10 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 }
 
 /// Rotary positions, with the fixed NTK scaling that `rope_scaling` may ask for.
-fn angles(config: &Config<'_>, head_dim: usize) -> Result<Rope> {
-    let base = rope_base(config, None, "rope_theta", 160_000.0)?;
-    let Some(scaling) = config.get("rope_scaling") else { return rope(base, head_dim) };
+fn angles(config: &Config<'_>, head_dim: usize, default: f64) -> Result<Rope> {
+    let base = rope_base(config, None, &["rope_theta"], default)?;
+    let scaling = config.get("rope_scaling").filter(|scaling| !scales_nothing(scaling));
+    let Some(scaling) = scaling else { return rope(base, head_dim) };
     let kind = scaling.get("type").or_else(|| scaling.get("rope_type")).and_then(Value::as_str);
     // With it the authors' code takes other angles.
     let is_mixed = scaling.get("mixed_b").is_some_and(|b| !b.is_null());

@@ -13,7 +13,7 @@ use super::config::Config;
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
-use crate::error::Result;
+use crate::error::{Result, fail};
 
 /// Whether a config of `model_type` bert is one of these.
 pub fn is_jina(config: &Config<'_>) -> bool {
@@ -32,9 +32,17 @@ fn is_by(config: &Config<'_>, part: &str) -> bool {
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let is_code = is_by(config, "qk-post-norm");
     refuse_variants(config)?;
-    config.require("position_embedding_type", &[json!("alibi")])?;
-    config.require("feed_forward_type", &[json!("geglu")])?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    // The defaults of the authors' class are those of BERT.
+    for (key, value) in [("position_embedding_type", "alibi"), ("feed_forward_type", "geglu")] {
+        if config.get(key).is_none() {
+            return Err(fail!(
+                Unsupported,
+                "config.json: `{key}` is missing, which is not supported (supported: \"{value}\")"
+            ));
+        }
+        config.require(key, &[json!(value)])?;
+    }
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
     // geglu is always the exact GELU, whatever `hidden_act` says.
     config.require("hidden_act", &[json!("gelu")])?;
     let activation = activation(config, "hidden_act", "gelu")?;
@@ -76,9 +84,9 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let pooler = format!("{p}pooler.dense");
     Ok(Spec {
         family: if is_code { "bert (Jina v2 code)" } else { "bert (JinaBERT v2)" },
-        vocab: config.size("vocab_size")?,
-        positions: config.size("max_position_embeddings")?,
-        types: config.size("type_vocab_size")?,
+        vocab: config.size("vocab_size", 30_522)?,
+        positions: config.size("max_position_embeddings", 512)?,
+        types: config.size("type_vocab_size", 2)?,
         width,
         heads,
         kv_heads: heads,

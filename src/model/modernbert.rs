@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use super::config::Config;
 use super::family::HasTensor;
-use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::parts::{Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
 use crate::error::{Result, fail};
 
 /// Reads a ModernBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config)?;
+    refuse_scaling(config)?;
+    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, [768, 12, 22, 1152])?;
     let activation = activation(config, "hidden_activation", "gelu")?;
     let eps = config.positive("norm_eps", 1e-5)?;
     let (norm_bias, attention_bias, mlp_bias) = (
@@ -26,14 +27,16 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         let norm = Norm::layer(at, eps);
         if norm_bias { norm } else { norm.without_bias() }
     };
-    let whole = rope_base(config, Some("full_attention"), "global_rope_theta", 160_000.0)?;
-    let local = rope_base(config, Some("sliding_attention"), "local_rope_theta", 10_000.0)?;
+    let whole = rope_base(config, Some("full_attention"), &["global_rope_theta"], 160_000.0)?;
+    // Null is the global base in 4.57, and an error in Transformers 5.
+    let (legacy, default): (&[_], _) = match config.is_null("local_rope_theta") {
+        true => (&[], whole),
+        false => (&["local_rope_theta"], 10_000.0),
+    };
+    let local = rope_base(config, Some("sliding_attention"), legacy, default)?;
     let (whole, local) = (rope(whole, head_dim)?, rope(local, head_dim)?);
     // Half of it lies on each side.
-    let window = match config.get("local_attention") {
-        Some(_) => config.size("local_attention")? / 2,
-        None => 64,
-    };
+    let window = config.size("local_attention", 128)? / 2;
     let is_global = layers(config, depth)?;
     let block = |i: usize| {
         let at = format!("{p}layers.{i}");
@@ -64,8 +67,8 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     };
     Ok(Spec {
         family: "modernbert",
-        vocab: config.size("vocab_size")?,
-        positions: config.size("max_position_embeddings")?,
+        vocab: config.size("vocab_size", 50_368)?,
+        positions: config.size("max_position_embeddings", 8192)?,
         types: 1,
         width,
         heads,
@@ -90,10 +93,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 /// Which layers see the whole text.
 fn layers(config: &Config<'_>, depth: usize) -> Result<Vec<bool>> {
     let Some(types) = config.get("layer_types") else {
-        let every = match config.get("global_attn_every_n_layers") {
-            Some(_) => config.size("global_attn_every_n_layers")?,
-            None => 3,
-        };
+        let every = config.size("global_attn_every_n_layers", 3)?;
         return Ok((0..depth).map(|i| i % every == 0).collect());
     };
     let known = |value: &Value| match value.as_str() {

@@ -19,8 +19,8 @@ const REACH: i64 = 128;
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     // Transformers reads the field for the size of the table, and computes buckets for 32.
-    config.require("relative_attention_num_buckets", &[json!(BUCKETS)])?;
-    let sizes = Sizes::bert(config)?;
+    config.require_given("relative_attention_num_buckets", &[json!(BUCKETS)])?;
+    let sizes = Sizes::bert(config, Sizes::BASE)?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
     let p = prefix(has, &["", "mpnet."], "embeddings.word_embeddings.weight")?;
@@ -57,7 +57,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let pooler = format!("{p}pooler.dense");
     Ok(Spec {
         family: "mpnet",
-        vocab: config.size("vocab_size")?,
+        vocab: config.size("vocab_size", 30_527)?,
         positions,
         types: 1,
         width: sizes.width,

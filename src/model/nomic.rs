@@ -10,18 +10,21 @@ use serde_json::json;
 
 use super::config::Config;
 use super::family::HasTensor;
-use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base};
+use super::parts::{Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base};
 use super::spec::{
     Activation, Attention, Bias, Block, Embedding, Experts, Linear, Norm, Order, Spec,
 };
 use crate::error::{Result, fail};
 
 const PREFIXES: &[&str] = &["", "nomic_bert.", "bert.", "model."];
+/// Names of the angles' base, that of Transformers 5 first.
+const ROPE_BASES: &[&str] = &["rope_theta", "rotary_emb_base"];
 const JINA_PREFIXES: &[&str] = &["", "jina_embeddings_v3.", "roberta.", "model."];
 
 /// Reads a Nomic config.
 pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
+    refuse_scaling(config)?;
     let mixture = Mixture::read(config)?;
     let sizes = if config.get("n_embd").is_some() {
         // What would change the computation, under the names of the original release.
@@ -33,9 +36,12 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         config.require("rotary_emb_scale_base", &[])?;
         config.require("rotary_scaling_factor", &[])?;
         config.require("parallel_block", &[json!(false)])?;
-        Sizes::read(config, ["n_embd", "n_head", "n_layer", "n_inner"])?
+        // The defaults of that class are GPT-2's, and no release leaves these to them.
+        let names = ["n_embd", "n_head", "n_layer", "n_inner"];
+        names.iter().try_for_each(|name| config.stated_size(name).map(drop))?;
+        Sizes::read(config, names, Sizes::BASE)?
     } else {
-        Sizes::bert(config)?
+        Sizes::bert(config, Sizes::BASE)?
     };
     let legacy = config.get("n_embd").is_some();
     // A gate where the name ends in glu; GELU is the exact one.
@@ -49,10 +55,21 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     };
     let eps =
         config.positive(if legacy { "layer_norm_epsilon" } else { "layer_norm_eps" }, 1e-12)?;
-    let base = rope_base(config, None, "rotary_emb_base", 1000.0)?;
-    let positions = if legacy { "n_positions" } else { "max_position_embeddings" };
-    let frame = Frame { family: "nomic_bert", prefixes: PREFIXES, attention: "attn", eps, base };
-    frame.spec(config, has, &sizes, config.size(positions)?, |i, at, has| {
+    let base = rope_base(config, None, ROPE_BASES, 1000.0)?;
+    let positions = match legacy {
+        true => config.stated_size("n_positions")?,
+        false => config.size("max_position_embeddings", 2048)?,
+    };
+    let frame = Frame {
+        family: "nomic_bert",
+        prefixes: PREFIXES,
+        attention: "attn",
+        eps,
+        base,
+        vocab: 30_528,
+        types: 2,
+    };
+    frame.spec(config, has, &sizes, positions, |i, at, has| {
         if let Some(experts) = mixture.as_ref().filter(|m| m.is_at(i)) {
             return experts.feed(at, sizes.inner, activation);
         }
@@ -72,13 +89,21 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 /// Reads a jina-embeddings-v3 config.
 pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    let sizes = Sizes::bert(config)?;
+    refuse_scaling(config)?;
+    let sizes = Sizes::bert(config, [1024, 16, 24, 4096])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-5)?;
-    let base = rope_base(config, None, "rotary_emb_base", 20_000.0)?;
-    let family = "jina_embeddings_v3";
-    let frame = Frame { family, prefixes: JINA_PREFIXES, attention: "mixer", eps, base };
-    let positions = config.size("max_position_embeddings")?;
+    let base = rope_base(config, None, ROPE_BASES, 20_000.0)?;
+    let frame = Frame {
+        family: "jina_embeddings_v3",
+        prefixes: JINA_PREFIXES,
+        attention: "mixer",
+        eps,
+        base,
+        vocab: 250_002,
+        types: 1,
+    };
+    let positions = config.size("max_position_embeddings", 8194)?;
     frame.spec(config, has, &sizes, positions, |_, at, _| {
         let linear = |name: &str| Linear::new(format!("{at}.mlp.{name}"));
         let (up, down) = (linear("fc1"), linear("fc2"));
@@ -95,6 +120,10 @@ struct Frame {
     eps: f32,
     /// Base of the angles.
     base: f64,
+    /// `vocab_size` where it is absent.
+    vocab: usize,
+    /// `type_vocab_size` where it is absent.
+    types: usize,
 }
 
 /// The feed-forward layer.
@@ -119,7 +148,8 @@ impl Mixture {
         if is_none("num_experts") || is_none("moe_every_n_layers") {
             return Ok(None);
         }
-        let (count, chosen) = (config.size("num_experts")?, config.size("moe_top_k")?);
+        let (count, chosen) =
+            (config.stated_size("num_experts")?, config.stated_size("moe_top_k")?);
         if chosen > count {
             return Err(fail!(
                 Checkpoint,
@@ -129,7 +159,7 @@ impl Mixture {
         config.require("moe_normalize_expert_weights", &[json!(false), json!(0)])?;
         config.require("expert_choice_router", &[json!(false)])?;
         config.require("num_shared_experts", &[json!(0)])?;
-        Ok(Some(Self { every: config.size("moe_every_n_layers")?, count, chosen }))
+        Ok(Some(Self { every: config.stated_size("moe_every_n_layers")?, count, chosen }))
     }
 
     /// Whether layer `i` has them.
@@ -205,9 +235,9 @@ impl Frame {
         let pooler = format!("{p}pooler.dense");
         Ok(Spec {
             family: self.family,
-            vocab: config.size("vocab_size")?,
+            vocab: config.size("vocab_size", self.vocab)?,
             positions,
-            types: if is_typed { config.size("type_vocab_size")? } else { 1 },
+            types: if is_typed { config.size("type_vocab_size", self.types)? } else { 1 },
             width,
             heads,
             kv_heads: heads,

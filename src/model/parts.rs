@@ -17,12 +17,16 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// From the fields that a family calls `[width, heads, depth, inner]`; `head_dim` too where the
-    /// config has it.
-    pub fn read(config: &Config<'_>, [width, heads, depth, inner]: [&str; 4]) -> Result<Self> {
-        let (w, h) = (config.size(width)?, config.size(heads)?);
+    /// From the fields that a family calls `[width, heads, depth, inner]`, each with what its class in
+    /// Transformers takes for an absent one; `head_dim` too where the config has it.
+    pub fn read(
+        config: &Config<'_>,
+        [width, heads, depth, inner]: [&str; 4],
+        defaults: [usize; 4],
+    ) -> Result<Self> {
+        let (w, h) = (config.size(width, defaults[0])?, config.size(heads, defaults[1])?);
         let head_dim = match config.get("head_dim") {
-            Some(_) => config.size("head_dim")?,
+            Some(_) => config.stated_size("head_dim")?,
             None if w.is_multiple_of(h) => w / h,
             None => {
                 return Err(fail!(
@@ -31,16 +35,19 @@ impl Sizes {
                 ));
             }
         };
-        let (depth, inner) = (config.size(depth)?, config.size(inner)?);
+        let (depth, inner) = (config.size(depth, defaults[2])?, config.size(inner, defaults[3])?);
         Ok(Self { width: w, heads: h, head_dim, depth, inner })
     }
 
-    /// From BERT's names for them.
-    pub fn bert(config: &Config<'_>) -> Result<Self> {
+    /// From BERT's names for them; the defaults of most families are BERT's own, [`Sizes::BASE`].
+    pub fn bert(config: &Config<'_>, defaults: [usize; 4]) -> Result<Self> {
         let names =
             ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"];
-        Self::read(config, names)
+        Self::read(config, names, defaults)
     }
+
+    /// Width, heads, depth and inner width of BERT-base.
+    pub const BASE: [usize; 4] = [768, 12, 12, 3072];
 }
 
 /// The activation in the field `key`.
@@ -49,8 +56,8 @@ pub fn activation(config: &Config<'_>, key: &str, default: &'static str) -> Resu
     Activation::from_config(act).ok_or_else(|| {
         fail!(
             Unsupported,
-            "config.json: `{key}` is \"{act}\", which is not supported (supported: gelu, \
-             gelu_new, gelu_pytorch_tanh, relu, silu, tanh, linear)"
+            "config.json: `{key}` is \"{act}\", which is not supported (supported: {})",
+            Activation::NAMES.map(|(name, _)| name).join(", ")
         )
     })
 }
@@ -78,7 +85,7 @@ pub fn refuse_variants(config: &Config<'_>) -> Result<()> {
 /// A number above 0 in a JSON object of the config.
 fn number(object: &Value, at: &str, key: &str) -> Result<Option<f64>> {
     match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(value) => match value.as_f64().filter(|x| *x > 0.0 && x.is_finite()) {
             Some(x) => Ok(Some(x)),
             None => Err(fail!(
@@ -90,43 +97,83 @@ fn number(object: &Value, at: &str, key: &str) -> Result<Option<f64>> {
 }
 
 /// The base of the angles: `rope_parameters` as Transformers 5 writes it (`layers` picks the entry
-/// of a kind of layer), else the field `legacy`, else `default`.
+/// of a kind of layer), else one of the fields `legacy`, else `default`.
 pub fn rope_base(
     config: &Config<'_>,
     layers: Option<&str>,
-    legacy: &str,
+    legacy: &[&str],
     default: f64,
 ) -> Result<f64> {
+    if let Some(base) = parameters(config, layers)? {
+        return Ok(base);
+    }
+    let mut found: Option<(&str, f32)> = None;
+    for key in legacy {
+        if config.given(key)?.is_none() {
+            continue;
+        }
+        let base = config.positive(key, 1.0)?;
+        match found {
+            Some((other, one)) if one != base => {
+                return Err(fail!(
+                    Unsupported,
+                    "config.json: `{other}` is {one} and `{key}` is {base}: take one of them away"
+                ));
+            }
+            _ => found = Some((key, base)),
+        }
+    }
+    Ok(found.map_or(default, |(_, base)| f64::from(base)))
+}
+
+/// `rope_theta` of `rope_parameters`, all else in there being refused.
+fn parameters(config: &Config<'_>, layers: Option<&str>) -> Result<Option<f64>> {
     let mut at = "rope_parameters".to_owned();
-    let mut parameters = config.get(&at);
-    if let (Some(object), Some(layers)) = (parameters, layers) {
+    let Some(mut object) = config.get(&at) else { return Ok(None) };
+    if let (true, Some(layers)) = (object.is_object(), layers) {
         at = format!("{at}.{layers}");
-        parameters = object.get(layers);
+        let Some(of_layers) = object.get(layers) else { return Ok(None) };
+        object = of_layers;
     }
-    if let Some(object) = parameters {
-        let kind = object.get("rope_type").and_then(Value::as_str).unwrap_or("default");
-        if kind != "default" {
-            return Err(fail!(
-                Unsupported,
-                "config.json: `{at}.rope_type` is \"{kind}\", which is not supported (supported: \
-                 default)"
-            ));
-        }
-        let partial = number(object, &at, "partial_rotary_factor")?;
-        if partial.is_some_and(|f| f != 1.0) {
-            return Err(fail!(
-                Unsupported,
-                "config.json: `{at}.partial_rotary_factor` is not supported (supported: 1)"
-            ));
-        }
-        if let Some(theta) = number(object, &at, "rope_theta")? {
-            return Ok(theta);
-        }
+    if !object.is_object() {
+        return Err(fail!(Checkpoint, "config.json: `{at}` is {object}, expected an object"));
     }
-    Ok(match config.get(legacy) {
-        Some(_) => f64::from(config.positive(legacy, 1.0)?),
-        None => default,
-    })
+    // `type` is the name of old.
+    let kind = object.get("rope_type").or_else(|| object.get("type"));
+    if let Some(kind) = kind.filter(|kind| **kind != "default") {
+        return Err(fail!(
+            Unsupported,
+            "config.json: `{at}.rope_type` is {kind}, which is not supported (supported: default)"
+        ));
+    }
+    let partial = number(object, &at, "partial_rotary_factor")?;
+    if partial.is_some_and(|f| f != 1.0) {
+        return Err(fail!(
+            Unsupported,
+            "config.json: `{at}.partial_rotary_factor` is not supported (supported: 1)"
+        ));
+    }
+    number(object, &at, "rope_theta")
+}
+
+/// Refuses `rope_scaling`, the name of `rope_parameters` before Transformers 5, where it changes the
+/// angles.
+pub fn refuse_scaling(config: &Config<'_>) -> Result<()> {
+    match config.get("rope_scaling").filter(|scaling| !scales_nothing(scaling)) {
+        None => Ok(()),
+        Some(scaling) => Err(fail!(
+            Unsupported,
+            "config.json: `rope_scaling` is {scaling}, which is not supported (supported: null)"
+        )),
+    }
+}
+
+/// Whether a `rope_scaling` leaves the angles as they are: it is empty, or says no more than "default".
+pub fn scales_nothing(scaling: &Value) -> bool {
+    let plain = |(key, value): (&String, &Value)| {
+        matches!(key.as_str(), "type" | "rope_type") && *value == "default"
+    };
+    scaling.as_object().is_some_and(|fields| fields.iter().all(plain))
 }
 
 /// Rotary positions of whole heads, `head_dim` even.

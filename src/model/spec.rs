@@ -25,18 +25,27 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The activation that Transformers calls `name` in `hidden_act`
-    /// (`transformers/activations.py`, `ACT2CLS`); `None` for one that is not computed here.
+    /// The names of `hidden_act` that are computed (`transformers/activations.py`, `ACT2CLS`). Those
+    /// of GELU's tanh form differ in the order of the operations and in digits of √(2/π) that f32 does
+    /// not hold.
+    pub const NAMES: [(&str, Self); 12] = [
+        ("gelu", Self::Gelu),
+        ("gelu_python", Self::Gelu),
+        ("gelu_new", Self::GeluTanh),
+        ("gelu_fast", Self::GeluTanh),
+        ("gelu_accurate", Self::GeluTanh),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("gelu_python_tanh", Self::GeluTanh),
+        ("relu", Self::Relu),
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("tanh", Self::Tanh),
+        ("linear", Self::Identity),
+    ];
+
+    /// The activation that Transformers calls `name`; `None` for one that is not computed here.
     pub fn from_config(name: &str) -> Option<Self> {
-        Some(match name {
-            "gelu" | "gelu_python" => Self::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
-            "relu" => Self::Relu,
-            "silu" | "swish" => Self::Silu,
-            "tanh" => Self::Tanh,
-            "linear" => Self::Identity,
-            _ => return None,
-        })
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation)
     }
 }
 
