@@ -49,7 +49,7 @@ fn a_file_of_torch() {
 
 #[test]
 fn refusals() {
-    let cases: [(&str, Vec<u8>, ErrorKind, &str); 7] = [
+    let cases: [(&str, Vec<u8>, ErrorKind, &str); 6] = [
         (
             "a call",
             zip(b"\x80\x02cposix\nsystem\nX\x02\0\0\0ls\x85R.", 0),
@@ -60,12 +60,6 @@ fn refusals() {
         ("no tensor", zip(b"\x80\x02}X\x01\0\0\0aK\x01s.", 0), ErrorKind::Unsupported, "\"a\""),
         ("a list", zip(b"\x80\x02].", 0), ErrorKind::Unsupported, "dictionary"),
         ("compressed", zip(b"\x80\x02}.", 8), ErrorKind::Unsupported, "compressed"),
-        (
-            "old",
-            b"\x80\x02\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(),
-            ErrorKind::Unsupported,
-            "torch.save",
-        ),
         ("cut short", zip(b"\x80\x02}", 0), ErrorKind::Checkpoint, "cut short"),
     ];
     let mut failed = Vec::new();

@@ -8,16 +8,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use serde::Deserialize;
 
 use crate::error::{Result, fail};
 use crate::model::source::{Blob, Source, check_path, read_json};
-use crate::model::{safetensors, torch};
-
-/// Half-precision values decoded at a time: 1 MiB of them.
-const CHUNK: usize = (1 << 20) / size_of::<f16>();
+use crate::model::{safetensors, torch, values};
 
 /// The files that weights are looked for in, in this order: one file, or an index of several.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -35,6 +30,8 @@ const FOREIGN: [(&str, &str); 5] = [
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dtype {
+    /// IEEE float64, which is rounded to float32.
+    F64,
     /// IEEE float32.
     F32,
     /// IEEE float16.
@@ -49,6 +46,7 @@ impl Dtype {
     /// The type that a safetensors header calls `name`.
     pub fn from_name(name: &str) -> Self {
         match name {
+            "F64" => Self::F64,
             "F32" => Self::F32,
             "F16" => Self::F16,
             "BF16" => Self::Bf16,
@@ -60,6 +58,7 @@ impl Dtype {
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::F64 => "F64",
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
@@ -83,6 +82,8 @@ pub struct TensorInfo {
     blob: usize,
     /// Where its data begins in that file, in bytes.
     start: u64,
+    /// Elements from one to the next along each axis, where they do not follow each other.
+    strides: Option<Vec<u64>>,
 }
 
 /// The tensors of a model: what is there, and the way to their values.
@@ -187,6 +188,7 @@ impl Checkpoint {
                     file: Arc::clone(&file),
                     blob: blob_index,
                     start: entry.start,
+                    strides: entry.strides,
                 };
                 self.tensors.insert(entry.name, info);
             }
@@ -208,8 +210,7 @@ impl Checkpoint {
     /// All values of the tensor `name`, which must have `expected_shape`, as float32.
     pub fn read_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
         let info = self.expect(name, expected_shape)?;
-        // The header was held against the file's size, so the product fits.
-        self.read_values(info, 0..expected_shape.iter().product())
+        self.read_values(info, 0..expected_shape.first().copied().unwrap_or(1))
     }
 
     /// The rows `rows` (of the first axis) of the tensor `name`, which must have `expected_shape`,
@@ -230,12 +231,7 @@ impl Checkpoint {
                 info.file
             ));
         }
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        // There is a row, so the product is no larger than that of the whole shape.
-        let width: usize = expected_shape.iter().skip(1).product();
-        self.read_values(info, rows.start * width..rows.end * width)
+        self.read_values(info, rows)
     }
 
     /// The tensor `name`, or an error where it is missing or has another shape.
@@ -260,68 +256,51 @@ impl Checkpoint {
         Ok(info)
     }
 
-    /// The values `range` of a tensor, counted from its first.
-    fn read_values(&self, info: &TensorInfo, range: Range<usize>) -> Result<Vec<f32>> {
-        let TensorInfo { name, dtype, shape, file, .. } = info;
-        let width = match dtype {
-            Dtype::F32 => size_of::<f32>(),
-            Dtype::F16 | Dtype::Bf16 => size_of::<f16>(),
-            Dtype::Other(found) => {
-                return Err(fail!(
-                    Unsupported,
-                    "{file}: tensor {name} {shape:?} has type {found}, F32, F16 or BF16 is expected"
-                ));
-            }
+    /// The values of the rows `rows` (of the first axis) of a tensor.
+    fn read_values(&self, info: &TensorInfo, rows: Range<usize>) -> Result<Vec<f32>> {
+        let TensorInfo { name, dtype, shape, file, strides, .. } = info;
+        let Some(bytes) = dtype.width() else {
+            return Err(fail!(
+                Unsupported,
+                "{file}: tensor {name} {shape:?} has type {dtype}, F32, F64, F16 or BF16 is expected"
+            ));
         };
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        // There is a row, so the product is no larger than that of the whole shape, which the
+        // header was held against.
+        let width: usize = shape.iter().skip(1).product();
+        let count = rows.len() * width;
         let mut out = Vec::new();
-        out.try_reserve_exact(range.len()).map_err(|e| {
+        out.try_reserve_exact(count).map_err(|e| {
             fail!(OutOfMemory, "{file}: no memory for tensor {name} {shape:?}").with_source(e)
         })?;
-        out.resize(range.len(), 0.0_f32);
+        out.resize(count, 0.0_f32);
         let blob = &*self.blobs[info.blob];
-        let offset = info.start + range.start as u64 * width as u64;
-        match dtype {
-            Dtype::F16 => {
-                read_halves(blob, offset, &mut out, |h: &[f16], f| h.convert_to_f32_slice(f))
+        let step = match strides {
+            Some(strides) => strides.first().copied().unwrap_or(0),
+            None => width as u64,
+        };
+        let offset = info.start + rows.start as u64 * step * bytes as u64;
+        match strides {
+            Some(strides) => {
+                let mut shape = shape.clone();
+                shape.iter_mut().take(1).for_each(|first| *first = rows.len());
+                values::read_view(blob, dtype, offset, (&shape, strides), &mut out)
             }
-            Dtype::Bf16 => {
-                read_halves(blob, offset, &mut out, |h: &[bf16], f| h.convert_to_f32_slice(f))
-            }
-            _ => read_floats(blob, offset, &mut out),
+            None => values::read(blob, dtype, offset, &mut out),
         }
         .map_err(|e| e.at(format_args!("tensor {name}")))?;
+        if *dtype == Dtype::F64 && out.iter().any(|x| x.is_infinite()) {
+            return Err(fail!(
+                Unsupported,
+                "{file}: tensor {name} {shape:?} has a float64 that float32 does not hold (beyond \
+                 3.4e38): the model cannot be computed in float32"
+            ));
+        }
         Ok(out)
     }
-}
-
-/// Reads float32 values straight into place.
-fn read_floats(blob: &dyn Blob, offset: u64, out: &mut [f32]) -> Result<()> {
-    blob.read_at(offset, bytemuck::cast_slice_mut(out))?;
-    if cfg!(target_endian = "big") {
-        out.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
-    }
-    Ok(())
-}
-
-/// Reads two-byte values chunk by chunk and widens each chunk into place.
-fn read_halves<H: bytemuck::Pod>(
-    blob: &dyn Blob,
-    mut offset: u64,
-    out: &mut [f32],
-    widen: impl Fn(&[H], &mut [f32]),
-) -> Result<()> {
-    let mut stored = vec![H::zeroed(); CHUNK.min(out.len())];
-    for piece in out.chunks_mut(CHUNK) {
-        let stored = &mut stored[..piece.len()];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(stored);
-        blob.read_at(offset, bytes)?;
-        if cfg!(target_endian = "big") {
-            bytes.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
-        }
-        offset += bytes.len() as u64;
-        widen(stored, piece);
-    }
-    Ok(())
 }
 
 /// The error for a place without weights that are read: it names those that are there instead.

@@ -31,3 +31,4 @@ mod safetensors;
 pub mod source;
 pub mod spec;
 mod torch;
+mod values;

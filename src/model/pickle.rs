@@ -9,19 +9,26 @@
 //! `torch/_utils.py` of 2.x.
 
 mod callee;
+mod objects;
 mod read;
+mod reader;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::error::{Result, fail};
 use crate::model::checkpoint::Dtype;
-use callee::{Callee, STORAGES, callee};
+use callee::{Callee, callee};
+
+pub(crate) use reader::Reader;
 
 /// A value on the pickle's stack; the numbers are places in the arenas of a [`Machine`].
 #[derive(Debug, Clone, Copy)]
 enum Value {
     Plain,
+    Flag(bool),
     Int(i64),
+    /// Where the bytes of a longer integer lie in the pickle.
+    Wide(usize, usize),
     /// Where its bytes lie in the pickle.
     Text(usize, usize),
     Tuple(usize),
@@ -37,15 +44,19 @@ enum Value {
 const MAX_AXES: usize = 64;
 const MAX_KEY: usize = 64;
 
-/// A run of elements in a record of their own.
+/// A run of elements in a record of its own, or in a part of one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Storage {
-    /// The record `data/<key>`.
+    /// The name of the record.
     pub(crate) key: String,
     pub(crate) dtype: Dtype,
     /// Bytes of an element.
     pub(crate) width: u64,
-    /// Elements.
+    /// Elements of the record.
+    pub(crate) all: u64,
+    /// Those before the part.
+    pub(crate) first: u64,
+    /// Those of the part.
     pub(crate) count: u64,
 }
 
@@ -58,39 +69,8 @@ pub(crate) struct Tensor {
     pub(crate) stride: Vec<u64>,
 }
 
-/// The tensors by name of the dictionary that `pickle` holds.
-///
-/// # Errors
-///
-/// `Unsupported` for a name or an instruction that is not among those read here, and for an entry
-/// that is no tensor; `Checkpoint` for a damaged pickle.
-pub(crate) fn read_state(pickle: &[u8]) -> Result<Vec<(String, Tensor)>> {
-    let mut machine = Machine { pickle, ..Machine::default() };
-    let Value::Dict(dict) = machine.run()? else {
-        return Err(fail!(
-            Unsupported,
-            "it holds something else than a dictionary of tensors (a state_dict)"
-        ));
-    };
-    let mut seen = HashSet::new();
-    let entries = machine.dicts[dict].iter().map(|&(key, value)| {
-        let Value::Text(start, end) = key else {
-            return Err(fail!(Unsupported, "a key of its dictionary is not a string"));
-        };
-        let name = machine.text(start..end)?;
-        if !seen.insert(name) {
-            return Err(damaged("two tensors have one name"));
-        }
-        match value {
-            Value::Tensor(i) => Ok((name.to_owned(), machine.tensors[i].clone())),
-            _ => Err(fail!(Unsupported, "its entry {name:?} is not a tensor")),
-        }
-    });
-    entries.collect()
-}
-
 /// The stack machine of a pickle.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Machine<'p> {
     pickle: &'p [u8],
     at: usize,
@@ -103,6 +83,8 @@ struct Machine<'p> {
     dicts: Vec<Vec<(Value, Value)>>,
     storages: Vec<Storage>,
     tensors: Vec<Tensor>,
+    /// Entries of dictionaries that were made of lists.
+    copied: usize,
 }
 
 impl Machine<'_> {
@@ -125,7 +107,8 @@ impl Machine<'_> {
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
-            b'N' | 0x88 | 0x89 => self.stack.push(Value::Plain),
+            b'N' => self.stack.push(Value::Plain),
+            0x88 | 0x89 => self.stack.push(Value::Flag(code == 0x88)),
             b'G' => {
                 self.take(8)?;
                 self.stack.push(Value::Plain);
@@ -207,10 +190,11 @@ impl Machine<'_> {
             b'J' => i64::from(self.number(4)? as u32 as i32),
             // LONG1: two's complement of as many bytes as it says.
             _ => {
-                let count = self.byte()?;
-                let bytes = self.take(usize::from(count))?;
+                let count = usize::from(self.byte()?);
+                let bytes = self.take(count)?;
                 if bytes.len() > 8 {
-                    return Err(damaged("a number has more than 64 bits"));
+                    self.stack.push(Value::Wide(self.at - count, self.at));
+                    return Ok(());
                 }
                 let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
                 let mut wide = [if negative { 0xff } else { 0 }; 8];
@@ -248,89 +232,6 @@ impl Machine<'_> {
         let callee = callee(self.text(module)?, self.text(name)?)?;
         self.stack.push(Value::Callee(callee));
         Ok(())
-    }
-
-    /// BINPERSID: `('storage', torch.FloatStorage, key, device, elements)`.
-    fn persistent(&mut self) -> Result<()> {
-        let form = || damaged("a storage does not say its type, its record and its size");
-        let Value::Tuple(id) = self.pop()? else { return Err(form()) };
-        let &[
-            Value::Text(a, b),
-            Value::Callee(Callee::Storage(kind)),
-            Value::Text(c, d),
-            _,
-            Value::Int(count),
-        ] = &self.tuples[id][..]
-        else {
-            return Err(form());
-        };
-        if self.text(a..b)? != "storage" {
-            return Err(form());
-        }
-        if d - c > MAX_KEY {
-            return Err(form());
-        }
-        let (_, dtype, width) = STORAGES[kind];
-        self.storages.push(Storage {
-            key: self.text(c..d)?.to_owned(),
-            dtype: Dtype::from_name(dtype),
-            width,
-            count: u64::try_from(count).map_err(|_| form())?,
-        });
-        self.stack.push(Value::Storage(self.storages.len() - 1));
-        Ok(())
-    }
-
-    fn reduce(&mut self) -> Result<()> {
-        let (Value::Tuple(args), Value::Callee(callee)) = (self.pop()?, self.pop()?) else {
-            return Err(damaged("what is called is not a function of arguments"));
-        };
-        match (callee, &self.tuples[args][..]) {
-            (Callee::OrderedDict, []) => self.dict(vec![]),
-            (Callee::Size, &[size @ Value::Tuple(_)]) => self.stack.push(size),
-            (
-                Callee::Tensor,
-                &[
-                    Value::Storage(storage),
-                    Value::Int(offset),
-                    Value::Tuple(shape),
-                    Value::Tuple(stride),
-                    ..,
-                ],
-            ) => {
-                let offset = u64::try_from(offset)
-                    .map_err(|_| damaged("a tensor begins before its storage"))?;
-                let (shape, stride) = (self.sizes(shape)?, self.sizes(stride)?);
-                let storage = self.storages[storage].clone();
-                self.tensors.push(Tensor { storage, offset, shape, stride });
-                self.stack.push(Value::Tensor(self.tensors.len() - 1));
-            }
-            (Callee::Parameter, &[Value::Tensor(tensor), ..]) => {
-                self.stack.push(Value::Tensor(tensor));
-            }
-            _ => return Err(damaged("arguments do not fit what they are for")),
-        }
-        Ok(())
-    }
-
-    /// BUILD: the attributes of a dictionary (`_metadata` of a state_dict), which say nothing here.
-    fn build(&mut self) -> Result<()> {
-        match (self.pop()?, self.stack.last()) {
-            (Value::Dict(_), Some(Value::Dict(_))) => Ok(()),
-            _ => {
-                Err(fail!(Unsupported, "it sets the state of an object, which is not carried out"))
-            }
-        }
-    }
-
-    fn sizes(&self, tuple: usize) -> Result<Vec<u64>> {
-        let size = |value: &Value| match value {
-            Value::Int(n) => u64::try_from(*n).ok(),
-            _ => None,
-        };
-        let items = Some(&self.tuples[tuple]).filter(|items| items.len() <= MAX_AXES);
-        let sizes: Option<_> = items.and_then(|items| items.iter().map(size).collect());
-        sizes.ok_or_else(|| damaged("a tensor's shape is not a list of sizes"))
     }
 
     fn tuple(&mut self, items: Vec<Value>) {

@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) shape: Vec<usize>,
     /// First byte of the data, counted from the start of the file.
     pub(crate) start: u64,
+    /// Elements from one to the next along each axis, where they do not follow each other.
+    pub(crate) strides: Option<Vec<u64>>,
 }
 
 /// Reads the header of `blob`: every tensor in the order of its data. The offsets were checked to
@@ -112,7 +114,8 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
             ));
         };
         end = to;
-        entries.push(Entry { name, dtype: Dtype::from_name(&dtype), shape, start: data + from });
+        let (dtype, start) = (Dtype::from_name(&dtype), data + from);
+        entries.push(Entry { name, dtype, shape, start, strides: None });
     }
     if end != size - data {
         return Err(fail!(

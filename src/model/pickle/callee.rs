@@ -9,10 +9,15 @@ pub enum Callee {
     OrderedDict,
     /// `torch.Size`, a tuple.
     Size,
-    /// `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ..)`
+    /// `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ..)`, and the one before it
+    /// with these alone.
     Tensor,
-    /// `torch._utils._rebuild_parameter(tensor, ..)`
+    /// `torch._utils._rebuild_parameter(tensor, ..)`, with or without attributes after it.
     Parameter,
+    /// `torch._tensor._rebuild_from_type_v2(function, class, arguments, attributes)`
+    OfType,
+    /// The class of tensors or of parameters.
+    Class,
     /// `torch.FloatStorage` and its like, by its place in [`STORAGES`].
     Storage(usize),
 }
@@ -37,9 +42,14 @@ pub fn callee(module: &str, name: &str) -> Result<Callee> {
     Ok(match (module, name) {
         ("collections", "OrderedDict") => Callee::OrderedDict,
         ("torch", "Size") => Callee::Size,
-        ("torch._utils", "_rebuild_tensor_v2") => Callee::Tensor,
-        ("torch._utils", "_rebuild_parameter") => Callee::Parameter,
-        ("torch", storage) if STORAGES.iter().any(|s| s.0 == storage) => {
+        ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Callee::Tensor,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+            Callee::Parameter
+        }
+        ("torch._tensor", "_rebuild_from_type_v2") => Callee::OfType,
+        ("torch", "Tensor") | ("torch.nn.parameter", "Parameter") => Callee::Class,
+        // Files of before torch 1 name those of the GPU.
+        ("torch" | "torch.cuda", storage) if STORAGES.iter().any(|s| s.0 == storage) => {
             Callee::Storage(STORAGES.iter().position(|s| s.0 == storage).unwrap_or_default())
         }
         _ => {
