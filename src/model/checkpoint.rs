@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::error::{Result, fail};
 use crate::model::source::{Blob, Source, check_path, read_json};
-use crate::model::{safetensors, torch, values};
+use crate::model::{safetensors, stand_in, torch, values};
 
 /// The files that weights are looked for in, in this order: one file, or an index of several.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -92,6 +92,8 @@ pub struct Checkpoint {
     place: String,
     blobs: Vec<Box<dyn Blob>>,
     tensors: BTreeMap<String, TensorInfo>,
+    /// Tensors that an index names and no file has, and what it says of them.
+    lost: BTreeMap<String, String>,
 }
 
 /// `model.safetensors.index.json` and its like: in which file each tensor lies.
@@ -118,10 +120,11 @@ impl Checkpoint {
             "" => source.name(),
             _ => format!("{}: {folder}", source.name()),
         };
-        let mut checkpoint = Self { place, blobs: Vec::new(), tensors: BTreeMap::new() };
+        let mut checkpoint =
+            Self { place, blobs: Vec::new(), tensors: BTreeMap::new(), lost: BTreeMap::new() };
         for file in WEIGHTS {
-            if let Some(blob) = source.open(&within(file))? {
-                checkpoint.add(blob, file, |_| true)?;
+            if let Some(blob) = stand_in::open(source, &within(file))? {
+                checkpoint.add(blob, file)?;
                 return Ok(checkpoint);
             }
             let index_path = within(&format!("{file}.index.json"));
@@ -146,33 +149,26 @@ impl Checkpoint {
         for file in files {
             let named = format!("{}: {index_path}", source.name());
             check_path(file).map_err(|e| e.at(&named))?;
-            let Some(blob) = source.open(&within(file))? else {
+            let Some(blob) = stand_in::open(source, &within(file))? else {
                 return Err(fail!(
                     Checkpoint,
                     "{named}: it names the file {file}, which is missing: fetch the model again"
                 ));
             };
-            // A tensor belongs to the file that the index names, wherever else it may lie too.
-            self.add(blob, file, |t| index.weight_map.get(t).is_some_and(|f| f == file))?;
+            // As in Transformers, all tensors of a shard are there, whatever the index says of
+            // them, and of two with one name it is that of the later file.
+            self.add(blob, file)?;
         }
+        // Nobody may need them: a tied head, for one, is stored with the table it is tied to.
         let lost = index.weight_map.iter().filter(|(name, _)| !self.tensors.contains_key(*name));
-        if let Some((name, file)) = lost.min() {
-            return Err(fail!(
-                Checkpoint,
-                "{}: {index_path} says that tensor {name} is in {file}, where it is not",
-                source.name()
-            ));
-        }
+        self.lost = lost
+            .map(|(name, file)| (name.clone(), format!("{index_path} says that it is in {file}")))
+            .collect();
         Ok(())
     }
 
-    /// Adds the tensors of one file that `wanted` lets pass; its name says its format.
-    fn add(
-        &mut self,
-        blob: Box<dyn Blob>,
-        name: &str,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<()> {
+    /// Adds the tensors of one file; its name says its format.
+    fn add(&mut self, blob: Box<dyn Blob>, name: &str) -> Result<()> {
         let file: Arc<str> = blob.place().into();
         let blob_index = self.blobs.len();
         let entries = match name.ends_with(".bin") {
@@ -180,18 +176,16 @@ impl Checkpoint {
             false => safetensors::read_header(&*blob)?,
         };
         for entry in entries {
-            if wanted(&entry.name) {
-                let info = TensorInfo {
-                    name: entry.name.clone(),
-                    dtype: entry.dtype,
-                    shape: entry.shape,
-                    file: Arc::clone(&file),
-                    blob: blob_index,
-                    start: entry.start,
-                    strides: entry.strides,
-                };
-                self.tensors.insert(entry.name, info);
-            }
+            let info = TensorInfo {
+                name: entry.name.clone(),
+                dtype: entry.dtype,
+                shape: entry.shape,
+                file: Arc::clone(&file),
+                blob: blob_index,
+                start: entry.start,
+                strides: entry.strides,
+            };
+            self.tensors.insert(entry.name, info);
         }
         self.blobs.push(blob);
         Ok(())
@@ -239,9 +233,10 @@ impl Checkpoint {
         let Some(info) = self.get(name) else {
             let files: Vec<_> = self.blobs.iter().map(|blob| blob.place()).collect();
             let files = if files.len() > 3 { self.place.clone() } else { files.join(", ") };
+            let lost = self.lost.get(name).map_or_else(String::new, |said| format!(" ({said})"));
             return Err(fail!(
                 Checkpoint,
-                "{files}: tensor {name} {expected:?} is missing among the {} that are there",
+                "{files}: tensor {name} {expected:?} is missing among the {} that are there{lost}",
                 self.tensors.len()
             ));
         };

@@ -30,5 +30,6 @@ mod roberta;
 mod safetensors;
 pub mod source;
 pub mod spec;
+mod stand_in;
 mod torch;
 mod values;
