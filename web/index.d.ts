@@ -54,21 +54,53 @@ export interface LoadOptions {
   wasmUrl?: string | URL;
 }
 
+/** A string of which some are known. */
+type Other = string & Record<never, never>;
+
+/** Which states: words, a state (-1 is the last), states, or a list of states and ranges such as `0,6,-1` and `-4..-1`. */
+export type Layers = 'last' | 'all' | 'blocks' | number | readonly number[] | Other;
+/** How the states of several layers become one; `stack` keeps them apart. */
+export type Combine = 'stack' | 'mean' | 'sum' | 'max' | 'concat' | `weighted=${string}` | `scalar-mix=${string}`;
+/** What a row stands for: a token, a word, or the text, by one of the poolings; `model` is what the model was trained for. */
+export type Pool =
+  | 'model'
+  | 'tokens'
+  | 'words'
+  | 'words:mean'
+  | 'words:first'
+  | 'words:last'
+  | 'words:first-last'
+  | 'mean'
+  | 'cls'
+  | 'last'
+  | 'max'
+  | 'mean-sqrt'
+  | 'weighted-mean'
+  | 'mean-max'
+  | 'pooler';
+/** The numbers of `vectors`: f32, the bits of f16, steps of a range, or a bit a coordinate. */
+export type Precision = 'f32' | 'f16' | 'int8' | 'ubinary';
+/** What becomes of a text that is too long; windows share STRIDE tokens. */
+export type Overflow = 'truncate' | 'error' | 'window' | `window:${number}`;
+
+/** The typed array of a precision. */
+export interface VectorsOf {
+  f32: Float32Array;
+  f16: Uint16Array;
+  int8: Int8Array;
+  ubinary: Uint8Array;
+}
+
 /** What to bring back, in the words of the command line. */
-export interface Capture {
-  /** `last`, `all`, `blocks`, `0,6,-1`, `-4..-1` */
-  layers?: string;
-  /** `stack`, `mean`, `sum`, `max`, `concat`, `weighted=..`, `scalar-mix=..` */
-  combine?: string;
-  /** `model`, `tokens`, `words`, `mean`, `cls`, `max`, `pooler`, .. */
-  pool?: string;
+export interface Capture<P extends Precision = Precision> {
+  layers?: Layers;
+  combine?: Combine;
+  pool?: Pool;
   normalize?: boolean;
   dims?: number;
-  /** `f32`, `f16`, `int8`, `ubinary` */
-  precision?: string;
+  precision?: P;
   maxTokens?: number;
-  /** `truncate`, `error`, `window`, `window:STRIDE` */
-  overflow?: string;
+  overflow?: Overflow;
   prompt?: string;
   promptName?: string;
   signal?: AbortSignal;
@@ -91,34 +123,34 @@ export interface WordInfo {
   end: number;
 }
 
-export interface Result {
+export interface Result<P extends Precision = Precision> {
   index: number;
   textTokens: number;
   /** Tokens that were cut off, where some were. */
   tokensLost?: number;
   /** `[layers, rows, width]`: an axis of one layer is dropped, and that of rows where a text is one. */
   shape: number[];
-  /** Numbers of f16 come as their bits. */
-  vectors: Float32Array | Uint16Array | Int8Array | Uint8Array;
+  /** In the order of `shape`, the last axis fastest. */
+  vectors: VectorsOf[P];
   tokens?: TokenInfo[];
   words?: WordInfo[];
 }
 
-export interface Embeddings {
+export interface Embeddings<P extends Precision = Precision> {
   model: string;
   device: string;
-  dtype: string;
+  dtype: 'f32' | 'f16';
   layers: number[];
   combine: string;
   pool: string;
-  precision: string;
+  precision: P;
   width: number;
   /** Texts that were cut. */
   truncated: number;
   tokensLost: number;
   /** Texts that f16 did not hold and that were run again in f32. */
   rerun: number[];
-  results: Result[];
+  results: Result<P>[];
 }
 
 export interface Tokenized {
@@ -151,7 +183,7 @@ export interface Info {
   /** The adapter's name, or the CPU. */
   device: string;
   backend: 'webgpu' | 'cpu';
-  dtype: string;
+  dtype: 'f32' | 'f16';
   weightBytes: number;
   limits: { maxTokens: number; batchTokens: number };
   /** Why the CPU computes although nobody asked for it. */
@@ -163,12 +195,12 @@ export class Encoder {
   private constructor();
   /**
    * Loads a model: the URL of a folder (relative ones begin with `./`, `../` or `/`, or end in `/`), a hub id
-   * (`org/name`, `org/name@revision`), or files.
+   * (`org/name`, `org/name@revision`), or files. In Node, a path or a `file:` URL is a folder on the disk.
    */
   static load(model: string | URL | ModelFiles, options?: LoadOptions): Promise<Encoder>;
-  embed(texts: Texts, capture?: Capture): Promise<Embeddings>;
+  embed<P extends Precision = 'f32'>(texts: Texts, capture?: Capture<P>): Promise<Embeddings<P>>;
   /** Every state of every token: `embed` with `layers: 'all'`, `pool: 'tokens'`. */
-  hiddenStates(text: Texts, options?: { signal?: AbortSignal }): Promise<Embeddings>;
+  hiddenStates(text: Texts, options?: { signal?: AbortSignal }): Promise<Embeddings<'f32'>>;
   tokenize(texts: Texts, capture?: Pick<Capture, 'maxTokens' | 'overflow' | 'prompt' | 'promptName'>): Promise<Tokenized>;
   info(): Info;
   /** Gives the device's memory back; what is under way is rejected. */

@@ -3,6 +3,7 @@
 // Each encoder has a worker of its own, so that the page stays responsive; with `worker: false` the
 // same code runs here. The wasm is fetched by the first `load`, not by the import.
 
+import { folder, HAS_DISK } from './src/disk.js';
 import { fail, unpacked } from './src/errors.js';
 
 const HUB = 'https://huggingface.co';
@@ -18,13 +19,13 @@ export class Encoder {
     this.#info = info;
   }
 
-  /** Loads the model at a URL, on the hub, or in files that the user gave. */
+  /** Loads the model at a URL, on the hub, in files that the user gave or, in Node, in a folder. */
   static async load(model, options = {}) {
     const { onProgress, signal, worker = true, ...rest } = options;
     signal?.throwIfAborted();
     const { token, endpoint, ...kept } = rest;
     if (kept.wasmUrl !== undefined) kept.wasmUrl = new URL(kept.wasmUrl, here()).href;
-    const named = name(model, token, endpoint);
+    const named = await place(model) ?? name(model, token, endpoint);
     const backend = worker && typeof Worker !== 'undefined' ? new Remote() : await Local.start();
     try {
       return new Encoder(backend, await backend.load(named, kept, onProgress, signal));
@@ -69,6 +70,17 @@ export default Encoder;
 /** Where relative URLs are counted from. */
 function here() {
   return globalThis.document?.baseURI ?? globalThis.location?.href ?? import.meta.url;
+}
+
+/** A path begins so, or ends in a slash; a hub id does not. */
+const PATH = /^(\.{0,2}[\\/]|[a-z]:[\\/]|file:)/i;
+
+/** The model in a folder of this disk, where there is a disk and it is one. */
+async function place(model) {
+  const words = model instanceof URL ? model.href : model;
+  if (!HAS_DISK || typeof words !== 'string' || /^(https?|data|blob):/i.test(words)) return null;
+  const path = await folder(words, PATH.test(words) || /[\\/]$/.test(words));
+  return path && { path };
 }
 
 /** A model as the engine takes it: a folder's URL with its name, or files. */

@@ -25,7 +25,8 @@ const answers = {
   },
 };
 
-addEventListener('message', async ({ data: { id, ask, stop, ...rest } }) => {
+// Where it is imported and not started, nobody sends it anything.
+globalThis.addEventListener?.('message', async ({ data: { id, ask, stop, ...rest } }) => {
   if (stop) return running.get(id)?.abort();
   const controller = new AbortController();
   running.set(id, controller);

@@ -1,6 +1,7 @@
 // One model on its device, in the thread that this runs in. Loads the wasm when it is first needed.
 
 import * as module from '../pkg/everylayer.js';
+import { disk, HAS_DISK } from './disk.js';
 import { fail, told } from './errors.js';
 import { Files, local } from './files.js';
 import { remote } from './remote.js';
@@ -52,6 +53,7 @@ async function place(wanted) {
   };
   const gpu = globalThis.navigator?.gpu;
   if (!gpu) {
+    if (HAS_DISK) return lack('Node has none');
     return lack(globalThis.isSecureContext === false ? 'this page is not served over https or from localhost' : 'this browser has none');
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
@@ -66,9 +68,10 @@ export class Session {
   #engine;
   #calls = new Set();
   #place;
+  #files;
 
   /**
-   * @param model `{ url, name, headers }` or `{ files }`
+   * @param model `{ url, name, headers }`, `{ path }` or `{ files }`
    * @param options of `Encoder.load`
    * @param report hears of progress
    */
@@ -89,9 +92,10 @@ export class Session {
     };
     let [open, name] = [];
     if (model.files) ({ open, name } = local(model.files));
+    else if (model.path) ({ open, name } = await disk(model.path));
     else {
       name = model.name;
-      open = await remote(model.url, { cache: options.cache ?? true, headers: model.headers, kind: model.kind, signal, report: progress });
+      open = await remote(model.url, { name, cache: options.cache ?? true, headers: model.headers, kind: model.kind, signal, report: progress });
     }
     const files = new Files(open, reading);
     try {
@@ -107,6 +111,7 @@ export class Session {
       throw told(e);
     }
     files.rest();
+    session.#files = files;
     return session;
   }
 
@@ -172,8 +177,10 @@ export class Session {
 
   dispose() {
     for (const call of this.#calls) call.stop();
-    this.#engine?.free();
+    if (!this.#engine) return;
+    this.#engine.free();
     this.#engine = undefined;
+    this.#files.abandon();
   }
 }
 

@@ -22,7 +22,7 @@ export class Files {
   #report;
 
   /**
-   * @param open gives the file of a path, or null: `{ size, blob | bytes | head and finish() }`
+   * @param open gives the file of a path, or null: `{ size, blob | bytes | read() | head and finish() }`
    * @param report hears `(path, bytes read, size)`
    */
   constructor(open, report) {
@@ -47,6 +47,7 @@ export class Files {
     const bytes = file.bytes ?? file.head;
     if (bytes && end <= bytes.length) out.set(bytes.subarray(offset, end));
     else if (file.finish) throw this.#miss(path);
+    else if (file.read) file.read(offset, out);
     else if (file.blob) this.#slice(path, file.blob, offset, out);
     else throw fail('Io', `${path}: the file ends before byte ${end}`);
     this.#report?.(path, out.length, file.size);
@@ -99,7 +100,7 @@ export class Files {
     for (const path of [...this.#held.keys()]) if (this.#held.get(path)?.finish) await this.open(path);
   }
 
-  /** Gives up what is half fetched. */
+  /** Gives up what is half fetched, or open on a disk. */
   abandon() {
     for (const file of this.#held.values()) file?.abandon?.();
   }

@@ -8,12 +8,20 @@ import { fail } from './errors.js';
 
 const CACHE = 'everylayer';
 
+/** What the answers of a hub mean: it says 401 of models that are not there. */
+const HINTS = {
+  401: ': there is no such model, or it needs a token',
+  403: ': it needs a token that may read it',
+  429: ': too many requests, try again later',
+};
+
 /**
  * Gives a function that opens the file of a path, for `Files`.
  * @param base the folder, ending in `/`
- * @param options `{ cache, headers, kind, signal, report(path, loaded, total) }`; `kind` is that of a refusal
+ * @param options `{ name, cache, headers, kind, signal, report(path, loaded, total) }`; `name` is the model's and `kind`
+ *   that of a refusal
  */
-export async function remote(base, { cache, headers, kind = 'Io', signal, report }) {
+export async function remote(base, { name, cache, headers, kind = 'Io', signal, report }) {
   const store = cache && typeof caches !== 'undefined' ? await caches.open(CACHE).catch(() => null) : null;
   const request = (url, extra) => fetch(url, { headers, signal, ...extra });
 
@@ -21,6 +29,9 @@ export async function remote(base, { cache, headers, kind = 'Io', signal, report
     const url = new URL(path.split('/').map(encodeURIComponent).join('/'), base).href;
     const kept = await store?.match(url);
     const weights = /\.(safetensors|bin)$/.test(path);
+    // Many files are asked for that a model need not have: what is missing is the model.
+    const what = weights ? `${name}: ${path}` : name;
+    const { host } = new URL(base);
     if (kept && weights && (await same(kept, () => request(url, { method: 'HEAD', cache: 'no-cache' })))) {
       return ofKept(kept, path, report);
     }
@@ -31,7 +42,7 @@ export async function remote(base, { cache, headers, kind = 'Io', signal, report
       signal?.throwIfAborted();
       // Without a network, what was there the last time is there.
       if (kept) return kept.status === 404 ? null : ofKept(kept, path, report);
-      throw fail(kind, `${url}: it cannot be fetched (${e.message})`, e);
+      throw fail(kind, `${what} cannot be fetched from ${host} (${e.message}): is there a network?`, e);
     }
     // A server of one page answers every path with that page.
     const page = response.ok && /^text\/html/.test(response.headers.get('content-type') ?? '');
@@ -42,8 +53,8 @@ export async function remote(base, { cache, headers, kind = 'Io', signal, report
     }
     if (!response.ok) {
       await response.body?.cancel();
-      const hint = { 401: ': it needs a token', 403: ': the token may not read it' }[response.status] ?? '';
-      throw fail(kind, `${url}: the server answered ${response.status}${hint}`);
+      const hint = HINTS[response.status] ?? '';
+      throw fail(kind, `${what} cannot be fetched: ${host} answered ${response.status}${hint}`);
     }
     return weights ? await headed(url, path, response) : await whole(url, path, response);
   };
