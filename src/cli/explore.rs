@@ -1,32 +1,24 @@
 //! `everylayer explore`: one page that shows what each layer makes of a text, or of two.
 //!
-//! Similarities are computed here and written into `explore/page.html`, which needs nothing else. How maps
-//! and charts look and are drawn it shares with the demo in `web/demo/`.
+//! The states are written into the page, which compares and draws them as the demo does.
 
-mod similarity;
+mod page;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use everylayer::embeddings::TokenInfo;
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::AtomicFile;
-use everylayer::{Capture, Encoder, Error, ErrorKind, Layers, Pool, Result};
+use everylayer::{Capture, Embeddings, Encoder, Error, ErrorKind, Layers, Pool, Result};
 use serde::Serialize;
 
 use super::args::ExploreArgs;
 use super::embed::Tally;
 use super::say;
-use similarity::{Pair, TextSide};
 
-/// The page, whose one `PLACE` becomes the data.
-const PAGE: &str = include_str!("explore/page.html");
-/// Where the data goes.
-const PLACE: &str = "{{data}}";
-/// Colours, maps and charts.
-const PARTS: [(&str, &str); 2] = [
-    ("{{look}}", include_str!("../../web/demo/look.css")),
-    ("{{maps}}", include_str!("../../web/demo/maps.js")),
-];
 /// Tokens of a text that are shown: more cannot be told apart on a screen.
 const SHOWN: usize = 64;
 
@@ -38,8 +30,56 @@ struct Report<'a> {
     device: &'a str,
     dtype: &'a str,
     layers: &'a [usize],
-    texts: Vec<TextSide>,
-    pair: Option<Pair>,
+    width: usize,
+    texts: Vec<Side<'a>>,
+}
+
+/// One text of the page.
+#[derive(Serialize)]
+struct Side<'a> {
+    /// As it was given.
+    text: &'a str,
+    /// The tokens that are shown.
+    tokens: &'a [TokenInfo],
+    /// How many more went through the model.
+    hidden: usize,
+    /// How many the model could not take.
+    lost: usize,
+    /// (layers, tokens shown, width), f32 from its lowest byte, in base64.
+    vectors: String,
+    /// (layers, width): the means over all tokens, written so too.
+    means: String,
+}
+
+impl<'a> Side<'a> {
+    /// The text `index` of `all`, which are tokens of every layer.
+    fn of(all: &'a Embeddings, index: usize, text: &'a str) -> Self {
+        let of = &all.texts[index];
+        let shown = of.rows.min(SHOWN);
+        let at = |layer, row| all.vector(index, layer, row).unwrap_or_default();
+        let vectors =
+            (0..all.layer_axis).flat_map(|l| (0..shown).flat_map(move |row| at(l, row).to_vec()));
+        let means = (0..all.layer_axis).flat_map(|layer| {
+            let mut sums = vec![0.0; all.width];
+            for row in 0..of.rows {
+                sums.iter_mut().zip(at(layer, row)).for_each(|(sum, &x)| *sum += f64::from(x));
+            }
+            sums.into_iter().map(|sum| (sum / of.rows as f64) as f32)
+        });
+        Self {
+            text,
+            tokens: &of.tokens[..shown],
+            hidden: of.rows - shown,
+            lost: of.lost,
+            vectors: encoded(vectors),
+            means: encoded(means),
+        }
+    }
+}
+
+/// Numbers as the page takes them.
+fn encoded(numbers: impl Iterator<Item = f32>) -> String {
+    STANDARD.encode(numbers.flat_map(f32::to_le_bytes).collect::<Vec<_>>())
 }
 
 /// Runs the command.
@@ -70,21 +110,14 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
 
 /// The page of the texts; what was cut is said on standard error, too.
 fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<String> {
-    let embed = |pool: Pool| {
-        let capture = capture.clone().pool(pool).normalize(false);
-        encoder.embed_blocking(&args.texts, &capture)
-    };
-    let tokens = embed(Pool::Tokens)?;
+    let capture = capture.clone().pool(Pool::Tokens).normalize(false);
+    let tokens = encoder.embed_blocking(&args.texts, &capture)?;
     if let Some(empty) = tokens.texts.iter().find(|text| text.rows == 0) {
         let said = format!("text {} has no tokens: there is nothing to show", empty.index + 1);
         return Err(Error::new(ErrorKind::Text, said));
     }
-    let sides = (0..tokens.texts.len()).map(|text| TextSide::of(&tokens, text, &args.texts, SHOWN));
-    let texts: Vec<TextSide> = sides.collect();
-    let pair = match texts.len() {
-        2 => Some(Pair::of(&tokens, &embed(Pool::Mean)?, &embed(Pool::Cls)?, SHOWN)),
-        _ => None,
-    };
+    let sides = args.texts.iter().enumerate();
+    let texts: Vec<_> = sides.map(|(index, text)| Side::of(&tokens, index, text)).collect();
     if !args.quiet {
         say::note(&format!("device: {}", tokens.device));
         let mut tally = Tally::default();
@@ -103,60 +136,10 @@ fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<Stri
         device: &tokens.device,
         dtype: &tokens.dtype,
         layers: &tokens.layers,
+        width: tokens.width,
         texts,
-        pair,
     };
     let data = serde_json::to_string(&report)
         .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-    // The data goes in last: what it says is no place.
-    Ok(blank().replacen(PLACE, &inert(&data), 1))
-}
-
-/// The page without its data.
-fn blank() -> String {
-    PARTS.iter().fold(PAGE.to_owned(), |page, (place, part)| page.replacen(place, part, 1))
-}
-
-/// JSON that says the same and that no HTML parser takes for anything but text. These characters
-/// stand inside strings only.
-fn inert(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_one_place_and_no_address() {
-        let blank = blank();
-        assert_eq!(blank.matches("{{").count(), 1);
-        assert_eq!(blank.matches(PLACE).count(), 1);
-        for outside in ["http:", "https:", "src=", "href=", "@import", "url(", "fetch("] {
-            // The name space of SVG is no address that anything asks for.
-            let page = blank.replace("http://www.w3.org/2000/svg", "");
-            assert!(!page.contains(outside), "the page has `{outside}`");
-        }
-        assert!(blank.contains("default-src 'none'"));
-    }
-
-    #[test]
-    fn inert_json_says_the_same() {
-        for text in ["</script><script>alert(1)</script>", "<!-- & -->", "a\u{2028}b\u{2029}c", "é"]
-        {
-            let json = serde_json::to_string(text).unwrap();
-            let inert = inert(&json);
-            assert!(!inert.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{inert}");
-            assert_eq!(serde_json::from_str::<String>(&inert).unwrap(), text);
-        }
-    }
+    Ok(page::page(&data))
 }

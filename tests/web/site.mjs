@@ -3,6 +3,7 @@
 import path from "node:path";
 import { root } from "./browser.mjs";
 import { serve } from "./server.mjs";
+import { twelve } from "./twelve.mjs";
 
 /** Where the package was built: `EVERYLAYER_WEB`, or `web/` of this checkout. */
 export const web = process.env.EVERYLAYER_WEB ?? path.join(root, "web");
@@ -13,6 +14,7 @@ export function site(options) {
     "/web/demo/model": path.join(root, "models/all-MiniLM-L6-v2"),
     "/web/demo": path.join(root, "web/demo"),
     "/web": web,
+    "/twelve": twelve(),
     "/fixtures": path.join(root, "tests/fixtures"),
     "/tests": path.join(root, "tests/web"),
   };

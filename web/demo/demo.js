@@ -1,13 +1,13 @@
-// The demo: loads a model, embeds two texts, draws what comes out. Arithmetic is in similarity.js, drawing in
+// The demo: loads a model, embeds two texts, has the results drawn. Arithmetic is in similarity.js, drawing in
 // views.js and maps.js.
 //
 // `?model=` takes another model (a URL of a folder, or a hub id), `?device=` another device.
 
 import { Encoder } from "../index.js";
 import { dropped, picked } from "./folder.js";
-import { onColours } from "./maps.js";
-import { compare } from "./similarity.js";
-import { BETWEEN, choices, MEASURES, times, View } from "./views.js";
+import { make } from "./maps.js";
+import { Side } from "./similarity.js";
+import { Results } from "./views.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -24,33 +24,44 @@ const EXAMPLES = [
   ["Nothing in common", "Interest rates rose again in June.", "My cat sleeps in the laundry basket."],
 ];
 
+/** Names that are offered where one is asked for. */
+const KNOWN = [
+  "sentence-transformers/all-MiniLM-L6-v2", "BAAI/bge-small-en-v1.5", "intfloat/multilingual-e5-small",
+  "google-bert/bert-base-uncased", "answerdotai/ModernBERT-base", "FacebookAI/roberta-base",
+];
+
 /** After these the engine is of no use any more. */
 const GONE = ["DeviceLost", "Gpu", "OutOfMemory", "Internal"];
 
+const results = new Results();
 let encoder = null;
-let view = null;
-let made = null;
+let opened = null; // what `encoder` was loaded from: { model, name, device }
+let last = { model: BESIDE, name: BESIDE_NAME }; // what was asked for last
 let stop = null; // what is under way
 let loadMs = 0;
-let opened = { model: BESIDE, name: BESIDE_NAME };
 
 // ---- what is said
 
 function say(words) {
   $("said").textContent = words || "\u00a0";
 }
-function fail(error) {
+/** Says what went wrong, and what can be done: `[words, call]` of each button. */
+function fail(error, ...ways) {
   const words = String(error?.message ?? error);
-  // A path or an address keeps its first letter.
-  const sentence = /^[a-z]+[ ,]/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
-  $("error").textContent = /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
-  if (GONE.includes(error?.kind)) again();
+  // A path, an address and a name keep their first letter.
+  const sentence = /^[a-z]+[ ,]/.test(words) && !words.startsWith(last.name) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+  const buttons = ways.map(([said, call]) => {
+    const button = make("button", { type: "button" }, said);
+    button.addEventListener("click", call);
+    return button;
+  });
+  $("error").replaceChildren(/[.!?]$/.test(sentence) ? sentence : `${sentence}.`, ...buttons.flatMap((button) => [" ", button]));
 }
 const bytes = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : `${Math.ceil(n / 1e3)} kB`);
 const ms = (n) => (n >= 9950 ? `${(n / 1e3).toFixed(1)} s` : n >= 100 ? `${Math.round(n)} ms` : `${n.toFixed(1)} ms`);
 
-/** One piece of work at a time; a new one ends the one before. */
-async function work(words, what) {
+/** One piece of work at a time; a new one ends the one before. `failed` hears of an error, or of being stopped. */
+async function work(words, what, failed) {
   stop?.abort();
   const mine = new AbortController();
   stop = mine;
@@ -64,11 +75,8 @@ async function work(words, what) {
     return await what(mine.signal);
   } catch (error) {
     if (stop !== mine) return;
-    if (mine.signal.aborted) say("Stopped.");
-    else {
-      say("");
-      fail(error);
-    }
+    say(mine.signal.aborted ? "Stopped." : "");
+    failed(error, mine.signal.aborted);
   } finally {
     if (stop === mine) {
       stop = null;
@@ -81,19 +89,17 @@ async function work(words, what) {
 
 // ---- the model
 
+/** Loads a model in place of the one there is, which stays until the new one works. */
 async function load(model, name) {
-  opened = { model, name };
-  $("go").disabled = true;
+  const asked = last = { model, name, device: $("device").value };
   const before = encoder;
-  encoder = null;
-  $("name").textContent = name;
-  $("where").textContent = "\u00a0";
-  const done = await work("Loading the engine…", async (signal) => {
-    await before?.dispose();
+  $("go").disabled = true;
+  if (!before) naming(name, "");
+  const done = await work(`Loading ${name}…`, async (signal) => {
     const began = performance.now();
-    let last = 0;
+    let told = 0;
     const loading = await Encoder.load(model, {
-      device: $("device").value,
+      device: asked.device,
       signal,
       onProgress: ({ phase, file, loaded, total }) => {
         if (signal.aborted) return;
@@ -101,8 +107,8 @@ async function load(model, name) {
         if (total > 0) $("progress").value = loaded / total;
         else $("progress").removeAttribute("value");
         // Often enough to be read, not so often that a screen reader never ends.
-        if (performance.now() - last < 200 && loaded < total) return;
-        last = performance.now();
+        if (performance.now() - told < 200 && loaded < total) return;
+        told = performance.now();
         say(`${words} ${file}: ${bytes(loaded)}${total > 0 ? ` of ${bytes(total)}` : ""}`);
       },
     });
@@ -111,25 +117,38 @@ async function load(model, name) {
       return false;
     }
     encoder = loading;
+    opened = asked;
     loadMs = performance.now() - began;
     return true;
-  });
-  if (!done) {
-    if (!encoder && opened.model === model) {
-      $("where").textContent = "not loaded";
-      if (!$("error").querySelector("button")) again();
-    }
-    return;
-  }
+  }, (error, stopped) => unloaded(asked, error, stopped));
+  if (!done) return;
+  await before?.dispose();
   const info = encoder.info();
-  $("name").textContent = typeof model === "string" && model === "./model/" ? "all-MiniLM-L6-v2" : shortened(info.model || name);
-  $("where").textContent = `${info.depth} blocks, ${info.states} states of ${info.width} · ${info.dtype} · ${info.device}`;
-  if (info.notice) $("where").textContent += ` · ${info.notice}`;
+  const notice = info.notice ? ` · ${info.notice}` : "";
+  naming(called(asked, info), `${info.depth} blocks, ${info.states} states of ${info.width} · ${info.dtype} · ${info.device}${notice}`);
   say(`Loaded in ${ms(loadMs)}.`);
   $("go").disabled = false;
   await run();
 }
 
+/** Nothing came of a load: the model before goes on. */
+function unloaded(asked, error, stopped) {
+  const again = ["Try again", () => { $("device").value = asked.device; load(asked.model, asked.name); }];
+  const other = ["Another name…", () => { $("id").value = ""; $("id").focus(); }];
+  if (opened) $("device").value = opened.device;
+  else naming(asked.name, "not loaded");
+  $("go").disabled = !encoder;
+  if (stopped) return encoder ? undefined : fail("The model was not loaded", again, other);
+  const said = String(error?.message ?? error);
+  const whose = said.includes(asked.name) || asked.model === BESIDE ? said : `${asked.name}: ${said}`;
+  fail(encoder ? `${whose.replace(/\.$/, "")}. ${called(opened, encoder.info())} is still loaded` : whose, again, other);
+}
+
+function naming(name, where) {
+  $("name").textContent = name;
+  $("where").textContent = where || "\u00a0";
+}
+const called = ({ model, name }, info) => (model === "./model/" ? "all-MiniLM-L6-v2" : shortened(info.model || name));
 const shortened = (name) => name.replace(/^https?:\/\/[^/]+\//, "").replace(/\/$/, "");
 
 // ---- the texts
@@ -148,9 +167,10 @@ async function run() {
     const began = performance.now();
     const all = await mine.embed(texts, { layers: "all", pool: "tokens", normalize: false, signal });
     const ready = performance.now();
-    const next = await compare(all, texts, signal);
-    if (!next) return;
-    show(next);
+    const sides = texts.map((text, i) => Side.of(all, i, text));
+    const name = $("name").textContent;
+    if (!await results.show(sides, all.layers, name, signal)) return;
+    $("stale").hidden = true;
     const drawn = performance.now();
     const tokens = all.results.reduce((n, r) => n + r.textTokens, 0);
     const info = mine.info();
@@ -164,61 +184,24 @@ async function run() {
         `${info.backend === "webgpu" ? "WebGPU, " : ""}weights in ${info.dtype}${info.notice ? ` · ${info.notice}` : ""}`, true],
     ]);
     say(`Compared at ${all.layers.length} layers in ${ms(drawn - began)}.`);
+  }, (error, stopped) => {
+    if (stopped) return;
+    // A lost device's engine is of no use any more.
+    if (GONE.includes(error?.kind)) fail(error, ["Load the model again", () => load(opened.model, opened.name)]);
+    else fail(error);
   });
 }
 
-/** Offers to open the model once more. */
-function again() {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Load the model again";
-  button.addEventListener("click", () => load(opened.model, opened.name));
-  if ($("error").textContent === "") say("Stopped.");
-  $("error").append(" ", button);
-}
-
-function show(next) {
-  made = next;
-  const last = made.layers.length - 1;
-  const slider = $("layer");
-  // The same depth of another model: the last stays the last.
-  const was = view ? Number(slider.value) / Number(slider.max || 1) : 1;
-  slider.max = last;
-  slider.value = Math.round(was * last);
-  slider.disabled = false;
-  view = new View(made, set);
-  view.layers(chosen("measure"));
-  view.between(chosen("between"));
-  delete $("results").dataset.empty;
-  delete $("results").dataset.stale;
-  draw();
-}
-
-const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
-const now = () => Number($("layer").value);
-
-function draw(colours) {
-  if (!view) return;
-  const layer = made.layers[now()];
-  const last = made.layers.at(-1);
-  $("which").textContent = `${layer} of ${last}`;
-  document.querySelectorAll(".at").forEach((node) => { if (node.localName === "span") node.textContent = layer; });
-  $("layer").setAttribute("aria-valuetext", now() === 0 ? "layer 0, the embeddings" : `layer ${layer}, out of block ${layer}`);
-  $("big-words").textContent = `mean of the tokens, layer ${layer}`;
-  view.draw(now(), colours);
-}
-function set(place) {
-  $("layer").value = Math.max(0, Math.min(Number($("layer").max), place));
-  draw();
+/** The list of times: `[term, value, note, wide]`. */
+function times(rows) {
+  $("times").replaceChildren(...rows.map(([term, value, note, wide]) =>
+    make("div", wide ? { class: "wide" } : null, make("dt", null, term), make("dd", null, value, ...(note ? [make("small", null, note)] : [])))));
 }
 
 // ---- wiring
 
-choices($("measure"), "measure", MEASURES, (which) => { view?.layers(which); draw(); });
-choices($("between"), "between", BETWEEN, (which) => { view?.between(which); draw(); });
-$("measure-words").textContent = MEASURES[0][2];
-$("between-words").textContent = BETWEEN[0][3];
 EXAMPLES.forEach(([name], i) => $("examples").append(new Option(name, i)));
+KNOWN.forEach((name) => $("known").append(new Option(name)));
 $("examples").addEventListener("change", (event) => {
   const [, a, b] = EXAMPLES[event.target.value] ?? [];
   if (a === undefined) return;
@@ -228,20 +211,12 @@ $("examples").addEventListener("change", (event) => {
 });
 $("texts").addEventListener("submit", (event) => { event.preventDefault(); run(); });
 for (const id of ["a", "b"]) {
-  $(id).addEventListener("input", () => { if (view) $("results").dataset.stale = ""; });
+  $(id).addEventListener("input", () => { $("stale").hidden = "empty" in $("results").dataset; });
   $(id).addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); run(); }
   });
 }
 $("stop").addEventListener("click", () => stop?.abort());
-$("layer").addEventListener("input", () => draw());
-addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || /^(TEXTAREA|INPUT|SELECT)$/.test(event.target.tagName) && event.target.id !== "layer") return;
-  if (event.key === "[") set(now() - 1);
-  if (event.key === "]") set(now() + 1);
-});
-onColours(() => draw(true));
-
 $("folder").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", (event) => {
   try {
@@ -258,7 +233,10 @@ $("hub").addEventListener("submit", (event) => {
   const id = $("id").value.trim();
   if (id) load(id, id); else $("id").focus();
 });
-$("device").addEventListener("change", () => load(opened.model, opened.name));
+$("device").addEventListener("change", () => {
+  const { model, name } = opened ?? last;
+  load(model, name);
+});
 
 let over = 0;
 addEventListener("dragenter", (event) => {

@@ -13,13 +13,28 @@ export function make(name, attributes, ...children) {
 /** A number as people read it: a true minus, and no minus before nothing. */
 export const number = (x, digits = 3) => x.toFixed(digits).replace(/^-(0\.0+)$/, "$1").replace("-", "\u2212");
 
-/** One scale for a whole page: from the smallest value of all, rounded down, to 1. */
+/** Which colour a value has, and how it is written. */
 export class Scale {
-  constructor(least) {
-    this.low = Math.min(Math.floor(least * 10) / 10, 0.9);
+  constructor(low, high, words, digits) {
+    Object.assign(this, { low, high, words, digits });
+  }
+  /** Cosines: one scale for all maps of a page, from the smallest of all, rounded down, to 1. */
+  static cosines(least) {
+    return new Scale(Math.min(Math.floor(least * 10) / 10, 0.9), 1, "cosine", 2);
+  }
+  /** Lengths, from a round number below all to one above. */
+  static lengths(least, most) {
+    const step = 10 ** Math.floor(Math.log10(Math.max(most - least, most / 10, 1e-6)));
+    const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(Math.max(most, 1e-6)))));
+    return new Scale(Math.floor(least / step) * step, Math.ceil(most / step) * step, "length", digits);
   }
   share(x) {
-    return Math.max(0, Math.min(1, (x - this.low) / (1 - this.low)));
+    return Math.max(0, Math.min(1, (x - this.low) / (this.high - this.low || 1)));
+  }
+  /** As a cell says it; a narrow one leaves out the zero before the point. */
+  cell(x, narrow) {
+    const said = number(x, this.digits);
+    return narrow ? said.replace(/^(\u2212?)0\./, "$1.").replace(/^1\.00$/, "1") : said;
   }
   legend() {
     const steps = make("i", { "aria-hidden": "true" });
@@ -28,16 +43,17 @@ export class Scale {
       step.style.setProperty("--v", (i / 23).toFixed(3));
       steps.append(step);
     }
-    return [number(this.low, 1), steps, "1.0 cosine"];
+    const ends = [this.low, this.high].map((x) => number(x, this.words === "cosine" ? 1 : this.digits));
+    return make("p", { class: "legend" }, make("span", null, ends[0]), steps, make("span", null, `${ends[1]} ${this.words}`));
   }
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Numbers on cells: whichever of black and white can be read there. */
+/** Numbers on cells: whichever of black and white has a contrast of 4.5 and more there. */
 function paint(cell, v) {
   cell.style.setProperty("--v", v.toFixed(3));
-  cell.classList.toggle("light", dark.matches ? v < 0.47 : v > 0.64);
+  cell.classList.toggle("light", dark.matches ? v < 0.45 : v > 0.68);
 }
 
 /** Calls when the colours of the system change: numbers on cells follow them. */
@@ -103,12 +119,7 @@ function roam(holder, nodes, columns) {
  * `words(row, column)` are asked again at every `draw`.
  */
 export function heat({ label, rows, columns, value, words, steep = false, scale }) {
-  const dense = columns.length > 16 || (steep && columns.length > 12);
-  const table = make("table", {
-    class: "heat" + (dense ? " dense" : "") + (steep ? " steep" : ""), role: "grid", "aria-label": label,
-  });
-  // As wide as there is room, but no cell wider than a number needs twice.
-  if (!dense) table.style.width = `min(100%, ${columns.length * 4.5 + 7}rem)`;
+  const table = make("table", { class: `heat${steep ? " steep" : ""}`, role: "grid", "aria-label": label });
   const top = make("tr", null, make("th", null, ""));
   for (const name of columns) top.append(make("th", { scope: "col", title: name }, make("span", null, name)));
   table.append(make("thead", null, top));
@@ -124,19 +135,62 @@ export function heat({ label, rows, columns, value, words, steep = false, scale 
     const i = places.get(event.target.closest("td"));
     if (i === undefined) return;
     const [row, column] = [Math.floor(i / columns.length), i % columns.length];
-    showTip(cells[i], number(value(row, column)), words(row, column));
+    const said = value(row, column);
+    showTip(cells[i], number(said, scale.digits + 1), words(row, column));
   };
   body.addEventListener("mouseover", tell);
   body.addEventListener("focusin", tell);
   body.addEventListener("mouseleave", hideTip);
   body.addEventListener("focusout", hideTip);
   roam(body, cells, columns.length);
+  let narrow = false;
   const draw = () => cells.forEach((cell, i) => {
     const x = value(Math.floor(i / columns.length), i % columns.length);
-    cell.textContent = number(x, 2);
+    cell.textContent = scale.cell(x, narrow);
     paint(cell, scale.share(x));
   });
-  return { node: make("div", { class: "scroll" }, table), heads: [...top.children].slice(1), draw };
+  const node = fitted(table, columns.length, rows.length, (now) => {
+    if (narrow !== now) { narrow = now; draw(); }
+  });
+  return { node, heads: [...top.children].slice(1), draw };
+}
+
+/** Widths of a cell: with a number of all its digits, with a short one, and with none, in pixels. */
+const FULL = 34, SHORT = 24, BARE = 12, WIDEST = 72;
+
+/**
+ * The table in a box that it fits where it can: cells become narrower, then lose their numbers. What is still too
+ * wide or too high is scrolled, and the box says so.
+ */
+function fitted(table, columns, rows, narrow) {
+  const box = make("div", { class: "scroll" }, table);
+  const hint = make("p", { class: "hint" });
+  const node = make("div", { class: "map" }, make("div", { class: "edges" }, box), hint);
+  const told = () => {
+    const [right, below] = [box.scrollWidth - box.clientWidth - box.scrollLeft, box.scrollHeight - box.clientHeight - box.scrollTop];
+    const sides = { left: box.scrollLeft > 1, right: right > 1, up: box.scrollTop > 1, down: below > 1 };
+    for (const [side, more] of Object.entries(sides)) node.classList.toggle(side, more);
+    const ways = [(sides.left || sides.right) && "sideways", (sides.up || sides.down) && "up and down"].filter(Boolean);
+    hint.textContent = ways.length ? `There is more: scroll ${ways.join(", and ")}.` : "";
+  };
+  const fit = () => {
+    const head = table.querySelector("tbody th, thead th")?.offsetWidth ?? 0;
+    // A bar for scrolling down takes room of the columns.
+    const room = box.offsetWidth - head - (rows > 14 ? 16 : 0);
+    if (box.offsetWidth === 0) return;
+    const gap = (n) => (room - (columns + 2) * n) / columns;
+    const cell = Math.floor(gap(2));
+    const dense = cell < SHORT;
+    table.classList.toggle("dense", dense);
+    table.classList.toggle("short", !dense && cell < FULL);
+    table.style.setProperty("--cell", `${dense ? Math.max(BARE, Math.min(Math.floor(gap(1)), 22)) : Math.min(cell, WIDEST)}px`);
+    narrow(!dense && cell < FULL);
+    told();
+  };
+  // In the next frame: what `fit` changes is observed, too.
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(box);
+  box.addEventListener("scroll", told, { passive: true });
+  return node;
 }
 
 /**

@@ -6,8 +6,8 @@ import path from "node:path";
 import { root, target } from "../browser.mjs";
 import { web } from "../site.mjs";
 
-/** Opens the demo and waits until it has drawn or said why not. */
-async function open(bench, { origin, server, device = "cpu", options } = {}) {
+/** Opens the demo, or the page at `address`, and waits until it has drawn or said why not. */
+export async function open(bench, { origin, server, device = "cpu", options, model = "", address } = {}) {
   const browser = bench.browser;
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   bench.pages.push(context);
@@ -16,7 +16,7 @@ async function open(bench, { origin, server, device = "cpu", options } = {}) {
   page.outside = [];
   page.on("pageerror", (error) => page.faults.push(error.message));
   page.on("console", (message) => { if (message.type() === "error") page.faults.push(message.text()); });
-  origin ??= server.origin;
+  origin ??= server?.origin;
   page.on("request", (request) => { if (!/^(blob|data):/.test(request.url()) && new URL(request.url()).origin !== origin) page.outside.push(request.url()); });
   await page.addInitScript(() => {
     globalThis.shift = 0;
@@ -24,8 +24,8 @@ async function open(bench, { origin, server, device = "cpu", options } = {}) {
       for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shift += entry.value;
     }).observe({ type: "layout-shift", buffered: true });
   });
-  await page.goto(`${origin}/web/demo/?device=${device}`);
-  await page.locator("#chart svg, #error:not(:empty)").first().waitFor({ timeout: 200_000 });
+  await page.goto(address ?? `${origin}/web/demo/?device=${device}${model && `&model=${model}`}`);
+  await page.locator("#tokens table, #error:not(:empty)").first().waitFor({ timeout: 200_000 });
   return page;
 }
 
@@ -136,16 +136,37 @@ export default {
     const fault = { at: { cut: 2_000_000 } };
     const server = await bench.site({ spoil: (name) => (name.endsWith("model.safetensors") ? fault.at : null) });
     const page = await open(bench, { server });
-    const said = await page.locator("#error").textContent();
-    bench.check(/model\.safetensors/.test(said), said);
+    const error = page.locator("#error");
+    bench.check(/model\.safetensors/.test(await error.textContent()), await error.textContent());
     fault.at = null;
-    await page.getByRole("button", { name: "Load the model again" }).click();
+    await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("#chart svg").waitFor({ timeout: 60_000 });
-    bench.check((await page.locator("#error").textContent()) === "", "the error stays");
+    bench.check((await error.textContent()) === "", "the error stays");
     // An empty text.
     await page.locator("#a").fill("  ");
     await page.locator("#go").click();
-    bench.check(/Text A is empty/.test(await page.locator("#error").textContent()), "an empty text is not told");
+    bench.check(/Text A is empty/.test(await error.textContent()), "an empty text is not told");
+    await page.locator("#a").fill("A bank.");
+
+    // Models that cannot be loaded: the one there is goes on, and the error is of the model, not of a file it may lack.
+    await page.route("https://huggingface.co/**", (route) => route.fulfill({ status: 401, headers: { "access-control-allow-origin": "*" } }));
+    for (const [name, words] of [["nobody/nothing", /^nobody\/nothing cannot be fetched: huggingface\.co answered 401/], ["./nowhere/", /nowhere is not a model/]]) {
+      await page.locator("#id").fill(name);
+      await page.getByRole("button", { name: "Load", exact: true }).click();
+      await error.getByRole("button", { name: "Another name" }).waitFor({ timeout: 30_000 });
+      const said = await error.textContent();
+      bench.check(words.test(said) && /all-MiniLM-L6-v2 is still loaded/.test(said) && !/modules\.json/.test(said), said);
+      bench.check((await page.locator("#name").textContent()) === "all-MiniLM-L6-v2", "another model is named");
+    }
+    await page.locator("#go").click();
+    await page.getByRole("heading", { name: "A bank." }).waitFor({ timeout: 60_000 });
+    bench.check((await error.textContent()) === "", "the error stays");
+    // Another name can be given at once.
+    await page.locator("#id").fill("nobody/nothing");
+    await page.getByRole("button", { name: "Load", exact: true }).click();
+    await error.getByRole("button", { name: "Another name" }).click();
+    bench.check(await page.evaluate(() => document.activeElement.id === "id" && document.activeElement.value === ""), "no other name can be given");
+    bench.check((await page.locator("#known option").count()) > 3, "no names are offered");
   },
 
   "everylayer serve --web": async (bench) => {
