@@ -67,8 +67,13 @@ export class Results {
    */
   async show(sides, layers, model, signal) {
     const given = { sides, layers, model };
-    const made = await compare(sides, layers, this.#how(), signal);
-    if (!made) return false;
+    let [made, how] = [];
+    do {
+      how = this.#how();
+      made = await compare(sides, layers, how, signal);
+      if (!made) return false;
+      // Another option may have been chosen meanwhile.
+    } while (Object.entries(this.#how()).some(([name, now]) => now !== how[name]));
     this.#computing?.abort();
     const before = this.#made ? this.#now() / Number(byId("layer").max || 1) : 1;
     Object.assign(byId("layer"), { max: layers.length - 1, disabled: false });
