@@ -141,7 +141,7 @@ function unloaded(asked, error, stopped) {
   if (stopped) return encoder ? undefined : fail("The model was not loaded", again, other);
   const said = String(error?.message ?? error);
   const whose = said.includes(asked.name) || asked.model === BESIDE ? said : `${asked.name}: ${said}`;
-  fail(encoder ? `${whose.replace(/\.$/, "")}. ${called(opened, encoder.info())} is still loaded` : whose, again, other);
+  fail(encoder ? `${whose.replace(/\.?$/, ".")} ${called(opened, encoder.info())} is still loaded` : whose, again, other);
 }
 
 function naming(name, where) {

@@ -165,7 +165,7 @@ const FULL = 34, SHORT = 24, BARE = 12, WIDEST = 72;
 function fitted(table, columns, rows, narrow) {
   const box = make("div", { class: "scroll" }, table);
   const hint = make("p", { class: "hint" });
-  const node = make("div", { class: "map" }, make("div", { class: "edges" }, box), hint);
+  const node = make("div", { class: "map" }, hint, make("div", { class: "edges" }, box));
   const told = () => {
     const [right, below] = [box.scrollWidth - box.clientWidth - box.scrollLeft, box.scrollHeight - box.clientHeight - box.scrollTop];
     const sides = { left: box.scrollLeft > 1, right: right > 1, up: box.scrollTop > 1, down: below > 1 };

@@ -9,7 +9,7 @@ const SMALL = 1 << 20;
 export const HAS_DISK = typeof globalThis.process?.versions?.node === 'string' && typeof globalThis.document === 'undefined';
 
 /** A module of Node's; a bundler has no business with its name. */
-const node = (name) => import(/* @vite-ignore */ /* webpackIgnore: true */ name);
+export const node = (name) => import(/* @vite-ignore */ /* webpackIgnore: true */ name);
 
 /** The folder that `model` names on this disk, whole; null where it names none. `sure` where it can be nothing else. */
 export async function folder(model, sure) {

@@ -1,7 +1,7 @@
 // One model on its device, in the thread that this runs in. Loads the wasm when it is first needed.
 
 import * as module from '../pkg/everylayer.js';
-import { disk, HAS_DISK } from './disk.js';
+import { disk, HAS_DISK, node } from './disk.js';
 import { fail, told } from './errors.js';
 import { Files, local } from './files.js';
 import { remote } from './remote.js';
@@ -32,9 +32,8 @@ function started(url) {
 async function start(url) {
   let source = url;
   if (url?.startsWith('file:') || (!url && import.meta.url.startsWith('file:'))) {
-    // Node's fetch knows no files. A bundler has no business with this name.
-    const name = 'node:fs/promises';
-    const { readFile } = await import(/* @vite-ignore */ name);
+    // Node's fetch knows no files.
+    const { readFile } = await node('node:fs/promises');
     source = await readFile(new URL(url ?? '../pkg/everylayer_bg.wasm', import.meta.url));
   }
   await module.default(source === undefined ? undefined : { module_or_path: source });

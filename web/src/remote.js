@@ -42,7 +42,7 @@ export async function remote(base, { name, cache, headers, kind = 'Io', signal, 
       signal?.throwIfAborted();
       // Without a network, what was there the last time is there.
       if (kept) return kept.status === 404 ? null : ofKept(kept, path, report);
-      throw fail(kind, `${what} cannot be fetched from ${host} (${e.message}): is there a network?`, e);
+      throw fail(kind, `${what} cannot be fetched from ${host} (${e.message})`, e);
     }
     // A server of one page answers every path with that page.
     const page = response.ok && /^text\/html/.test(response.headers.get('content-type') ?? '');
