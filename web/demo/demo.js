@@ -112,10 +112,8 @@ async function load(model, name) {
         say(`${words} ${file}: ${bytes(loaded)}${total > 0 ? ` of ${bytes(total)}` : ""}`);
       },
     });
-    if (signal.aborted) {
-      loading.dispose();
-      return false;
-    }
+    if (signal.aborted) loading.dispose();
+    signal.throwIfAborted();
     encoder = loading;
     opened = asked;
     loadMs = performance.now() - began;

@@ -23,6 +23,7 @@ export class Side {
     const { tokensLost = 0, tokens, shape, vectors } = all.results[index];
     const [layers, width, rows] = [all.layers.length, all.width, tokens.length];
     if (shape.reduce((n, x) => n * x, 1) !== layers * rows * width) throw new Error("the vectors are not of the shape that they say");
+    if (rows === 0) throw new Error(`"${text}" has no tokens: there is nothing to show`);
     const at = (layer, token) => vectors.subarray((layer * rows + token) * width, (layer * rows + token + 1) * width);
     const means = Array.from({ length: layers }, (_, layer) => mean(Array.from({ length: rows }, (_, row) => at(layer, row))));
     return new Side({ text, tokens: tokens.slice(0, SHOWN), hidden: Math.max(0, rows - SHOWN), lost: tokensLost, at, means });
