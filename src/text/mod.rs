@@ -1,9 +1,10 @@
 //! Texts and their tokens: what goes into an encoder, and how its rows map back to the text.
 //!
 //! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], the vocabulary
-//! of old checkpoints in `wordpiece`, windows of long texts in [`window`], batches in
+//! of old checkpoints in `wordpiece` and `files`, windows of long texts in [`window`], batches in
 //! [`mod@pack`]. Nothing here knows a model or a device.
 
+mod files;
 pub mod pack;
 pub mod tokenizer;
 pub mod window;

@@ -17,7 +17,7 @@ use tokenizers::{
 use crate::error::{ErrorKind, Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
 use crate::text::wordpiece::{Config, from_vocab};
-use crate::text::{Overflow, Text, Tokens};
+use crate::text::{Overflow, Text, Tokens, files};
 
 /// Turns texts into tokens.
 pub struct Tokenizer {
@@ -32,7 +32,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, else `vocab.txt` with BERT's settings, and `tokenizer_config.json`.
+    /// Reads `tokenizer.json`, else the vocabulary files of the tokenizer's class (`vocab.txt`,
+    /// `spm.model` and the like, `vocab.json` with `merges.txt`), and `tokenizer_config.json`.
     ///
     /// Where `tokenizer_config.json` says `do_lower_case`, `strip_accents` or
     /// `tokenize_chinese_chars` for a BERT tokenizer, that holds over `tokenizer.json`, as in
@@ -46,24 +47,29 @@ impl Tokenizer {
                     .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
                 inner.map_err(|e| json_error(e, &place))?
             }
-            None => match from_vocab(source, &config)? {
-                Some(json) => {
-                    let place = format!("{}: vocab.txt", source.name());
-                    let inner = guard(|| serde_json::from_value(json))
-                        .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
-                    inner.map_err(|e| json_error(e, &place))?
-                }
-                None => {
-                    return Err(fail!(
-                        NotFound,
-                        "{}: no tokenizer: neither tokenizer.json nor vocab.txt is there",
-                        source.name()
-                    ));
-                }
-            },
+            None => Self::from_vocabulary(source, &config)?,
         };
         override_normalizer(&mut inner, &config).map_err(|e| e.at(source.name()))?;
         Self::new(inner, &config).map_err(|e| e.at(source.name()))
+    }
+
+    /// The tokenizer of a folder without `tokenizer.json`.
+    fn from_vocabulary(source: &dyn Source, config: &Config) -> Result<tokenizers::Tokenizer> {
+        let name = source.name();
+        let unloaded = |file: &str| fail!(Checkpoint, "{name}: {file}: it cannot be loaded");
+        if let Some(inner) =
+            guard(|| files::build(source)).ok_or_else(|| unloaded("tokenizer"))??
+        {
+            return Ok(inner);
+        }
+        let Some(json) = from_vocab(source, config)? else {
+            return Err(fail!(
+                NotFound,
+                "{name}: no tokenizer: neither tokenizer.json nor vocab.txt is there"
+            ));
+        };
+        let inner = guard(|| serde_json::from_value(json)).ok_or_else(|| unloaded("vocab.txt"))?;
+        inner.map_err(|e| json_error(e, &format!("{name}: vocab.txt")))
     }
 
     fn new(mut inner: tokenizers::Tokenizer, config: &Config) -> Result<Self> {

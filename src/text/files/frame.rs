@@ -1,0 +1,124 @@
+//! The special tokens around a text: the post-processor of a tokenizer.
+
+use serde_json::{Map, Value, json};
+use tokenizers::{PostProcessorWrapper, Tokenizer};
+
+use super::declared::Names;
+use crate::error::{Result, fail};
+
+/// What stands around a text, and between the two of a pair.
+#[derive(Debug)]
+pub(super) enum Frame {
+    /// One list for a text and one for a pair.
+    Template { single: Vec<Part>, pair: Vec<Part> },
+    /// RoBERTa's, which trims the spans of tokens that begin with a space.
+    Roberta { trim_offsets: bool, add_prefix_space: bool },
+}
+
+/// A part of a template, with its token type.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    /// A special token: how it is written, and the token whose id it has.
+    Token { text: String, of: String, kind: u32 },
+    /// The first text of a pair (or the only one), or its second.
+    Text { second: bool, kind: u32 },
+}
+
+impl Part {
+    pub(super) fn token(text: &str, kind: u32) -> Self {
+        Self::Token { text: text.to_owned(), of: text.to_owned(), kind }
+    }
+
+    pub(super) fn first() -> Self {
+        Self::Text { second: false, kind: 0 }
+    }
+
+    pub(super) fn second(kind: u32) -> Self {
+        Self::Text { second: true, kind }
+    }
+}
+
+impl Frame {
+    /// `cls A sep`, `cls A sep B sep`, the second text and what follows it of type 1.
+    pub(super) fn bert(cls: Part, sep: &Part) -> Self {
+        let second = match sep.clone() {
+            Part::Token { text, of, .. } => Part::Token { text, of, kind: 1 },
+            text => text,
+        };
+        let single = vec![cls, Part::first(), sep.clone()];
+        let pair = [&single[..], &[Part::second(1), second]].concat();
+        Self::Template { single, pair }
+    }
+
+    /// `bos A eos`, `bos A eos eos B eos`, all of type 0.
+    pub(super) fn xlm_roberta(names: &Names) -> Result<Self> {
+        let bos = Part::token(names.text("bos_token")?, 0);
+        let eos = Part::token(names.text("eos_token")?, 0);
+        let single = vec![bos, Part::first(), eos.clone()];
+        let pair = [&single[..], &[eos.clone(), Part::second(0), eos]].concat();
+        Ok(Self::Template { single, pair })
+    }
+
+    /// `A`, `A B`, each after `bos` and before `eos` where these are there.
+    pub(super) fn plain(bos: Option<&str>, eos: Option<&str>) -> Self {
+        let around = |text: Part, kind: u32| {
+            let bos = bos.map(|bos| Part::token(bos, kind));
+            let eos = eos.map(|eos| Part::token(eos, kind));
+            bos.into_iter().chain([text]).chain(eos).collect::<Vec<_>>()
+        };
+        let single = around(Part::first(), 0);
+        let pair = [single.clone(), around(Part::second(1), 1)].concat();
+        Self::Template { single, pair }
+    }
+
+    /// The post-processor, with the ids of `tokenizer`.
+    ///
+    /// # Errors
+    ///
+    /// `Checkpoint` for a token that the vocabulary lacks.
+    pub(super) fn processor(
+        &self,
+        tokenizer: &Tokenizer,
+        names: &Names,
+    ) -> Result<PostProcessorWrapper> {
+        let id = |token: &str| {
+            tokenizer.token_to_id(token).ok_or_else(|| {
+                fail!(Checkpoint, "the vocabulary has no {token:?}, which stands around each text")
+            })
+        };
+        let value = match self {
+            Self::Roberta { trim_offsets, add_prefix_space } => {
+                let (sep, cls) = (names.text("sep_token")?, names.text("cls_token")?);
+                json!({
+                    "type": "RobertaProcessing", "sep": [sep, id(sep)?], "cls": [cls, id(cls)?],
+                    "trim_offsets": trim_offsets, "add_prefix_space": add_prefix_space,
+                })
+            }
+            Self::Template { single, pair } => {
+                let mut special = Map::new();
+                for part in pair {
+                    if let Part::Token { text, of, .. } = part {
+                        let value = json!({"id": text, "ids": [id(of)?], "tokens": [text]});
+                        special.insert(text.clone(), value);
+                    }
+                }
+                json!({
+                    "type": "TemplateProcessing", "single": template(single),
+                    "pair": template(pair), "special_tokens": special,
+                })
+            }
+        };
+        serde_json::from_value(value)
+            .map_err(|e| fail!(Checkpoint, "the special tokens: {e}").with_source(e))
+    }
+}
+
+fn template(parts: &[Part]) -> Value {
+    let parts = parts.iter().map(|part| match part {
+        Part::Token { text, kind, .. } => json!({"SpecialToken": {"id": text, "type_id": kind}}),
+        Part::Text { second, kind } => {
+            json!({"Sequence": {"id": if *second { "B" } else { "A" }, "type_id": kind}})
+        }
+    });
+    parts.collect()
+}
