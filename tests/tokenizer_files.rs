@@ -11,7 +11,7 @@ use everylayer::text::{Text, Tokenizer, Tokens};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vocabularies");
     fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
