@@ -156,7 +156,9 @@ export function heat({ label, rows, columns, value, words, steep = false, scale 
 }
 
 /** Widths of a cell: with a number of all its digits, with a short one, and with none, in pixels. */
-const FULL = 34, SHORT = 24, BARE = 12, WIDEST = 72;
+const FULL = 34, SHORT = 24, BARE = 9, WIDEST = 72;
+/** Narrower than this, a label that stands upright has no room, and of two numbers one. */
+const LABEL = 12, NUMBER = 17;
 
 /**
  * The table in a box that it fits where it can: cells become narrower, then lose their numbers. What is still too
@@ -168,7 +170,8 @@ function fitted(table, columns, rows, narrow) {
   const node = make("div", { class: "map" }, hint, make("div", { class: "edges" }, box));
   const told = () => {
     const [right, below] = [box.scrollWidth - box.clientWidth - box.scrollLeft, box.scrollHeight - box.clientHeight - box.scrollTop];
-    const sides = { left: box.scrollLeft > 1, right: right > 1, up: box.scrollTop > 1, down: below > 1 };
+    // A number may stand out over its column.
+    const sides = { left: box.scrollLeft > 1, right: right > 6, up: box.scrollTop > 1, down: below > 1 };
     for (const [side, more] of Object.entries(sides)) node.classList.toggle(side, more);
     const ways = [(sides.left || sides.right) && "sideways", (sides.up || sides.down) && "up and down"].filter(Boolean);
     hint.textContent = ways.length ? `There is more: scroll ${ways.join(", and ")}.` : "";
@@ -181,9 +184,11 @@ function fitted(table, columns, rows, narrow) {
     const gap = (n) => (room - (columns + 2) * n) / columns;
     const cell = Math.floor(gap(2));
     const dense = cell < SHORT;
+    const bare = Math.max(table.classList.contains("steep") ? LABEL : BARE, Math.min(Math.floor(gap(1)), 22));
     table.classList.toggle("dense", dense);
     table.classList.toggle("short", !dense && cell < FULL);
-    table.style.setProperty("--cell", `${dense ? Math.max(BARE, Math.min(Math.floor(gap(1)), 22)) : Math.min(cell, WIDEST)}px`);
+    table.style.setProperty("--cell", `${dense ? bare : Math.min(cell, WIDEST)}px`);
+    table.classList.toggle("sparse", dense && bare < NUMBER);
     narrow(!dense && cell < FULL);
     told();
   };

@@ -80,6 +80,7 @@ function block(pen, node) {
     // A letter in its circle is a part of its own.
     if (text.parentNode.closest(".letter") && !node.matches(".letter")) continue;
     const own = getComputedStyle(text.parentNode);
+    if (own.visibility === "hidden") continue;
     pen.font = fontOf(own);
     pen.save();
     pen.beginPath();
