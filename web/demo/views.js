@@ -25,7 +25,7 @@ const BETWEEN = [
 const ROWS = [["tokens", "Tokens"], ["words", "Words"]];
 const COSINES = [
   ["plain", "Cosine", "Cosines of the vectors as they are."],
-  ["centred", "Mean-centred", "Cosines after the mean of all tokens of the layer is taken away: what all vectors have in common hides less."],
+  ["centred", "Mean-centred", "Cosines after the mean of all tokens of the layer is taken away, which hides what tells vectors apart."],
 ];
 
 const byId = (id) => document.getElementById(id);
