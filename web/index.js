@@ -88,7 +88,7 @@ function name(model, token, endpoint = HUB) {
   if (typeof model === 'string' && !/^([a-z][a-z0-9+.-]*:|\.{0,2}\/)/i.test(model) && !model.endsWith('/')) {
     const id = /^([A-Za-z0-9_][\w.-]*(?:\/[A-Za-z0-9_][\w.-]*)?)(?:@([\w][\w./-]*))?$/.exec(model);
     if (!id || model.includes('..')) {
-      throw fail('NotFound', `"${model}" is no model: give the URL of a folder, a hub id such as org/name, or files`);
+      throw fail('NotFound', `"${model}" is no model: give ${HAS_DISK ? 'a path' : 'the URL of a folder'}, a hub id such as org/name, or files`);
     }
     const revision = encodeURIComponent(id[2] ?? 'main');
     const url = new URL(`${id[1]}/resolve/${revision}/`, `${String(endpoint).replace(/\/$/, '')}/`).href;

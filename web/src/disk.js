@@ -25,7 +25,7 @@ export async function folder(model, sure) {
 export async function disk(base) {
   const [{ join, basename }, fs] = await Promise.all(['node:path', 'node:fs'].map(node));
   const open = async (path) => {
-    if (path.split('/').includes('..')) throw fail('Checkpoint', `${path} leads out of the model's folder`);
+    if (path.split(/[\\/]/).includes('..')) throw fail('Checkpoint', `${path} leads out of the model's folder`);
     const full = join(base, path);
     const told = (e) => fail('Io', `${full}: it cannot be read (${e.message})`, e);
     let file;
