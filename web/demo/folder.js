@@ -5,9 +5,9 @@ const WANTED = /\.(json|txt|safetensors|model|bin)$/i;
 /** Folders within a model's: modules and vocabularies are one deep. */
 const DEEPEST = 4;
 
-/** Files by path, without the folder's own name, from an `<input webkitdirectory>`. */
+/** Files by path from an `<input webkitdirectory>`. */
 export function picked(files) {
-  return relative([...files].map((file) => [file.webkitRelativePath || file.name, file]));
+  return whole([...files].map((file) => [file.webkitRelativePath || file.name, file]));
 }
 
 /** Files by path from what was dropped: a folder, or the files of one. */
@@ -16,7 +16,7 @@ export async function dropped(items) {
   const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const all = [];
   for (const entry of entries) await walk(entry, "", all, 0);
-  return relative(all);
+  return whole(all);
 }
 
 async function walk(entry, above, all, depth) {
@@ -35,13 +35,10 @@ async function walk(entry, above, all, depth) {
   }
 }
 
-/** Paths from the folder that `config.json` is in. */
-function relative(all) {
-  const configs = all.map(([name]) => name).filter((name) => name.split("/").pop() === "config.json");
-  const top = configs.sort((a, b) => a.split("/").length - b.split("/").length)[0];
-  if (top === undefined) throw new Error("there is no config.json: a model is a folder with config.json, model.safetensors and tokenizer.json");
-  const base = top.slice(0, -"config.json".length);
-  const files = {};
-  for (const [name, file] of all) if (name.startsWith(base) && WANTED.test(name)) files[name.slice(base.length)] = file;
-  return { files, name: base.split("/").filter(Boolean).pop() ?? "a folder of yours" };
+/** The files that a model may be made of, by path, and the name of the folder; which of them is the model's is for the
+ * package to find. */
+function whole(all) {
+  const wanted = all.filter(([name]) => WANTED.test(name));
+  const folder = all[0]?.[0].split("/").slice(0, -1)[0];
+  return { files: Object.fromEntries(wanted), name: folder ?? "a folder of yours" };
 }

@@ -122,9 +122,9 @@ export function local(given) {
   const entries = Array.isArray(given)
     ? given.map((file) => [file.webkitRelativePath || file.name, file])
     : Object.entries(given);
-  // The model is in the highest folder that has a config.
+  // The model is in the highest folder that has a config; one of modules may have its config a folder below.
   const folder = entries
-    .map(([path]) => /^(.*\/)?(?:config|modules)\.json$/.exec(path))
+    .map(([path]) => /^(.*\/)?(?:config|modules|adapter_config)\.json$/.exec(path))
     .filter(Boolean)
     .map((found) => found[1] ?? '')
     .sort((a, b) => a.length - b.length)[0];

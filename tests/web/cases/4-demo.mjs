@@ -1,7 +1,8 @@
 // The demo as a user meets it: by mouse, keyboard and folder, on a phone, offline; and from `everylayer serve --web`.
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { root, target } from "../browser.mjs";
 import { web } from "../site.mjs";
@@ -126,6 +127,17 @@ export default {
     await page.locator("#files").setInputFiles(path.join(root, "tests/fixtures/families/modernbert-a"));
     await page.getByText("5 blocks, 6 states of 40").waitFor({ timeout: 60_000 });
     await page.waitForFunction(() => document.getElementById("which").textContent === "5 of 5");
+    // A folder of modules, whose model is a folder below.
+    const folder = mkdtempSync(path.join(os.tmpdir(), "everylayer-modules-"));
+    bench.servers.push({ close: async () => rmSync(folder, { recursive: true, force: true }) });
+    cpSync(path.join(root, "tests/fixtures/families/roberta-a"), path.join(folder, "0_Transformer"), { recursive: true });
+    mkdirSync(path.join(folder, "1_Pooling"));
+    const module = (idx, name) => ({ idx, name: String(idx), path: `${idx}_${name}`, type: `sentence_transformers.models.${name}` });
+    writeFileSync(path.join(folder, "modules.json"), JSON.stringify([module(0, "Transformer"), module(1, "Pooling")]));
+    writeFileSync(path.join(folder, "1_Pooling/config.json"), JSON.stringify({ word_embedding_dimension: 40, pooling_mode_cls_token: true }));
+    await page.locator("#files").setInputFiles(folder);
+    await page.waitForFunction((name) => document.getElementById("name").textContent === name || document.getElementById("error").textContent, path.basename(folder));
+    bench.check((await page.locator("#error").textContent()) === "", await page.locator("#error").textContent());
     // A folder that is no model.
     await page.locator("#files").setInputFiles(path.join(root, "web/demo"));
     await page.getByText("There is no config.json").waitFor({ timeout: 10_000 });
