@@ -69,7 +69,7 @@ impl<'a> Wish<'a> {
         if pooler && !last {
             return Err(fail!(
                 Usage,
-                "the pooler reads the last layer alone: leave --layers at `last`"
+                "the pooler reads the last layer alone: leave the layers at `last`"
             ));
         }
         let windows = matches!(capture.overflow, Overflow::Window { .. });

@@ -1,171 +1,138 @@
 //! `POST /v1/layers`: any number of outputs, each with its layers and pooling, of one forward pass.
 
+mod fields;
+
 use std::io::Cursor;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use fields::{Input, LayersWord};
+
 use super::batcher::{Client, Ready};
+use super::body::{Count, Object, Word};
+use super::http::accept::{JSON, NPZ, SAFETENSORS};
 use super::http::{Answer, aside, of_bytes, parse};
-use super::reading::{Cut, Input, Reading};
+use super::openai::held;
+use super::reading::{Cut, Reading, limits, some};
 use super::refusal::{Refusal, Why};
 use super::service::{Outcome, Service};
 use super::tei::{named_prompt, with_times};
-use crate::capture::{Capture, Overflow};
+use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
 use crate::embeddings::Embeddings;
 use crate::encoder::{token_infos, word_info};
 use crate::output::{self, Extra, Format};
-use crate::text::Text;
 
 /// Outputs of one request at most.
-const MOST_OUTPUTS: usize = 64;
+pub const MOST_OUTPUTS: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     #[serde(alias = "texts", alias = "inputs")]
-    input: Texts,
+    input: Input,
     model: Option<String>,
-    #[serde(default)]
-    outputs: Vec<Output>,
-    max_tokens: Option<usize>,
-    #[serde(default)]
-    overflow: Option<String>,
+    outputs: Option<Vec<Object<Output>>>,
+    max_tokens: Option<Count>,
+    overflow: Option<Word<Overflow>>,
     prompt: Option<String>,
     prompt_name: Option<String>,
-    #[serde(default)]
-    tokens: bool,
-    #[serde(default)]
-    words: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Texts {
-    // First: a list of two strings is two texts, a list in a list a pair.
-    Many(Vec<One>),
-    One(One),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum One {
-    Text(String),
-    Pair { text: String, text_pair: Option<String> },
-    Two([String; 2]),
+    tokens: Option<bool>,
+    words: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Output {
     name: Option<String>,
-    #[serde(default)]
-    layers: Value,
-    combine: Option<String>,
-    pool: Option<String>,
+    layers: Option<LayersWord>,
+    combine: Option<Word<Combine>>,
+    pool: Option<Word<Pool>>,
     normalize: Option<bool>,
     #[serde(alias = "dimensions")]
-    dims: Option<usize>,
-    precision: Option<String>,
+    dims: Option<Count>,
+    precision: Option<Word<Precision>>,
 }
 
 impl Output {
-    fn capture(&self) -> Result<Capture, Refusal> {
-        let mut capture =
-            Capture { normalize: self.normalize, dims: self.dims, ..Capture::default() };
-        let layers = match &self.layers {
-            Value::Null => None,
-            Value::String(spec) => Some(spec.clone()),
-            Value::Number(one) => Some(one.to_string()),
-            Value::Array(all) => {
-                Some(all.iter().map(Value::to_string).collect::<Vec<_>>().join(","))
-            }
-            _ => {
-                let said =
-                    "`layers` is a string such as \"-4..-1\", a number, or a list of numbers";
-                return Err(Refusal::new(Why::Validation, said));
-            }
-        };
-        if let Some(spec) = layers {
-            capture.layers = spec.parse()?;
+    fn capture(self) -> Capture {
+        let default = Capture::default();
+        Capture {
+            layers: self.layers.map_or(default.layers, |word| word.0),
+            combine: self.combine.map_or(default.combine, |word| word.0),
+            pool: self.pool.map_or(default.pool, |word| word.0),
+            precision: self.precision.map_or(default.precision, |word| word.0),
+            normalize: self.normalize,
+            dims: self.dims.map(|n| n.0),
+            ..default
         }
-        if let Some(combine) = &self.combine {
-            capture.combine = combine.parse()?;
-        }
-        if let Some(pool) = &self.pool {
-            capture.pool = pool.parse()?;
-        }
-        if let Some(precision) = &self.precision {
-            capture.precision = precision.parse()?;
-        }
-        Ok(capture)
     }
 }
 
-/// `POST /v1/layers`; `accept` names the form of the answer.
+/// `POST /v1/layers`; `form` is one of [`FORMS`].
 pub async fn layers(
     service: &Service,
     client: Client,
     body: Bytes,
-    accept: Option<&str>,
+    form: &'static str,
 ) -> Result<Answer, Refusal> {
     let body: Body = parse(body).await?;
-    let form = Form::of(accept);
     let model = service.model(body.model.as_deref())?;
-    let outputs = if body.outputs.is_empty() { vec![Output::default()] } else { body.outputs };
+    let outputs = body.outputs.unwrap_or_default();
+    let mut outputs: Vec<Output> = outputs.into_iter().map(|object| object.0).collect();
+    if outputs.is_empty() {
+        outputs.push(Output::default());
+    }
     if outputs.len() > MOST_OUTPUTS {
         let said =
             format!("{} outputs are more than the {MOST_OUTPUTS} of one request", outputs.len());
-        return Err(Refusal::new(Why::TooLarge, said));
+        return Err(Refusal::new(Why::TooLarge, said).at("outputs"));
     }
     let names = names(&outputs)?;
-    let at = |(output, name): (&Output, &String)| {
-        let named = |r: Refusal| Refusal::new(r.why, format!("output `{name}`: {}", r.message));
-        output.capture().map_err(named)
-    };
-    let captures = outputs.iter().zip(&names).map(at).collect::<Result<Vec<_>, _>>()?;
-    let cut = match body.overflow.as_deref().map(str::parse::<Overflow>).transpose()? {
+    let cut = match body.overflow.map(|word| word.0) {
         None | Some(Overflow::Truncate) => Cut::Right,
         Some(Overflow::Error) => Cut::Refuse,
         Some(Overflow::Window { stride }) => Cut::Window(stride),
     };
+    let at = |(i, output): (usize, Output)| {
+        let capture = Capture { overflow: cut.overflow(), ..output.capture() };
+        held(model, capture, &format!("outputs[{i}]"), &format!("outputs[{i}].dims"))
+    };
+    let captures = outputs.into_iter().enumerate().map(at).collect::<Result<Vec<_>, _>>()?;
     let prompt = match (&body.prompt, &body.prompt_name) {
         (Some(_), Some(_)) => {
             let said = "`prompt` and `prompt_name` exclude each other: send one";
-            return Err(Refusal::new(Why::Validation, said));
+            return Err(Refusal::new(Why::Validation, said).at("prompt_name"));
         }
         (Some(prompt), None) => Some(prompt.clone()),
         (None, Some(name)) => Some(named_prompt(&model.batcher.encoder(), name)?),
         (None, None) => None,
     };
-    let inputs = match body.input {
-        Texts::One(one) => vec![one],
-        Texts::Many(many) => many,
-    };
-    let input = |one: One| {
-        Input::Text(match one {
-            One::Text(text) | One::Pair { text, text_pair: None } => Text::from(text),
-            One::Pair { text, text_pair: Some(pair) } | One::Two([text, pair]) => {
-                (text, pair).into()
-            }
-        })
-    };
-    let inputs = inputs.into_iter().map(input).collect();
-    let reading = Reading { prompt, max_tokens: body.max_tokens, cut };
-    let keep = body.tokens || body.words;
+    let inputs = some(body.input.0, "input")?;
+    let max_tokens = body.max_tokens.map(|n| n.0);
+    let (least, most) = limits(&model.batcher.encoder());
+    if let Some(n) = max_tokens.filter(|n| !(least..=most).contains(n)) {
+        let said = format!("expected a whole number from {least} to {most}, found {n}");
+        return Err(Refusal::new(Why::Malformed, said).at("max_tokens"));
+    }
+    let reading = Reading { prompt, max_tokens, cut };
+    let (tokens, words) = (body.tokens.unwrap_or(false), body.words.unwrap_or(false));
+    let keep = tokens || words;
     let outcome = service.embed(client, model, inputs, reading, captures, keep).await?;
     let bytes = outcome.bytes();
-    let (model, tokens, words) = (model.name.clone(), body.tokens, body.words);
+    let model = model.name.clone();
     let write = move || -> Result<Answer, Refusal> {
+        let file = |format| -> Result<Answer, Refusal> {
+            let extras = extras(&outcome.ready, tokens, words);
+            let bytes = output::join(format, &plain(&names), &outcome.results, &extras)?;
+            Ok(of_bytes(bytes, form))
+        };
         let answer = match form {
-            Form::Json => as_json(&model, &names, &outcome, tokens, words)?,
-            Form::File(format, kind) => {
-                let extras = extras(&outcome.ready, tokens, words);
-                let bytes = output::join(format, &plain(&names), &outcome.results, &extras)?;
-                of_bytes(bytes, kind)
-            }
-            Form::Arrow => of_bytes(as_arrow(&names, &outcome, tokens, words)?, ARROW),
+            SAFETENSORS => file(Format::Safetensors)?,
+            NPZ => file(Format::Npz)?,
+            ARROW => of_bytes(as_arrow(&names, &outcome, tokens, words)?, ARROW),
+            _ => as_json(&model, &names, &outcome, tokens, words)?,
         };
         Ok(with_times(answer, &outcome))
     };
@@ -179,48 +146,22 @@ fn names(outputs: &[Output]) -> Result<Vec<String>, Refusal> {
     for (i, name) in names.iter().enumerate() {
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || name.starts_with('.') {
-            let said =
-                format!("the name of output {i} is not 1 to 64 letters, digits, `-`, `_`, `.`");
-            return Err(Refusal::new(Why::Validation, said));
+            let said = "expected 1 to 64 letters, digits, `-`, `_` or `.`, the first no `.`";
+            return Err(Refusal::new(Why::Validation, said).at(format!("outputs[{i}].name")));
         }
         if names[..i].contains(name) {
             let said = format!("two outputs are named `{name}`");
-            return Err(Refusal::new(Why::Validation, said));
+            return Err(Refusal::new(Why::Validation, said).at(format!("outputs[{i}].name")));
         }
     }
     Ok(names)
 }
 
-/// In what form a client wants its answer.
-enum Form {
-    Json,
-    File(Format, &'static str),
-    Arrow,
-}
-
 /// The media type of an Arrow IPC stream.
 const ARROW: &str = "application/vnd.apache.arrow.stream";
 
-impl Form {
-    fn of(accept: Option<&str>) -> Self {
-        for kind in accept.unwrap_or_default().split(',') {
-            match kind.split(';').next().unwrap_or_default().trim() {
-                "application/vnd.safetensors"
-                | "application/x-safetensors"
-                | "application/safetensors" => {
-                    return Self::File(Format::Safetensors, "application/vnd.safetensors");
-                }
-                "application/x-npz" | "application/npz" => {
-                    return Self::File(Format::Npz, "application/x-npz");
-                }
-                ARROW => return Self::Arrow,
-                "application/json" => return Self::Json,
-                _ => {}
-            }
-        }
-        Self::Json
-    }
-}
+/// The forms of an answer; the first where a client does not say.
+pub const FORMS: [&str; 4] = [JSON, SAFETENSORS, NPZ, ARROW];
 
 /// The names as files have them: a single output that was given none has none.
 fn plain(names: &[String]) -> Vec<Option<&str>> {

@@ -13,11 +13,13 @@
 mod about;
 pub mod batcher;
 pub mod bert;
+mod body;
 mod docs;
 pub mod http;
 mod layers;
 pub mod metrics;
 mod openai;
+mod openapi;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod reading;

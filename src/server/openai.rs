@@ -1,60 +1,96 @@
 //! OpenAI's routes: `POST /v1/embeddings`, `GET /v1/models`.
 
+use std::str::FromStr;
+
 use base64::Engine;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::batcher::Client;
+use super::body::{Count, Items, Listed, TokenId, Word, not_one_of, plain};
 use super::http::{Answer, aside, of_json, parse};
-use super::reading::{Cut, Input, Reading};
+use super::reading::{Cut, Input, Reading, some};
 use super::refusal::{Refusal, Why};
-use super::service::{Outcome, Service};
+use super::service::{Hosted, Outcome, Service};
 use super::tei::with_times;
-use crate::capture::Capture;
+use crate::capture::{Capture, Precision};
 
 /// One text or several, as words or as rows of the vocabulary.
-#[derive(Deserialize)]
-#[serde(untagged)]
 pub enum Inputs {
-    /// A text.
-    Text(String),
     /// Texts.
     Texts(Vec<String>),
-    /// A text's ids.
-    Ids(Vec<u32>),
     /// Ids of texts.
-    Many(Vec<Vec<u32>>),
+    Ids(Vec<Vec<TokenId>>),
+}
+
+impl Listed for Inputs {
+    const WANTED: &'static str =
+        "a string, a list of strings, a list of token ids, or a list of such lists";
+    const ITEM: &'static str = "a string, a token id or a list of token ids";
+    type Inner = Vec<TokenId>;
+
+    fn none() -> Self {
+        Self::Texts(Vec::new())
+    }
+
+    fn text(text: String) -> Option<Self> {
+        Some(Self::Texts(vec![text]))
+    }
+
+    fn texts(texts: Vec<String>) -> Option<Self> {
+        Some(Self::Texts(texts))
+    }
+
+    fn ids(ids: Vec<TokenId>) -> Option<Self> {
+        Some(Self::Ids(vec![ids]))
+    }
+
+    fn lists(lists: Vec<Vec<TokenId>>) -> Option<Self> {
+        Some(Self::Ids(lists))
+    }
 }
 
 impl Inputs {
     /// As the service takes them.
     pub fn into_vec(self) -> Vec<Input> {
-        let text = |text: String| Input::Text(text.into());
         match self {
-            Self::Text(t) => vec![text(t)],
-            Self::Texts(all) => all.into_iter().map(text).collect(),
-            Self::Ids(ids) => vec![Input::Ids(ids)],
-            Self::Many(all) => all.into_iter().map(Input::Ids).collect(),
+            Self::Texts(all) => all.into_iter().map(|t| Input::Text(t.into())).collect(),
+            Self::Ids(all) => all.into_iter().map(|ids| Input::Ids(plain(ids))).collect(),
         }
     }
 }
 
+/// As OpenAI, which refuses a field that it does not know.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Body {
-    input: Inputs,
+    input: Items<Inputs>,
     model: Option<String>,
-    #[serde(default)]
-    encoding_format: Encoding,
-    dimensions: Option<usize>,
+    encoding_format: Option<Word<Encoding>>,
+    dimensions: Option<Count>,
+    /// Whose request it is changes nothing here.
+    #[serde(rename = "user")]
+    _user: Option<String>,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[derive(Default, Clone, Copy)]
 enum Encoding {
     #[default]
     Float,
     Base64,
+}
+
+impl FromStr for Encoding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "float" => Ok(Self::Float),
+            "base64" => Ok(Self::Base64),
+            _ => Err(not_one_of(text, &["float", "base64"])),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,13 +104,15 @@ enum Vector<'a> {
 pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
     let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
-    let capture = Capture { dims: body.dimensions, ..Capture::default() };
+    let dims = body.dimensions.map(|n| n.0);
+    let capture = held(model, Capture { dims, ..Capture::default() }, "dimensions", "dimensions")?;
+    let encoding = body.encoding_format.map_or(Encoding::default(), |word| word.0);
     let cut = if service.settings.auto_truncate { Cut::Right } else { Cut::Refuse };
     let reading = Reading { cut, ..Reading::default() };
-    let inputs = body.input.into_vec();
+    let inputs = some(body.input.0.into_vec(), "input")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
     let (bytes, model) = (outcome.bytes(), model.name.clone());
-    aside(bytes, move || reply(&outcome, &model, body.encoding_format)).await
+    aside(bytes, move || reply(&outcome, &model, encoding)).await
 }
 
 fn reply(outcome: &Outcome, model: &str, encoding: Encoding) -> Answer {
@@ -115,7 +153,22 @@ fn json_item(index: usize, embedding: Vector<'_>) -> Datum<'_> {
     Datum { object: "embedding", index, embedding }
 }
 
-fn card(model: &super::service::Hosted) -> serde_json::Value {
+/// `capture`, which the model can do; errors are of `field`, or of `dims` where that asks for too much.
+pub fn held(model: &Hosted, capture: Capture, field: &str, dims: &str) -> Result<Capture, Refusal> {
+    let encoder = model.batcher.encoder();
+    let wrong = |said: String, field: &str| Refusal::new(Why::Malformed, said).at(field);
+    let whole = Capture { dims: None, ..capture.clone() };
+    let whole = Capture { precision: Precision::F32, ..whole };
+    let width = encoder.header(&whole).map_err(|e| wrong(e.to_string(), field))?.width;
+    if let Some(asked) = capture.dims.filter(|&asked| asked > width) {
+        let said = format!("the vectors have {width} numbers, {asked} cannot be kept");
+        return Err(wrong(said, dims));
+    }
+    encoder.header(&capture).map_err(|e| wrong(e.to_string(), field))?;
+    Ok(capture)
+}
+
+fn card(model: &Hosted) -> serde_json::Value {
     json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "everylayer" })
 }
 

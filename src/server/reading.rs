@@ -64,6 +64,14 @@ impl Input {
     }
 }
 
+/// `inputs`, unless there are none in `field`.
+pub fn some(inputs: Vec<Input>, field: &str) -> Result<Vec<Input>, Refusal> {
+    match inputs.is_empty() {
+        true => Err(Refusal::new(Why::Empty, "the list is empty").at(field)),
+        false => Ok(inputs),
+    }
+}
+
 /// Makes tokens of `inputs`.
 pub fn read(
     encoder: &Encoder,
@@ -163,6 +171,13 @@ fn cut_left(tokens: Tokens, limit: usize) -> Result<Tokens, Refusal> {
     })
 }
 
+/// Tokens that a text may be limited to: from those that stand around a pair to the positions.
+pub fn limits(encoder: &Encoder) -> (usize, usize) {
+    let framed = encoder.intake().tokenizer().encode_whole(&Text::from(("a", "a")));
+    let frame = framed.map_or(1, |tokens| tokens.special.iter().filter(|s| **s).count());
+    (frame.max(1), encoder.spec().positions)
+}
+
 /// The special tokens before and after a text.
 pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
     let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
@@ -170,6 +185,14 @@ pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
     let after = framed.special.iter().rev().take_while(|s| **s).count();
     let ids = &framed.ids;
     Ok((ids[..before].to_vec(), ids[ids.len() - after.min(ids.len() - before)..].to_vec()))
+}
+
+/// Holds ids against the rows of a vocabulary.
+pub fn known(ids: &[u32], rows: usize) -> Result<(), Refusal> {
+    let Some(id) = ids.iter().find(|&&id| id as usize >= rows) else { return Ok(()) };
+    let most = rows.saturating_sub(1);
+    let said = format!("token id {id} is not of this model: its ids end at {most}");
+    Err(Refusal::new(Why::Malformed, said))
 }
 
 /// Tokens of ids that a client made itself.
@@ -183,11 +206,7 @@ fn of_ids(
         return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
     }
     let tokenizer = encoder.intake().tokenizer();
-    if let Some(id) = ids.iter().find(|&&id| id as usize >= tokenizer.vocab_size()) {
-        let most = tokenizer.vocab_size() - 1;
-        let said = format!("token id {id} is not of this model: its ids end at {most}");
-        return Err(Refusal::new(Why::Validation, said));
-    }
+    known(ids, tokenizer.vocab_size())?;
     let (mut before, mut after) = frame(encoder)?;
     if ids.starts_with(&before) && ids.ends_with(&after) {
         (before, after) = (Vec::new(), Vec::new());

@@ -25,12 +25,57 @@ pub enum Why {
     TooLarge,
     /// No key, or a wrong one. 401
     Unauthorized,
-    /// No such route or model. 404
+    /// No such model, or no such file. 404
     NotFound,
+    /// No such route. 404
+    NoRoute,
     /// The route has other methods. 405
     Method,
+    /// No form of the answer is one that the client takes. 406
+    Accept,
+    /// The body is of a type or coding that is not read. 415
+    Media,
     /// The body did not come in time. 408
     Timeout,
+}
+
+impl Why {
+    /// Every one.
+    pub const ALL: [Self; 15] = [
+        Self::Overloaded,
+        Self::Unhealthy,
+        Self::Backend,
+        Self::Tokenizer,
+        Self::Validation,
+        Self::Empty,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::NoRoute,
+        Self::Method,
+        Self::Accept,
+        Self::Media,
+        Self::Timeout,
+    ];
+
+    /// `error_type` of Text Embeddings Inference.
+    pub fn tei_type(self) -> &'static str {
+        match self {
+            Why::Overloaded => "Overloaded",
+            Why::Unhealthy => "Unhealthy",
+            Why::Backend => "Backend",
+            Why::Tokenizer => "Tokenizer",
+            Why::Empty => "Empty",
+            Why::Unauthorized => "Unauthorized",
+            Why::NotFound | Why::NoRoute => "NotFound",
+            Why::Method => "MethodNotAllowed",
+            Why::Accept => "NotAcceptable",
+            Why::Media => "UnsupportedMediaType",
+            Why::Timeout => "Timeout",
+            Why::Validation | Why::Malformed | Why::TooLarge => "Validation",
+        }
+    }
 }
 
 /// A refusal with its sentence.
@@ -40,12 +85,24 @@ pub struct Refusal {
     pub why: Why,
     /// For a person.
     pub message: String,
+    /// The field of the body that it is about, such as `outputs[1].pool`.
+    pub field: Option<String>,
 }
 
 impl Refusal {
     /// A refusal that says `message`.
     pub fn new(why: Why, message: impl Into<String>) -> Self {
-        Self { why, message: message.into() }
+        Self { why, message: message.into(), field: None }
+    }
+
+    /// The same, of this field of the body.
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        let field = field.into();
+        if !self.message.starts_with(&format!("`{field}`")) {
+            self.message = format!("`{field}`: {}", self.message);
+        }
+        self.field = Some(field);
+        self
     }
 
     /// The queue is full.
@@ -82,25 +139,11 @@ impl Refusal {
             Why::Validation | Why::Empty | Why::Malformed => 400,
             Why::TooLarge => 413,
             Why::Unauthorized => 401,
-            Why::NotFound => 404,
+            Why::NotFound | Why::NoRoute => 404,
             Why::Method => 405,
+            Why::Accept => 406,
+            Why::Media => 415,
             Why::Timeout => 408,
-        }
-    }
-
-    /// `error_type` of Text Embeddings Inference.
-    pub fn tei_type(&self) -> &'static str {
-        match self.why {
-            Why::Overloaded => "Overloaded",
-            Why::Unhealthy => "Unhealthy",
-            Why::Backend => "Backend",
-            Why::Tokenizer => "Tokenizer",
-            Why::Empty => "Empty",
-            Why::Unauthorized => "Unauthorized",
-            Why::NotFound => "NotFound",
-            Why::Method => "MethodNotAllowed",
-            Why::Timeout => "Timeout",
-            Why::Validation | Why::Malformed | Why::TooLarge => "Validation",
         }
     }
 

@@ -1,5 +1,6 @@
 //! The routes of Text Embeddings Inference: its fields, defaults, errors and headers.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,29 +8,39 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::batcher::Client;
+use super::body::{Count, Items, Listed, Object, TokenId, Word, not_one_of, plain};
 use super::http::{Answer, aside, of_json, parse};
-use super::openai::Inputs;
-use super::reading::{Cut, Input, Reading};
+use super::openai::{Inputs, held};
+use super::reading::{Cut, Input, Reading, known, some};
 use super::refusal::{Refusal, Why};
 use super::service::{Hosted, Outcome, Service};
 use crate::capture::{Capture, Pool};
 use crate::encoder::Encoder;
 use crate::text::Text;
 
-#[derive(Deserialize, Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 enum Direction {
-    #[serde(alias = "left")]
     Left,
-    #[default]
-    #[serde(alias = "right")]
     Right,
 }
 
-/// What all routes say of their texts.
+impl FromStr for Direction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "left" | "Left" => Ok(Self::Left),
+            "right" | "Right" => Ok(Self::Right),
+            _ => Err(not_one_of(text, &["left", "right"])),
+        }
+    }
+}
+
+/// What all routes say of their texts. Fields that are not known are passed over, as in the original.
 #[derive(Deserialize, Default)]
 struct How {
     truncate: Option<bool>,
-    truncation_direction: Option<Direction>,
+    truncation_direction: Option<Word<Direction>>,
     prompt_name: Option<String>,
     model: Option<String>,
 }
@@ -38,10 +49,12 @@ impl How {
     fn reading(&self, service: &Service, model: &Hosted) -> Result<Reading, Refusal> {
         let cut = match self.truncate.unwrap_or(service.settings.auto_truncate) {
             false => Cut::Refuse,
-            true => match self.truncation_direction.unwrap_or_default() {
-                Direction::Left => Cut::Left,
-                Direction::Right => Cut::Right,
-            },
+            true => {
+                match self.truncation_direction.as_ref().map_or(Direction::Right, |word| word.0) {
+                    Direction::Left => Cut::Left,
+                    Direction::Right => Cut::Right,
+                }
+            }
         };
         let prompt = self.prompt_name.as_deref();
         let prompt = prompt.map(|name| named_prompt(&model.batcher.encoder(), name)).transpose()?;
@@ -56,7 +69,8 @@ pub fn named_prompt(encoder: &Encoder, name: &str) -> Result<String, Refusal> {
         let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
         let shown: String = name.chars().take(100).collect();
-        Refusal::new(Why::Validation, format!("the model has no prompt named `{shown}`: {known}"))
+        let said = format!("the model has no prompt named `{shown}`: {known}");
+        Refusal::new(Why::Malformed, said).at("prompt_name")
     })
 }
 
@@ -90,21 +104,33 @@ pub fn with_times(mut answer: Answer, outcome: &Outcome) -> Answer {
 
 #[derive(Deserialize)]
 struct EmbedBody {
-    inputs: Inputs,
+    inputs: Items<Inputs>,
     normalize: Option<bool>,
-    dimensions: Option<usize>,
-    #[serde(flatten)]
-    how: How,
+    dimensions: Option<Count>,
+    truncate: Option<bool>,
+    truncation_direction: Option<Word<Direction>>,
+    prompt_name: Option<String>,
+    model: Option<String>,
+}
+
+impl EmbedBody {
+    /// The texts, what of them, and how they are read.
+    fn split(self) -> (Inputs, Capture, How) {
+        let Self { truncate, truncation_direction, prompt_name, model, .. } = self;
+        let normalize = Some(self.normalize.unwrap_or(true));
+        let dims = self.dimensions.map(|n| n.0);
+        let capture = Capture { normalize, dims, ..Capture::default() };
+        (self.inputs.0, capture, How { truncate, truncation_direction, prompt_name, model })
+    }
 }
 
 /// `POST /embed`
 pub async fn embed(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
-    let body: EmbedBody = parse(body).await?;
-    let model = service.model(body.how.model.as_deref())?;
-    let normalize = Some(body.normalize.unwrap_or(true));
-    let capture = Capture { normalize, dims: body.dimensions, ..Capture::default() };
-    let reading = body.how.reading(service, model)?;
-    let inputs = non_empty(body.inputs)?;
+    let (inputs, capture, how) = parse::<EmbedBody>(body).await?.split();
+    let model = service.model(how.model.as_deref())?;
+    let capture = held(model, capture, "dimensions", "dimensions")?;
+    let reading = how.reading(service, model)?;
+    let inputs = non_empty(inputs, "inputs")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
     let bytes = outcome.bytes();
     let write = move || {
@@ -117,11 +143,11 @@ pub async fn embed(service: &Service, client: Client, body: Bytes) -> Result<Ans
 
 /// `POST /embed_all`
 pub async fn embed_all(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
-    let body: EmbedBody = parse(body).await?;
-    let model = service.model(body.how.model.as_deref())?;
+    let (inputs, _, how) = parse::<EmbedBody>(body).await?.split();
+    let model = service.model(how.model.as_deref())?;
     let capture = Capture::default().pool(Pool::Tokens);
-    let reading = body.how.reading(service, model)?;
-    let inputs = non_empty(body.inputs)?;
+    let reading = how.reading(service, model)?;
+    let inputs = non_empty(inputs, "inputs")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
     let bytes = outcome.bytes();
     let write = move || {
@@ -134,23 +160,25 @@ pub async fn embed_all(service: &Service, client: Client, body: Bytes) -> Result
 }
 
 /// Text Embeddings Inference refuses an empty text.
-fn non_empty(inputs: Inputs) -> Result<Vec<Input>, Refusal> {
-    let inputs = inputs.into_vec();
+fn non_empty(inputs: Inputs, field: &str) -> Result<Vec<Input>, Refusal> {
+    let inputs = some(inputs.into_vec(), field)?;
     let is_empty = |input: &Input| match input {
         Input::Text(text) => text.text.is_empty(),
         Input::Ids(ids) => ids.is_empty(),
     };
-    match inputs.iter().any(is_empty) || inputs.is_empty() {
-        true => Err(Refusal::new(Why::Empty, "`inputs` cannot be empty")),
-        false => Ok(inputs),
+    match inputs.iter().position(is_empty) {
+        Some(0) if inputs.len() == 1 => {
+            Err(Refusal::new(Why::Empty, "the text is empty").at(field))
+        }
+        Some(i) => Err(Refusal::new(Why::Empty, "the text is empty").at(format!("{field}[{i}]"))),
+        None => Ok(inputs),
     }
 }
 
 #[derive(Deserialize)]
 struct SimilarityBody {
-    inputs: Sentences,
-    #[serde(default)]
-    parameters: How,
+    inputs: Object<Sentences>,
+    parameters: Option<Object<How>>,
 }
 
 #[derive(Deserialize)]
@@ -162,14 +190,13 @@ struct Sentences {
 /// `POST /similarity`
 pub async fn similarity(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
     let body: SimilarityBody = parse(body).await?;
-    let model = service.model(body.parameters.model.as_deref())?;
-    let reading = body.parameters.reading(service, model)?;
-    let Sentences { source_sentence, mut sentences } = body.inputs;
-    if sentences.is_empty() {
-        return Err(Refusal::new(Why::Empty, "`inputs.sentences` cannot be empty"));
-    }
-    sentences.insert(0, source_sentence);
-    let inputs = non_empty(Inputs::Texts(sentences))?;
+    let how = body.parameters.map_or_else(How::default, |object| object.0);
+    let model = service.model(how.model.as_deref())?;
+    let reading = how.reading(service, model)?;
+    let Object(Sentences { source_sentence, sentences }) = body.inputs;
+    let source = Inputs::Texts(vec![source_sentence]);
+    let mut inputs = non_empty(source, "inputs.source_sentence")?;
+    inputs.extend(non_empty(Inputs::Texts(sentences), "inputs.sentences")?);
     let capture = Capture::default().normalize(true);
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
     let result = &outcome.results[0];
@@ -182,24 +209,34 @@ pub async fn similarity(service: &Service, client: Client, body: Bytes) -> Resul
     Ok(with_times(of_json(&scores), &outcome))
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Texts {
-    One(String),
-    Many(Vec<String>),
+/// Texts as words alone.
+struct Texts(Vec<String>);
+
+impl Listed for Texts {
+    const WANTED: &'static str = "a string or a list of strings";
+    const ITEM: &'static str = "a string";
+    const LISTS: bool = false;
+    type Inner = ();
+
+    fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    fn text(text: String) -> Option<Self> {
+        Some(Self(vec![text]))
+    }
+
+    fn texts(texts: Vec<String>) -> Option<Self> {
+        Some(Self(texts))
+    }
 }
 
 #[derive(Deserialize)]
 struct TokenizeBody {
-    inputs: Texts,
-    #[serde(default = "yes")]
-    add_special_tokens: bool,
+    inputs: Items<Texts>,
+    add_special_tokens: Option<bool>,
     prompt_name: Option<String>,
     model: Option<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[derive(Serialize)]
@@ -217,10 +254,8 @@ pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answe
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let prompt = body.prompt_name.as_deref().map(|n| named_prompt(&encoder, n)).transpose()?;
     let prompt = prompt.unwrap_or_default();
-    let texts = match body.inputs {
-        Texts::One(text) => vec![text],
-        Texts::Many(texts) => texts,
-    };
+    let Items(Texts(texts)) = body.inputs;
+    let specials = body.add_special_tokens.unwrap_or(true);
     if texts.len() > service.settings.max_client_batch {
         let most = service.settings.max_client_batch;
         return Err(Refusal::new(Why::TooLarge, format!("more than {most} texts")));
@@ -231,8 +266,7 @@ pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answe
             let text = format!("{prompt}{text}");
             let tokens = encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
             let characters: Vec<char> = text.chars().collect();
-            let shown =
-                (0..tokens.len()).filter(|&i| body.add_special_tokens || !tokens.special[i]);
+            let shown = (0..tokens.len()).filter(|&i| specials || !tokens.special[i]);
             let token = |i: usize| {
                 let ([start, stop], special) = (tokens.spans[i], tokens.special[i]);
                 let slice = characters.get(start as usize..stop as usize);
@@ -250,18 +284,31 @@ pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answe
     aside(bytes, work).await?
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Ids {
-    One(Vec<u32>),
-    Many(Vec<Vec<u32>>),
+/// Ids of texts.
+struct Ids(Vec<Vec<TokenId>>);
+
+impl Listed for Ids {
+    const WANTED: &'static str = "a list of token ids, or a list of such lists";
+    const ITEM: &'static str = "a token id or a list of token ids";
+    type Inner = Vec<TokenId>;
+
+    fn none() -> Self {
+        Self(vec![Vec::new()])
+    }
+
+    fn ids(ids: Vec<TokenId>) -> Option<Self> {
+        Some(Self(vec![ids]))
+    }
+
+    fn lists(lists: Vec<Vec<TokenId>>) -> Option<Self> {
+        Some(Self(lists))
+    }
 }
 
 #[derive(Deserialize)]
 struct DecodeBody {
-    ids: Ids,
-    #[serde(default = "yes")]
-    skip_special_tokens: bool,
+    ids: Items<Ids>,
+    skip_special_tokens: Option<bool>,
     model: Option<String>,
 }
 
@@ -269,14 +316,14 @@ struct DecodeBody {
 pub async fn decode(service: &Service, _: Client, body: Bytes) -> Result<Answer, Refusal> {
     let body: DecodeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
-    let all = match body.ids {
-        Ids::One(ids) => vec![ids],
-        Ids::Many(all) => all,
-    };
+    let Items(Ids(all)) = body.ids;
+    let all: Vec<Vec<u32>> = all.into_iter().map(plain).collect();
+    let size = encoder.intake().tokenizer().vocab_size();
+    all.iter().try_for_each(|ids| known(ids, size)).map_err(|r| r.at("ids"))?;
+    let skip = body.skip_special_tokens.unwrap_or(true);
     let bytes = all.iter().map(Vec::len).sum();
     let work = move || -> Result<Answer, Refusal> {
-        let decode =
-            |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, body.skip_special_tokens);
+        let decode = |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, skip);
         Ok(of_json(&all.iter().map(decode).collect::<crate::Result<Vec<_>>>()?))
     };
     aside(bytes, work).await?

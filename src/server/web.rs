@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Response, StatusCode};
 
 use super::http::{Answer, empty};
 use super::refusal::{Refusal, Why};
@@ -67,16 +67,12 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// `Method`, and `NotFound` for every path that names no file, however it is written.
+    /// `NotFound` for every path that names no file, however it is written.
     pub async fn answer(
         &self,
-        method: &Method,
         path: &str,
         headers: &HeaderMap,
     ) -> std::result::Result<Answer, Refusal> {
-        if !matches!(method, &Method::GET | &Method::HEAD) {
-            return Err(Refusal::new(Why::Method, format!("/web/ does not take {method}")));
-        }
         if matches!(path, "/web" | "/web/" | "/web/demo") {
             let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
             answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(DEMO));

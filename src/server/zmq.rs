@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::bert::{self, Sequences};
-use super::refusal::{Refusal, Why};
+use super::body::{self, Items};
+use super::refusal::Refusal;
 use super::service::Service;
 
 /// Frames of a message.
@@ -184,12 +185,11 @@ impl Hub {
                 id.to_vec(),
             ];
         }
-        let parsed = serde_json::from_slice::<Sequences>(msg)
-            .map_err(|e| Refusal::new(Why::Malformed, format!("not a list of texts: {e}")));
+        let parsed = body::read_any::<Items<Sequences>>(msg);
         let result = match parsed {
             Err(refusal) => Err(refusal),
             Ok(_) if is_late => Err(Refusal::closing()),
-            Ok(sequences) => {
+            Ok(Items(sequences)) => {
                 service.statistic.see(identity, Some(sequences.len()));
                 let model = &service.models[0];
                 bert::compute(service, client, model, &service.bert, sequences).await

@@ -5,6 +5,7 @@ mod client;
 mod devices;
 mod dialects;
 mod faults;
+mod fields;
 mod models;
 #[cfg(feature = "otel")]
 mod otel;

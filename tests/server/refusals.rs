@@ -14,8 +14,8 @@ fn what_is_wrong_is_refused_with_its_status() {
         ("POST", "/embed", "{\"inputs\": []}", 400),
         ("POST", "/embed", &large, 413),
         ("POST", "/embed", "{\"inputs\": [\"a\",\"a\",\"a\",\"a\",\"a\"]}", 413),
-        ("POST", "/embed", "{\"inputs\": \"a\", \"prompt_name\": \"none\"}", 413),
-        ("POST", "/embed", "{\"inputs\": [[999999]]}", 413),
+        ("POST", "/embed", "{\"inputs\": \"a\", \"prompt_name\": \"none\"}", 422),
+        ("POST", "/embed", "{\"inputs\": [[999999]]}", 422),
         ("POST", "/v1/embeddings", "[]", 400),
         ("POST", "/v1/embeddings", "{\"input\": \"a\", \"model\": \"../etc/passwd\"}", 404),
         ("POST", "/v1/embeddings", "{\"input\": \"a\", \"dimensions\": 9999}", 400),
@@ -41,6 +41,133 @@ fn what_is_wrong_is_refused_with_its_status() {
 }
 
 #[test]
+fn routes_methods_and_models_that_are_not_there_are_told_apart() {
+    let server = Server::start(&[]);
+    let (status, answer) = server.post("/v1/nothing", &json!({}));
+    assert_eq!((status, &answer["error"]["code"]), (404, &Value::Null), "{answer}");
+    let (status, answer) = server.post("/v1/embeddings", &json!({ "input": "a", "model": "none" }));
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")), "{answer}");
+    for (method, path, want, allow) in [
+        ("GET", "/v1/embeddings", 405, "post"),
+        ("DELETE", "/v1/embeddings", 405, "post"),
+        ("HEAD", "/embed", 405, "post"),
+        ("POST", "/info", 405, "get,head"),
+        ("PUT", "/", 405, "get,head,post"),
+        ("TRACE", "/v1/layers", 405, "post"),
+        ("OPTIONS", "/v1/layers", 204, "post"),
+        ("OPTIONS", "/", 204, "get,head,post"),
+        ("HEAD", "/info", 200, ""),
+        ("GET", "/info/", 200, ""),
+        ("HEAD", "/health", 200, ""),
+    ] {
+        let (status, head, _) = server.call(method, path, "", b"");
+        let head = head.to_lowercase();
+        let said = head.lines().find_map(|line| line.strip_prefix("allow: "));
+        assert_eq!((status, said.unwrap_or_default()), (want, allow), "{method} {path}: {head}");
+    }
+}
+
+#[test]
+fn an_answer_has_a_form_that_its_client_takes() {
+    let server = Server::start(&[]);
+    for (method, path, accept, want) in [
+        ("POST", "/v1/embeddings", "application/json", 200),
+        ("POST", "/embed", "application/*;q=0.1", 200),
+        ("POST", "/embed", "text/html, */*;q=0.8", 200),
+        ("POST", "/embed", "text/html", 406),
+        ("POST", "/embed", "application/json;q=0", 406),
+        ("GET", "/info", "application/xml", 406),
+        ("GET", "/docs", "text/html", 200),
+        ("GET", "/docs", "application/json", 406),
+        ("GET", "/", "application/json", 406),
+        ("GET", "/metrics", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", 200),
+        ("GET", "/metrics", "application/json", 406),
+        // A probe is told whatever it takes.
+        ("GET", "/health", "text/html", 200),
+    ] {
+        let head = format!("accept: {accept}\r\n");
+        let field = if path == "/embed" { "inputs" } else { "input" };
+        let body = if method == "POST" { json!({ field: "a" }).to_string() } else { String::new() };
+        let (status, head, answer) = server.call(method, path, &head, body.as_bytes());
+        assert_eq!(status, want, "{method} {path} {accept}: {head}");
+        let said = String::from_utf8_lossy(&answer).into_owned();
+        assert!(want != 406 || said.contains("application/") || said.contains("text/"), "{said}");
+    }
+    let of = |accept: &str| {
+        let head = format!("accept: {accept}\r\n");
+        let (status, head, _) = server.call("POST", "/v1/layers", &head, br#"{"input":"a"}"#);
+        let kind = head.lines().find_map(|line| line.strip_prefix("content-type: "));
+        (status, kind.unwrap_or_default().to_owned())
+    };
+    let npz = (200, "application/x-npz".to_owned());
+    assert_eq!(of("application/x-npz, */*"), npz);
+    assert_eq!(of("application/json;q=0.2, application/x-npz;q=0.3"), npz);
+    assert_eq!(of("application/safetensors"), (200, "application/vnd.safetensors".to_owned()));
+    assert_eq!(of("text/csv").0, 406);
+}
+
+#[test]
+fn compressed_bodies_are_read_within_their_bound() {
+    use std::io::Write;
+    let server = Server::start(&["--payload-limit", "10000"]);
+    let gzip = |text: &str| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(text.as_bytes()).unwrap();
+        writer.finish().unwrap()
+    };
+    let zlib = |text: &str| {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(text.as_bytes()).unwrap();
+        writer.finish().unwrap()
+    };
+    let brotli = |text: &str| {
+        let mut all = Vec::new();
+        brotli::CompressorWriter::new(&mut all, 4096, 5, 20).write_all(text.as_bytes()).unwrap();
+        all
+    };
+    let text = r#"{"inputs":"a text"}"#;
+    let bomb = format!("{{\"inputs\":\"{}\"}}", "a".repeat(20_000));
+    let zstd = zstd::stream::encode_all(text.as_bytes(), 3).unwrap();
+    for (coding, body, want) in [
+        ("gzip", gzip(text), 200),
+        ("x-gzip", gzip(text), 200),
+        ("deflate", zlib(text), 200),
+        ("br", brotli(text), 200),
+        ("zstd", zstd, 200),
+        ("identity", text.into(), 200),
+        ("gzip", gzip(&bomb), 413),
+        ("br", brotli(&bomb), 413),
+        ("gzip", text.into(), 422),
+        ("gzip, br", gzip(text), 415),
+        ("compress", text.into(), 415),
+    ] {
+        let head = format!("content-encoding: {coding}\r\n");
+        let (status, head, answer) = server.call("POST", "/embed", &head, &body);
+        let said = String::from_utf8_lossy(&answer);
+        assert_eq!(status, want, "{coding}: {said}");
+        let told = head.contains("accept-encoding: gzip, deflate, br, zstd");
+        assert_eq!(told, want == 415, "{coding}: {head}");
+    }
+    // JSON goes by many names; what cannot be JSON is refused by its own.
+    for (kind, want) in [
+        ("application/json; charset=utf-8", 200),
+        ("application/x-www-form-urlencoded", 200),
+        ("application/vnd.api+json", 200),
+        ("application/json; charset=utf-16", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/xml", 415),
+    ] {
+        let head = format!("content-type: {kind}\r\n");
+        let (status, _, answer) = server.call("POST", "/embed", &head, text.as_bytes());
+        let said = String::from_utf8_lossy(&answer);
+        assert!(
+            status == want && (want == 200 || said.contains("send")),
+            "{kind}: {status} {said}"
+        );
+    }
+}
+
+#[test]
 fn a_key_is_asked_of_all_but_health() {
     let server = Server::start(&["--api-key", "right", "--api-key", "other"]);
     for (head, path, want) in [
@@ -52,7 +179,9 @@ fn a_key_is_asked_of_all_but_health() {
         ("authorization: Bearer rightt\r\n", "/info", 401),
         ("authorization: Bearer \r\n", "/info", 401),
         ("authorization: Bearer\r\n", "/metrics", 401),
-        ("authorization: Basic right\r\n", "/docs", 401),
+        ("authorization: Basic right\r\n", "/openapi.json", 401),
+        // The page says nothing of the server: it asks for the key and sends it.
+        ("", "/docs", 200),
         ("", "/health/../info", 401),
         ("", "/health/", 200),
         ("authorization: Bearer right\r\n", "/info", 200),
@@ -74,10 +203,15 @@ fn a_browser_may_call_from_the_origins_that_are_named() {
     assert_eq!(ask("GET", "https://b.example"), (200, false));
     // A preflight has no key.
     let preflight = |origin: &str| {
-        let head = format!("origin: {origin}\r\naccess-control-request-method: POST\r\n");
+        // Such as the clients of OpenAI send, beside their key.
+        let asked = "authorization,content-type,x-stainless-lang";
+        let head = format!(
+            "origin: {origin}\r\naccess-control-request-method: POST\r\n\
+             access-control-request-headers: {asked}\r\n"
+        );
         let (status, head, _) = server.call("OPTIONS", "/embed", &head, b"");
         let says = |line: &str| head.to_lowercase().contains(line);
-        (status, says("access-control-allow-origin"), says("authorization,content-type,accept"))
+        (status, says("access-control-allow-origin"), says(asked))
     };
     assert_eq!(preflight("https://a.example"), (200, true, true));
     assert_eq!(preflight("https://b.example"), (200, false, true));

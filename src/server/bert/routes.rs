@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Sequences, compute, show_config};
 use crate::server::batcher::Client;
+use crate::server::body::Items;
 use crate::server::http::{Answer, aside, of_json, parse};
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
@@ -16,17 +17,20 @@ use crate::server::service::Service;
 struct EncodeBody {
     #[serde(default)]
     id: Value,
-    texts: Sequences,
+    texts: Items<Sequences>,
     is_tokenized: Option<bool>,
 }
 
 /// `POST /encode`
 pub async fn encode(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
-    let EncodeBody { id, texts, is_tokenized } = parse(body).await?;
-    let is_list = matches!(&texts, Sequences::Tokens(t) if !t.is_empty());
+    let EncodeBody { id, texts: Items(texts), is_tokenized } = parse(body).await?;
+    if texts.is_empty() {
+        return Err(Refusal::new(Why::Empty, "the list is empty").at("texts"));
+    }
+    let is_list = matches!(&texts, Sequences::Tokens(_));
     if is_tokenized.is_some_and(|said| said != is_list) {
-        let said = "`is_tokenized` says otherwise than `texts`: send lists of tokens, or strings";
-        return Err(Refusal::new(Why::Validation, said));
+        let said = "it says otherwise than `texts`: send lists of tokens, or strings";
+        return Err(Refusal::new(Why::Malformed, said).at("is_tokenized"));
     }
     service.statistic.see(&client.to_le_bytes(), Some(texts.len()));
     let array = compute(service, client, &service.models[0], &service.bert, texts).await?;

@@ -1,10 +1,9 @@
 //! Texts, or lists of tokens, to the rows that the original would feed its graph.
 
-use serde::Deserialize;
-
 use super::{Config, Strategy};
 use crate::encoder::Encoder;
 use crate::server::batcher::Ready;
+use crate::server::body::Listed;
 use crate::server::reading::frame;
 use crate::server::refusal::{Refusal, Why};
 use crate::text::{Text, Tokens};
@@ -13,13 +12,30 @@ use crate::text::{Text, Tokens};
 type Pieces = Vec<(u32, String)>;
 
 /// The texts of a request: all strings, or all lists of tokens.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub enum Sequences {
     /// To be tokenised.
     Texts(Vec<String>),
     /// Tokenised by the client.
     Tokens(Vec<Vec<String>>),
+}
+
+impl Listed for Sequences {
+    const WANTED: &'static str = "a list of strings, or a list of lists of tokens";
+    const ITEM: &'static str = "a string or a list of tokens";
+    type Inner = Vec<String>;
+
+    fn none() -> Self {
+        Self::Texts(Vec::new())
+    }
+
+    fn texts(texts: Vec<String>) -> Option<Self> {
+        Some(Self::Texts(texts))
+    }
+
+    fn lists(lists: Vec<Vec<String>>) -> Option<Self> {
+        Some(Self::Tokens(lists))
+    }
 }
 
 impl Sequences {

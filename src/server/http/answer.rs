@@ -6,6 +6,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use super::coding::CODINGS;
+use crate::server::body;
 use crate::server::refusal::{Refusal, Why};
 
 /// An answer.
@@ -23,7 +25,10 @@ pub enum Dialect {
 impl Dialect {
     /// What is spoken at `path`.
     pub fn of(path: &str) -> Self {
-        if path.starts_with("/v1") { Self::OpenAi } else { Self::Tei }
+        match path.starts_with("/v1") || path.trim_end_matches('/') == "/embeddings" {
+            true => Self::OpenAi,
+            false => Self::Tei,
+        }
     }
 }
 
@@ -37,13 +42,13 @@ pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
                 _ => None,
             };
             let error = json!({
-                "message": refusal.message, "type": refusal.openai_type(), "param": null,
+                "message": refusal.message, "type": refusal.openai_type(), "param": refusal.field,
                 "code": code,
             });
             (refusal.status(), json!({ "error": error }))
         }
         Dialect::Tei => {
-            let body = json!({ "error": refusal.message, "error_type": refusal.tei_type() });
+            let body = json!({ "error": refusal.message, "error_type": refusal.why.tei_type() });
             (refusal.tei_status(), body)
         }
     };
@@ -55,6 +60,9 @@ pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
     }
     if refusal.why == Why::Unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if refusal.why == Why::Media {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
     }
     // What is left of the body is not read.
     if matches!(refusal.why, Why::TooLarge | Why::Timeout) {
@@ -103,21 +111,15 @@ pub async fn aside<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
-/// Reads JSON of the form that a route takes.
+/// Reads the fields that a route takes.
 ///
 /// # Errors
 ///
-/// [`Why::Malformed`], with the place in the text.
+/// [`Why::Malformed`], which names the field.
 pub async fn parse<T>(body: Bytes) -> Result<T, Refusal>
 where
     T: serde::de::DeserializeOwned + Send + 'static,
 {
     let bytes = body.len();
-    let read = move || {
-        serde_json::from_slice(&body).map_err(|e| {
-            let said = format!("the body is not as this route takes it: {e}");
-            Refusal::new(Why::Malformed, said)
-        })
-    };
-    aside(bytes, read).await?
+    aside(bytes, move || body::read(&body)).await?
 }

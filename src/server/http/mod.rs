@@ -4,7 +4,9 @@
 //! matter. Connections are served on hyper itself: who may sit, and for how long nothing may come or be
 //! taken, is not axum's to bound.
 
+pub mod accept;
 mod answer;
+mod coding;
 mod crowd;
 mod listener;
 mod patient;
@@ -26,13 +28,13 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-pub use answer::{Answer, aside, empty, of_bytes, of_json, parse};
+pub use answer::{Answer, Dialect, aside, empty, of_bytes, of_json, parse};
 pub use listener::Listener;
 
 use super::batcher::Client;
 use super::refusal::Refusal;
 use super::service::Service;
-use answer::{Dialect, refused};
+use answer::refused;
 use crowd::Crowd;
 use patient::Patient;
 use routes::{Guest, router};

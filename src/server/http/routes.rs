@@ -8,23 +8,25 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, get, post};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::Method;
 use hyper::body::Body;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::normalize_path::NormalizePath;
 
-use super::answer::Answer;
+use super::accept::{self, HTML, JSON, TEXT};
+use super::answer::{Answer, empty};
+use super::coding::{coding, expanded};
 use super::crowd::{Seat, Working};
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
-use crate::server::{about, bert, docs, layers, openai, tei};
+use crate::server::{about, bert, docs, layers, openai, openapi, tei};
 
 type Shared = Arc<Service>;
 type Reply = Result<Answer, Refusal>;
@@ -42,39 +44,61 @@ pub struct Guest {
 struct Whole {
     client: Client,
     body: Bytes,
-    /// The forms of an answer that it takes.
-    accept: Option<HeaderValue>,
+    /// The form of the answer, of those that the route has.
+    form: &'static str,
     _working: Option<Working>,
 }
 
 /// A handler of whole requests: `async fn(&Service, Client, Bytes) -> Reply`.
 macro_rules! whole {
     ($work:path) => {
-        post(|State(service): State<Shared>, whole: Whole| async move {
-            let Whole { client, body, _working, .. } = whole;
-            $work(&service, client, body).await
-        })
+        gives(
+            &[JSON],
+            post(|State(service): State<Shared>, whole: Whole| async move {
+                let Whole { client, body, _working, .. } = whole;
+                $work(&service, client, body).await
+            }),
+        )
     };
 }
 
-/// A handler of requests without a body: `fn(&Service) -> Answer`.
+/// A handler of requests without a body: `fn(&Service) -> Answer`, of this media type.
 macro_rules! shown {
-    ($work:path) => {
-        get(|State(service): State<Shared>| async move { $work(&service) })
+    ($work:path, $kind:expr) => {
+        gives(&[$kind], get(|State(service): State<Shared>| async move { $work(&service) }))
     };
+}
+
+/// The media type of an answer.
+#[derive(Clone, Copy)]
+struct Form(&'static str);
+
+/// `route` for clients that take one of `kinds`: 406 for others.
+fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    route.route_layer(middleware::from_fn(async move |mut request: Request, next: Next| {
+        let Some(kind) = accept::choose(request.headers(), kinds) else {
+            let said = format!(
+                "no form of this answer is one that Accept names: use {}",
+                kinds.join(", ")
+            );
+            return Err(Refusal::new(Why::Accept, said));
+        };
+        request.extensions_mut().insert(Form(kind));
+        Ok(next.run(request).await)
+    }))
 }
 
 /// Every route. A refusal leaves as an extension of its answer: the caller knows the dialect.
 pub fn router(service: &Shared) -> Router {
     let api = Router::new()
-        .route("/", shown!(docs::page).merge(whole!(tei::embed)))
-        .route("/docs", shown!(docs::page))
-        .route("/openapi.json", shown!(docs::openapi))
-        .route("/api-doc/openapi.json", shown!(docs::openapi))
+        .route("/", shown!(docs::page, HTML).merge(whole!(tei::embed)))
+        .route("/docs", shown!(docs::page, HTML))
+        .route("/openapi.json", shown!(openapi::openapi, JSON))
+        .route("/api-doc/openapi.json", shown!(openapi::openapi, JSON))
         .route("/health", get(health))
         .route("/ping", get(health))
-        .route("/metrics", shown!(about::metrics))
-        .route("/info", shown!(about::info))
+        .route("/metrics", shown!(about::metrics, TEXT))
+        .route("/info", shown!(about::info, JSON))
         .route("/embed", whole!(tei::embed))
         .route("/embed_all", whole!(tei::embed_all))
         .route("/similarity", whole!(tei::similarity))
@@ -85,12 +109,12 @@ pub fn router(service: &Shared) -> Router {
         .route("/rerank", post(other_head))
         .route("/embeddings", whole!(openai::embeddings))
         .route("/v1/embeddings", whole!(openai::embeddings))
-        .route("/v1/models", shown!(openai::models))
-        .route("/v1/models/{*name}", get(model))
-        .route("/v1/layers", post(layers))
+        .route("/v1/models", shown!(openai::models, JSON))
+        .route("/v1/models/{*name}", gives(&[JSON], get(model)))
+        .route("/v1/layers", gives(&layers::FORMS, post(layers)))
         .route("/encode", whole!(bert::encode))
-        .route("/status/server", shown!(bert::status_server))
-        .route("/status/client", shown!(bert::status_client))
+        .route("/status/server", shown!(bert::status_server, JSON))
+        .route("/status/client", shown!(bert::status_client, JSON))
         .method_not_allowed_fallback(other_method)
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(service), authorize))
@@ -100,9 +124,10 @@ pub fn router(service: &Shared) -> Router {
         None => Router::new(),
         Some(_) => ["/web", "/web/", "/web/{*path}"]
             .into_iter()
-            .fold(Router::new(), |pages, path| pages.route(path, any(page))),
+            .fold(Router::new(), |pages, path| pages.route(path, get(page))),
     };
     let all = pages
+        .method_not_allowed_fallback(other_method)
         .with_state(Arc::clone(service))
         .fallback_service(NormalizePath::trim_trailing_slash(api))
         .layer(CatchPanicLayer::custom(|_| {
@@ -124,8 +149,9 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| known(origin)))
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
-        .expose_headers([HeaderName::from_static("x-total-time")])
+        // Clients send headers of their own, such as OpenAI's x-stainless-lang.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::any())
 }
 
 async fn health(State(service): State<Shared>, request: Request) -> Reply {
@@ -134,9 +160,8 @@ async fn health(State(service): State<Shared>, request: Request) -> Reply {
 }
 
 async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
-    let Whole { client, body, accept, _working } = whole;
-    let accept = accept.as_ref().and_then(|accept| accept.to_str().ok());
-    layers::layers(&service, client, body, accept).await
+    let Whole { client, body, form, _working } = whole;
+    layers::layers(&service, client, body, form).await
 }
 
 /// `name` may be a hub id, with its slash as it is or escaped; what is no text names no model.
@@ -145,7 +170,7 @@ async fn model(
     uri: Uri,
     name: Result<Path<String>, PathRejection>,
 ) -> Reply {
-    let Path(name) = name.map_err(|_| not_found(uri.path()))?;
+    let Path(name) = name.map_err(|_| no_route(&Method::GET, uri.path()))?;
     openai::model(&service, &name)
 }
 
@@ -156,34 +181,45 @@ async fn other_head(uri: Uri, _: Whole) -> Refusal {
 
 async fn page(State(service): State<Shared>, request: Request) -> Reply {
     match &service.settings.web {
-        Some(site) => site.answer(request.method(), request.uri().path(), request.headers()).await,
-        None => Err(not_found(request.uri().path())),
+        Some(site) => site.answer(request.uri().path(), request.headers()).await,
+        None => Err(no_route(request.method(), request.uri().path())),
     }
 }
 
-async fn other_method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(Why::Method, format!("{} does not take {method}", uri.path()))
+/// The router says in `Allow` which methods there are.
+async fn other_method(method: Method, uri: Uri) -> Result<Answer, Refusal> {
+    match method {
+        Method::OPTIONS => Ok(empty(StatusCode::NO_CONTENT)),
+        _ => {
+            let said = format!("{} does not take {method}: see Allow", shortened(uri.path()));
+            Err(Refusal::new(Why::Method, said))
+        }
+    }
 }
 
-async fn nowhere(uri: Uri) -> Refusal {
-    not_found(uri.path())
+async fn nowhere(method: Method, uri: Uri) -> Refusal {
+    no_route(&method, uri.path())
 }
 
-fn not_found(path: &str) -> Refusal {
-    let shown: String = path.chars().take(100).collect();
-    Refusal::new(Why::NotFound, format!("there is no route {shown}: see /docs"))
+fn no_route(method: &Method, path: &str) -> Refusal {
+    let said = format!("there is no route {method} {}: see /docs", shortened(path));
+    Refusal::new(Why::NoRoute, said)
+}
+
+fn shortened(path: &str) -> String {
+    path.chars().take(100).collect()
 }
 
 /// Holds the key of a request against those that are allowed, in constant time. A probe of
-/// `/health` needs none.
+/// `/health` needs none, nor does the page, which says nothing of this server and asks for the key.
 async fn authorize(
     State(service): State<Shared>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let is_probe =
-        matches!((request.method(), request.uri().path()), (&Method::GET, "/health" | "/ping"));
-    if !is_probe {
+    let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
+    let is_open = matches!(request.uri().path(), "/health" | "/ping" | "/docs" | "/");
+    if !(is_read && is_open) {
         hold_key(&service, request.headers())?;
     }
     Ok(next.run(request).await)
@@ -217,11 +253,16 @@ impl FromRequest<Shared> for Whole {
             return Err(Refusal::closing());
         }
         let guest = request.extensions().get::<Guest>().cloned();
-        let accept = request.headers().get(header::ACCEPT).cloned();
-        let body = body(service, request).await?;
+        let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
+        let coding = coding(request.headers());
+        // Read first: a client that is answered before it has sent all may not see the answer.
+        let mut body = body(service, request).await?;
+        if let Some(coding) = coding? {
+            body = expanded(coding, body, service.settings.payload_limit).await?;
+        }
         let client = guest.as_ref().map_or(0, |guest| guest.client);
         let _working = guest.map(|guest| guest.seat.work());
-        Ok(Self { client, body, accept, _working })
+        Ok(Self { client, body, form, _working })
     }
 }
 
