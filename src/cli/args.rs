@@ -366,7 +366,7 @@ impl TextArgs {
 }
 
 /// A whole number above 0.
-fn count(text: &str) -> Result<usize, Error> {
+pub fn count(text: &str) -> Result<usize, Error> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| {
         Error::new(ErrorKind::Usage, format!("`{text}` is not a whole number above 0"))
     })

@@ -1,5 +1,7 @@
 //! `everylayer serve`: models behind HTTP, and BERT-as-Service behind ZeroMQ.
 
+mod tei;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
 use everylayer::server::web::Site;
-use everylayer::server::{Service, Settings, bert};
+use everylayer::server::{Service, Settings, bert, pooling};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
-use super::args::LoadArgs;
+use super::args::{LoadArgs, count};
 use super::log::{self, Otlp};
 use super::say;
+use tei::TeiArgs;
 
 /// `everylayer serve --help`
 pub const HELP: &str = "\
@@ -32,6 +35,10 @@ Examples:
       the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
+
+Options of Text Embeddings Inference are taken where they mean the same: --model-id, --revision,
+--served-model-name, --hostname, --dtype, --max-batch-tokens, --max-concurrent-requests, ...; the others
+are refused with what to use.
 
 Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity, /tokenize, /decode,
 /info, /health, /metrics (Text Embeddings Inference), /v1/layers, /encode (BERT-as-Service).
@@ -100,24 +107,24 @@ pub struct HttpArgs {
     #[arg(long, value_name = "ORIGIN")]
     pub cors_allow_origin: Vec<String>,
     /// Most texts of one request
-    #[arg(long, value_name = "N", default_value = "2048")]
+    #[arg(long, value_name = "N", default_value = "2048", value_parser = count)]
     pub max_client_batch_size: usize,
     /// Most bytes of one request
-    #[arg(long, value_name = "BYTES", default_value = "16000000")]
+    #[arg(long, value_name = "BYTES", default_value = "16000000", value_parser = count)]
     pub payload_limit: usize,
     /// Most texts that wait; beyond it requests get 429
-    #[arg(long, value_name = "N", default_value = "16384")]
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = count)]
     pub max_queue: usize,
     /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
-    #[arg(long, value_name = "BYTES", default_value = "1073741824")]
+    #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = count)]
     pub max_result_bytes: usize,
     /// Most connections at once; others wait in the system's queue
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
+    #[arg(value_parser = count)]
     pub max_connections: usize,
     /// Cut texts that are too long where a request does not say
     #[arg(long, value_name = "true|false", default_value = "true", num_args = 0..=1)]
-    #[arg(default_missing_value = "true", require_equals = true)]
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub auto_truncate: bool,
     /// Seconds in which the head and each part of a request must come
     #[arg(long, value_name = "SECONDS", default_value = "15")]
@@ -138,6 +145,9 @@ pub struct HttpArgs {
     /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: tracing::level_filters::LevelFilter,
+    /// What Text Embeddings Inference calls otherwise.
+    #[command(flatten)]
+    pub tei: TeiArgs,
 }
 
 impl HttpArgs {
@@ -148,7 +158,7 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
-            max_batch_tokens: self.load.batch_tokens,
+            max_batch_tokens: self.load.batch_tokens.or(self.tei.max_batch_tokens),
             max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
@@ -181,7 +191,7 @@ impl HttpArgs {
             }
             named.push((name.to_owned(), id.to_owned()));
         }
-        Ok(named)
+        self.tei.apply(named)
     }
 }
 
@@ -205,12 +215,17 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
     let otlp = args.otlp_endpoint.as_deref();
     let otlp = otlp.map(|endpoint| Otlp { endpoint, name: &args.otlp_service_name });
     let _log = log::start(args.log, args.json_output, otlp)?;
+    args.tei.check()?;
     let models = args.named()?;
+    if let Some(said) = tei::unread() {
+        say::note(&said);
+    }
     super::heap::bound();
     let settings = Settings { web: args.site()?, ..args.settings() };
     let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
     let service = Service::open(&models, &options, settings, bert::Config::default())?;
+    args.tei.check_pooling(&pooling(&service.models[0].batcher.encoder()))?;
     for model in &service.models {
         for worker in model.batcher.workers() {
             let encoder = worker.encoder();

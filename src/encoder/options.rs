@@ -66,8 +66,8 @@ impl FromStr for Dtype {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "auto" => Ok(Self::Auto),
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
+            "f32" | "float32" => Ok(Self::F32),
+            "f16" | "float16" => Ok(Self::F16),
             _ => Err(fail!(Usage, "dtype `{text}` is not known: use auto, f32 or f16")),
         }
     }

@@ -109,6 +109,9 @@ pub fn info(service: &Service) -> Answer {
         "max_batch_tokens": model.batcher.batch_tokens(),
         "max_batch_requests": null,
         "max_client_batch_size": settings.max_client_batch,
+        "max_queue_texts": settings.max_queue,
+        "max_result_bytes": settings.max_result_bytes,
+        "payload_limit": settings.payload_limit,
         "auto_truncate": settings.auto_truncate,
         "tokenization_workers": rayon::current_num_threads(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -124,7 +127,7 @@ pub fn info(service: &Service) -> Answer {
 
 /// What the model's own vectors are pooled by, in the words of Text Embeddings Inference where it
 /// has one; several are joined by `+`, as their vectors are.
-fn pooling(encoder: &Encoder) -> String {
+pub fn pooling(encoder: &Encoder) -> String {
     let name = |mode: &PoolMode| match mode {
         PoolMode::Mean => "mean",
         PoolMode::Cls => "cls",

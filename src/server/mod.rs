@@ -30,5 +30,6 @@ mod tei;
 pub mod web;
 pub mod zmq;
 
+pub use about::pooling;
 pub use service::Service;
 pub use settings::Settings;

@@ -7,6 +7,7 @@ mod dialects;
 mod faults;
 mod fields;
 mod models;
+mod options;
 #[cfg(feature = "otel")]
 mod otel;
 mod refusals;
