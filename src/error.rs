@@ -102,6 +102,13 @@ impl fmt::Debug for Error {
     }
 }
 
+/// What cannot fail: [`Layers`](crate::Layers) where they stand for themselves, say.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|s| s as &(dyn StdError + 'static))

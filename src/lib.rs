@@ -9,7 +9,7 @@
 //!
 #![cfg_attr(feature = "bundled", doc = "```")]
 #![cfg_attr(not(feature = "bundled"), doc = "```no_run")]
-//! use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Pool};
+//! use everylayer::{Capture, Encoder, Layers, LoadOptions, Pool};
 //!
 //! let encoder = Encoder::open_blocking("bundled", &LoadOptions::default())?;
 //!
@@ -18,10 +18,7 @@
 //! assert_eq!(one.vector(0, 0, 0).map(<[f32]>::len), Some(384));
 //!
 //! // The mean of the last four layers, for every token.
-//! let capture = Capture::default()
-//!     .layers("-4..-1".parse::<Layers>()?)
-//!     .combine(Combine::Mean)
-//!     .pool(Pool::Tokens);
+//! let capture = Capture::default().layers(Layers::last(4)).combine("mean").pool(Pool::Tokens);
 //! let tokens = encoder.embed_blocking(["Hello, world!"], &capture)?;
 //! assert_eq!(tokens.texts[0].tokens[1].text, "hello");
 //! # Ok::<(), everylayer::Error>(())
@@ -46,15 +43,29 @@
 //!
 //! # Features
 //!
-//! `gpu` (wgpu), `hub` (Hugging Face hub), `bundled` (all-MiniLM-L6-v2 inside the binary), `cli`
-//! (the program), `server`, and `web` (what a page calls, on wasm32 alone: `web/build`). Without any of
-//! them the crate still loads checkpoints and runs on the CPU.
+//! Those marked with a star are on by default. Without any of them the crate loads checkpoints from
+//! folders, runs on the CPU and writes every format but Parquet.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `gpu` * | GPUs, through wgpu |
+//! | `hub` * | models by their name on the Hugging Face hub, and its cache |
+//! | `bundled` * | all-MiniLM-L6-v2 in the binary, as `bundled` |
+//! | `cli` * | the program `everylayer`; with it `parquet` |
+//! | `server` * | `server`: OpenAI, Text Embeddings Inference, BERT-as-Service, `/v1/layers`; with it `parquet` |
+//! | `parquet` * | Parquet files, by `cli` and `server` |
+//! | `ndarray` | [`Embeddings`] as arrays of the crate `ndarray`: `Embeddings::view`, `Embeddings::to_array` |
+//! | `otel` | spans of the server by OTLP over HTTP; with it `server` |
+//! | `web` | what a page calls, on wasm32 alone: `web/build` makes the package of it |
 
 // That the server's futures can move between threads is proved down to naga's types, through wgpu.
 #![recursion_limit = "256"]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+#[doc(hidden)]
+pub mod cache;
 pub mod capture;
 mod clock;
 pub mod cpu;
@@ -74,6 +85,7 @@ pub mod single;
 pub mod text;
 #[cfg(all(feature = "web", target_arch = "wasm32"))]
 pub mod web;
+mod words;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};
 pub use embeddings::{Embeddings, TextEmbedding};

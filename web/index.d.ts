@@ -57,7 +57,7 @@ export interface LoadOptions {
 /** A string of which some are known. */
 type Other = string & Record<never, never>;
 
-/** Which states: words, a state (-1 is the last), states, or a list of states and ranges such as `0,6,-1` and `-4..-1`. */
+/** Which states: words, a state (-1 is the last), states, or a list of states and ranges such as `0,3,-1`, `-4..-1` and `3..`. */
 export type Layers = 'last' | 'all' | 'blocks' | number | readonly number[] | Other;
 /** How the states of several layers become one; `stack` keeps them apart. */
 export type Combine = 'stack' | 'mean' | 'sum' | 'max' | 'concat' | `weighted=${string}` | `scalar-mix=${string}`;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::words::{plain, unknown};
 
 /// What is done with the chosen hidden states.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -131,35 +132,38 @@ impl FromStr for Combine {
 
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
-        match text.split_once('=') {
-            None => match text {
-                "stack" => Ok(Self::Stack),
-                "mean" => Ok(Self::Mean),
-                "sum" => Ok(Self::Sum),
-                "max" => Ok(Self::Max),
-                "concat" => Ok(Self::Concat),
-                _ => Err(unknown(text)),
-            },
-            Some(("weighted", weights)) => numbers(text, weights).map(Self::Weighted),
-            Some(("scalar-mix", rest)) => {
+        let (name, weights) = match text.split_once('=') {
+            Some((name, weights)) => (plain(name), Some(weights)),
+            None => (plain(text), None),
+        };
+        match (name.as_str(), weights) {
+            ("stack", None) => Ok(Self::Stack),
+            ("mean", None) => Ok(Self::Mean),
+            ("sum", None) => Ok(Self::Sum),
+            ("max", None) => Ok(Self::Max),
+            ("concat", None) => Ok(Self::Concat),
+            ("weighted", Some(weights)) => numbers(text, weights).map(Self::Weighted),
+            ("scalar-mix", Some(rest)) => {
                 let (weights, gamma) = match rest.split_once(';') {
                     Some((weights, gamma)) => (weights, number(text, gamma)?),
                     None => (rest, 1.0),
                 };
                 Ok(Self::ScalarMix { weights: numbers(text, weights)?, gamma })
             }
-            Some(_) => Err(unknown(text)),
+            ("weighted" | "scalar-mix", None) => {
+                Err(fail!(Usage, "combine `{text}` needs a weight a layer, such as `{name}=1,2,1`"))
+            }
+            ("stack" | "mean" | "sum" | "max" | "concat", Some(_)) => {
+                Err(fail!(Usage, "combine `{text}`: `{name}` takes no weights"))
+            }
+            _ => Err(unknown("combine", text, &NAMES)),
         }
     }
 }
 
-fn unknown(text: &str) -> Error {
-    fail!(
-        Usage,
-        "combine `{text}` is not known: use stack, mean, sum, max, concat, weighted=w0,w1,.. or \
-         scalar-mix=w0,w1,..[;gamma]"
-    )
-}
+/// How a combination is written.
+const NAMES: [&str; 7] =
+    ["stack", "mean", "sum", "max", "concat", "weighted=w0,w1,..", "scalar-mix=w0,w1,..[;gamma]"];
 
 fn numbers(whole: &str, list: &str) -> Result<Vec<f32>> {
     list.split(',').map(|item| number(whole, item)).collect()
@@ -258,6 +262,8 @@ mod tests {
             ("scalar-mix=0,1", Combine::ScalarMix { weights: vec![0.0, 1.0], gamma: 1.0 }),
             ("scalar-mix=0, 1; 0.5", Combine::ScalarMix { weights: vec![0.0, 1.0], gamma: 0.5 }),
             (" concat ", Combine::Concat),
+            ("Mean", Combine::Mean),
+            ("scalar_mix=1", Combine::ScalarMix { weights: vec![1.0], gamma: 1.0 }),
         ];
         for (text, want) in good {
             assert_eq!(text.parse::<Combine>().unwrap(), want, "{text}");
@@ -265,7 +271,6 @@ mod tests {
         let bad = [
             "",
             "average",
-            "Mean",
             "mean=1",
             "weighted",
             "weighted=",
@@ -278,7 +283,6 @@ mod tests {
             "scalar-mix=1;inf",
             "scalar-mix=1;2;3",
             "weighted=1e39",
-            "scalar_mix=1",
         ];
         for text in bad {
             let got = text.parse::<Combine>();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::words::{nearest, plain};
 
 /// A choice among the L+1 hidden states of a model, in the order they come back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -98,12 +99,12 @@ impl FromStr for Layers {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.trim() {
+        match plain(text).as_str() {
             "last" => Ok(Self::Last),
             "all" => Ok(Self::All),
             "blocks" => Ok(Self::Blocks),
-            "" => Err(fail!(Usage, "no layer was asked for: use last, all, blocks or `0,6,-1`")),
-            list => list
+            "" => Err(fail!(Usage, "no layer was asked for: use last, all, blocks or `0,3,-1`")),
+            _ => text
                 .split(',')
                 .map(|item| item.trim().parse())
                 .collect::<Result<_>>()
@@ -117,21 +118,46 @@ impl FromStr for LayerItem {
 
     fn from_str(text: &str) -> Result<Self> {
         let item = match text.split_once("..") {
-            Some((first, last)) => index(first).zip(index(last)).map(|(a, b)| Self::Range(a, b)),
+            Some((first, last)) => {
+                // `..=` is how Rust writes a range that has its last.
+                let last = match last.strip_prefix('=') {
+                    Some(last) => index(last),
+                    None => bound(last, -1),
+                };
+                bound(first, 0).zip(last).map(|(a, b)| Self::Range(a, b))
+            }
             None => index(text).map(Self::One),
         };
         item.ok_or_else(|| {
+            let dashed = text.split_once([':', '-']).and_then(|(a, b)| index(a).zip(index(b)));
+            let meant = match (nearest(&plain(text), WORDS), dashed) {
+                (Some(word), _) => format!(" (did you mean `{word}`?)"),
+                (_, Some((a, b))) => format!(" (did you mean `{a}..{b}`, both ends included?)"),
+                (None, None) if WORDS.contains(&plain(text).as_str()) => {
+                    " beside others (it stands alone)".to_owned()
+                }
+                (None, None) => String::new(),
+            };
             fail!(
                 Usage,
-                "layer `{text}` is not a layer: use last, all, blocks, or a list of indices and \
-                 inclusive ranges such as `0,6,-1` or `-4..-1`"
+                "layer `{text}` is not a layer{meant}: use last, all, blocks, or a list of indices \
+                 and inclusive ranges such as `0,3,-1` or `-4..-1`"
             )
         })
     }
 }
 
+/// What is no list.
+const WORDS: [&str; 3] = ["last", "all", "blocks"];
+
+/// One end of a range, which is `open` where nothing is written.
+fn bound(text: &str, open: i32) -> Option<i32> {
+    if text.trim().is_empty() { Some(open) } else { index(text) }
+}
+
 /// `6` or `-1`; not `+6`, and not `-0`, which would count from no end.
 fn index(text: &str) -> Option<i32> {
+    let text = text.trim();
     let number = text.parse().ok()?;
     let signed = text.starts_with('+') || (number == 0 && text.starts_with('-'));
     (!signed).then_some(number)
@@ -194,6 +220,17 @@ mod tests {
             ("0,3..5", 12, &[0, 3, 4, 5]),
             ("3..5,0,-1", 12, &[3, 4, 5, 0, 12]),
             (" 0, 2 ", 2, &[0, 2]),
+            ("1..3", 6, &[1, 2, 3]),
+            ("1 .. 3", 6, &[1, 2, 3]),
+            ("1..=3", 6, &[1, 2, 3]),
+            ("3..", 6, &[3, 4, 5, 6]),
+            ("..3", 6, &[0, 1, 2, 3]),
+            ("-2..", 6, &[5, 6]),
+            ("..-5,6", 6, &[0, 1, 2, 6]),
+            ("..", 2, &[0, 1, 2]),
+            ("ALL", 2, &[0, 1, 2]),
+            ("Last", 2, &[2]),
+            (" Blocks ", 2, &[1, 2]),
             ("2,1,0", 2, &[2, 1, 0]),
         ];
         let mut failures = Vec::new();
@@ -251,14 +288,13 @@ mod tests {
             "0,",
             ",0",
             "0,,1",
-            "..",
-            "1..",
-            "..1",
             "1...3",
-            "1..=3",
+            "1..=",
+            "..=",
+            "1..==3",
             "1..2..3",
             "first",
-            "Last",
+            "lats",
             "last,0",
             "all,1",
             "+1",

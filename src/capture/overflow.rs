@@ -6,16 +6,18 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
 use crate::text::Overflow;
+use crate::words::{plain, unknown};
 
 impl FromStr for Overflow {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
+        let name = plain(text);
+        match name.as_str() {
             "truncate" => Ok(Self::Truncate),
             "error" => Ok(Self::Error),
             "window" => Ok(Self::Window { stride: None }),
-            _ => match text.strip_prefix("window:").map(|stride| (stride, stride.parse())) {
+            _ => match name.strip_prefix("window:").map(|stride| (stride, stride.parse())) {
                 // `+5` is no number here.
                 Some((digits, Ok(stride))) if !digits.starts_with('+') => {
                     Ok(Self::Window { stride: Some(stride) })
@@ -24,10 +26,10 @@ impl FromStr for Overflow {
                     Usage,
                     "overflow `{text}`: `{stride}` is not a number of tokens that two windows share"
                 )),
-                None => Err(fail!(
-                    Usage,
-                    "overflow `{text}` is not known: use truncate, error, window or window:STRIDE"
-                )),
+                None => {
+                    let names = ["truncate", "error", "window", "window:STRIDE"];
+                    Err(unknown("overflow", text, &names))
+                }
             },
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn widths_are_those_of_the_modes() {
         let checkpoint = Pooling::default();
-        for pool in names::ALL {
+        for pool in Pool::ALL {
             let modes = match pool {
                 Pool::Words(words) => words.modes().len(),
                 Pool::Tokens => 1,

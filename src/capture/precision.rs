@@ -9,6 +9,7 @@ use std::str::FromStr;
 use half::f16;
 
 use crate::error::{Error, Result, fail};
+use crate::words::{plain, unknown};
 
 /// The type of the numbers that come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -108,14 +109,12 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text.trim() {
-            "f32" => Ok(Self::F32),
-            "f16" => Ok(Self::F16),
+        match plain(text).as_str() {
+            "f32" | "fp32" | "float32" => Ok(Self::F32),
+            "f16" | "fp16" | "float16" => Ok(Self::F16),
             "int8" => Ok(Self::Int8),
             "ubinary" => Ok(Self::Ubinary),
-            _ => {
-                Err(fail!(Usage, "precision `{text}` is not known: use f32, f16, int8 or ubinary"))
-            }
+            _ => Err(unknown("precision", text, &["f32", "f16", "int8", "ubinary"])),
         }
     }
 }
@@ -201,7 +200,12 @@ mod tests {
         for precision in [Precision::F32, Precision::F16, Precision::Int8, Precision::Ubinary] {
             assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
         }
-        for text in ["", "float32", "uint8", "binary", "F32"] {
+        for (text, want) in
+            [("F32", Precision::F32), ("float32", Precision::F32), ("fp16", Precision::F16)]
+        {
+            assert_eq!(text.parse::<Precision>().unwrap(), want);
+        }
+        for text in ["", "float64", "uint8", "binary"] {
             assert!(text.parse::<Precision>().is_err(), "{text}");
         }
     }

@@ -36,6 +36,7 @@ pub(crate) use {
 
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};
+use crate::words::{plain, unknown};
 
 /// A way to write results down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,7 +57,8 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 6] =
+    /// Every format there is, in the order messages list them.
+    pub const ALL: [Self; 6] =
         [Self::Json, Self::Jsonl, Self::Npy, Self::Npz, Self::Safetensors, Self::Parquet];
 
     /// The format of a file, by the ending of its name, in either case.
@@ -107,13 +109,9 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
-            fail!(
-                Usage,
-                "format `{text}` is not known: use one of {}",
-                Self::ALL.map(Self::name).join(", ")
-            )
-        })
+        let name = plain(text);
+        let format = Self::ALL.into_iter().find(|format| format.name() == name);
+        format.ok_or_else(|| unknown("format", text, &Self::ALL.map(Self::name)))
     }
 }
 

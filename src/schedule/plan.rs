@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::variant::{Merge, PoolMode};
-use crate::error::{Error, Result, fail};
+use crate::error::{Error, Result};
 use crate::model::layout::Layout;
 
 /// How the chosen states become one on the device.
@@ -59,11 +59,11 @@ impl FromStr for Route {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
+        match crate::words::plain(text).as_str() {
             "auto" => Ok(Self::Auto),
             "stream" => Ok(Self::Stream),
             "fold" => Ok(Self::Fold),
-            _ => Err(fail!(Usage, "route `{text}` is not known: use auto, stream or fold")),
+            _ => Err(crate::words::unknown("route", text, &["auto", "stream", "fold"])),
         }
     }
 }

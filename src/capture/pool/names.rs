@@ -4,27 +4,28 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Pool, WordPool};
-use crate::error::{Error, Result, fail};
-
-/// Every pooling there is, in the order messages list them.
-pub(super) const ALL: [Pool; 14] = [
-    Pool::Model,
-    Pool::Tokens,
-    Pool::Words(WordPool::Mean),
-    Pool::Words(WordPool::First),
-    Pool::Words(WordPool::Last),
-    Pool::Words(WordPool::FirstLast),
-    Pool::Mean,
-    Pool::Cls,
-    Pool::Last,
-    Pool::Max,
-    Pool::MeanSqrt,
-    Pool::WeightedMean,
-    Pool::MeanMax,
-    Pool::Pooler,
-];
+use crate::error::{Error, Result};
+use crate::words::{plain, unknown};
 
 impl Pool {
+    /// Every pooling there is, in the order messages list them.
+    pub const ALL: [Self; 14] = [
+        Self::Model,
+        Self::Tokens,
+        Self::Words(WordPool::Mean),
+        Self::Words(WordPool::First),
+        Self::Words(WordPool::Last),
+        Self::Words(WordPool::FirstLast),
+        Self::Mean,
+        Self::Cls,
+        Self::Last,
+        Self::Max,
+        Self::MeanSqrt,
+        Self::WeightedMean,
+        Self::MeanMax,
+        Self::Pooler,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Model => "model",
@@ -50,14 +51,12 @@ impl FromStr for Pool {
 
     /// The names of `--pool`; `words` is `words:mean`.
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim();
-        if text == "words" {
+        let name = plain(text);
+        if name == "words" {
             return Ok(Self::Words(WordPool::Mean));
         }
-        ALL.into_iter().find(|pool| pool.name() == text).ok_or_else(|| {
-            let names = ALL.map(Self::name).join(", ");
-            fail!(Usage, "pool `{text}` is not known: use one of {names}")
-        })
+        let pool = Self::ALL.into_iter().find(|pool| pool.name() == name);
+        pool.ok_or_else(|| unknown("pool", text, &Self::ALL.map(Self::name)))
     }
 }
 
@@ -74,17 +73,24 @@ mod tests {
 
     #[test]
     fn written_and_read_back() {
-        for pool in ALL {
+        for pool in Pool::ALL {
             assert_eq!(pool.to_string().parse::<Pool>().unwrap(), pool);
         }
         assert_eq!("words".parse::<Pool>().unwrap(), Pool::Words(WordPool::Mean));
-        assert_eq!(" mean-max ".parse::<Pool>().unwrap(), Pool::MeanMax);
+        for (text, want) in [
+            (" mean-max ", Pool::MeanMax),
+            ("Mean", Pool::Mean),
+            ("MEAN_SQRT", Pool::MeanSqrt),
+            ("words:First_Last", Pool::Words(WordPool::FirstLast)),
+        ] {
+            assert_eq!(text.parse::<Pool>().unwrap(), want, "{text}");
+        }
     }
 
     #[test]
     fn bad_words() {
         for text in
-            ["", "Mean", "mean_sqrt", "words:", "words:max", "words:first_last", "token", "avg"]
+            ["", "mean sqrt", "meansqrt", "words:", "words:max", "words:firstlast", "token", "avg"]
         {
             let got = text.parse::<Pool>();
             assert!(

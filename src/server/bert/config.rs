@@ -27,7 +27,7 @@ impl std::str::FromStr for Strategy {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Ok(match text {
+        Ok(match text.to_ascii_uppercase().as_str() {
             "NONE" | "0" => Self::None,
             "REDUCE_MAX" | "1" => Self::ReduceMax,
             "REDUCE_MEAN" | "2" => Self::ReduceMean,
