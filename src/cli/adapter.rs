@@ -10,6 +10,8 @@ use serde::Serialize;
 /// A GPU, or what takes itself for one.
 #[derive(Debug, Serialize)]
 pub struct Adapter {
+    /// Its number, which `--device` takes.
+    pub index: usize,
     /// Its name.
     pub name: String,
     /// `Vulkan`, `Metal`, `Dx12`.
@@ -30,7 +32,8 @@ pub struct Adapter {
 #[cfg(feature = "gpu")]
 pub fn all() -> Vec<Adapter> {
     let found = pollster::block_on(everylayer::gpu::device::list());
-    let adapter = |a: everylayer::gpu::device::AdapterReport| Adapter {
+    let adapter = |(index, a): (usize, everylayer::gpu::device::AdapterReport)| Adapter {
+        index,
         name: a.name,
         backend: a.backend,
         driver: a.driver,
@@ -39,7 +42,7 @@ pub fn all() -> Vec<Adapter> {
         features: a.features,
         limits: a.limits.into_iter().collect(),
     };
-    found.into_iter().map(adapter).collect()
+    found.into_iter().enumerate().map(adapter).collect()
 }
 
 /// A build without GPUs sees none.
@@ -50,9 +53,9 @@ pub fn all() -> Vec<Adapter> {
 
 impl Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, backend, driver, device_type, software, features, limits } = self;
+        let Self { index, name, backend, driver, device_type, software, features, limits } = self;
         let note = if *software { ", software: used only when named" } else { "" };
-        writeln!(f, "  {name} ({backend}, {device_type}{note})")?;
+        writeln!(f, "  {index}  {name}\n    backend     {backend}, {device_type}{note}")?;
         if !driver.is_empty() {
             writeln!(f, "    driver      {driver}")?;
         }

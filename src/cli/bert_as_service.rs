@@ -1,7 +1,7 @@
 //! `everylayer serve bert-as-service`: the words of `bert-serving-start` 1.10, with one dash.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use everylayer::server::bert::{Config, Strategy};
 use everylayer::server::http::{self, Listener};
@@ -24,7 +24,7 @@ const VALUES: [(&str, &[&str], &str, &str); 22] = [
     ("http_port", &[], "", "port for HTTP"),
     ("cors", &[], "*", "origin whose pages may call over HTTP"),
     ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 is every network (new here)"),
-    ("device", &[], "auto", "auto, cpu, gpu or part of an adapter's name (new here)"),
+    ("device", &[], "auto", "auto, cpu, gpu, or an adapter's number or name (new here)"),
     ("tuned_model_dir", &[], "", ""),
     ("ckpt_name", &[], "bert_model.ckpt", ""),
     ("config_name", &[], "bert_config.json", ""),
@@ -199,6 +199,7 @@ pub fn run(words: &[String]) -> Result<()> {
         return say::print(format!("everylayer {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
     let words = Words::read(words)?;
+    let host = serve::address(words.text("host")).map_err(|e| e.at("-host"))?;
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };
     let level = level.parse().map_err(|_| usage(format!("-log {level} is not known")))?;
@@ -209,10 +210,9 @@ pub fn run(words: &[String]) -> Result<()> {
     }
     let device = match words.has("cpu") {
         true => Device::Cpu,
-        // Cannot fail: any text is a device's name.
-        false => words.text("device").parse().unwrap_or_default(),
+        false => words.text("device").into(),
     };
-    let dtype = if words.has("fp16") { "f16" } else { "auto" }.parse()?;
+    let dtype = if words.has("fp16") { "f16" } else { "auto" };
     let options = LoadOptions::default().device(device).dtype(dtype);
     let options = options.no_positions(words.has("no_position_embeddings"));
     let model = words.text("model_dir").to_owned();
@@ -222,8 +222,6 @@ pub fn run(words: &[String]) -> Result<()> {
     let encoder = service.models[0].batcher.encoder();
     service.bert.check(&encoder)?;
     say::note(&format!("{} on {}", encoder.name(), encoder.device()));
-    let host = words.text("host");
-    let host: IpAddr = host.parse().map_err(|_| usage(format!("-host {host} is no address")))?;
     let (input, output) = (words.port("port")?, words.port("port_out")?);
     let http_port = match words.text("http_port") {
         "" | "None" => None,

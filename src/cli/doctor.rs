@@ -16,7 +16,7 @@ mod text;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
+use everylayer::gpu::device::{Gpu, GpuOptions, Pick, missing};
 use everylayer::model::locate::locate_with_progress;
 use everylayer::{Device, Error, ErrorKind, Result};
 use serde::Serialize;
@@ -95,30 +95,33 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
 
 /// The adapters that `device` means, each with its place among all.
 fn choose(device: &Device) -> Result<Vec<(usize, Adapter)>> {
-    if *device == Device::Cpu {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "there is nothing to compare on the device `cpu`: the CPU executor is what GPUs are \
-             compared with; leave --device and EVERYLAYER_DEVICE at `auto`, or name an adapter",
-        ));
-    }
+    // `auto` is every adapter here, software ones too; `gpu` is the first.
+    let pick = match device {
+        Device::Auto => Pick::Any,
+        Device::Gpu => Pick::At(0),
+        device => device.pick().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Usage,
+                "there is nothing to compare on the device `cpu`: the CPU executor is what GPUs \
+                 are compared with; leave --device and EVERYLAYER_DEVICE at `auto`, or name an \
+                 adapter",
+            )
+        })?,
+    };
     let all = adapter::all();
-    let names: Vec<&str> = all.iter().map(|adapter| adapter.name.as_str()).collect();
-    let no_adapter = match device {
-        Device::Named(name) if !names.is_empty() => {
-            format!("no adapter is named like \"{name}\"; there are: {}", names.join(", "))
-        }
-        _ => "no GPU adapter was found on this machine, so there is nothing to compare with the \
-              CPU executor; install a Vulkan driver"
-            .to_owned(),
-    };
-    let fits = |(place, adapter): &(usize, Adapter)| match device {
-        Device::Named(name) => adapter.name.to_lowercase().contains(&name.to_lowercase()),
-        Device::Gpu => *place == 0,
-        Device::Auto | Device::Cpu => true,
-    };
+    if all.is_empty() {
+        let said = "no GPU adapter was found on this machine, so there is nothing to compare with \
+                    the CPU executor; install a Vulkan driver";
+        return Err(Error::new(ErrorKind::NoAdapter, said));
+    }
+    let names: Vec<String> = all.iter().map(|adapter| adapter.name.clone()).collect();
+    let fits = |(_, a): &(usize, Adapter)| pick.fits(a.index, &a.name, a.software);
     let chosen: Vec<_> = all.into_iter().enumerate().filter(fits).collect();
-    if chosen.is_empty() { Err(Error::new(ErrorKind::NoAdapter, no_adapter)) } else { Ok(chosen) }
+    if chosen.is_empty() {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(missing(&pick, &names));
+    }
+    Ok(chosen)
 }
 
 impl Checked {

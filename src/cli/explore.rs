@@ -120,6 +120,7 @@ fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<Stri
     let texts: Vec<_> = sides.map(|(index, text)| Side::of(&tokens, index, text)).collect();
     if !args.quiet {
         say::note(&format!("device: {}", tokens.device));
+        encoder.notes().iter().for_each(|note| say::note(note));
         let mut tally = Tally::default();
         tokens.texts.iter().for_each(|text| tally.add(text.lost));
         if tally.cut > 0 {

@@ -2,7 +2,7 @@
 
 mod tei;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use everylayer::server::{Service, Settings, bert, pooling};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
-use super::args::{LoadArgs, count};
+use super::args::{LoadArgs, count, device, switch};
 use super::log::{self, Otlp};
 use super::say;
 use tei::TeiArgs;
@@ -29,19 +29,21 @@ Examples:
       two models, chosen by the field `model` of a request
   everylayer serve --device cpu --device llvmpipe
       one queue, a worker on each; which one runs a text decides its last bits
-  curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\",\"pool\":\"cls\"}]}'
-      every layer of a text
+  curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\"}]}'
+      every layer of a text, its tokens pooled
   everylayer serve --web
       the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
 
-Options of Text Embeddings Inference are taken where they mean the same: --model-id, --revision,
---served-model-name, --hostname, --dtype, --max-batch-tokens, --max-concurrent-requests, ...; the others
-are refused with what to use.
+Options of Text Embeddings Inference are taken where they mean the same:
+--model-id, --revision, --served-model-name, --hostname, --dtype,
+--max-batch-tokens, --max-concurrent-requests, ...; the others are refused with
+what to use.
 
-Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity, /tokenize, /decode,
-/info, /health, /metrics (Text Embeddings Inference), /v1/layers, /encode (BERT-as-Service).
+Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity,
+/tokenize, /decode, /info, /health, /metrics (Text Embeddings Inference),
+/v1/layers, /encode (BERT-as-Service).
 SIGTERM finishes accepted work; new work gets 503.";
 
 /// `everylayer serve`
@@ -73,6 +75,7 @@ pub enum Front {
 pub struct HttpArgs {
     /// Address to listen on; 0.0.0.0 is every network of this machine
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", alias = "hostname")]
+    #[arg(value_parser = address, value_hint = ValueHint::Hostname)]
     pub host: IpAddr,
     /// Port; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value = "3000")]
@@ -91,10 +94,11 @@ pub struct HttpArgs {
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
     #[arg(alias = "model-id")]
     pub models: Vec<String>,
-    /// Device: `auto`, `cpu`, `gpu`, or part of an adapter's name; given several times, each has the
-    /// models and takes texts off the one queue
+    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name;
+    /// given several times, each has the models and takes texts off the one queue
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    #[arg(value_parser = device(), hide_possible_values = true)]
     pub devices: Vec<Device>,
     /// How models are loaded.
     #[command(flatten)]
@@ -124,7 +128,9 @@ pub struct HttpArgs {
     pub max_connections: usize,
     /// Cut texts that are too long where a request does not say
     #[arg(long, value_name = "true|false", default_value = "true", num_args = 0..=1)]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(default_missing_value = "true", require_equals = true)]
+    #[arg(value_parser = switch(), hide_possible_values = true)]
+    #[arg(action = clap::ArgAction::Set)]
     pub auto_truncate: bool,
     /// Seconds in which the head and each part of a request must come
     #[arg(long, value_name = "SECONDS", default_value = "15")]
@@ -203,6 +209,31 @@ pub fn run(args: ServeArgs) -> Result<()> {
     }
 }
 
+/// The address that `host` is: one written out, with brackets or without, or that of a name. Of
+/// several it is the first of IPv4, which clients try where they are told `localhost`.
+pub fn address(host: &str) -> Result<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse() {
+        return Ok(address);
+    }
+    let off = |why: &str| {
+        let said = format!(
+            "`{host}` is no address of this machine ({why}): use 127.0.0.1, 0.0.0.0 for every \
+             network, or a name that resolves"
+        );
+        Error::new(ErrorKind::Usage, said)
+    };
+    if bare.is_empty() || bare.contains([':', '/']) {
+        return Err(off("ports have an option of their own"));
+    }
+    let found: Vec<IpAddr> = match (bare, 0).to_socket_addrs() {
+        Ok(found) => found.map(|address| address.ip()).collect(),
+        Err(e) => return Err(off(&e.to_string())),
+    };
+    let v4 = found.iter().find(|address| address.is_ipv4());
+    v4.or(found.first()).copied().ok_or_else(|| off("the name has none"))
+}
+
 /// The threads that wait for clients.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -230,6 +261,7 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
         for worker in model.batcher.workers() {
             let encoder = worker.encoder();
             say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+            encoder.notes().iter().for_each(|note| say::note(note));
         }
     }
     runtime()?.block_on(async {
@@ -276,4 +308,27 @@ pub fn stop() -> Result<watch::Receiver<bool>> {
         let _ = tell.send(true);
     });
     Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine_resolve() {
+        assert!(address("localhost").unwrap().is_loopback());
+        for (host, want) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
+            assert_eq!(address(host).unwrap().to_string(), want);
+        }
+        for (host, want) in [
+            ("", "port"),
+            ("localhost:3000", "port"),
+            ("http://localhost", "port"),
+            ("no such host", "`no such host`"),
+        ] {
+            let error = address(host).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().contains(want), "{error}");
+        }
+    }
 }

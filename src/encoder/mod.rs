@@ -22,7 +22,7 @@ pub use profile::Step;
 
 use crate::capture::{Capture, Precision};
 use crate::embeddings::{Embeddings, Header, Rerun};
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
 use crate::model::locate::locate;
@@ -80,6 +80,9 @@ impl Encoder {
     /// `Unsupported`, `Checkpoint`, `NotFound` or `Io` for the files; `NoAdapter`, `Gpu` or
     /// `OutOfMemory` for the device.
     pub async fn load(source: &dyn Source, options: &LoadOptions) -> Result<Self> {
+        if let Some(said) = &options.wrong {
+            return Err(Error::new(ErrorKind::Usage, said.clone()));
+        }
         let model = match options.no_positions {
             true => Model::open_without_positions(source)?,
             false => Model::open(source)?,
@@ -138,7 +141,7 @@ impl Encoder {
             let wide = self.wide().await?;
             self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
         }
-        let header = self.header_of(&wish, Precision::F32);
+        let header = self.header_of(&wish);
         let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
         embeddings.quantize(capture.precision)
     }
@@ -173,12 +176,11 @@ impl Encoder {
     /// `Usage` where the capture does not fit the model.
     pub fn header(&self, capture: &Capture) -> Result<Header> {
         let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), 0)?;
-        let mut header = self.header_of(&wish, capture.precision);
-        header.width = capture.precision.stored(header.width);
-        Ok(header)
+        Ok(self.header_of(&wish).stored(capture.precision))
     }
 
-    fn header_of(&self, wish: &Wish<'_>, precision: Precision) -> Header {
+    /// Of results in f32.
+    fn header_of(&self, wish: &Wish<'_>) -> Header {
         Header {
             model: self.model.name.clone(),
             device: self.executor.device(),
@@ -189,7 +191,7 @@ impl Encoder {
             rows: wish.rows(),
             layer_axis: wish.layer_axis(),
             width: wish.out_width(),
-            precision,
+            precision: Precision::F32,
         }
     }
 
@@ -256,6 +258,15 @@ impl Encoder {
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.model.name
+    }
+
+    /// What a person should know of how the device was chosen, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        match &self.place {
+            #[cfg(feature = "gpu")]
+            Place::Gpu { gpu, .. } => gpu.choice().map(str::to_owned).into_iter().collect(),
+            Place::Cpu => Vec::new(),
+        }
     }
 
     /// Whether the CPU executor runs it.

@@ -4,11 +4,15 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result, fail};
+use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::device::Pick;
 use crate::schedule::{Class, Elem};
+use crate::words::{plain, unknown};
 
 /// Where the work is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Device {
     /// A real GPU where there is one, else the CPU executor; never a software Vulkan.
     #[default]
@@ -17,20 +21,55 @@ pub enum Device {
     Cpu,
     /// Any adapter, real ones first; a software one where there is no other.
     Gpu,
-    /// The first adapter whose name holds this, ignoring case.
+    /// The adapter of this number, from 0, in the order of `everylayer info`.
+    Index(usize),
+    /// The first adapter that has a word in its name which begins like this, ignoring case:
+    /// `radeon`, `rtx 4090`.
     Named(String),
+}
+
+impl Device {
+    /// The adapters that it means; `None` for the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn pick(&self) -> Option<Pick> {
+        Some(match self {
+            Self::Cpu => return None,
+            Self::Auto => Pick::Real,
+            Self::Gpu => Pick::Any,
+            Self::Index(place) => Pick::At(*place),
+            Self::Named(name) => Pick::Named(name.clone()),
+        })
+    }
 }
 
 impl FromStr for Device {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
+        let text = text.trim();
         Ok(match text.to_ascii_lowercase().as_str() {
             "auto" | "" => Self::Auto,
             "cpu" => Self::Cpu,
             "gpu" => Self::Gpu,
+            number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                // More than a machine can count is the number of no adapter.
+                Self::Index(number.parse().unwrap_or(usize::MAX))
+            }
             _ => Self::Named(text.to_owned()),
         })
+    }
+}
+
+impl From<&str> for Device {
+    fn from(word: &str) -> Self {
+        // Cannot fail: any word is a device's name.
+        word.parse().unwrap_or_default()
+    }
+}
+
+impl From<String> for Device {
+    fn from(word: String) -> Self {
+        word.as_str().into()
     }
 }
 
@@ -64,12 +103,20 @@ impl FromStr for Dtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
+        match plain(text).as_str() {
             "auto" => Ok(Self::Auto),
-            "f32" | "float32" => Ok(Self::F32),
-            "f16" | "float16" => Ok(Self::F16),
-            _ => Err(fail!(Usage, "dtype `{text}` is not known: use auto, f32 or f16")),
+            "f32" | "fp32" | "float32" => Ok(Self::F32),
+            "f16" | "fp16" | "float16" => Ok(Self::F16),
+            _ => Err(unknown("dtype", text, &["auto", "f32", "f16"])),
         }
+    }
+}
+
+impl TryFrom<&str> for Dtype {
+    type Error = Error;
+
+    fn try_from(word: &str) -> Result<Self> {
+        word.parse()
     }
 }
 
@@ -107,20 +154,28 @@ pub struct LoadOptions {
     /// those of a GPU, for tests.
     #[doc(hidden)]
     pub cut_for: Option<Class>,
+    /// What a setter had to say that was given what it cannot read.
+    pub(crate) wrong: Option<String>,
 }
 
 impl LoadOptions {
-    /// The same options on `device`.
+    /// The same options on `device`: [`Device`], or a word such as `"cpu"`.
     #[must_use]
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
+    pub fn device(mut self, device: impl Into<Device>) -> Self {
+        self.device = device.into();
         self
     }
 
-    /// The same options with weights stored as `dtype`.
+    /// The same options with weights stored as `dtype`: [`Dtype`], or a word such as `"f16"`. What is
+    /// none is an error of [`Encoder::open`](crate::Encoder::open).
     #[must_use]
-    pub fn dtype(mut self, dtype: Dtype) -> Self {
-        self.dtype = dtype;
+    pub fn dtype(mut self, dtype: impl TryInto<Dtype, Error: Into<Error>>) -> Self {
+        match dtype.try_into() {
+            Ok(dtype) => self.dtype = dtype,
+            Err(wrong) => {
+                self.wrong.get_or_insert(wrong.into().to_string());
+            }
+        }
         self
     }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(not(feature = "gpu"))]
+use super::options::Device;
 #[cfg(feature = "gpu")]
 use super::options::Dtype;
-use super::options::{Device, LoadOptions};
+use super::options::LoadOptions;
 use crate::error::{Result, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
@@ -39,17 +41,14 @@ impl Place {
             use crate::error::ErrorKind;
             use crate::gpu::device::{Gpu, GpuOptions, Pick};
 
-            let pick = match &options.device {
-                Device::Cpu if options.coop => {
-                    return Err(fail!(
+            let Some(pick) = options.device.pick() else {
+                return match options.coop {
+                    true => Err(fail!(
                         Usage,
                         "the CPU has no cooperative matrices; use --device gpu or leave --coop out"
-                    ));
-                }
-                Device::Cpu => return Ok(Self::Cpu),
-                Device::Auto => Pick::Real,
-                Device::Gpu => Pick::Any,
-                Device::Named(name) => Pick::Named(name.clone()),
+                    )),
+                    false => Ok(Self::Cpu),
+                };
             };
             if options.coop && options.dtype != Dtype::F16 {
                 return Err(fail!(

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::coop;
 use super::disk::Disk;
 use super::memory::Account;
+pub use super::pick::{Pick, missing};
+use super::pick::{choice, no_adapter};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::{Abilities, Class, Tile};
 
@@ -30,19 +32,6 @@ pub struct AdapterReport {
     pub limits: Vec<(&'static str, u64)>,
 }
 
-/// Which adapter to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pick {
-    /// A real GPU, discrete before integrated.
-    Real,
-    /// Any adapter, real ones first.
-    Any,
-    /// The first whose name holds this, ignoring case.
-    Named(String),
-    /// The one at this place of [`list`].
-    At(usize),
-}
-
 /// How to open it.
 #[derive(Debug, Clone, Default)]
 pub struct GpuOptions {
@@ -58,6 +47,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
+    choice: Option<String>,
     pub(super) disk: Option<Disk>,
     pub(super) account: Arc<Account>,
     can: Abilities,
@@ -167,17 +157,19 @@ impl Gpu {
     /// cooperative matrices and lacks something they need; `Gpu` where the driver refuses.
     pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
         let adapters = adapters().await;
-        let fits = |(place, a): &(usize, &wgpu::Adapter)| {
-            let info = a.get_info();
-            match pick {
-                Pick::Real => info.device_type != wgpu::DeviceType::Cpu,
-                Pick::Any => true,
-                Pick::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
-                Pick::At(wanted) => place == wanted,
-            }
-        };
-        let Some((_, adapter)) = adapters.iter().enumerate().find(fits) else {
+        let mut fitting = adapters.iter().enumerate().filter(|(place, adapter)| {
+            let info = adapter.get_info();
+            pick.fits(*place, &info.name, info.device_type == wgpu::DeviceType::Cpu)
+        });
+        let Some((place, adapter)) = fitting.next() else {
             return Err(no_adapter(pick, &adapters));
+        };
+        let others: Vec<usize> = fitting.map(|(place, _)| place).collect();
+        let choice = match pick {
+            Pick::Named(part) if !others.is_empty() => {
+                Some(choice(part, place, &others, &adapters))
+            }
+            _ => None,
         };
         // Defaults everywhere; the two sizes that bound a batch as far as the adapter goes.
         let mut limits = wgpu::Limits::default();
@@ -244,6 +236,7 @@ impl Gpu {
             device,
             queue,
             report,
+            choice,
             account: Arc::default(),
             can,
             faults,
@@ -253,6 +246,11 @@ impl Gpu {
     /// What is known of the adapter.
     pub fn report(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// What was asked for and what was taken, where several adapters have the name; one sentence.
+    pub fn choice(&self) -> Option<&str> {
+        self.choice.as_deref()
     }
 
     /// What kernels are chosen by on this device.
@@ -309,22 +307,6 @@ impl Gpu {
 
 fn lock(faults: &Mutex<Faults>) -> std::sync::MutexGuard<'_, Faults> {
     faults.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
-    let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
-    let names = if names.is_empty() {
-        "no GPU adapter was found on this machine; install a Vulkan driver or use --device cpu"
-            .to_owned()
-    } else {
-        format!("there are: cpu, {}", names.join(", "))
-    };
-    match pick {
-        Pick::Named(name) => fail!(NoAdapter, "no device is named like \"{name}\"; {names}"),
-        Pick::Real => fail!(NoAdapter, "no real GPU; {names}"),
-        Pick::Any => fail!(NoAdapter, "{names}"),
-        Pick::At(place) => fail!(NoAdapter, "there is no adapter {place}; {names}"),
-    }
 }
 
 /// A thread that waits for submissions, so that mapping callbacks run while nothing else blocks.

@@ -274,8 +274,9 @@ impl Hub {
             Some(code) => fail!(Hub, "{endpoint} answers {code} for {path} of {name}: try later"),
             None => fail!(
                 Hub,
-                "{path} of {name} could not be fetched from {endpoint}: {error}; it is not in the \
-                 cache {}; where the network is down, HF_HUB_OFFLINE=1 uses what the cache has",
+                "the hub {endpoint} cannot be reached ({error}), and {path} of {name} is not in the \
+                 cache {}: check the network, or name a folder; HF_HUB_OFFLINE=1 uses what the cache \
+                 has",
                 self.options.cache.display()
             ),
         }

@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
-use crate::error::{Result, fail};
+use crate::error::{Error, ErrorKind, Result, fail};
 use crate::model::directory::Directory;
 use crate::model::source::Source;
+use crate::model::suggest::meant;
 
 /// The model that `model` names: `bundled`, a folder, or a hub id (`org/name`,
 /// `org/name@revision`). Anything else is an error that lists what would work.
@@ -24,15 +25,31 @@ pub fn locate_with_progress(model: &str, progress: bool) -> Result<Box<dyn Sourc
     if !model.is_empty() && path.exists() {
         return Ok(Box::new(Directory::open(path)?));
     }
+    if model.eq_ignore_ascii_case("bundled") {
+        return bundled("bundled");
+    }
+    let meant = || meant(model, BUNDLED);
     if is_hub_id(model) {
-        return hub(model, progress);
+        return hub(model, progress).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::Hub => {
+                Error::new(e.kind(), format!("{e}{}", meant())).with_source(e)
+            }
+            _ => e,
+        });
     }
     Err(fail!(
         NotFound,
-        "{model:?} is no model: name \"bundled\", a folder that exists and has a config.json, or a \
-         hub id such as sentence-transformers/all-MiniLM-L6-v2"
+        "{model:?} is no model: name \"bundled\", a folder that exists and has a config.json, or a hub id such as \
+         sentence-transformers/all-MiniLM-L6-v2{}",
+        meant()
     ))
 }
+
+/// The model in this binary.
+#[cfg(feature = "bundled")]
+const BUNDLED: Option<&str> = Some(crate::model::bundled::Bundled::NAME);
+#[cfg(not(feature = "bundled"))]
+const BUNDLED: Option<&str> = None;
 
 /// Whether `model` is spelt like a hub id: one or two names of letters, digits, `-`, `_`, `.`, and
 /// perhaps `@` and a revision.

@@ -31,5 +31,6 @@ mod safetensors;
 pub mod source;
 pub mod spec;
 mod stand_in;
+mod suggest;
 mod torch;
 mod values;

@@ -10,7 +10,7 @@ use everylayer::gpu::{tune::Timed, winners};
 use everylayer::model::load::Model;
 use everylayer::model::source::Source;
 use everylayer::schedule::tuning::Tuning;
-use everylayer::{Device, Error, ErrorKind, LoadOptions, Result};
+use everylayer::{Error, ErrorKind, LoadOptions, Result};
 
 use crate::cli::progress::Progress;
 
@@ -29,15 +29,10 @@ pub enum Tuned {
 /// `Usage` on the CPU executor; those of the model and the device; `Io` where the winners cannot be
 /// kept.
 pub fn tune(source: &dyn Source, options: &LoadOptions, visible: bool) -> Result<Tuned> {
-    let pick = match &options.device {
-        Device::Cpu => {
-            let said = "--tune chooses between kernels of a GPU, and --device is `cpu`; leave it \
-                        at `auto` or name an adapter";
-            return Err(Error::new(ErrorKind::Usage, said));
-        }
-        Device::Auto => Pick::Real,
-        Device::Gpu => Pick::Any,
-        Device::Named(name) => Pick::Named(name.clone()),
+    let Some(pick) = options.device.pick() else {
+        let said = "--tune chooses between kernels of a GPU, and --device is `cpu`; leave it at \
+                    `auto` or name an adapter";
+        return Err(Error::new(ErrorKind::Usage, said));
     };
     let gpu_options = GpuOptions { default_limits: options.default_limits, coop: false };
     let gpu = match pollster::block_on(Gpu::open(&pick, &gpu_options)) {

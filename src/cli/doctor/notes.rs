@@ -91,6 +91,7 @@ mod tests {
             ("llvmpipe (LLVM 15)", "Vulkan", "llvmpipe", "Cpu", "shader-f16", &["software"]),
         ] {
             let notes = of(&Adapter {
+                index: 0,
                 name: name.into(),
                 backend: backend.into(),
                 driver: driver.into(),

@@ -11,6 +11,7 @@ use judge::difference;
 
 fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checked {
     let adapter = Adapter {
+        index: 0,
         name: "a GPU".into(),
         backend: "Vulkan".into(),
         driver: "a driver".into(),
