@@ -3,6 +3,9 @@
 //! Typed values are parsed by the library, so that a bad word has the same sentence everywhere.
 
 mod shard;
+mod texts;
+mod values;
+mod words;
 
 use std::path::PathBuf;
 
@@ -16,10 +19,13 @@ use everylayer::{
 
 use super::help;
 pub use shard::Shard;
+use values::{combine, dtype, formats, layers, overflow, pool, precision, route, text_formats};
+pub use values::{device, devices, switch};
+pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.
 #[derive(Debug, Parser)]
-#[command(name = "everylayer", version, after_help = help::PROGRAM)]
+#[command(name = "everylayer", version, after_help = help::PROGRAM, max_term_width = 80, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -60,7 +66,8 @@ pub enum Command {
 /// Where texts come from.
 #[derive(Debug, Clone, Args)]
 pub struct InputArgs {
-    /// Texts; one that begins with `-` goes after `--`
+    /// Texts; one that begins with `-` or is the name of a file goes after `--`; `-` alone is
+    /// lines on standard input
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub texts: Vec<String>,
     /// File of texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; `-` is lines on standard
@@ -89,6 +96,7 @@ pub struct TextArgs {
     /// What becomes of a longer text: `truncate`, `error`, or `window[:STRIDE]` (overlapping windows;
     /// two share STRIDE tokens, half of a window by default)
     #[arg(long, value_name = "MODE", default_value = "truncate")]
+    #[arg(value_parser = overflow(), hide_possible_values = true)]
     pub overflow: Overflow,
     /// Text put before every text; empty for none, whatever the model says
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name", allow_hyphen_values = true)]
@@ -101,9 +109,11 @@ pub struct TextArgs {
 /// Where the work is done.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Device: `auto`, `cpu`, `gpu`, or part of an adapter's name
+    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name,
+    /// as `everylayer info` shows them
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    #[arg(value_parser = device(), hide_possible_values = true)]
     pub device: Device,
     /// How it is loaded there.
     #[command(flatten)]
@@ -115,6 +125,7 @@ pub struct DeviceArgs {
 pub struct LoadArgs {
     /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
     #[arg(long, value_name = "TYPE", default_value = "auto")]
+    #[arg(value_parser = dtype(), hide_possible_values = true)]
     pub dtype: Dtype,
     /// Most tokens of one batch [default: 8192]
     #[arg(long, value_name = "N", value_parser = count)]
@@ -137,17 +148,20 @@ pub struct EmbedArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Layers: `last`, `all`, `blocks`, or states such as `0,6,-1` and `-4..-1`
+    /// Layers: `last`, `all`, `blocks`, or states such as `0,3,-1`, `-4..-1` and `3..`
     #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
+    #[arg(value_parser = layers(), hide_possible_values = true)]
     pub layers: Layers,
     /// Layers into one: `stack` (keep them apart), `mean`, `sum`, `max`, `concat`, `weighted=W,..`,
     /// `scalar-mix=W,..[;GAMMA]`
     #[arg(long, value_name = "HOW", default_value = "stack")]
+    #[arg(value_parser = combine(), hide_possible_values = true)]
     pub combine: Combine,
     /// Tokens into rows: `model` (as the checkpoint says), `tokens`, `words`, `mean`, `cls`, `last`,
     /// `max`, `mean-sqrt`, `weighted-mean`, `mean-max`, `pooler`, `words:first`, `words:last`,
     /// `words:first-last`
     #[arg(short, long, value_name = "POOL", default_value = "model")]
+    #[arg(value_parser = pool(), hide_possible_values = true)]
     pub pool: Pool,
     /// File for the results, whose ending names the format; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -155,16 +169,18 @@ pub struct EmbedArgs {
     /// Format: `json`, `jsonl`, `npy`, `npz`, `safetensors` or `parquet` [default: by FILE's ending, else
     /// `json`, or `jsonl` for a file or lines into a pipe]
     #[arg(short, long, value_name = "FORMAT")]
+    #[arg(value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
     /// Scale rows to length 1, or not [default: what the model says]
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true")]
+    #[arg(default_missing_value = "true", value_parser = switch(), hide_possible_values = true)]
     pub normalize: Option<bool>,
     /// Keep the first N numbers of a row and scale it to length 1 again
     #[arg(long, value_name = "N", value_parser = count)]
     pub dims: Option<usize>,
     /// Type of the numbers: `f32`, `f16`, `int8` or `ubinary`
     #[arg(long, value_name = "TYPE", default_value = "f32")]
+    #[arg(value_parser = precision(), hide_possible_values = true)]
     pub precision: Precision,
     /// Tokens.
     #[command(flatten)]
@@ -174,6 +190,7 @@ pub struct EmbedArgs {
     pub device: DeviceArgs,
     /// Where tokens are pooled: `stream` (on the host), `fold` (on the device) or `auto`
     #[arg(long, value_name = "ROUTE", default_value = "auto")]
+    #[arg(value_parser = route(), hide_possible_values = true)]
     pub route: Route,
     /// Columns of the input that go into the output, for json, jsonl and parquet
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
@@ -207,8 +224,10 @@ pub struct TokenizeArgs {
     /// Tokens.
     #[command(flatten)]
     pub text: TextArgs,
-    /// Format: `json` or `jsonl` [default: `json`, or `jsonl` for a file or lines into a pipe]
+    /// Format: `json` or `jsonl` [default: a table on a terminal, else `json`, or `jsonl` for a file
+    /// or lines]
     #[arg(short, long, value_name = "FORMAT")]
+    #[arg(value_parser = text_formats(), hide_possible_values = true)]
     pub format: Option<Format>,
     /// Say nothing on standard error but errors
     #[arg(short, long)]
@@ -218,7 +237,8 @@ pub struct TokenizeArgs {
 /// `everylayer explore`
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// One text, or two to compare; one that begins with `-` goes after `--`
+    /// One text, or two to compare; one that begins with `-` or is the name of a file goes after
+    /// `--`; `-` alone is a line or two on standard input
     #[arg(value_name = "TEXT", required = true, num_args = 1..=2)]
     pub texts: Vec<String>,
     /// Model.
@@ -260,9 +280,11 @@ pub struct DoctorArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Device: `auto` (every adapter), `gpu` (the first), or part of an adapter's name
+    /// Device: `auto` (every adapter), `gpu` (the first), or an adapter's number or the beginning of
+    /// a word of its name, as `everylayer info` shows them
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    #[arg(value_parser = device(), hide_possible_values = true)]
     pub device: Device,
     /// Print one JSON object, to paste into a bug report
     #[arg(long)]
@@ -290,9 +312,11 @@ pub struct BenchArgs {
     pub texts: Option<PathBuf>,
     /// Layers, as in `embed`
     #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
+    #[arg(value_parser = layers(), hide_possible_values = true)]
     pub layers: Layers,
     /// Tokens into rows, as in `embed`
     #[arg(short, long, value_name = "POOL", default_value = "model")]
+    #[arg(value_parser = pool(), hide_possible_values = true)]
     pub pool: Pool,
     /// How often each call is timed; the median counts
     #[arg(long, value_name = "N", value_parser = count, default_value = "5")]
@@ -361,7 +385,9 @@ impl TextArgs {
             None => self.prompt_name.as_ref().map(named).transpose()?,
         };
         let (max_tokens, overflow) = (self.max_tokens, self.overflow);
-        Ok(Capture { max_tokens, overflow, prompt, ..Capture::default() })
+        let mut capture = Capture::default().overflow(overflow);
+        (capture.max_tokens, capture.prompt) = (max_tokens, prompt);
+        Ok(capture)
     }
 }
 
@@ -373,40 +399,4 @@ pub fn count(text: &str) -> Result<usize, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn clap_finds_no_contradiction() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn layers_may_begin_with_a_hyphen() {
-        for (words, want) in
-            [(["-l", "-1"], "-1"), (["--layers", "-4..-1"], "-4..-1"), (["-l", "0,-1"], "0,-1")]
-        {
-            let cli = Cli::try_parse_from(["everylayer", "embed", words[0], words[1], "a text"]);
-            let Command::Embed(args) = cli.unwrap().command else { panic!("not embed") };
-            assert_eq!(args.layers.to_string(), want);
-            assert_eq!(args.input.texts, ["a text"]);
-        }
-    }
-
-    #[test]
-    fn normalize_takes_no_text_for_its_value() {
-        for (word, want) in [
-            ("--normalize", Some(true)),
-            ("--normalize=true", Some(true)),
-            ("--normalize=false", Some(false)),
-            ("--quiet", None),
-        ] {
-            let cli = Cli::try_parse_from(["everylayer", "embed", word, "a text"]).unwrap();
-            let Command::Embed(args) = cli.command else { panic!("not embed") };
-            assert_eq!(args.normalize, want, "{word}");
-            assert_eq!(args.input.texts, ["a text"]);
-        }
-    }
-}
+mod tests;

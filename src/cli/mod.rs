@@ -8,6 +8,7 @@ mod args;
 mod bench;
 #[cfg(feature = "server")]
 mod bert_as_service;
+mod completions;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
@@ -31,13 +32,15 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use everylayer::{ErrorKind, Result};
+use everylayer::{Error, ErrorKind, Result};
 
-use args::{Cli, Command, CompletionsArgs};
+use args::{Cli, Command};
 
 /// The call that `words` make, the program's name first; else the exit code, all being said.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    Cli::try_parse_from(words).map_err(|refusal| say::refusal(&refusal))
+    let words = args::joined(Cli::command(), words.collect());
+    let call = Cli::try_parse_from(words.words).map_err(|refusal| say::refusal(&refusal))?;
+    call.settle(words.parted).map_err(|error| failed(&error))
 }
 
 /// Does what `call` says. The exit code is 0, 1 where the work failed, 2 where the words are off.
@@ -52,22 +55,18 @@ pub fn run(call: Cli) -> ExitCode {
         Command::Bench(args) => bench::run(args),
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(*args),
-        Command::Completions(args) => completions(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the results has read enough.
         Err(error) if say::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            say::error(&error.to_string());
-            ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
-        }
+        Err(error) => failed(&error),
     }
 }
 
-fn completions(args: &CompletionsArgs) -> Result<()> {
-    // Into memory first: the generators panic where they cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "everylayer", &mut script);
-    say::print(&script)
+/// Says what went wrong, and gives the exit code of it.
+fn failed(error: &Error) -> ExitCode {
+    say::error(&error.to_string());
+    ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
 }

@@ -14,4 +14,8 @@ mod explore;
 mod files;
 mod headless;
 mod input;
+mod names;
 mod other;
+mod runs;
+mod shells;
+mod words;

@@ -1,0 +1,157 @@
+//! Values that clap can list for completions, while the library reads them and words the errors.
+
+use std::ffi::OsStr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
+use everylayer::output::Format;
+use everylayer::{
+    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route,
+};
+
+/// What reads a value: the sentence of a bad one is the library's.
+type Read<T> = Arc<dyn Fn(&str) -> Result<T, Error> + Send + Sync>;
+
+/// Values of which some, or all, are known by name.
+#[derive(Clone)]
+pub struct Values<T> {
+    names: Vec<String>,
+    read: Read<T>,
+}
+
+/// `--layers`
+pub fn layers() -> Values<Layers> {
+    values(["last", "all", "blocks"])
+}
+
+/// `--combine`
+pub fn combine() -> Values<Combine> {
+    values(["stack", "mean", "sum", "max", "concat", "weighted=", "scalar-mix="])
+}
+
+/// `--pool`
+pub fn pool() -> Values<Pool> {
+    values(Pool::ALL.map(|pool| pool.to_string()))
+}
+
+/// `--format`
+pub fn formats() -> Values<Format> {
+    values(Format::ALL.map(|format| format.to_string()))
+}
+
+/// `--format` of what is text alone
+pub fn text_formats() -> Values<Format> {
+    let texts = Format::ALL.into_iter().filter(|format| format.is_text());
+    values(texts.map(|format| format.to_string()))
+}
+
+/// `--precision`
+pub fn precision() -> Values<Precision> {
+    values(["f32", "f16", "int8", "ubinary"])
+}
+
+/// `--overflow`
+pub fn overflow() -> Values<Overflow> {
+    values(["truncate", "error", "window"])
+}
+
+/// `--device`
+pub fn device() -> Values<Device> {
+    devices(&[])
+}
+
+/// `--device` of a machine with adapters that are called so.
+pub fn devices(adapters: &[String]) -> Values<Device> {
+    let known = ["auto", "cpu", "gpu"].map(str::to_owned);
+    values(known.into_iter().chain(adapters.iter().cloned()))
+}
+
+/// `--dtype`
+pub fn dtype() -> Values<Dtype> {
+    values(["auto", "f32", "f16"])
+}
+
+/// `--route`
+pub fn route() -> Values<Route> {
+    values(["auto", "stream", "fold"])
+}
+
+/// Values that `T` reads from a word, `names` among them.
+fn values<T: FromStr<Err: Into<Error>> + 'static>(
+    names: impl IntoIterator<Item: Into<String>>,
+) -> Values<T> {
+    let read = Arc::new(|word: &str| word.parse().map_err(Into::into));
+    Values { names: names.into_iter().map(Into::into).collect(), read }
+}
+
+/// `true` or `false`, as people write them.
+pub fn switch() -> Values<bool> {
+    let read = |word: &str| match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => {
+            let said = format!("`{word}` is neither `true` nor `false`");
+            Err(Error::new(ErrorKind::Usage, said))
+        }
+    };
+    let names = ["true", "false"].map(str::to_owned).to_vec();
+    Values { names, read: Arc::new(read) }
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Values<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let read = Arc::clone(&self.read);
+        TypedValueParser::parse_ref(&move |word: &str| read(word), command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let named = |name: &String| match name.as_str() {
+            "true" => PossibleValue::new("true").aliases(["yes", "on", "1"]),
+            "false" => PossibleValue::new("false").aliases(["no", "off", "0"]),
+            _ => PossibleValue::new(name.clone()),
+        };
+        Some(Box::new(self.names.iter().map(named)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::args::Cli;
+
+    /// What completions offer is what clap takes; after `=` there are numbers.
+    #[test]
+    fn what_is_listed_is_read() {
+        let command = Cli::command();
+        let mut seen = 0;
+        for sub in command.get_subcommands() {
+            let options = sub.get_arguments().filter(|arg| arg.get_long().is_some());
+            for arg in options.filter(|arg| arg.get_action().takes_values()) {
+                for value in arg.get_possible_values() {
+                    let name = value.get_name();
+                    let name =
+                        if name.ends_with('=') { format!("{name}1") } else { name.to_owned() };
+                    let word = format!("--{}={name}", arg.get_long().unwrap_or_default());
+                    let call = ["everylayer", sub.get_name(), &word, "a text"];
+                    let call = &call[..if sub.get_name() == "embed" { 4 } else { 3 }];
+                    let got = Cli::command().try_get_matches_from(call);
+                    let kind = got.err().map(|e| e.kind());
+                    let fine = [None, Some(clap::error::ErrorKind::MissingRequiredArgument)];
+                    assert!(fine.contains(&kind), "{call:?}: {kind:?}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 50, "{seen}");
+    }
+}
