@@ -1,9 +1,12 @@
 //! `everylayer embed`: texts in chunks through the encoder, results out as they come.
 
 mod assemble;
+mod finished;
 mod flow;
+mod interrupt;
 mod origin;
 mod part;
+mod plan;
 mod rejects;
 mod spool;
 mod tally;
@@ -16,9 +19,7 @@ use std::time::Instant;
 use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, Rows};
 use everylayer::model::locate::locate_with_progress;
-use everylayer::output::file::discard_all;
 use everylayer::output::{AtomicFile, Column, Extras};
-use everylayer::schedule::Counts;
 use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
 
 use super::args::EmbedArgs;
@@ -60,6 +61,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     let header = encoder.header(&capture)?;
     if !args.quiet {
         say::note(&format!("device: {}", header.device));
+        encoder.notes().iter().for_each(|note| say::note(note));
     }
     let (mut metadata, mut revision) = (Vec::new(), String::new());
     if matches!(target, Target::File(..)) || !target.format().is_text() {
@@ -72,13 +74,17 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if plan {
         return job.plan();
     }
+    if job.is_finished(&revision)? {
+        if !quiet {
+            say::note(&format!(
+                "{} is there: this call has made it before, and there is nothing to do",
+                job.target.name()
+            ));
+        }
+        return Ok(());
+    }
     if let Target::File(..) = job.target {
-        // A second handler cannot be; without one, what is half written stays where it is.
-        let _ = ctrlc::set_handler(|| {
-            discard_all();
-            say::note("interrupted");
-            std::process::exit(130);
-        });
+        interrupt::watch();
     }
     let place = job.destination(&revision, survey.as_ref())?;
     let progress = Progress::start(total, visible);
@@ -88,8 +94,17 @@ pub fn run(args: EmbedArgs) -> Result<()> {
             say::note(&format!("resumed at row {}", place.from));
         }
     }
+    let (start, before) = (Instant::now(), place.done_before());
     let tally = job.run(place, survey.as_ref(), &progress)?;
     drop(progress);
+    if !quiet && job.is_worth_a_line() {
+        say::note(&tally.done_note(
+            &job.target.name(),
+            &job.header.stored(job.precision),
+            before,
+            start.elapsed(),
+        ));
+    }
     if !quiet && tally.cut > 0 {
         let limit = job.args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
         say::note(&tally.cut_note(limit));
@@ -130,19 +145,23 @@ fn check(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
     Ok(())
 }
 
+impl Place {
+    /// Texts that a run before this one did.
+    fn done_before(&self) -> usize {
+        match &self.out {
+            Out::Spool { done, .. } => done.texts,
+            Out::Direct { .. } => 0,
+        }
+    }
+}
+
 /// What the words of the call ask for, in f32: numbers are made smaller when their text has its
 /// place among all.
 fn capture(args: &EmbedArgs, tokens: Capture) -> Capture {
-    Capture {
-        layers: args.layers.clone(),
-        combine: args.combine.clone(),
-        pool: args.pool,
-        normalize: args.normalize,
-        dims: args.dims,
-        precision: Precision::F32,
-        route: args.route,
-        ..tokens
-    }
+    let mut capture = tokens.layers(args.layers.clone()).combine(args.combine.clone());
+    capture = capture.pool(args.pool).precision(Precision::F32).route(args.route);
+    (capture.normalize, capture.dims) = (args.normalize, args.dims);
+    capture
 }
 
 /// Where results go, the first row that is still to be done, and the rows of the call.
@@ -195,7 +214,8 @@ impl Job {
         let chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
         let mut tally = Tally::default();
         if let Out::Spool { done, .. } = &out {
-            tally = Tally { texts: done.texts, cut: done.cut, lost: done.lost, rerun: None };
+            let Done { texts, cut, lost, vectors: rows, .. } = *done;
+            tally = Tally { texts, cut, lost, rows, ..Tally::default() };
         }
         let pen = Pen::start(out, progress.clone(), self.precision, self.header.width);
         let mut failed = Ok(());
@@ -233,14 +253,38 @@ impl Job {
                 if let Err(error) = made {
                     return Err(spent(part, &done, error));
                 }
-                part.remove();
+                let call = part.remove();
+                if let Target::File(path, _) = &self.target {
+                    finished::remember(path, call);
+                }
             }
         }
         Ok(tally)
     }
 
+    /// Whether a run of the same words has made the output, which is asked for with `--resume`.
+    fn is_finished(&self, revision: &str) -> Result<bool> {
+        let (Target::File(path, _), Some(file)) = (&self.target, self.input.file()) else {
+            return Ok(false);
+        };
+        if !self.args.resume || Part::is_there(path) {
+            return Ok(false);
+        }
+        let rejects = self.args.rejects.as_ref().is_none_or(|path| path.exists());
+        let call = origin::call(&self.args, file, revision, &self.encoder)?;
+        Ok(rejects && finished::is_there(path, &call))
+    }
+
+    /// Whether somebody wants to hear that it is done: not where the result of a few words is all
+    /// that there is to see.
+    fn is_worth_a_line(&self) -> bool {
+        matches!(self.target, Target::File(..)) || !self.input.is_words()
+    }
+
     fn assemble(&self, part: &Part, done: &Done, survey: Option<&Survey>) -> Result<()> {
-        let Target::File(path, format) = &self.target else { return Ok(()) };
+        let Target::File(path, format) = &self.target else {
+            return Ok(());
+        };
         let extras = self.extras(survey);
         assemble(part, done, (path, *format), &self.header, self.precision, extras)
     }
@@ -267,17 +311,14 @@ impl Job {
             let path = AtomicFile::create(path)?.path().to_owned();
             let call = origin::call(&self.args, file, revision, &self.encoder)?;
             let (part, done) = Part::open(&path, call, self.args.resume)?;
+            interrupt::keeps(&part.folder);
             let (spool, rejects) = part.logs(&done, rejects.is_some())?;
             let (from, last) = (done.rows, Instant::now());
             let out = Out::Spool { part, spool: Box::new(spool), rejects, done, last };
             return Ok(Place { out, from, range });
         }
-        let header = Header {
-            width: self.precision.stored(self.header.width),
-            precision: self.precision,
-            ..self.header.clone()
-        };
-        let writer = self.target.clone().start(header, &self.extras(survey))?;
+        let writer =
+            self.target.clone().start(self.header.stored(self.precision), &self.extras(survey))?;
         let rejects = rejects.map(Rejects::beside).transpose()?;
         let out = Out::Direct { writer, held: Vec::new(), rejects };
         Ok(Place { out, from: 0, range })
@@ -351,51 +392,5 @@ impl Job {
             },
             None => error,
         }
-    }
-
-    /// Prints the work instead of doing it.
-    fn plan(&self) -> Result<()> {
-        let mut texts = self.input.texts()?;
-        let (mut all, mut batches, mut count, mut tokens) = (Counts::default(), 0, 0, 0);
-        loop {
-            let items = texts.chunk(self.chunk_texts())?;
-            if items.is_empty() {
-                break;
-            }
-            let wanted = items.iter().map(|item| &item.text);
-            let recordings = self.encoder.record(wanted, &self.capture);
-            for recording in recordings.map_err(|e| self.place(&items, e))? {
-                let counts = recording.counts();
-                batches += 1;
-                count += recording.texts;
-                tokens += recording.tokens;
-                all = sum(all, counts);
-                say::print(recording.to_string().as_bytes())?;
-            }
-        }
-        if count == 0 {
-            return Err(self.input.empty());
-        }
-        let Counts { dispatches, submits, bytes_up, bytes_down, memory, flops } = all;
-        say::print(
-            format!(
-                "total: {count} texts, {tokens} tokens, {batches} batches, {dispatches} \
-                 dispatches, {submits} submits, {bytes_up} bytes up, {bytes_down} bytes down, \
-                 {memory} bytes of memory, {flops} flops\n"
-            )
-            .as_bytes(),
-        )
-    }
-}
-
-/// Both after one another; memory is used again.
-fn sum(a: Counts, b: Counts) -> Counts {
-    Counts {
-        dispatches: a.dispatches + b.dispatches,
-        submits: a.submits + b.submits,
-        bytes_up: a.bytes_up + b.bytes_up,
-        bytes_down: a.bytes_down + b.bytes_down,
-        memory: a.memory.max(b.memory),
-        flops: a.flops + b.flops,
     }
 }

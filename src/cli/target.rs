@@ -27,7 +27,23 @@ impl Target {
     /// `Usage` for an ending that is not known, and for bytes that would go to a terminal.
     pub fn choose(file: Option<PathBuf>, format: Option<Format>, input: &Input) -> Result<Self> {
         if let Some(path) = file.filter(|path| path != Path::new("-")) {
-            let format = format.map_or_else(|| Format::from_path(&path), Ok)?;
+            if path.is_dir() {
+                let shown = path.display();
+                let said = format!("{shown} is a folder: name a file in it, such as vectors.npy");
+                return Err(Error::new(ErrorKind::Usage, said));
+            }
+            let format = match (format, Format::from_path(&path)) {
+                (Some(format), Ok(ending)) if format != ending => {
+                    let said = format!(
+                        "--format says {format} and the ending of {} says {ending}: leave --format \
+                         out, or let the name end in .{format}",
+                        path.display()
+                    );
+                    return Err(Error::new(ErrorKind::Usage, said));
+                }
+                (Some(format), _) => format,
+                (None, ending) => ending?,
+            };
             return Ok(Self::File(path, format));
         }
         let format = format.unwrap_or_else(|| default_format(input));
@@ -38,6 +54,14 @@ impl Target {
             ));
         }
         Ok(Self::Stdout(format))
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path, _) => path.display().to_string(),
+            Self::Stdout(_) => "standard output".to_owned(),
+        }
     }
 
     /// Whether results go to a terminal, where a bar would stand between them.

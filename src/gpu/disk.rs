@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder;
+use crate::cache;
 
 /// What the driver has compiled, and the file that keeps it.
 pub struct Disk {
@@ -20,7 +20,7 @@ impl Disk {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = folder::folder("pipelines")?.join(wgpu::util::pipeline_cache_key(adapter)?);
+        let file = cache::folder("pipelines")?.join(wgpu::util::pipeline_cache_key(adapter)?);
         let kept = read(&file);
         Some(Self { cache: make(device, kept.as_deref()), file })
     }
@@ -58,7 +58,7 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 
 /// Writes `data` and its checksum.
 fn write(file: &Path, data: &[u8]) -> std::io::Result<()> {
-    folder::write(file, &[data, &crc32fast::hash(data).to_le_bytes()].concat())
+    cache::write(file, &[data, &crc32fast::hash(data).to_le_bytes()].concat())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::device::AdapterReport;
-use super::folder::{folder, write};
+
+use crate::cache::{folder, write};
 use crate::error::{Result, fail};
 use crate::schedule::Tile;
 use crate::schedule::tuning::{Product, Tuning};

@@ -31,9 +31,8 @@ pub fn assemble(
         Error::new(ErrorKind::Io, said).with_source(e)
     };
     let texts = || Reader::open(&part.texts(), done.bytes, stored).map_err(read);
-    let width = precision.stored(header.width);
     let scratch = Some(part.folder.clone());
-    let last = Header { width, precision, ..header.clone() };
+    let last = header.stored(precision);
     let mut sink = FileSink::create_with(path, Some(format), last, &Extras { scratch, ..extras })?;
     if precision != Precision::Int8 {
         for text in texts()? {
@@ -101,15 +100,7 @@ impl Range {
     /// Two texts of one row; none where there are too few rows for a range, which is an error of
     /// whoever quantises.
     fn ends(&self, header: &Header) -> Vec<TextEmbedding> {
-        let text = |values: &Vec<f32>| TextEmbedding {
-            index: 0,
-            text_tokens: 0,
-            lost: 0,
-            rows: 1,
-            values: Values::F32(values.clone()),
-            tokens: Vec::new(),
-            words: Vec::new(),
-        };
+        let text = |values: &Vec<f32>| TextEmbedding::new(0, 1, Values::F32(values.clone()));
         debug_assert!(self.low.is_empty() || self.low.len() == header.layer_axis * header.width);
         if self.rows < 2 { Vec::new() } else { vec![text(&self.low), text(&self.high)] }
     }

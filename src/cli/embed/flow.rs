@@ -105,6 +105,7 @@ impl Out {
                     done.texts += 1;
                     done.cut += usize::from(text.lost > 0);
                     done.lost += text.lost;
+                    done.vectors += text.rows;
                     spool.push(&text, kept).map_err(|e| part.failed(e))?;
                 }
                 let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
@@ -120,7 +121,9 @@ impl Out {
 
     /// Has what is written on the disk, and says so in the journal.
     pub fn journal(&mut self) -> Result<()> {
-        let Self::Spool { part, spool, rejects, done, last } = self else { return Ok(()) };
+        let Self::Spool { part, spool, rejects, done, last } = self else {
+            return Ok(());
+        };
         spool.sync().map_err(|e| part.failed(e))?;
         done.bytes = spool.bytes;
         if let Some(rejects) = rejects {
@@ -185,5 +188,9 @@ pub fn finish(mut writer: Writer, held: Vec<TextEmbedding>, header: &Header) -> 
 
 /// Counts what is written.
 pub fn tally(tally: &mut Tally, results: &Results) {
-    results.texts.iter().for_each(|(text, _)| tally.add(text.lost));
+    for (text, _) in &results.texts {
+        tally.add(text.lost);
+        tally.tokens += text.text_tokens;
+        tally.rows += text.rows;
+    }
 }

@@ -27,6 +27,8 @@ pub struct Done {
     pub cut: usize,
     /// Tokens lost.
     pub lost: usize,
+    /// Rows of vectors, on one row of the layer axis.
+    pub vectors: usize,
     /// Bytes of the log of texts.
     pub bytes: u64,
     /// Bytes of the log of rejects.
@@ -59,8 +61,7 @@ impl Part {
     /// can be written.
     pub fn open(output: &Path, call: Call, resume: bool) -> Result<(Self, Done)> {
         let shown = output.display().to_string();
-        let name = output.file_name().unwrap_or_default().to_string_lossy();
-        let folder = output.with_file_name(format!(".{name}.everylayer-part"));
+        let folder = Self::folder(output);
         let failed = |e: io::Error| {
             let said = format!("{shown}: its part {} cannot be written: {e}", folder.display());
             Error::new(ErrorKind::Io, said).with_source(e)
@@ -91,12 +92,25 @@ impl Part {
         Ok((part, done))
     }
 
+    /// Where the part of `output` lies.
+    fn folder(output: &Path) -> PathBuf {
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        output.with_file_name(format!(".{name}.everylayer-part"))
+    }
+
+    /// Whether a run was interrupted that would have made `output`.
+    pub fn is_there(output: &Path) -> bool {
+        Self::folder(output).join("journal").exists()
+    }
+
     /// The run that was interrupted must have been this one.
     fn check(&self, old: &Call) -> Result<()> {
         let (shown, now) = (&self.shown, &self.call);
         let other = now.iter().find(|pair| !old.contains(pair));
         let other = other.or_else(|| old.iter().find(|pair| !now.contains(pair)));
-        let Some((name, _)) = other else { return Ok(()) };
+        let Some((name, _)) = other else {
+            return Ok(());
+        };
         let of = |call: &Call| {
             let value = call.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
             value.unwrap_or("nothing").to_owned()
@@ -145,11 +159,12 @@ impl Part {
         put().map_err(|e| self.failed(e))
     }
 
-    /// The output is in its place: away with the folder.
-    pub fn remove(self) {
+    /// The output is in its place: away with the folder. Gives back the call that it was of.
+    pub fn remove(self) -> Call {
         // Without its journal, what is left by a kill in between is the part of nothing.
         let _ = fs::remove_file(self.path("journal"));
         let _ = fs::remove_dir_all(&self.folder);
+        self.call
     }
 
     /// An error of a file in the folder.

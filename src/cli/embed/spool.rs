@@ -120,11 +120,13 @@ impl Reader {
         };
         let tokens = tokens.into_iter();
         let tokens = tokens
-            .map(|(text, id, start, end, word)| TokenInfo { text, id, start, end, word })
+            .map(|(text, id, start, end, word)| TokenInfo::new(text, id, [start, end], word))
             .collect();
-        let words = words.into_iter().map(|(text, start, end)| WordInfo { text, start, end });
-        let words = words.collect();
-        Ok(Some((TextEmbedding { index, text_tokens, lost, rows, values, tokens, words }, kept)))
+        let words = words.into_iter().map(|(text, start, end)| WordInfo::new(text, [start, end]));
+        let mut text = TextEmbedding::new(index, rows, values);
+        (text.text_tokens, text.lost) = (text_tokens, lost);
+        (text.tokens, text.words) = (tokens, words.collect());
+        Ok(Some((text, kept)))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is counted over a run and said at its end: texts, tokens cut off, texts run again.
 
-use everylayer::embeddings::Rerun;
+use std::time::Duration;
+
+use everylayer::embeddings::{Header, Rerun};
 
 /// Counts of texts and tokens.
 #[derive(Debug, Default)]
@@ -11,6 +13,10 @@ pub struct Tally {
     pub cut: usize,
     /// Tokens cut off.
     pub lost: usize,
+    /// Tokens that went through the model.
+    pub tokens: usize,
+    /// Rows of vectors, on one row of the layer axis.
+    pub rows: usize,
     /// The texts, by their number, that overflowed f16.
     pub rerun: Option<Rerun>,
 }
@@ -23,6 +29,25 @@ impl Tally {
         self.lost += lost;
     }
 
+    /// What is said at the end: of which `header` the vectors at `place` are, of which `before` were
+    /// there, and how long the others took.
+    pub fn done_note(&self, place: &str, header: &Header, before: usize, time: Duration) -> String {
+        let layers = (header.layer_axis > 1).then_some(header.layer_axis);
+        let axes = [Some(self.rows), layers, Some(header.width)].into_iter().flatten();
+        let axes: Vec<String> = axes.map(|axis| axis.to_string()).collect();
+        let seconds = time.as_secs_f64().max(1e-3);
+        let texts = self.texts.saturating_sub(before);
+        let noun = if texts == 1 { "text" } else { "texts" };
+        let rate = |count: usize| rate(count as f64 / seconds);
+        format!(
+            "wrote {place}: ({}) of {}, {texts} {noun} in {seconds:.2} s, {} texts/s, {} tokens/s",
+            axes.join(", "),
+            header.precision,
+            rate(texts),
+            rate(self.tokens)
+        )
+    }
+
     /// What is said of texts that were cut to `limit` tokens.
     pub fn cut_note(&self, limit: usize) -> String {
         let Self { texts, cut, lost, .. } = self;
@@ -31,18 +56,23 @@ impl Tally {
 
     /// Texts that were run again in f32, those after the texts so far.
     pub fn add_rerun(&mut self, more: &Rerun) {
-        let rerun = self.rerun.get_or_insert(Rerun { state: more.state, texts: Vec::new() });
+        let rerun = self.rerun.get_or_insert(Rerun::new(more.state, Vec::new()));
         rerun.state = rerun.state.min(more.state);
         rerun.texts.extend(more.texts.iter().map(|text| self.texts + text));
     }
 
     /// What is said of texts that were run again.
     pub fn rerun_note(&self, model: &str) -> Option<String> {
-        let Rerun { state, texts } = self.rerun.as_ref()?;
+        let Rerun { state, texts, .. } = self.rerun.as_ref()?;
         let (count, all) = (texts.len(), self.texts);
         Some(format!(
             "{count} of {all} texts overflowed f16 at state {state} of {model} and were run again \
              in f32"
         ))
     }
+}
+
+/// `per_second` with two digits at least.
+fn rate(per_second: f64) -> String {
+    if per_second < 10.0 { format!("{per_second:.1}") } else { format!("{per_second:.0}") }
 }
