@@ -1,5 +1,7 @@
 //! `everylayer tokenize`: what a model makes of texts before anything is computed.
 
+mod table;
+
 use std::io::IsTerminal;
 
 use everylayer::embeddings::{TokenInfo, WordInfo};
@@ -43,14 +45,16 @@ struct Row {
 /// Runs the command.
 pub fn run(args: TokenizeArgs) -> Result<()> {
     let input = Input::choose(args.input)?;
-    let format = args.format.unwrap_or_else(|| default_format(&input));
-    if !format.is_text() {
+    // For people there is a table.
+    let looked_at = std::io::stdout().is_terminal();
+    let format = args.format.or_else(|| (!looked_at).then(|| default_format(&input)));
+    if let Some(format) = format.filter(|format| !format.is_text()) {
         let said = format!("tokens are not written as {format}: use json or jsonl");
         return Err(Error::new(ErrorKind::Usage, said));
     }
     input.count()?;
-    let looked_at = !args.quiet && std::io::stderr().is_terminal();
-    let source = locate_with_progress(&args.model.model, looked_at)?;
+    let progress = !args.quiet && std::io::stderr().is_terminal();
+    let source = locate_with_progress(&args.model.model, progress)?;
     let intake = Intake::open(source.as_ref())?;
     let capture = args.text.capture(&intake.pipeline().prompts)?;
     let limit = intake.limit(&capture)?;
@@ -72,10 +76,13 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
             for tokens in tokens {
                 let row = row(tally.texts, &tokens, &item.text);
                 tally.add(row.lost);
-                rows.push(json(&row)?);
+                rows.push(match format {
+                    Some(_) => json(&row)?,
+                    None => table::table(&row, &item.text.text),
+                });
             }
         }
-        if format == Format::Jsonl {
+        if format != Some(Format::Json) {
             rows.push(String::new());
             say::print(rows.join("\n").as_bytes())?;
             rows.clear();
@@ -84,7 +91,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     if tally.texts == 0 {
         return Err(input.empty());
     }
-    if format == Format::Json {
+    if format == Some(Format::Json) {
         let (truncated, tokens_lost) = (tally.cut, tally.lost);
         let model = source.name();
         let head = json(&Head { model: &model, max_tokens: limit, truncated, tokens_lost })?;
@@ -98,12 +105,9 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
 }
 
 fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Row {
-    let info = |i: usize| TokenInfo {
-        text: tokens.pieces[i].clone(),
-        id: tokens.ids[i],
-        start: tokens.spans[i][0] as usize,
-        end: tokens.spans[i][1] as usize,
-        word: tokens.words[i],
+    let info = |i: usize| {
+        let span = tokens.spans[i].map(|end| end as usize);
+        TokenInfo::new(tokens.pieces[i].clone(), tokens.ids[i], span, tokens.words[i])
     };
     let words = tokens.words(text).into_iter();
     Row {
@@ -113,9 +117,7 @@ fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Row {
         ids: tokens.ids.clone(),
         types: tokens.types.clone(),
         tokens: (0..tokens.len()).map(info).collect(),
-        words: words
-            .map(|w| WordInfo { text: w.text, start: w.start as usize, end: w.end as usize })
-            .collect(),
+        words: words.map(|w| WordInfo::new(w.text, [w.start as usize, w.end as usize])).collect(),
     }
 }
 

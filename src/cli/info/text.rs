@@ -49,7 +49,8 @@ impl Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, dtype, batch_tokens, .. } = self;
         writeln!(f, "memory on {device}, {dtype}, batches of {batch_tokens} tokens")?;
-        writeln!(f, "  {:<54}{:>10}", "weights", bytes(self.weight_bytes))?;
+        writeln!(f, "  {:<50}{:>12}", "weights", bytes(self.weight_bytes))?;
+        writeln!(f, "  {:<50}{:>12}{:>13}", "a call", "activations", "to the host")?;
         for plan in &self.plans {
             let texts = if plan.texts == 1 { "text" } else { "texts" };
             let what = format!(
@@ -59,12 +60,8 @@ impl Display for Memory {
                 plan.texts,
                 plan.tokens / plan.texts.max(1)
             );
-            writeln!(
-                f,
-                "  {what:<54}{:>10} of activations, {:>10} to the host",
-                bytes(plan.activation_bytes),
-                bytes(plan.bytes_to_host)
-            )?;
+            let (held, down) = (bytes(plan.activation_bytes), bytes(plan.bytes_to_host));
+            writeln!(f, "  {what:<50}{held:>12}{down:>13}")?;
         }
         Ok(())
     }
