@@ -13,12 +13,14 @@ pub mod pool;
 pub mod precision;
 pub mod reduce;
 pub mod vector;
+mod wanted;
 
 pub use combine::Combine;
 pub use layers::{LayerItem, Layers};
 pub use pool::{Pool, PoolMode, Pooling, WordPool};
 pub use precision::Precision;
 
+use crate::error::{Error, ErrorKind, Result};
 pub use crate::schedule::Route;
 pub use crate::text::Overflow;
 
@@ -31,7 +33,19 @@ pub use crate::text::Overflow;
 /// assert_eq!(capture.layers.resolve(2)?, [0, 1, 2]);
 /// # Ok::<(), everylayer::Error>(())
 /// ```
+/// The setters take words of the command line as well as values:
+///
+/// ```
+/// use everylayer::Capture;
+///
+/// let capture = Capture::default().layers("-4..-1").combine("concat").pool("cls");
+/// assert_eq!(capture.layers.resolve(12)?, [9, 10, 11, 12]);
+/// // What is no word is an error of whatever is asked for with it.
+/// assert!(Capture::default().pool("meen").check().is_err());
+/// # Ok::<(), everylayer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Capture {
     /// Which hidden states; the last one unless said otherwise.
     pub layers: Layers,
@@ -53,27 +67,54 @@ pub struct Capture {
     pub prompt: Option<String>,
     /// Where pooling happens.
     pub route: Route,
+    /// What the first setter had to say that was given what it cannot read.
+    pub(crate) wrong: Option<String>,
 }
 
 impl Capture {
-    /// The same request for these layers.
+    /// Whether all that its setters were given could be read. Whoever works with a capture asks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage), with the sentence of the first that could not.
+    pub fn check(&self) -> Result<()> {
+        match &self.wrong {
+            Some(said) => Err(Error::new(ErrorKind::Usage, said.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse(&mut self, wrong: Error) {
+        self.wrong.get_or_insert(wrong.to_string());
+    }
+
+    /// The same request for these layers: [`Layers`], or what makes them, such as `"-4..-1"`, `[0, 3, -1]`
+    /// or `1..=3`.
     #[must_use]
-    pub fn layers(mut self, layers: Layers) -> Self {
-        self.layers = layers;
+    pub fn layers(mut self, layers: impl TryInto<Layers, Error: Into<Error>>) -> Self {
+        match layers.try_into() {
+            Ok(layers) => self.layers = layers,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 
-    /// The same request with the layers combined like this.
+    /// The same request with the layers combined like this: [`Combine`], or a word such as `"mean"`.
     #[must_use]
-    pub fn combine(mut self, combine: Combine) -> Self {
-        self.combine = combine;
+    pub fn combine(mut self, combine: impl TryInto<Combine, Error: Into<Error>>) -> Self {
+        match combine.try_into() {
+            Ok(combine) => self.combine = combine,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 
-    /// The same request with this pooling.
+    /// The same request with this pooling: [`Pool`], or a word such as `"cls"`.
     #[must_use]
-    pub fn pool(mut self, pool: Pool) -> Self {
-        self.pool = pool;
+    pub fn pool(mut self, pool: impl TryInto<Pool, Error: Into<Error>>) -> Self {
+        match pool.try_into() {
+            Ok(pool) => self.pool = pool,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 
@@ -91,10 +132,13 @@ impl Capture {
         self
     }
 
-    /// The same request in numbers of this type.
+    /// The same request in numbers of this type: [`Precision`], or a word such as `"f16"`.
     #[must_use]
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+    pub fn precision(mut self, precision: impl TryInto<Precision, Error: Into<Error>>) -> Self {
+        match precision.try_into() {
+            Ok(precision) => self.precision = precision,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 
@@ -105,10 +149,13 @@ impl Capture {
         self
     }
 
-    /// The same request with longer texts treated like this.
+    /// The same request with longer texts treated like this: [`Overflow`], or a word such as `"window"`.
     #[must_use]
-    pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
+    pub fn overflow(mut self, overflow: impl TryInto<Overflow, Error: Into<Error>>) -> Self {
+        match overflow.try_into() {
+            Ok(overflow) => self.overflow = overflow,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 
@@ -119,10 +166,13 @@ impl Capture {
         self
     }
 
-    /// The same request with tokens pooled there.
+    /// The same request with tokens pooled there: [`Route`], or a word.
     #[must_use]
-    pub fn route(mut self, route: Route) -> Self {
-        self.route = route;
+    pub fn route(mut self, route: impl TryInto<Route, Error: Into<Error>>) -> Self {
+        match route.try_into() {
+            Ok(route) => self.route = route,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
         self
     }
 }

@@ -3,6 +3,8 @@
 //! One [`TextEmbedding`] a text, (layer axis, rows, width), in the caller's order. Nothing here
 //! computes a vector; writing them down is in [`output`](crate::output).
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod values;
 
 use crate::capture::precision::{Ranges, to_f16, ubinary};
@@ -34,6 +36,7 @@ impl From<Pool> for Rows {
 
 /// A token of a text: the row of the same number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TokenInfo {
     /// As the vocabulary writes it.
     pub text: String,
@@ -49,6 +52,7 @@ pub struct TokenInfo {
 
 /// A word of a text: the row of the same number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct WordInfo {
     /// As it stands in the input text.
     pub text: String,
@@ -58,8 +62,25 @@ pub struct WordInfo {
     pub end: usize,
 }
 
+impl TokenInfo {
+    /// A token whose characters are those of `span`, the last excluded.
+    pub fn new(text: impl Into<String>, id: u32, span: [usize; 2], word: Option<u32>) -> Self {
+        let [start, end] = span;
+        Self { text: text.into(), id, start, end, word }
+    }
+}
+
+impl WordInfo {
+    /// A word whose characters are those of `span`, the last excluded.
+    pub fn new(text: impl Into<String>, span: [usize; 2]) -> Self {
+        let [start, end] = span;
+        Self { text: text.into(), start, end }
+    }
+}
+
 /// What came of one text.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TextEmbedding {
     /// Which text of the call, from 0.
     pub index: usize,
@@ -79,6 +100,7 @@ pub struct TextEmbedding {
 
 /// What all texts of a call have in common; enough to begin writing before the first is done.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Header {
     /// The model, as a person would name it.
     pub model: String,
@@ -104,6 +126,7 @@ pub struct Header {
 
 /// The result of a call: a [`Header`] and the texts.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Embeddings {
     /// The model, as a person would name it.
     pub model: String,
@@ -133,11 +156,50 @@ pub struct Embeddings {
 
 /// Texts whose numbers overflowed f16, and which were run again in f32.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rerun {
     /// The lowest state that was not finite in f16.
     pub state: usize,
     /// The numbers of the texts in the call, from 0, in order.
     pub texts: Vec<usize>,
+}
+
+impl Header {
+    /// What results in f32 of `model` have in common, `width` being that of a row; where they ran is
+    /// left empty.
+    pub fn new(
+        model: impl Into<String>,
+        layers: Vec<usize>,
+        combine: Combine,
+        pool: Pool,
+        width: usize,
+    ) -> Self {
+        Self {
+            model: model.into(),
+            device: String::new(),
+            dtype: "f32".to_owned(),
+            layer_axis: combine.layer_axis(layers.len()),
+            layers,
+            combine,
+            pool,
+            rows: pool.into(),
+            width,
+            precision: Precision::F32,
+        }
+    }
+
+    /// The same of f32 numbers that are stored as `precision`.
+    #[must_use]
+    pub fn stored(&self, precision: Precision) -> Self {
+        Self { width: precision.stored(self.width), precision, ..self.clone() }
+    }
+}
+
+impl Rerun {
+    /// The `texts`, the lowest state that was not finite in any being `state`.
+    pub fn new(state: usize, texts: Vec<usize>) -> Self {
+        Self { state, texts }
+    }
 }
 
 impl Embeddings {
@@ -275,6 +337,13 @@ impl Embeddings {
 }
 
 impl TextEmbedding {
+    /// The text of this number, whose `values` are (layer axis, `rows`, width); as many tokens as
+    /// rows, none of them lost.
+    pub fn new(index: usize, rows: usize, values: Values) -> Self {
+        let (tokens, words) = (Vec::new(), Vec::new());
+        Self { index, text_tokens: rows, lost: 0, rows, values, tokens, words }
+    }
+
     /// The `width` numbers on row `layer` of the layer axis, row `row` of the text.
     pub fn row(&self, layer: usize, row: usize, width: usize) -> Option<Slice<'_>> {
         if row >= self.rows {

@@ -8,16 +8,15 @@ use everylayer::text::Tokens;
 use everylayer::{Capture, Encoder, ErrorKind, Layers, Pool};
 
 fn tokens(ids: &[u32]) -> Tokens {
-    Tokens {
-        ids: ids.to_vec(),
-        types: vec![0; ids.len()],
-        pieces: vec![String::new(); ids.len()],
-        spans: vec![[0, 0]; ids.len()],
-        words: vec![None; ids.len()],
-        special: vec![false; ids.len()],
-        second: vec![false; ids.len()],
-        lost: 0,
-    }
+    let mut tokens = Tokens::default();
+    tokens.ids = ids.to_vec();
+    tokens.types = vec![0; ids.len()];
+    tokens.pieces = vec![String::new(); ids.len()];
+    tokens.spans = vec![[0, 0]; ids.len()];
+    tokens.words = vec![None; ids.len()];
+    tokens.special = vec![false; ids.len()];
+    tokens.second = vec![false; ids.len()];
+    tokens
 }
 
 /// Every state of every token of `ids`, the last `hidden` of which are not looked at.

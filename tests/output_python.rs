@@ -73,32 +73,28 @@ fn result(
     texts: &[usize],
 ) -> Embeddings {
     let rows_are = Rows::from(pool);
-    let header = Header {
-        model: "a \"model\" ☃".into(),
-        device: "cpu".into(),
-        dtype: "f32".into(),
-        layers: (0..layers).collect(),
-        combine: Combine::Stack,
-        pool,
-        rows: rows_are,
-        layer_axis: layers,
-        width,
-        precision: Precision::F32,
-    };
-    let text = |(index, &rows): (usize, &usize)| TextEmbedding {
-        index,
-        text_tokens: rows,
-        lost: 0,
-        rows,
-        values: Values::F32(
-            (0..layers * rows * width).map(|i| ((index * 37 + i * 11) as f32).sin()).collect(),
-        ),
-        tokens: (0..if rows_are == Rows::Tokens { rows } else { 0 })
-            .map(|i| TokenInfo { text: "é\n".into(), id: 1, start: i, end: i + 2, word: None })
-            .collect(),
-        words: (0..if rows_are == Rows::Words { rows } else { 0 })
-            .map(|i| WordInfo { text: "w".into(), start: i * 5, end: i * 5 + 4 })
-            .collect(),
+    let states = (0..layers).collect();
+    let header = Header::new("a \"model\" ☃", states, Combine::Stack, pool, width);
+    let text = |(index, &rows): (usize, &usize)| {
+        let numbers = (0..layers * rows * width).map(|i| ((index * 37 + i * 11) as f32).sin());
+        let mut text = TextEmbedding::new(index, rows, Values::F32(numbers.collect()));
+        if rows_are == Rows::Tokens {
+            text.tokens = (0..rows)
+                .map(|i| {
+                    TokenInfo::new(
+                        "é
+",
+                        1,
+                        [i, i + 2],
+                        None,
+                    )
+                })
+                .collect();
+        }
+        if rows_are == Rows::Words {
+            text.words = (0..rows).map(|i| WordInfo::new("w", [i * 5, i * 5 + 4])).collect();
+        }
+        text
     };
     let texts = texts.iter().enumerate().map(text).collect();
     Embeddings::new(header, texts).quantize(precision).unwrap()

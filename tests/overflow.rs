@@ -127,7 +127,7 @@ fn texts_that_overflow_f16_are_run_again_in_f32() {
         for batch_tokens in [1, 12, 100] {
             let encoder = load(&files, &device, Dtype::F16, batch_tokens);
             let got = encoder.embed_blocking(TEXTS, &state_0()).unwrap();
-            let rerun = Rerun { state: 0, texts: LOUD.to_vec() };
+            let rerun = Rerun::new(0, LOUD.to_vec());
             assert_eq!(got.rerun, Some(rerun), "{device:?}, {batch_tokens} tokens a batch");
             assert_eq!(got.texts.len(), TEXTS.len());
             for (i, text) in got.texts.iter().enumerate() {
@@ -162,7 +162,7 @@ fn activations_that_overflow_f16_are_run_again_in_f32() {
         for batch_tokens in [1, 12, 100] {
             let encoder = load(Dtype::F16, batch_tokens);
             let got = encoder.embed_blocking(TEXTS, &capture).unwrap();
-            let rerun = narrow.then(|| Rerun { state: 1, texts: LOUD.to_vec() });
+            let rerun = narrow.then(|| Rerun::new(1, LOUD.to_vec()));
             assert_eq!(got.rerun, rerun, "{device:?} {portable}, {batch_tokens} tokens a batch");
             for (i, text) in got.texts.iter().enumerate() {
                 let alone = encoder.embed_blocking([TEXTS[i]], &capture).unwrap();

@@ -98,12 +98,10 @@ fn words_of_a_pair_go_on_counting() {
 
 #[test]
 fn whitespace_is_no_part_of_a_word() {
-    let t = Tokens {
-        ids: vec![1, 2],
-        spans: vec![[0, 2], [2, 5]],
-        words: vec![Some(0), Some(1)],
-        ..Tokens::default()
-    };
+    let mut t = Tokens::default();
+    t.ids = vec![1, 2];
+    t.spans = vec![[0, 2], [2, 5]];
+    t.words = vec![Some(0), Some(1)];
     let words = t.words(&"é\u{a0} ab".into());
     let found: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
     assert_eq!(found, [("é", 0, 1), ("ab", 3, 5)]);
@@ -334,16 +332,14 @@ fn an_unknown_word_without_unk_is_an_error() {
 fn a_prompt_takes_no_span_and_no_word_of_the_text() {
     use everylayer::text::Tokens;
     // "ask: new york": the prompt is `ask: `, the text `new york`.
-    let mut tokens = Tokens {
-        ids: vec![1, 10, 11, 12, 13, 2],
-        types: vec![0; 6],
-        pieces: ["[CLS]", "ask", ":", "new", "york", "[SEP]"].map(String::from).to_vec(),
-        spans: vec![[0, 0], [0, 3], [3, 4], [5, 8], [9, 13], [0, 0]],
-        words: vec![None, Some(0), Some(1), Some(2), Some(3), None],
-        special: vec![true, false, false, false, false, true],
-        second: vec![false; 6],
-        lost: 0,
-    };
+    let mut tokens = Tokens::default();
+    tokens.ids = vec![1, 10, 11, 12, 13, 2];
+    tokens.types = vec![0; 6];
+    tokens.pieces = ["[CLS]", "ask", ":", "new", "york", "[SEP]"].map(String::from).to_vec();
+    tokens.spans = vec![[0, 0], [0, 3], [3, 4], [5, 8], [9, 13], [0, 0]];
+    tokens.words = vec![None, Some(0), Some(1), Some(2), Some(3), None];
+    tokens.special = vec![true, false, false, false, false, true];
+    tokens.second = vec![false; 6];
     tokens.forget_prefix(5);
     assert_eq!(tokens.spans, [[0, 0], [0, 0], [0, 0], [0, 3], [4, 8], [0, 0]]);
     assert_eq!(tokens.words, [None, None, None, Some(0), Some(1), None]);
@@ -354,12 +350,10 @@ fn a_prompt_takes_no_span_and_no_word_of_the_text() {
 
 #[test]
 fn whitespace_alone_is_no_word() {
-    let t = Tokens {
-        ids: vec![1, 2, 3],
-        spans: vec![[0, 1], [1, 3], [3, 5]],
-        words: vec![Some(0), Some(1), Some(2)],
-        ..Tokens::default()
-    };
+    let mut t = Tokens::default();
+    t.ids = vec![1, 2, 3];
+    t.spans = vec![[0, 1], [1, 3], [3, 5]];
+    t.words = vec![Some(0), Some(1), Some(2)];
     let words = t.words(&"a\u{3000}  b".into());
     let found: Vec<_> =
         words.iter().map(|w| (w.text.as_str(), w.start, w.tokens.clone())).collect();

@@ -64,6 +64,7 @@ impl Intake {
     ///
     /// `Usage` for more tokens than the model has positions.
     pub fn limit(&self, capture: &Capture) -> Result<usize> {
+        capture.check()?;
         let positions = self.positions;
         match capture.max_tokens {
             Some(n) if n > positions => Err(fail!(

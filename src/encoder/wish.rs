@@ -51,6 +51,7 @@ impl<'a> Wish<'a> {
         pipeline: &'a Pipeline,
         skip: usize,
     ) -> Result<Self> {
+        capture.check()?;
         let layers = capture.layers.resolve(spec.depth())?;
         capture.combine.check(layers.len())?;
         let last = layers == [spec.depth()];

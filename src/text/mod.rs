@@ -84,6 +84,7 @@ pub enum Overflow {
 
 /// The tokens of one text or pair, special tokens among them. All lists have the same length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Tokens {
     /// Row of each token in the vocabulary.
     pub ids: Vec<u32>,
@@ -108,6 +109,7 @@ pub struct Tokens {
 
 /// One word of a text and the tokens it was split into.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Word {
     /// The word as the text spells it.
     pub text: String,

@@ -32,7 +32,7 @@ impl Opening {
         };
         let mut options = LoadOptions::default().device(device);
         if let Some(dtype) = asked.dtype {
-            options = options.dtype(dtype.parse()?);
+            options = options.dtype(dtype.parse::<crate::Dtype>()?);
         }
         if asked.batch_tokens == Some(0) {
             return Err(fail!(Usage, "batchTokens is 0: a batch has a token at least"));

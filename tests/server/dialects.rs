@@ -42,10 +42,10 @@ fn every_dialect_gives_the_numbers_of_the_library() {
         { "name": "all", "layers": "all", "pool": "cls", "normalize": true },
         { "name": "tokens", "layers": [0, 6], "pool": "tokens", "dims": 7 },
     ]);
-    let words = Capture::default().layers("-4..-1".parse().unwrap());
-    let words = words.combine(everylayer::Combine::Mean).pool("words".parse().unwrap());
-    let all = Capture::default().layers(Layers::All).pool("cls".parse().unwrap()).normalize(true);
-    let cut = tokens.layers("0,6".parse().unwrap()).dims(7);
+    let words = Capture::default().layers("-4..-1");
+    let words = words.combine(everylayer::Combine::Mean).pool("words");
+    let all = Capture::default().layers(Layers::All).pool("cls").normalize(true);
+    let cut = tokens.layers("0,6").dims(7);
     let (status, answer) =
         server.post("/v1/layers", &json!({ "input": texts, "outputs": outputs, "tokens": true }));
     assert_eq!(status, 200, "{answer}");
@@ -79,8 +79,8 @@ fn windows_of_long_texts_are_those_of_the_library() {
         let window = Capture::default().overflow(Overflow::Window { stride });
         let captures = [
             window.clone().layers(Layers::All).pool(Pool::Mean),
-            window.clone().layers("3".parse().unwrap()).pool(Pool::Tokens),
-            window.pool("words".parse().unwrap()),
+            window.clone().layers("3").pool(Pool::Tokens),
+            window.pool("words"),
         ];
         let body = json!({ "input": texts, "outputs": outputs, "overflow": word, "words": true });
         let (status, answer) = server.post("/v1/layers", &body);
