@@ -226,8 +226,9 @@ fn bert_settings_hold_over_tokenizer_json() {
 #[test]
 fn special_tokens_of_other_names() {
     let vocab = "<s>\n</s>\n<unk>\na\r\na\n";
-    let config = r#"{"cls_token": {"content": "<s>", "lstrip": false}, "unk_token": "<unk>"}"#;
-    let map = r#"{"sep_token": "</s>", "cls_token": "ignored"}"#;
+    // As in transformers, special_tokens_map.json is the later word.
+    let config = r#"{"cls_token": "ignored", "unk_token": "<unk>"}"#;
+    let map = r#"{"sep_token": "</s>", "cls_token": {"content": "<s>", "lstrip": false}}"#;
     let files =
         [("vocab.txt", vocab), ("tokenizer_config.json", config), ("special_tokens_map.json", map)];
     let tokenizer = Tokenizer::from_source(&source(&files)).unwrap();
@@ -247,7 +248,7 @@ fn bad_tokenizers_are_named() {
         ),
         (&[("tokenizer.json", "")], ErrorKind::Checkpoint, &["toy: tokenizer.json"]),
         (&[("vocab.txt", "a\nb\n")], ErrorKind::Checkpoint, &["vocab.txt", "[UNK]"]),
-        (&[("vocab.txt", "")], ErrorKind::Checkpoint, &["vocab.txt", "[UNK]"]),
+        (&[("vocab.txt", "")], ErrorKind::Checkpoint, &["vocab.txt", "is empty"]),
         (
             &[("vocab.txt", VOCAB), ("tokenizer_config.json", "[1,\n2")],
             ErrorKind::Checkpoint,
@@ -256,7 +257,7 @@ fn bad_tokenizers_are_named() {
         (
             &[("vocab.txt", VOCAB), ("tokenizer_config.json", r#"{"do_lower_case": "no"}"#)],
             ErrorKind::Checkpoint,
-            &["tokenizer_config.json", "line 1"],
+            &["tokenizer_config.json", "`do_lower_case`", "\"no\""],
         ),
         (
             &[
@@ -267,20 +268,20 @@ fn bad_tokenizers_are_named() {
             &["tokenizer_class", "BertJapaneseTokenizer"],
         ),
         (
-            &[("vocab.txt", VOCAB), ("added_tokens.json", r#"{"<new>": 18}"#)],
-            ErrorKind::Unsupported,
-            &["added_tokens.json"],
+            &[("vocab.txt", VOCAB), ("added_tokens.json", r#"{"<new>": "18"}"#)],
+            ErrorKind::Checkpoint,
+            &["added_tokens.json", "<new>"],
         ),
         (
             &[
                 ("vocab.txt", VOCAB),
                 (
                     "tokenizer_config.json",
-                    r#"{"added_tokens_decoder": {"18": {"content": "<new>"}}}"#,
+                    r#"{"added_tokens_decoder": {"18": {"content": "<new>", "lstrip": "no"}}}"#,
                 ),
             ],
-            ErrorKind::Unsupported,
-            &["added_tokens_decoder", "<new>"],
+            ErrorKind::Checkpoint,
+            &["tokenizer_config.json", "added_tokens_decoder", "18", "lstrip"],
         ),
     ];
     for (files, kind, parts) in cases {

@@ -9,7 +9,7 @@ use crate::error::{Result, fail};
 use crate::model::load;
 use crate::model::pipeline::{Folder, Pipeline};
 use crate::model::source::Source;
-use crate::text::{Overflow, Text, Tokenizer, Tokens};
+use crate::text::{Overflow, Side, Text, Tokenizer, Tokens};
 
 /// What a model makes of a text before anything is computed.
 #[derive(Debug)]
@@ -17,26 +17,29 @@ pub struct Intake {
     pipeline: Pipeline,
     tokenizer: Tokenizer,
     positions: usize,
+    /// Rows of the word table.
+    rows: usize,
 }
 
 impl Intake {
-    /// Reads the tokenizer and the settings of `source`, not its weights.
+    /// Reads the tokenizer and the settings of `source`, not its weights: a token may have an id
+    /// beyond the word table of the model, which an [`Encoder`](crate::Encoder) refuses.
     ///
     /// # Errors
     ///
     /// `Unsupported`, `Checkpoint`, `NotFound` or `Io` for the files.
     pub fn open(source: &dyn Source) -> Result<Self> {
-        Self::with_positions(source, load::positions(source)?)
+        Self::with_tables(source, load::positions(source)?, usize::MAX)
     }
 
-    /// [`Intake::open`] where the size of the position table is known.
-    pub(super) fn with_positions(source: &dyn Source, positions: usize) -> Result<Self> {
+    /// [`Intake::open`] where the sizes of the position table and of the word table are known.
+    pub(super) fn with_tables(source: &dyn Source, positions: usize, rows: usize) -> Result<Self> {
         let pipeline = Pipeline::open(source)?;
         let mut tokenizer = Tokenizer::from_source(&Folder::of_transformer(source)?)?;
         if pipeline.lower_case {
             tokenizer.lower_case().map_err(|e| e.at(source.name()))?;
         }
-        Ok(Self { pipeline, tokenizer, positions })
+        Ok(Self { pipeline, tokenizer, positions, rows })
     }
 
     /// What the repository says beyond the encoder.
@@ -87,6 +90,37 @@ impl Intake {
         self.tokenize_some(texts, 0..texts.len(), capture)
     }
 
+    /// [`Intake::tokenize`] where the end of a long text that is cut off is `side`, `None` for the
+    /// model's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intake::tokenize`].
+    pub(crate) fn tokenize_cut(
+        &self,
+        texts: &[Text<'_>],
+        capture: &Capture,
+        side: Option<Side>,
+    ) -> Result<Vec<Tokens>> {
+        self.tokenize_part(texts, 0..texts.len(), capture, side)
+    }
+
+    /// Refuses an id among `ids` that has no row in the word table.
+    ///
+    /// # Errors
+    ///
+    /// `Text`, with the token and its id.
+    pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        let Some(&id) = ids.iter().find(|&&id| id as usize >= self.rows) else { return Ok(()) };
+        let piece = self.tokenizer.piece_of(id).unwrap_or_default();
+        Err(fail!(
+            Text,
+            "the token {piece:?} has the id {id}, and the word table of the model has {} rows: take \
+             it out of the text, or add its row to the model",
+            self.rows
+        ))
+    }
+
     /// [`Intake::tokenize`] of those texts alone whose numbers are in `some`.
     pub(super) fn tokenize_some(
         &self,
@@ -94,20 +128,42 @@ impl Intake {
         some: Range<usize>,
         capture: &Capture,
     ) -> Result<Vec<Tokens>> {
+        self.tokenize_part(texts, some, capture, None)
+    }
+
+    fn tokenize_part(
+        &self,
+        texts: &[Text<'_>],
+        some: Range<usize>,
+        capture: &Capture,
+        side: Option<Side>,
+    ) -> Result<Vec<Tokens>> {
         let limit = self.limit(capture)?;
         let first = (texts.len() > 1).then_some(some.start);
         let texts = &texts[some];
-        let Some(prompt) = self.prompt(capture) else {
-            return self.tokenizer.encode_part(texts, first, limit, capture.overflow);
+        let encode = |texts: &[Text<'_>]| {
+            self.tokenizer.encode_part(texts, first, limit, capture.overflow, side)
         };
-        let with = |t: &Text<'_>| Text {
-            text: format!("{prompt}{}", t.text).into(),
-            pair: t.pair.as_deref().map(|pair| pair.to_owned().into()),
+        let tokens = match self.prompt(capture) {
+            None => encode(texts)?,
+            Some(prompt) => {
+                let with = |t: &Text<'_>| Text {
+                    text: format!("{prompt}{}", t.text).into(),
+                    pair: t.pair.as_deref().map(|pair| pair.to_owned().into()),
+                };
+                let prompted: Vec<Text<'static>> = texts.iter().map(with).collect();
+                let mut tokens = encode(&prompted)?;
+                let characters = prompt.chars().count() as u32;
+                tokens.iter_mut().for_each(|t| t.forget_prefix(characters));
+                tokens
+            }
         };
-        let prompted: Vec<Text<'static>> = texts.iter().map(with).collect();
-        let mut tokens = self.tokenizer.encode_part(&prompted, first, limit, capture.overflow)?;
-        let characters = prompt.chars().count() as u32;
-        tokens.iter_mut().for_each(|t| t.forget_prefix(characters));
+        for (i, tokens) in tokens.iter().enumerate() {
+            self.check_ids(&tokens.ids).map_err(|e| match first {
+                Some(first) => e.at(format_args!("text {}", first + i)),
+                None => e,
+            })?;
+        }
         Ok(tokens)
     }
 

@@ -87,18 +87,12 @@ impl Encoder {
             true => Model::open_without_positions(source)?,
             false => Model::open(source)?,
         };
-        let intake = Intake::with_positions(source, model.spec.positions)?;
-        let tokenizer = intake.tokenizer();
-        if tokenizer.vocab_size() > model.spec.vocab {
-            return Err(fail!(
-                Checkpoint,
-                "{}: the tokenizer has ids up to {}, the word table {} rows: they are not of one \
-                 model",
-                model.name,
-                tokenizer.vocab_size() - 1,
-                model.spec.vocab
-            ));
-        }
+        let intake = Intake::with_tables(source, model.spec.positions, model.spec.vocab)?;
+        // Ids that no text has do no harm; those that every text has do.
+        let bare = intake.tokenizer().encode_whole(&Text::from(""))?;
+        intake.check_ids(&bare.ids).map_err(|e| {
+            fail!(Checkpoint, "{}: tokenizer and model are not of one kind: {e}", model.name)
+        })?;
         let elem = options.dtype.elem();
         let place = Place::open(options).await?;
         let executor = place.executor(&model, elem).await?;

@@ -91,7 +91,7 @@ pub async fn layers(
     }
     let names = names(&outputs)?;
     let cut = match body.overflow.map(|word| word.0) {
-        None | Some(Overflow::Truncate) => Cut::Right,
+        None | Some(Overflow::Truncate) => Cut::Model,
         Some(Overflow::Error) => Cut::Refuse,
         Some(Overflow::Window { stride }) => Cut::Window(stride),
     };

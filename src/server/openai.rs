@@ -107,7 +107,7 @@ pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Resul
     let dims = body.dimensions.map(|n| n.0);
     let capture = held(model, Capture { dims, ..Capture::default() }, "dimensions", "dimensions")?;
     let encoding = body.encoding_format.map_or(Encoding::default(), |word| word.0);
-    let cut = if service.settings.auto_truncate { Cut::Right } else { Cut::Refuse };
+    let cut = if service.settings.auto_truncate { Cut::Model } else { Cut::Refuse };
     let reading = Reading { cut, ..Reading::default() };
     let inputs = some(body.input.0.into_vec(), "input")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;

@@ -5,7 +5,7 @@ use super::refusal::{Refusal, Why};
 use crate::capture::{Capture, Overflow};
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::text::{Text, Tokens};
+use crate::text::{Side, Text, Tokens};
 
 /// A text as a client sends it.
 #[derive(Debug, Clone)]
@@ -19,8 +19,10 @@ pub enum Input {
 /// What becomes of a text that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cut {
-    /// Its end goes.
+    /// The end of it that the model's files name goes.
     #[default]
+    Model,
+    /// Its end goes.
     Right,
     /// Its beginning goes.
     Left,
@@ -34,9 +36,18 @@ impl Cut {
     /// In the words of a capture; which end goes is not among them.
     pub fn overflow(self) -> Overflow {
         match self {
-            Self::Right | Self::Left => Overflow::Truncate,
+            Self::Model | Self::Right | Self::Left => Overflow::Truncate,
             Self::Refuse => Overflow::Error,
             Self::Window(stride) => Overflow::Window { stride },
+        }
+    }
+
+    /// The end that goes, where the request names one.
+    fn side(self) -> Option<Side> {
+        match self {
+            Self::Left => Some(Side::Left),
+            Self::Right => Some(Side::Right),
+            Self::Model | Self::Refuse | Self::Window(_) => None,
         }
     }
 }
@@ -100,22 +111,7 @@ pub fn read(
             Input::Ids(_) => None,
         })
         .collect();
-    let mut of_texts = match reading.cut {
-        Cut::Left => {
-            let whole = Capture { max_tokens: None, ..capture.clone() };
-            let prompt = whole.prompt.or(intake.pipeline().default_prompt.clone());
-            let prompt = prompt.unwrap_or_default();
-            let left = |(i, text): (usize, &Text<'_>)| {
-                let with = Text { text: format!("{prompt}{}", text.text).into(), ..text.clone() };
-                let mut tokens = intake.tokenizer().encode_whole(&with)?;
-                tokens.forget_prefix(prompt.chars().count() as u32);
-                cut_left(tokens, limit).map_err(|r| place(i, r))
-            };
-            texts.iter().enumerate().map(left).collect::<Result<Vec<_>, Refusal>>()?
-        }
-        _ => intake.tokenize(&texts, &capture)?,
-    }
-    .into_iter();
+    let mut of_texts = intake.tokenize_cut(&texts, &capture, reading.cut.side())?.into_iter();
     let mut ready = Vec::with_capacity(inputs.len());
     for (i, input) in inputs.iter().enumerate() {
         let one = match input {
@@ -125,7 +121,7 @@ pub fn read(
                 Ready { tokens, words, skip, ..Ready::default() }
             }
             Input::Ids(ids) => {
-                let tokens = of_ids(encoder, ids, limit, overflow).map_err(|r| place(i, r))?;
+                let tokens = of_ids(encoder, ids, limit, reading.cut).map_err(|r| place(i, r))?;
                 Ready { tokens, ..Ready::default() }
             }
         };
@@ -136,39 +132,6 @@ pub fn read(
         ready.push(one);
     }
     Ok(ready)
-}
-
-/// Keeps the last of a text's own tokens, and the special ones.
-fn cut_left(tokens: Tokens, limit: usize) -> Result<Tokens, Refusal> {
-    let lost = tokens.len().saturating_sub(limit);
-    let own = tokens.special.iter().filter(|s| !**s).count();
-    if lost > own {
-        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
-        return Err(Refusal::new(Why::Validation, said));
-    }
-    let mut left = lost;
-    let keep: Vec<bool> = tokens
-        .special
-        .iter()
-        .map(|&special| {
-            let goes = !special && left > 0;
-            left -= usize::from(goes);
-            !goes
-        })
-        .collect();
-    fn kept<T>(all: Vec<T>, keep: &[bool]) -> Vec<T> {
-        all.into_iter().zip(keep).filter_map(|(one, &keep)| keep.then_some(one)).collect()
-    }
-    Ok(Tokens {
-        ids: kept(tokens.ids, &keep),
-        types: kept(tokens.types, &keep),
-        pieces: kept(tokens.pieces, &keep),
-        spans: kept(tokens.spans, &keep),
-        words: kept(tokens.words, &keep),
-        special: kept(tokens.special, &keep),
-        second: kept(tokens.second, &keep),
-        lost,
-    })
 }
 
 /// Tokens that a text may be limited to: from those that stand around a pair to the positions.
@@ -196,27 +159,23 @@ pub fn known(ids: &[u32], rows: usize) -> Result<(), Refusal> {
 }
 
 /// Tokens of ids that a client made itself.
-fn of_ids(
-    encoder: &Encoder,
-    ids: &[u32],
-    limit: usize,
-    overflow: Overflow,
-) -> Result<Tokens, Refusal> {
+fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Tokens, Refusal> {
     if ids.is_empty() {
         return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
     }
     let tokenizer = encoder.intake().tokenizer();
     known(ids, tokenizer.vocab_size())?;
+    encoder.intake().check_ids(ids)?;
     let (mut before, mut after) = frame(encoder)?;
     if ids.starts_with(&before) && ids.ends_with(&after) {
         (before, after) = (Vec::new(), Vec::new());
     }
     let found = before.len() + ids.len() + after.len();
-    let lost = match overflow {
-        Overflow::Window { .. } => 0,
-        Overflow::Truncate | Overflow::Error => found.saturating_sub(limit),
+    let lost = match cut {
+        Cut::Window(_) => 0,
+        _ => found.saturating_sub(limit),
     };
-    if lost > 0 && overflow == Overflow::Error {
+    if lost > 0 && cut == Cut::Refuse {
         let said = format!("the text has {found} tokens, the limit is {limit}");
         return Err(Refusal::new(Why::Validation, said));
     }
@@ -224,13 +183,17 @@ fn of_ids(
         let said = format!("a limit of {limit} tokens leaves no room for the special ones");
         return Err(Refusal::new(Why::Validation, said));
     };
+    let ids = match cut.side().unwrap_or(tokenizer.truncation_side()) {
+        Side::Left => &ids[lost..],
+        Side::Right => &ids[..room],
+    };
     let special: Vec<bool> = before
         .iter()
         .map(|_| true)
-        .chain(ids[..room].iter().map(|_| false))
+        .chain(ids.iter().map(|_| false))
         .chain(after.iter().map(|_| true))
         .collect();
-    let all: Vec<u32> = before.iter().chain(&ids[..room]).chain(&after).copied().collect();
+    let all: Vec<u32> = before.iter().chain(ids).chain(&after).copied().collect();
     Ok(Tokens {
         types: vec![0; all.len()],
         pieces: all.iter().map(|&id| tokenizer.piece_of(id).unwrap_or_default()).collect(),

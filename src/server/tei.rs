@@ -49,12 +49,11 @@ impl How {
     fn reading(&self, service: &Service, model: &Hosted) -> Result<Reading, Refusal> {
         let cut = match self.truncate.unwrap_or(service.settings.auto_truncate) {
             false => Cut::Refuse,
-            true => {
-                match self.truncation_direction.as_ref().map_or(Direction::Right, |word| word.0) {
-                    Direction::Left => Cut::Left,
-                    Direction::Right => Cut::Right,
-                }
-            }
+            true => match self.truncation_direction.as_ref().map(|word| word.0) {
+                None => Cut::Model,
+                Some(Direction::Left) => Cut::Left,
+                Some(Direction::Right) => Cut::Right,
+            },
         };
         let prompt = self.prompt_name.as_deref();
         let prompt = prompt.map(|name| named_prompt(&model.batcher.encoder(), name)).transpose()?;

@@ -1,11 +1,18 @@
 //! Texts and their tokens: what goes into an encoder, and how its rows map back to the text.
 //!
-//! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], the vocabulary
-//! of old checkpoints in `wordpiece` and `files`, windows of long texts in [`window`], batches in
+//! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], what the files
+//! beside a vocabulary say in `settings`, `keys`, `class`, `rules` and `added`, vocabularies without
+//! a `tokenizer.json` in `wordpiece` and `files`, windows of long texts in [`window`], batches in
 //! [`mod@pack`]. Nothing here knows a model or a device.
 
+mod added;
+mod class;
+mod file;
 mod files;
+mod keys;
 pub mod pack;
+mod rules;
+mod settings;
 pub mod tokenizer;
 pub mod window;
 mod wordpiece;
@@ -16,6 +23,7 @@ use std::ops::Range;
 use tokenizers::normalizers::StripAccents;
 use tokenizers::{NormalizedString, Normalizer};
 
+pub use keys::known_keys;
 pub use pack::{PackedBatch, pack, pack_some};
 pub use tokenizer::Tokenizer;
 
@@ -67,7 +75,8 @@ impl<'a> From<&'a Text<'_>> for Text<'a> {
 /// What happens to a text with more tokens than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Overflow {
-    /// It is cut on the right, special tokens kept; [`Tokens::lost`] counts what went.
+    /// It is cut on the right, or on the left where the files of the model say so, special tokens
+    /// kept; [`Tokens::lost`] counts what went.
     #[default]
     Truncate,
     /// It is an error of kind [`TooLong`](crate::ErrorKind::TooLong).
@@ -80,6 +89,15 @@ pub enum Overflow {
         /// window's (special tokens left out) where it is `None`.
         stride: Option<usize>,
     },
+}
+
+/// An end of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Its beginning.
+    Left,
+    /// Its end.
+    Right,
 }
 
 /// The tokens of one text or pair, special tokens among them. All lists have the same length.

@@ -16,8 +16,10 @@ use tokenizers::{
 
 use crate::error::{ErrorKind, Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
-use crate::text::wordpiece::{Config, from_vocab};
-use crate::text::{Overflow, Text, Tokens, files};
+use crate::text::added::Declared;
+use crate::text::settings::Settings;
+use crate::text::wordpiece::from_vocab;
+use crate::text::{Overflow, Side, Text, Tokens, file, files, rules};
 
 /// Turns texts into tokens.
 pub struct Tokenizer {
@@ -29,50 +31,63 @@ pub struct Tokenizer {
     limit: Option<usize>,
     /// Whether the model is given token types.
     typed: bool,
+    /// The end of a text that goes where it is too long.
+    side: Side,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, else the vocabulary files of the tokenizer's class (`vocab.txt`,
-    /// `spm.model` and the like, `vocab.json` with `merges.txt`), and `tokenizer_config.json`.
+    /// `spm.model` and the like, `vocab.json` with `merges.txt`), and what
+    /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`
+    /// say of it.
     ///
-    /// Where `tokenizer_config.json` says `do_lower_case`, `strip_accents` or
-    /// `tokenize_chinese_chars` for a BERT tokenizer, that holds over `tokenizer.json`, as in
-    /// transformers.
+    /// Where both Transformers 4.57 and 5 let a setting hold over `tokenizer.json`, it does so here;
+    /// where one of them does, `tokenizer.json` holds.
     pub fn from_source(source: &dyn Source) -> Result<Self> {
-        let config = Config::read(source)?;
+        let settings = Settings::read(source)?;
+        let declared = Declared::read(source, &settings)?;
         let mut inner = match read_all(source, "tokenizer.json", MAX_JSON_BYTES)? {
             Some(bytes) => {
                 let place = format!("{}: tokenizer.json", source.name());
+                file::check(&bytes, &place)?;
                 let inner = guard(|| serde_json::from_slice(&bytes))
                     .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
-                inner.map_err(|e| json_error(e, &place))?
+                let inner = inner.map_err(|e| json_error(e, &place))?;
+                with_declared(inner, declared, &settings)?
             }
-            None => Self::from_vocabulary(source, &config)?,
+            None => Self::from_vocabulary(source, &settings, declared)?,
         };
-        override_normalizer(&mut inner, &config).map_err(|e| e.at(source.name()))?;
-        Self::new(inner, &config).map_err(|e| e.at(source.name()))
+        rules::apply(&mut inner, &settings)?;
+        let side = rules::side(&inner, &settings)?;
+        Self::new(inner, &settings, side).map_err(|e| e.at(source.name()))
     }
 
     /// The tokenizer of a folder without `tokenizer.json`.
-    fn from_vocabulary(source: &dyn Source, config: &Config) -> Result<tokenizers::Tokenizer> {
+    fn from_vocabulary(
+        source: &dyn Source,
+        settings: &Settings,
+        declared: Declared,
+    ) -> Result<tokenizers::Tokenizer> {
         let name = source.name();
         let unloaded = |file: &str| fail!(Checkpoint, "{name}: {file}: it cannot be loaded");
-        if let Some(inner) =
-            guard(|| files::build(source)).ok_or_else(|| unloaded("tokenizer"))??
+        if let Some(inner) = guard(|| files::build(source, settings.class))
+            .ok_or_else(|| unloaded("tokenizer"))??
         {
+            // It has the declared tokens.
             return Ok(inner);
         }
-        let Some(json) = from_vocab(source, config)? else {
+        let Some(json) = from_vocab(source, settings, &declared)? else {
             return Err(fail!(
                 NotFound,
                 "{name}: no tokenizer: neither tokenizer.json nor vocab.txt is there"
             ));
         };
         let inner = guard(|| serde_json::from_value(json)).ok_or_else(|| unloaded("vocab.txt"))?;
-        inner.map_err(|e| json_error(e, &format!("{name}: vocab.txt")))
+        let inner = inner.map_err(|e| json_error(e, &format!("{name}: vocab.txt")))?;
+        with_declared(inner, declared, settings)
     }
 
-    fn new(mut inner: tokenizers::Tokenizer, config: &Config) -> Result<Self> {
+    fn new(mut inner: tokenizers::Tokenizer, settings: &Settings, side: Side) -> Result<Self> {
         inner.with_padding(None);
         inner
             .with_truncation(None)
@@ -82,11 +97,18 @@ impl Tokenizer {
         let largest = inner.get_vocab(true).into_values().max();
         let vocab_size = largest.map_or(0, |id| id as usize + 1);
         let sane = |&limit: &f64| (1.0..1e6).contains(&limit);
+        // `max_len` is the name of Transformers 2.
+        let limit = match settings.number("model_max_length")? {
+            None => settings.number("max_len")?,
+            limit => limit,
+        };
         // Whole and below a million, so the cast is exact.
-        let limit = config.model_max_length.filter(sane).map(|limit| limit as usize);
-        let names = config.model_input_names.as_deref();
-        let typed = names.is_none_or(|names| names.iter().any(|n| n == "token_type_ids"));
-        Ok(Self { inner, post, vocab_size, limit, typed })
+        let limit = limit.filter(sane).map(|limit| limit as usize);
+        let typed = match settings.texts("model_input_names")? {
+            Some(names) => names.contains(&"token_type_ids"),
+            None => settings.class.typed,
+        };
+        Ok(Self { inner, post, vocab_size, limit, typed, side })
     }
 
     /// Has texts become lower case before all else, where the normalizer does not do so already
@@ -121,6 +143,11 @@ impl Tokenizer {
     /// limit" (a million and more).
     pub fn limit_from_config(&self) -> Option<usize> {
         self.limit
+    }
+
+    /// The end of a text that is cut off where it is too long.
+    pub fn truncation_side(&self) -> Side {
+        self.side
     }
 
     /// The row of the token that is spelt `piece`, where there is one.
@@ -163,6 +190,17 @@ impl Tokenizer {
     /// [`Overflow::Window`] all tokens come, whatever the limit: [`windows`](crate::text::window::windows)
     /// splits them.
     pub fn encode(&self, text: &Text<'_>, max_tokens: usize, overflow: Overflow) -> Result<Tokens> {
+        self.encode_cut(text, max_tokens, overflow, None)
+    }
+
+    /// [`Tokenizer::encode`] where the end that is cut off is `side`, `None` for the model's own.
+    fn encode_cut(
+        &self,
+        text: &Text<'_>,
+        max_tokens: usize,
+        overflow: Overflow,
+        side: Option<Side>,
+    ) -> Result<Tokens> {
         let added = self.special_tokens(text.pair.is_some());
         let Some(room) = max_tokens.checked_sub(added) else {
             return Err(fail!(
@@ -173,7 +211,7 @@ impl Tokenizer {
         if let Overflow::Window { stride } = overflow {
             check_window(room, max_tokens, stride)?;
         }
-        let encoded = guard(|| self.encode_to(text, room, added, overflow));
+        let encoded = guard(|| self.encode_to(text, room, added, overflow, side));
         encoded
             .unwrap_or_else(|| Err(fail!(Text, "the tokenizer failed on the text (a panic in it)")))
     }
@@ -184,6 +222,7 @@ impl Tokenizer {
         room: usize,
         added: usize,
         overflow: Overflow,
+        side: Option<Side>,
     ) -> Result<Tokens> {
         let failed = |e: tokenizers::Error| fail!(Text, "the tokenizer failed: {e}").with_source(e);
         let encode = |text: &str| self.inner.encode_char_offsets(text, false).map_err(failed);
@@ -211,7 +250,10 @@ impl Tokenizer {
             ));
         }
         let params = TruncationParams {
-            direction: TruncationDirection::Right,
+            direction: match side.unwrap_or(self.side) {
+                Side::Left => TruncationDirection::Left,
+                Side::Right => TruncationDirection::Right,
+            },
             max_length: if whole { usize::MAX } else { room },
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
@@ -250,20 +292,22 @@ impl Tokenizer {
         overflow: Overflow,
     ) -> Result<Vec<Tokens>> {
         let several = texts.len() > 1;
-        self.encode_part(texts, several.then_some(0), max_tokens, overflow)
+        self.encode_part(texts, several.then_some(0), max_tokens, overflow, None)
     }
 
     /// [`Tokenizer::encode_all`] of a part of the texts of a call: the index of its first text is
-    /// `first`, `None` where the call has no other.
+    /// `first`, `None` where the call has no other; the end that is cut off is `side`, `None` for the
+    /// model's own.
     pub(crate) fn encode_part(
         &self,
         part: &[Text<'_>],
         first: Option<usize>,
         max_tokens: usize,
         overflow: Overflow,
+        side: Option<Side>,
     ) -> Result<Vec<Tokens>> {
-        let encoded: Vec<Result<Tokens>> =
-            part.par_iter().map(|text| self.encode(text, max_tokens, overflow)).collect();
+        let encode = |text| self.encode_cut(text, max_tokens, overflow, side);
+        let encoded: Vec<Result<Tokens>> = part.par_iter().map(encode).collect();
         let place = |index: usize, e: crate::Error| match e.kind() {
             // The limit is wrong for every text.
             ErrorKind::Usage => e,
@@ -307,29 +351,16 @@ fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Sets BERT's normalizer to what `tokenizer_config.json` says of it.
-fn override_normalizer(inner: &mut tokenizers::Tokenizer, config: &Config) -> Result<()> {
-    let Some(NormalizerWrapper::BertNormalizer(found)) = inner.get_normalizer() else {
-        return Ok(());
-    };
-    if !config.is_bert() {
-        return Ok(());
-    }
-    let mut wanted = *found;
-    wanted.lowercase = config.do_lower_case.unwrap_or(found.lowercase);
-    wanted.strip_accents = config.strip_accents.or(found.strip_accents);
-    wanted.handle_chinese_chars =
-        config.tokenize_chinese_chars.unwrap_or(found.handle_chinese_chars);
-    let same = wanted.lowercase == found.lowercase
-        && wanted.strip_accents == found.strip_accents
-        && wanted.handle_chinese_chars == found.handle_chinese_chars;
-    if same {
-        return Ok(());
-    }
-    inner
-        .with_normalizer(Some(wanted))
-        .map(|_| ())
-        .map_err(|e| fail!(Checkpoint, "tokenizer_config.json: {e}").with_source(e))
+/// `inner` with the tokens that other files declare.
+fn with_declared(
+    mut inner: tokenizers::Tokenizer,
+    declared: Declared,
+    settings: &Settings,
+) -> Result<tokenizers::Tokenizer> {
+    guard(|| declared.add_to(&mut inner))
+        .unwrap_or_else(|| Err(fail!(Checkpoint, "the declared tokens cannot be added")))
+        .map_err(|e| e.at(&settings.folder))?;
+    Ok(inner)
 }
 
 fn to_tokens(encoding: &Encoding, lost: usize) -> Result<Tokens> {

@@ -156,6 +156,7 @@ fn assemble(
     if all.is_empty() {
         return Err(Refusal::new(Why::Empty, "a sequence has no tokens"));
     }
+    encoder.intake().check_ids(&all.iter().map(|t| t.0).collect::<Vec<_>>())?;
     let pieces = all.iter().map(|t| t.1.clone()).collect();
     let is_masked = |place: &usize| config.mask_cls_sep && all[*place].3;
     let (places, hidden) = shown(config.strategy, config.mask_cls_sep, all.len(), is_masked)?;

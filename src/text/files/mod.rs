@@ -18,10 +18,11 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{Tokenizer, decoders};
 
-use self::declared::{Declared, Defaults, Names, Token};
+use self::declared::{Declared, Names, Token};
 use self::frame::Frame;
 use crate::error::{Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, Source, read_all, read_json};
+use crate::text::class::{self, Class};
 
 /// How the files of a class are read.
 struct Recipe {
@@ -29,8 +30,6 @@ struct Recipe {
     class: &'static str,
     /// The file of its vocabulary.
     file: &'static str,
-    /// Its special tokens where no file names others.
-    defaults: &'static Defaults<'static>,
     /// Whether the mask token takes the whitespace before it.
     spaced: bool,
     begin: fn(&Folder<'_>, Names) -> Result<Begun>,
@@ -45,39 +44,12 @@ struct Begun {
     frame: Frame,
 }
 
-const ALBERT: Defaults<'_> =
-    defaults(["[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"]);
-const BIG_BIRD: Defaults<'_> =
-    defaults(["<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"]);
-const DEBERTA: Defaults<'_> =
-    defaults(["[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]);
-const MPNET: Defaults<'_> = defaults(["<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"]);
-const ROBERTA: Defaults<'_> = defaults(["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"]);
-const GPT2: Defaults<'_> =
-    defaults(["<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", "", "", ""]);
-const LLAMA: Defaults<'_> = defaults(["<s>", "</s>", "<unk>", "", "", "", ""]);
-const T5: Defaults<'_> = defaults(["", "</s>", "<unk>", "", "<pad>", "", ""]);
-
-/// `bos`, `eos`, `unk`, `sep`, `pad`, `cls`, `mask`; an empty text is none.
-const fn defaults<'a>(all: [&'a str; 7]) -> Defaults<'a> {
-    let mut found = [None; 7];
-    let mut i = 0;
-    while i < 7 {
-        if !all[i].is_empty() {
-            found[i] = Some(all[i]);
-        }
-        i += 1;
-    }
-    found
-}
-
 const fn recipe(
     class: &'static str,
     file: &'static str,
-    defaults: &'static Defaults<'static>,
     begin: fn(&Folder<'_>, Names) -> Result<Begun>,
 ) -> Recipe {
-    Recipe { class, file, defaults, spaced: false, begin }
+    Recipe { class, file, spaced: false, begin }
 }
 
 const fn spaced(recipe: Recipe) -> Recipe {
@@ -90,43 +62,31 @@ const MODEL: &str = "tokenizer.model";
 const VOCAB_JSON: &str = "vocab.json";
 
 /// The class of a `tokenizer.json` alone, which reads `tokenizer.model` where there is none.
-const BACKEND: &str = "TokenizersBackend";
+const BACKEND: &str = class::BACKEND.name;
 
 static RECIPES: [Recipe; 17] = [
-    recipe("AlbertTokenizer", SPIECE, &ALBERT, pieces::albert),
-    recipe("FNetTokenizer", SPIECE, &ALBERT, pieces::albert),
-    spaced(recipe("BarthezTokenizer", BPE_MODEL, &ROBERTA, pieces::barthez)),
-    spaced(recipe("BigBirdTokenizer", SPIECE, &BIG_BIRD, pieces::big_bird)),
-    spaced(recipe("CamembertTokenizer", BPE_MODEL, &ROBERTA, pieces::camembert)),
-    recipe("DebertaV2Tokenizer", "spm.model", &DEBERTA, pieces::deberta),
-    recipe("T5Tokenizer", SPIECE, &T5, pieces::t5),
-    recipe("XLMRobertaTokenizer", BPE_MODEL, &ROBERTA, pieces::xlm_roberta),
-    recipe("LlamaTokenizer", MODEL, &LLAMA, bytes::llama),
-    recipe(BACKEND, MODEL, &[None; 7], bytes::backend),
-    recipe("RobertaTokenizer", VOCAB_JSON, &ROBERTA, bytes::roberta),
-    recipe("BartTokenizer", VOCAB_JSON, &ROBERTA, bytes::roberta),
-    recipe("LEDTokenizer", VOCAB_JSON, &ROBERTA, bytes::roberta),
-    recipe("LongformerTokenizer", VOCAB_JSON, &ROBERTA, bytes::roberta),
-    recipe("MvpTokenizer", VOCAB_JSON, &ROBERTA, bytes::roberta),
-    recipe("GPT2Tokenizer", VOCAB_JSON, &GPT2, bytes::gpt2),
-    spaced(recipe("MPNetTokenizer", "vocab.txt", &MPNET, mpnet)),
+    recipe("AlbertTokenizer", SPIECE, pieces::albert),
+    recipe("FNetTokenizer", SPIECE, pieces::albert),
+    spaced(recipe("BarthezTokenizer", BPE_MODEL, pieces::barthez)),
+    spaced(recipe("BigBirdTokenizer", SPIECE, pieces::big_bird)),
+    spaced(recipe("CamembertTokenizer", BPE_MODEL, pieces::camembert)),
+    recipe("DebertaV2Tokenizer", "spm.model", pieces::deberta),
+    recipe("T5Tokenizer", SPIECE, pieces::t5),
+    recipe("XLMRobertaTokenizer", BPE_MODEL, pieces::xlm_roberta),
+    recipe("LlamaTokenizer", MODEL, bytes::llama),
+    recipe(BACKEND, MODEL, bytes::backend),
+    recipe("RobertaTokenizer", VOCAB_JSON, bytes::roberta),
+    recipe("BartTokenizer", VOCAB_JSON, bytes::roberta),
+    recipe("LEDTokenizer", VOCAB_JSON, bytes::roberta),
+    recipe("LongformerTokenizer", VOCAB_JSON, bytes::roberta),
+    recipe("MvpTokenizer", VOCAB_JSON, bytes::roberta),
+    recipe("GPT2Tokenizer", VOCAB_JSON, bytes::gpt2),
+    spaced(recipe("MPNetTokenizer", "vocab.txt", mpnet)),
 ];
 
 /// Vocabulary files that some class reads, for an error that names what is there.
 const FILES: [&str; 7] =
     ["spm.model", BPE_MODEL, SPIECE, MODEL, "sentencepiece.model", VOCAB_JSON, "vocab.txt"];
-
-/// The classes of a `model_type` where no file names one, and of those for which Transformers passes
-/// over the name that a file gives.
-const BY_MODEL_TYPE: [(&str, &str); 7] = [
-    ("albert", "AlbertTokenizer"),
-    ("camembert", "CamembertTokenizer"),
-    ("deberta-v2", "DebertaV2Tokenizer"),
-    ("modernbert", BACKEND),
-    ("mpnet", "MPNetTokenizer"),
-    ("roberta", "RobertaTokenizer"),
-    ("xlm-roberta", "XLMRobertaTokenizer"),
-];
 
 /// A folder whose tokenizer is built.
 struct Folder<'a> {
@@ -182,19 +142,22 @@ impl Folder<'_> {
     }
 }
 
-/// The tokenizer that the vocabulary files of `source` and its settings amount to, where its class
+/// The tokenizer that the vocabulary files of `source` and its settings amount to, where its `class`
 /// reads other files than BERT's.
 ///
 /// # Errors
 ///
 /// `NotFound` where the file is missing that the class reads, `Checkpoint` for a bad one.
-pub(crate) fn build(source: &dyn Source) -> Result<Option<Tokenizer>> {
+pub(crate) fn build(source: &dyn Source, class: &Class) -> Result<Option<Tokenizer>> {
     let config: Map<String, Value> =
         read_json(source, "tokenizer_config.json")?.unwrap_or_default();
-    let Some(class) = class_of(source, &config)? else { return Ok(None) };
-    let Some(recipe) = RECIPES.iter().find(|recipe| recipe.class == class) else {
-        return refuse(source, &class);
+    let recipe = RECIPES.iter().find(|recipe| recipe.class == class.name);
+    // A folder may have the class that stands for none.
+    let recipe = match recipe {
+        Some(recipe) if recipe.class == BACKEND && !source.has(MODEL)? => None,
+        recipe => recipe,
     };
+    let Some(recipe) = recipe else { return refuse(source, class.name) };
     // Transformers 5 takes tokenizer.model for the file of a SentencePiece class where it is there.
     let file = match recipe.file.ends_with(".model") && source.has(MODEL)? {
         true => MODEL,
@@ -203,38 +166,20 @@ pub(crate) fn build(source: &dyn Source) -> Result<Option<Tokenizer>> {
     if !source.has(file)? {
         return Err(fail!(
             NotFound,
-            "{}: no tokenizer: neither tokenizer.json nor {file}, which {class} reads, is there",
-            source.name()
+            "{}: no tokenizer: neither tokenizer.json nor {file}, which {} reads, is there",
+            source.name(),
+            class.name
         ));
     }
     let at = |e: crate::Error| e.at(source.name());
     let declared = Declared::read(source, &config).map_err(at)?;
-    let names = declared.names(recipe.defaults, recipe.spaced);
+    let names = declared.names(class.specials, recipe.spaced);
     let folder = Folder { source, config, declared, file };
     let Begun { mut tokenizer, names, tokens, frame } = (recipe.begin)(&folder, names)?;
     tokenizer.add_tokens(folder.declared.tokens(&names, tokens)).map_err(|e| folder.failed(e))?;
     let post = frame.processor(&tokenizer, &names).map_err(at)?;
     tokenizer.with_post_processor(Some(post));
     Ok(Some(tokenizer))
-}
-
-/// The class of the tokenizer, without `Fast` at the end; `None` where nothing says.
-fn class_of(source: &dyn Source, config: &Map<String, Value>) -> Result<Option<String>> {
-    let model: Map<String, Value> = read_json(source, "config.json")?.unwrap_or_default();
-    let text = |map: &Map<String, Value>, key: &str| {
-        map.get(key).and_then(Value::as_str).map(str::to_owned).filter(|text| !text.is_empty())
-    };
-    let named = text(config, "tokenizer_class").or_else(|| text(&model, "tokenizer_class"));
-    let of_type = text(&model, "model_type").and_then(|model_type| {
-        BY_MODEL_TYPE.iter().find(|(known, _)| *known == model_type).map(|(_, class)| *class)
-    });
-    let class = match (named, of_type) {
-        (_, Some(BACKEND)) => BACKEND.to_owned(),
-        (Some(named), _) => named.strip_suffix("Fast").unwrap_or(&named).to_owned(),
-        (None, Some(class)) => class.to_owned(),
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(if class == "PreTrainedTokenizer" { BACKEND.to_owned() } else { class }))
 }
 
 /// What is said of a class whose files are not converted; `None` where there is but `vocab.txt`,

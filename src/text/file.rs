@@ -1,0 +1,166 @@
+//! The shape of a `tokenizer.json`: the parts and their members that are known.
+//!
+//! The crate `tokenizers` reads the file and passes over a member that it does not know; such a
+//! member is refused here, since it may stand for other tokens in another version.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use crate::error::{Result, fail};
+use crate::model::source::parse_json;
+use crate::text::keys::unknown;
+
+/// The file, its vocabulary passed over.
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    added_tokens: Vec<Map<String, Value>>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    model: Model,
+    // The direction is read from the loaded tokenizer; the limit comes from the caller.
+    #[serde(rename = "truncation")]
+    _truncation: Option<IgnoredAny>,
+    // Batches are not padded.
+    #[serde(rename = "padding")]
+    _padding: Option<IgnoredAny>,
+    // From ids to text.
+    #[serde(rename = "decoder")]
+    _decoder: Option<IgnoredAny>,
+    #[serde(rename = "version")]
+    _version: Option<IgnoredAny>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "vocab")]
+    _vocab: Option<IgnoredAny>,
+    #[serde(rename = "merges")]
+    _merges: Option<IgnoredAny>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// A kind of part and its members.
+type Part = (&'static str, &'static [&'static str]);
+
+const NORMALIZERS: &[Part] = &[
+    ("BertNormalizer", &["clean_text", "handle_chinese_chars", "strip_accents", "lowercase"]),
+    ("Strip", &["strip_left", "strip_right"]),
+    ("StripAccents", &[]),
+    ("NFC", &[]),
+    ("NFD", &[]),
+    ("NFKC", &[]),
+    ("NFKD", &[]),
+    ("Sequence", &["normalizers"]),
+    ("Lowercase", &[]),
+    ("Nmt", &[]),
+    ("Precompiled", &["precompiled_charsmap"]),
+    ("Replace", &["pattern", "content"]),
+    ("Prepend", &["prepend"]),
+    ("ByteLevel", &[]),
+];
+
+const PRE_TOKENIZERS: &[Part] = &[
+    ("BertPreTokenizer", &[]),
+    ("ByteLevel", &["add_prefix_space", "trim_offsets", "use_regex"]),
+    ("CharDelimiterSplit", &["delimiter"]),
+    ("Metaspace", &["replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"]),
+    ("Whitespace", &[]),
+    ("WhitespaceSplit", &[]),
+    ("Sequence", &["pretokenizers"]),
+    ("Split", &["pattern", "behavior", "invert"]),
+    ("Punctuation", &["behavior"]),
+    ("Digits", &["individual_digits"]),
+    ("UnicodeScripts", &[]),
+    ("FixedLength", &["length"]),
+];
+
+const POST_PROCESSORS: &[Part] = &[
+    ("BertProcessing", &["sep", "cls"]),
+    ("RobertaProcessing", &["sep", "cls", "trim_offsets", "add_prefix_space"]),
+    ("ByteLevel", &["add_prefix_space", "trim_offsets", "use_regex"]),
+    ("TemplateProcessing", &["single", "pair", "special_tokens"]),
+    ("Sequence", &["processors"]),
+];
+
+const MODELS: &[Part] = &[
+    (
+        "BPE",
+        &[
+            "dropout",
+            "unk_token",
+            "continuing_subword_prefix",
+            "end_of_word_suffix",
+            "fuse_unk",
+            "byte_fallback",
+            "ignore_merges",
+        ],
+    ),
+    ("WordPiece", &["unk_token", "continuing_subword_prefix", "max_input_chars_per_word"]),
+    ("WordLevel", &["unk_token"]),
+    ("Unigram", &["unk_id", "byte_fallback"]),
+];
+
+const TOKEN: &[&str] =
+    &["id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"];
+
+/// Refuses a part or a member of the `tokenizer.json` in `bytes` that is not known; `place` is how
+/// the file is named in an error.
+pub(crate) fn check(bytes: &[u8], place: &str) -> Result<()> {
+    let file: File = parse_json(bytes, place)?;
+    members(&file).map_err(|e| e.at(place))
+}
+
+fn members(file: &File) -> Result<()> {
+    if let Some(key) = file.others.keys().next() {
+        return Err(unknown("top level", key));
+    }
+    for token in &file.added_tokens {
+        if let Some(key) = token.keys().find(|key| !TOKEN.contains(&key.as_str())) {
+            return Err(unknown("added_tokens", key));
+        }
+    }
+    part("normalizer", &file.normalizer, NORMALIZERS)?;
+    part("pre_tokenizer", &file.pre_tokenizer, PRE_TOKENIZERS)?;
+    part("post_processor", &file.post_processor, POST_PROCESSORS)?;
+    fields("model", &file.model.others, MODELS)?;
+    match file.model.others.get("dropout").and_then(Value::as_f64) {
+        Some(share) if share > 0.0 => Err(fail!(
+            Unsupported,
+            "model: `dropout` is {share}, so that the tokens of a text are drawn by chance: set it \
+             to null"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a part that may be absent, and those that it is made of.
+fn part(place: &str, value: &Value, known: &[Part]) -> Result<()> {
+    let Value::Object(found) = value else { return Ok(()) };
+    fields(place, found, known)?;
+    for (_, inner) in found.iter().filter(|(key, _)| *key != "special_tokens") {
+        let Value::Array(list) = inner else { continue };
+        if found.get("type").is_some_and(|kind| kind == "Sequence") {
+            list.iter().try_for_each(|inner| part(place, inner, known))?;
+        }
+    }
+    Ok(())
+}
+
+fn fields(place: &str, found: &Map<String, Value>, known: &[Part]) -> Result<()> {
+    // The oldest files name no kind; the crate finds it by the members.
+    let Some(kind) = found.get("type").and_then(Value::as_str) else { return Ok(()) };
+    let Some((_, members)) = known.iter().find(|(name, _)| *name == kind) else {
+        return Err(fail!(Unsupported, "{place}: `type` is {kind:?}, which is not supported"));
+    };
+    let stray = found.keys().find(|key| *key != "type" && !members.contains(&key.as_str()));
+    stray.map_or(Ok(()), |key| Err(unknown(&format!("{place}: {kind}"), key)))
+}
