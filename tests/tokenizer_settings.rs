@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, HashMap};
 
+use everylayer::encoder::Intake;
 use everylayer::model::bytes::Bytes;
 use everylayer::text::{Overflow, Text, Tokenizer, Tokens};
 use everylayer::{Capture, Device, Encoder, ErrorKind, LoadOptions};
@@ -227,4 +228,26 @@ fn a_token_without_a_row_is_refused_where_a_text_has_it() {
     let mut short = Capture::default();
     short.max_tokens = Some(3);
     assert!(encoder.embed_blocking(["a <new>"], &short).is_ok());
+}
+
+#[test]
+fn settings_of_sentence_transformers_count_beside_modules_json_alone() {
+    let read = |name: &str| {
+        std::fs::read(common::fixtures().join("checkpoints/tiny-d16").join(name)).unwrap()
+    };
+    let names = ["config.json", "tokenizer.json", "tokenizer_config.json"];
+    let mut files = HashMap::from(names.map(|name| (name.to_owned(), read(name))));
+    let bare = Intake::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
+    files.insert("sentence_bert_config.json".to_owned(), br#"{"max_seq_length": 6}"#.to_vec());
+    let alone = Intake::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
+    let modules = json!([
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]);
+    files.insert("modules.json".to_owned(), modules.to_string().into_bytes());
+    let pooling = br#"{"pooling_mode_mean_tokens": true}"#.to_vec();
+    files.insert("1_Pooling/config.json".to_owned(), pooling);
+    let beside = Intake::open(&Bytes::new("toy", files)).unwrap().max_tokens();
+    assert_eq!((bare, alone, beside), (bare, bare, 6));
+    assert!(bare > 6);
 }

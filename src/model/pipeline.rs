@@ -85,7 +85,7 @@ fn entries(source: &dyn Source) -> Result<Option<Vec<ModuleEntry>>> {
 
 impl Pipeline {
     /// Reads the repository; without `modules.json` it is plain mean pooling, as
-    /// sentence-transformers makes it.
+    /// sentence-transformers makes it, which then reads none of its other files.
     ///
     /// # Errors
     ///
@@ -94,9 +94,9 @@ impl Pipeline {
         let mut pipeline = Self::default();
         if let Some(entries) = entries(source)? {
             pipeline.read_modules(source, &entries)?;
+            pipeline.read_settings(source)?;
+            pipeline.read_prompts(source)?;
         }
-        pipeline.read_settings(source)?;
-        pipeline.read_prompts(source)?;
         Ok(pipeline)
     }
 
