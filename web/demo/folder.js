@@ -1,7 +1,7 @@
 // Files of a model from a folder that was dropped or picked: what is in it, by path. Loading is not in here.
 
 /** What a model may be made of, or tells that it is of another kind; all else in a folder stays where it is. */
-const WANTED = /\.(json|txt|safetensors|model|bin|onnx|gguf|xml)$/i;
+const WANTED = /\.(json|txt|safetensors|model|bin|onnx|gguf|xml|h5|msgpack)$/i;
 /** Folders within a model's: modules and vocabularies are one deep. */
 const DEEPEST = 4;
 

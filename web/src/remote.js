@@ -28,7 +28,7 @@ export async function remote(base, { name, cache, headers, kind = 'Io', signal, 
   return async function open(path) {
     const url = new URL(path.split('/').map(encodeURIComponent).join('/'), base).href;
     const kept = await store?.match(url);
-    const weights = /\.(safetensors|bin|onnx|gguf)$/.test(path);
+    const weights = /\.(safetensors|bin|onnx|gguf|h5|msgpack)$/.test(path);
     // Many files are asked for that a model need not have: what is missing is the model.
     const what = weights ? `${name}: ${path}` : name;
     const { host } = new URL(base);
