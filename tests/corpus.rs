@@ -299,3 +299,154 @@ fn a_bar_tells_texts_tokens_and_time_left() {
         assert!(shown.contains(part), "`{part}` is not in: {shown:?}");
     }
 }
+
+/// The columns of a parquet file by name: type and values as text.
+fn columns(path: &Path) -> Vec<(String, String, Vec<String>)> {
+    use arrow_array::cast::AsArray;
+    let file = fs::File::open(path).unwrap();
+    let builder =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let fields = batch.schema().fields().clone();
+    let all = fields.iter().zip(batch.columns()).filter(|(field, _)| field.name() != "vectors");
+    all.map(|(field, column)| {
+        let text = arrow_cast(column);
+        let text = text.as_string::<i32>();
+        let values = text.iter().map(|v| v.unwrap_or("null").to_owned()).collect();
+        (field.name().clone(), field.data_type().to_string(), values)
+    })
+    .collect()
+}
+
+fn arrow_cast(column: &arrow_array::ArrayRef) -> arrow_array::ArrayRef {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+    use arrow_schema::DataType;
+    let text: arrow_array::StringArray = match column.data_type() {
+        DataType::Int64 => {
+            column.as_primitive::<Int64Type>().iter().map(|v| v.map(|v| v.to_string())).collect()
+        }
+        DataType::UInt64 => {
+            column.as_primitive::<UInt64Type>().iter().map(|v| v.map(|v| v.to_string())).collect()
+        }
+        DataType::Float64 => {
+            column.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| v.to_string())).collect()
+        }
+        DataType::Utf8 => column.as_string::<i32>().clone(),
+        other => panic!("a column of {other}"),
+    };
+    std::sync::Arc::new(text)
+}
+
+#[test]
+fn kept_numbers_keep_their_type_and_their_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows = concat!(
+        r#"{"text":"a","id":9007199254740993,"u":18446744073709551615,"f":1,"m":9007199254740993,"x":1e400,"n":NaN}"#,
+        "\n",
+        r#"{"text":"b","id":-1,"u":1,"f":0.1,"m":0.5,"x":12345678901234567890123,"n":2}"#,
+        "\n"
+    );
+    fs::write(at("c.jsonl"), rows).unwrap();
+    let keep = "id,u,f,m,x,n";
+    done(embed(&at("c.jsonl"), &at("o.parquet"), &["--keep", keep]));
+    let found = columns(&at("o.parquet"));
+    let of = |name: &str| {
+        let (_, kind, values) = found.iter().find(|(n, ..)| n == name).unwrap();
+        (kind.as_str(), values.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(of("id"), ("Int64", vec!["9007199254740993", "-1"]));
+    assert_eq!(of("u"), ("UInt64", vec!["18446744073709551615", "1"]));
+    assert_eq!(of("f"), ("Float64", vec!["1", "0.1"]));
+    assert_eq!(of("m"), ("Utf8", vec!["9007199254740993", "0.5"]));
+    assert_eq!(of("x"), ("Utf8", vec!["1e400", "12345678901234567890123"]));
+    assert_eq!(of("n"), ("Float64", vec!["NaN", "2"]));
+
+    // Parquet to parquet: a column of the type it had.
+    done(embed(&at("o.parquet"), &at("p.parquet"), &["--field", "m", "--keep", "id,u,f,n"]));
+    let again = columns(&at("p.parquet"));
+    for name in ["id", "u", "f", "n"] {
+        let of = |all: &[(String, String, Vec<String>)]| {
+            all.iter().find(|(n, ..)| n == name).cloned().unwrap()
+        };
+        assert_eq!(of(&again), of(&found), "{name}");
+    }
+
+    // JSON says the digits as they came.
+    done(embed(&at("c.jsonl"), &at("o.jsonl"), &["--keep", keep]));
+    let out = fs::read_to_string(at("o.jsonl")).unwrap();
+    for digits in ["9007199254740993", "18446744073709551615", "12345678901234567890123", "0.1"] {
+        assert!(out.contains(&format!(":{digits},")), "{digits}: {out}");
+    }
+}
+
+#[test]
+fn columns_are_kept_whatever_the_precision_and_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("c.jsonl");
+    corpus(&input, 5);
+    for precision in ["f32", "f16", "int8", "ubinary"] {
+        for format in ["json", "jsonl"] {
+            let more = ["--keep", "id,title", "--precision", precision, "-f", format];
+            let out = embed(&input, Path::new("-"), &more).output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            let text = String::from_utf8(out.stdout).unwrap();
+            let lines: Vec<Value> = match format {
+                "jsonl" => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+                _ => {
+                    let all: Value = serde_json::from_str(&text).unwrap();
+                    all["results"].as_array().unwrap().clone()
+                }
+            };
+            assert_eq!(lines.len(), 5);
+            for (i, line) in lines.iter().enumerate() {
+                let got = (&line["id"], &line["title"]);
+                assert_eq!(got, (&json!(i), &json!(format!("t{i}"))), "{precision} {format}");
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_and_listed_files_are_read_as_plain_ones() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    corpus(&at("c.jsonl"), 7);
+    let plain = fs::read(at("c.jsonl")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    fs::write(at("c.ndjson.gz"), gzip.finish().unwrap()).unwrap();
+    fs::write(at("c.jsonl.zst"), zstd::encode_all(&plain[..], 1).unwrap()).unwrap();
+    fs::copy(at("c.jsonl"), at("c.ndjson")).unwrap();
+    fs::copy(at("c.jsonl"), at("lines.json")).unwrap();
+    let lines: Vec<&str> = std::str::from_utf8(&plain).unwrap().lines().collect();
+    fs::write(at("list.json"), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+    done(embed(&at("c.jsonl"), &at("want.parquet"), &["--keep", "id"]));
+    let want = fs::read(at("want.parquet")).unwrap();
+    for name in ["c.ndjson.gz", "c.jsonl.zst", "c.ndjson", "lines.json", "list.json"] {
+        done(embed(&at(name), &at("got.parquet"), &["--keep", "id"]));
+        assert_eq!(fs::read(at("got.parquet")).unwrap(), want, "{name}");
+    }
+    // Cut off in the middle: an error that names the file, and no output.
+    let half = fs::read(at("c.ndjson.gz")).unwrap();
+    fs::write(at("half.ndjson.gz"), &half[..half.len() / 2]).unwrap();
+    let said = refused(embed(&at("half.ndjson.gz"), &at("half.npy"), &[]), 1);
+    assert!(said.contains("half.ndjson.gz") && said.contains("ends early"), "{said}");
+    assert!(!at("half.npy").exists());
+}
+
+#[test]
+fn an_open_quote_loses_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("rows.csv");
+    fs::write(&input, "id,text\n1,\"one\n2,two\n3,three\n").unwrap();
+    let said = refused(embed(&input, &folder.path().join("o.npy"), &[]), 1);
+    assert!(said.contains("rows.csv: line 2: a quote is opened"), "{said}");
+    // Whatever may be spared, the rows after the quote cannot be read.
+    let rejects = folder.path().join("bad.jsonl");
+    let more = ["--rejects", rejects.to_str().unwrap()];
+    let said = refused(embed(&input, &folder.path().join("o.npz"), &more), 1);
+    assert!(said.contains("line 2"), "{said}");
+}

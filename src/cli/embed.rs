@@ -59,6 +59,11 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
     let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
+    for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| !args.quiet) {
+        say::note(&format!(
+            "column `{column}` holds values of several kinds and is carried as text"
+        ));
+    }
     if !args.quiet {
         say::note(&format!("device: {}", header.device));
         encoder.notes().iter().for_each(|note| say::note(note));

@@ -6,23 +6,26 @@
 
 mod bad;
 mod form;
+mod json;
 mod lines;
+mod open;
+mod quotes;
 mod table;
 
 use std::fs::File;
-use std::io::{BufReader, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use everylayer::{Error, ErrorKind, Result, Text};
 
-use everylayer::output::ColumnKind;
-use serde_json::Value;
+use everylayer::output::{ColumnKind, Kept, Kinds};
 
 use super::args::InputArgs;
 pub use bad::Bad;
 use form::{FIELD, Form};
 use lines::Lines;
+use open::Packing;
 
 /// Lines read ahead of the work on standard input.
 const AHEAD: usize = 4096;
@@ -37,7 +40,7 @@ pub struct Item {
     /// The row of the whole input, from 0.
     pub row: usize,
     /// Values of the columns that are carried along.
-    pub kept: Vec<Value>,
+    pub kept: Vec<Kept>,
 }
 
 impl Item {
@@ -53,6 +56,8 @@ pub struct Survey {
     pub rows: usize,
     /// What the columns that are carried along hold.
     pub kinds: Vec<ColumnKind>,
+    /// Which of them hold values of several kinds, and so become text.
+    pub mixed: Vec<String>,
 }
 
 /// Texts one after the other.
@@ -70,7 +75,7 @@ pub struct Input {
 enum Origin {
     Words(Vec<String>),
     Stdin,
-    File(PathBuf, Form),
+    File(PathBuf, Form, Packing),
 }
 
 /// What a person calls standard input.
@@ -87,8 +92,8 @@ impl Input {
         let origin = match input {
             Some(path) if path == Path::new("-") => Origin::Stdin,
             Some(path) => {
-                let form = Form::of(&path)?;
-                Origin::File(path, form)
+                let (form, packing) = Form::of(&path)?;
+                Origin::File(path, form, packing)
             }
             None if !texts.is_empty() => Origin::Words(texts),
             None if std::io::stdin().is_terminal() => {
@@ -99,10 +104,10 @@ impl Input {
             }
             None => Origin::Stdin,
         };
-        let fields = matches!(&origin, Origin::File(_, form) if *form != Form::Lines);
+        let fields = matches!(&origin, Origin::File(_, form, _) if *form != Form::Lines);
         match &field {
             Some(field) if !fields => Err(usage(&format!(
-                "plain text has no field `{field}`: --field is for .jsonl, .csv, .tsv and .parquet"
+                "plain text has no field `{field}`: --field is for .jsonl, .json, .csv, .tsv and .parquet"
             ))),
             _ => Ok(Self { origin, field, keep: Vec::new() }),
         }
@@ -113,7 +118,7 @@ impl Input {
     /// # Errors
     /// `Usage` where the input has no columns, or cannot be read twice.
     pub fn keep(&mut self, keep: Vec<String>) -> Result<()> {
-        let columns = matches!(&self.origin, Origin::File(_, form) if *form != Form::Lines);
+        let columns = matches!(&self.origin, Origin::File(_, form, _) if *form != Form::Lines);
         if !keep.is_empty() && (!columns || self.file().is_none()) {
             return Err(usage(
                 "--keep carries columns of a file along: name a .jsonl, .csv, .tsv or .parquet \
@@ -128,7 +133,7 @@ impl Input {
     pub fn file(&self) -> Option<&Path> {
         match &self.origin {
             // A pipe with a name has an ending, too.
-            Origin::File(path, _) if path.is_file() || !path.exists() => Some(path),
+            Origin::File(path, ..) if path.is_file() || !path.exists() => Some(path),
             _ => None,
         }
     }
@@ -153,7 +158,7 @@ impl Input {
         match &self.origin {
             Origin::Words(_) => "the command line".to_owned(),
             Origin::Stdin => STDIN.to_owned(),
-            Origin::File(path, _) => path.display().to_string(),
+            Origin::File(path, ..) => path.display().to_string(),
         }
     }
 
@@ -180,18 +185,19 @@ impl Input {
     /// # Errors
     /// As [`Input::count`].
     pub fn survey(&self, spared: bool) -> Result<Option<Survey>> {
-        let (path, form) = match &self.origin {
+        let (path, form, packing) = match &self.origin {
             Origin::Words(words) => {
-                return Ok(Some(Survey { rows: words.len(), kinds: Vec::new() }));
+                let (kinds, mixed) = Default::default();
+                return Ok(Some(Survey { rows: words.len(), kinds, mixed }));
             }
-            Origin::File(path, form) if self.file().is_some() => (path, *form),
+            Origin::File(path, form, packing) if self.file().is_some() => (path, *form, *packing),
             _ => return Ok(None),
         };
         let mut rows = 0;
-        let mut kinds: Vec<Option<ColumnKind>> = vec![None; self.keep.len()];
-        for row in self.rows(path, form)? {
+        let mut kinds = vec![Kinds::default(); self.keep.len()];
+        for row in self.rows(path, form, packing)? {
             match row {
-                Ok(item) => kinds.iter_mut().zip(&item.kept).for_each(|(k, v)| widen(k, v)),
+                Ok(item) => kinds.iter_mut().zip(&item.kept).for_each(|(k, v)| k.add(v)),
                 Err(bad) if spared && !bad.fatal => {}
                 Err(bad) => return Err(bad.error),
             }
@@ -200,8 +206,9 @@ impl Input {
         if rows == 0 {
             return Err(self.empty());
         }
-        let kinds = kinds.into_iter().map(|kind| kind.unwrap_or(ColumnKind::Text)).collect();
-        Ok(Some(Survey { rows, kinds }))
+        let mixed = self.keep.iter().zip(&kinds).filter(|(_, kinds)| kinds.is_mixed());
+        let mixed = mixed.map(|(name, _)| name.clone()).collect();
+        Ok(Some(Survey { rows, kinds: kinds.into_iter().map(Kinds::kind).collect(), mixed }))
     }
 
     /// The error for no texts at all.
@@ -219,13 +226,13 @@ impl Input {
                 let items = words.clone().into_iter().zip(1..);
                 Feed::Rows(Box::new(items.map(|(t, line)| Ok(Item::new(t, line)))))
             }
-            Origin::File(path, form) => Feed::Rows(self.rows(path, *form)?),
+            Origin::File(path, form, packing) => Feed::Rows(self.rows(path, *form, *packing)?),
             Origin::Stdin => Feed::Lines(stdin_lines()),
         };
         Ok(Texts { feed, failed: None, row: 0 })
     }
 
-    fn rows(&self, path: &Path, form: Form) -> Result<Rows> {
+    fn rows(&self, path: &Path, form: Form, packing: Packing) -> Result<Rows> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| {
             let kind = match e.kind() {
@@ -238,7 +245,7 @@ impl Input {
         if form == Form::Parquet {
             return table::rows(path, file, self.field(), &self.keep);
         }
-        form.rows(BufReader::with_capacity(1 << 16, file), &name, self.field(), &self.keep)
+        form.rows(packing.open(file, &name)?, &name, self.field(), &self.keep)
     }
 }
 
@@ -328,24 +335,6 @@ fn stdin_lines() -> Receiver<Result<Item, Bad>> {
         }
     });
     receiver
-}
-
-/// The kind that holds `value`, too.
-fn widen(kind: &mut Option<ColumnKind>, value: &Value) {
-    let of = match value {
-        Value::Null => return,
-        Value::Bool(_) => ColumnKind::Bool,
-        Value::Number(n) if n.is_i64() => ColumnKind::Int,
-        Value::Number(_) => ColumnKind::Float,
-        _ => ColumnKind::Text,
-    };
-    *kind = Some(match kind {
-        None => of,
-        Some(kind) if *kind == of => of,
-        Some(ColumnKind::Int | ColumnKind::Float) if of == ColumnKind::Int => ColumnKind::Float,
-        Some(ColumnKind::Int) if of == ColumnKind::Float => of,
-        _ => ColumnKind::Text,
-    });
 }
 
 fn usage(said: &str) -> Error {

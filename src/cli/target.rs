@@ -4,9 +4,8 @@ use std::io::{BufWriter, Cursor, IsTerminal, Stdout, stdout};
 use std::path::{Path, PathBuf};
 
 use everylayer::embeddings::{Header, TextEmbedding};
-use everylayer::output::{self, Extras, FileSink, Format, Sink};
+use everylayer::output::{self, Extras, FileSink, Format, Kept, Sink};
 use everylayer::{Error, ErrorKind, Result};
-use serde_json::Value;
 
 use super::input::Input;
 use super::say;
@@ -119,7 +118,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Sink::push_kept`].
-    pub fn push(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+    pub fn push(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         match self {
             Self::File(sink) => sink.push_kept(text, kept),
             Self::Text(sink) => sink.push_kept(text, kept),

@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow_array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
-    Int8Array, Int64Array, ListArray, StringArray, StructArray, UInt8Array,
-};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
-use serde_json::Value;
-
-use super::{Column, ColumnKind};
+use super::{Column, ColumnKind, Kept};
 use crate::capture::Precision;
 use crate::embeddings::{Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo};
 use crate::error::{Error, ErrorKind, Result};
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
+    Int8Array, Int64Array, ListArray, StringArray, StructArray, UInt8Array, UInt64Array,
+};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
 
 /// A field of a list, as the parquet specification calls it.
 fn element(of: DataType) -> Arc<Field> {
@@ -37,6 +35,7 @@ pub fn schema(header: &Header, columns: &[Column]) -> Schema {
         let kind = match kind {
             ColumnKind::Bool => DataType::Boolean,
             ColumnKind::Int => DataType::Int64,
+            ColumnKind::UInt => DataType::UInt64,
             ColumnKind::Float => DataType::Float64,
             ColumnKind::Text => DataType::Utf8,
         };
@@ -81,7 +80,7 @@ fn word_fields() -> Fields {
 }
 
 /// Texts with a value for each column that is carried along.
-pub type Texts = [(TextEmbedding, Vec<Value>)];
+pub type Texts = [(TextEmbedding, Vec<Kept>)];
 
 /// The columns themselves; `schema` is what [`schema`] gave.
 pub fn arrays(
@@ -107,17 +106,15 @@ pub fn arrays(
     Ok(all)
 }
 
-fn kept<'a>(kind: ColumnKind, values: impl Iterator<Item = Option<&'a Value>>) -> ArrayRef {
-    let values = values.map(|value| value.filter(|value| !value.is_null()));
+fn kept<'a>(kind: ColumnKind, values: impl Iterator<Item = Option<&'a Kept>>) -> ArrayRef {
     match kind {
         ColumnKind::Bool => Arc::new(values.map(|v| v?.as_bool()).collect::<BooleanArray>()),
-        ColumnKind::Int => Arc::new(values.map(|v| v?.as_i64()).collect::<Int64Array>()),
-        ColumnKind::Float => Arc::new(values.map(|v| v?.as_f64()).collect::<Float64Array>()),
-        ColumnKind::Text => Arc::new(
-            values
-                .map(|v| v.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
-                .collect::<StringArray>(),
-        ),
+        ColumnKind::Int => Arc::new(values.map(|v| v?.as_int()).collect::<Int64Array>()),
+        ColumnKind::UInt => Arc::new(values.map(|v| v?.as_uint()).collect::<UInt64Array>()),
+        ColumnKind::Float => Arc::new(values.map(|v| v?.as_float()).collect::<Float64Array>()),
+        ColumnKind::Text => {
+            Arc::new(values.map(|v| v.cloned()?.into_text()).collect::<StringArray>())
+        }
     }
 }
 

@@ -6,10 +6,10 @@
 use std::io::Write;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
-use serde_json::{Map, Value};
 
+use super::kept::Fields;
 use super::spill::Spill;
-use super::{Extras, Order, Sink, broken};
+use super::{Extras, Kept, Order, Sink, broken};
 use crate::embeddings::{
     Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
 };
@@ -41,12 +41,12 @@ impl<W: Write> Sink<W> for JsonWriter<W> {
         self.push_kept(text, Vec::new())
     }
 
-    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         self.order.check(&self.header, &text)?;
         finite(&text)?;
         let first = self.results.len() == 0;
         self.results.push(if first { b"\n" } else { b",\n" }).map_err(broken)?;
-        let line = result(&self.header, &text, &self.columns, kept)?;
+        let line = result(&self.header, &text, &self.columns, &kept)?;
         self.results.push(&line).map_err(broken)?;
         self.truncated += usize::from(text.lost > 0);
         self.tokens_lost += text.lost;
@@ -115,13 +115,13 @@ pub(super) fn result(
     header: &Header,
     text: &TextEmbedding,
     columns: &[String],
-    kept: Vec<Value>,
+    kept: &[Kept],
 ) -> Result<Vec<u8>> {
     #[derive(serde::Serialize)]
     struct One<'a> {
         index: usize,
         #[serde(flatten)]
-        kept: Map<String, Value>,
+        kept: Fields<'a>,
         text_tokens: usize,
         /// Only where tokens were cut off: a stream has no totals that could say it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ pub(super) fn result(
     }
     encode(&One {
         index: text.index,
-        kept: columns.iter().cloned().zip(kept).collect(),
+        kept: Fields::new(columns, kept, text.index)?,
         text_tokens: text.text_tokens,
         tokens_lost: (text.lost > 0).then_some(text.lost),
         vectors: Vectors { header, text },

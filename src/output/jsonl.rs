@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use serde_json::Value;
-
-use super::{Extras, Order, Sink, broken, json};
+use super::{Extras, Kept, Order, Sink, broken, json};
 use crate::embeddings::{Header, TextEmbedding};
 use crate::error::Result;
 
@@ -28,10 +26,10 @@ impl<W: Write> Sink<W> for JsonlWriter<W> {
         self.push_kept(text, Vec::new())
     }
 
-    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         self.order.check(&self.header, &text)?;
         json::finite(&text)?;
-        let mut line = json::result(&self.header, &text, &self.columns, kept)?;
+        let mut line = json::result(&self.header, &text, &self.columns, &kept)?;
         line.push(b'\n');
         self.out.write_all(&line).and_then(|()| self.out.flush()).map_err(broken)
     }

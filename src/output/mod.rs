@@ -14,6 +14,7 @@ pub mod file;
 mod join;
 pub mod json;
 pub mod jsonl;
+mod kept;
 pub mod npy;
 pub mod npz;
 #[cfg(feature = "parquet")]
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use file::AtomicFile;
+pub use kept::{Kept, Kinds};
 #[cfg(feature = "server")]
 pub(crate) use {
     arrow::{Texts, stream as arrow_stream},
@@ -136,7 +138,7 @@ pub trait Sink<W> {
     /// # Errors
     /// As [`Sink::push`], and [`ErrorKind::Usage`](crate::ErrorKind::Usage) where the format has no
     /// place for them.
-    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<serde_json::Value>) -> Result<()> {
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         if kept.is_empty() {
             return self.push(text);
         }
@@ -251,7 +253,7 @@ impl FileSink {
     ///
     /// # Errors
     /// As [`Sink::push_kept`].
-    pub fn push_kept(&mut self, text: TextEmbedding, kept: Vec<serde_json::Value>) -> Result<()> {
+    pub fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         self.0.push_kept(text, kept)
     }
 
@@ -311,6 +313,8 @@ pub enum ColumnKind {
     Bool,
     /// Whole numbers of 64 bits with a sign.
     Int,
+    /// Whole numbers of 64 bits without a sign.
+    UInt,
     /// Numbers of 64 bits.
     Float,
     /// Text; any other value as JSON.

@@ -8,6 +8,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use super::columns::{arrays, schema, unfit};
+use super::{Column, Extras, Kept, Order, Sink};
+use crate::embeddings::{Header, Rows, TextEmbedding};
+use crate::error::{Error, Result, fail};
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::Compression;
 use ::parquet::errors::ParquetError;
@@ -16,12 +20,6 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::schema::types::ColumnPath;
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
-use serde_json::Value;
-
-use super::columns::{arrays, schema, unfit};
-use super::{Column, Extras, Order, Sink};
-use crate::embeddings::{Header, Rows, TextEmbedding};
-use crate::error::{Error, Result, fail};
 
 /// Bytes of vectors that end a row group, and texts.
 const GROUP: (usize, usize) = (16 << 20, 1 << 16);
@@ -35,7 +33,7 @@ pub struct ParquetWriter<W: Write + Send> {
     order: Order,
     columns: Vec<Column>,
     schema: Arc<Schema>,
-    texts: Vec<(TextEmbedding, Vec<Value>)>,
+    texts: Vec<(TextEmbedding, Vec<Kept>)>,
     /// Bytes and texts waiting here, and in the row group with them.
     waiting: (usize, usize),
     group: (usize, usize),
@@ -101,7 +99,7 @@ impl<W: Write + Send> Sink<W> for ParquetWriter<W> {
         self.push_kept(text, Vec::new())
     }
 
-    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Value>) -> Result<()> {
+    fn push_kept(&mut self, text: TextEmbedding, kept: Vec<Kept>) -> Result<()> {
         self.order.check(&self.header, &text)?;
         let bytes = text.values.len() * self.header.precision.bytes();
         for count in [&mut self.waiting, &mut self.group] {

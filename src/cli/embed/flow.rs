@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, TextEmbedding};
+use everylayer::output::Kept;
 use everylayer::{Error, ErrorKind, Result};
-use serde_json::Value;
 
 use super::Tally;
 use super::part::{Done, Part};
@@ -68,7 +68,7 @@ pub fn read(
 
 /// Results of a chunk, on their way out.
 pub struct Results {
-    pub texts: Vec<(TextEmbedding, Vec<Value>)>,
+    pub texts: Vec<(TextEmbedding, Vec<Kept>)>,
     pub rejects: Vec<Bad>,
     pub next: usize,
 }
@@ -76,7 +76,7 @@ pub struct Results {
 /// Where results go.
 pub enum Out {
     /// Straight to their place; int8 waits for all.
-    Direct { writer: Writer, held: Vec<TextEmbedding>, rejects: Option<Rejects> },
+    Direct { writer: Writer, held: Vec<(TextEmbedding, Vec<Kept>)>, rejects: Option<Rejects> },
     /// To a log, from which the output is made when all are there.
     Spool { part: Part, spool: Box<Spool>, rejects: Option<Rejects>, done: Done, last: Instant },
 }
@@ -88,7 +88,7 @@ impl Out {
             Self::Direct { writer, held, rejects } => {
                 for (mut text, kept) in texts {
                     if precision == Precision::Int8 {
-                        held.push(text);
+                        held.push((text, kept));
                         continue;
                     }
                     text.quantize(precision, width)?;
@@ -178,10 +178,15 @@ impl Pen {
 }
 
 /// Ends a direct output.
-pub fn finish(mut writer: Writer, held: Vec<TextEmbedding>, header: &Header) -> Result<()> {
+pub fn finish(
+    mut writer: Writer,
+    held: Vec<(TextEmbedding, Vec<Kept>)>,
+    header: &Header,
+) -> Result<()> {
     if !held.is_empty() {
-        let all = Embeddings::new(header.clone(), held).quantize(Precision::Int8)?;
-        all.texts.into_iter().try_for_each(|text| writer.push(text, Vec::new()))?;
+        let (texts, kept): (Vec<_>, Vec<_>) = held.into_iter().unzip();
+        let all = Embeddings::new(header.clone(), texts).quantize(Precision::Int8)?;
+        all.texts.into_iter().zip(kept).try_for_each(|(text, kept)| writer.push(text, kept))?;
     }
     writer.finish()
 }

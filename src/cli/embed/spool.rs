@@ -11,9 +11,9 @@ use std::path::Path;
 use everylayer::TextEmbedding;
 use everylayer::capture::Precision;
 use everylayer::embeddings::{TokenInfo, Values, WordInfo};
+use everylayer::output::Kept;
 use half::f16;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// All of a text but its numbers.
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct Head {
     rows: usize,
     tokens: Vec<(String, u32, usize, usize, Option<u32>)>,
     words: Vec<(String, usize, usize)>,
-    kept: Vec<Value>,
+    kept: Vec<Kept>,
 }
 
 /// The log, at its end.
@@ -47,7 +47,7 @@ impl Spool {
     }
 
     /// Appends `text` and what is `kept` of its row.
-    pub fn push(&mut self, text: &TextEmbedding, kept: Vec<Value>) -> io::Result<()> {
+    pub fn push(&mut self, text: &TextEmbedding, kept: Vec<Kept>) -> io::Result<()> {
         let token = |t: &TokenInfo| (t.text.clone(), t.id, t.start, t.end, t.word);
         let head = Head {
             index: text.index,
@@ -91,7 +91,7 @@ impl Reader {
         Ok(Self { file, precision })
     }
 
-    fn read(&mut self) -> io::Result<Option<(TextEmbedding, Vec<Value>)>> {
+    fn read(&mut self) -> io::Result<Option<(TextEmbedding, Vec<Kept>)>> {
         if self.file.limit() == 0 {
             return Ok(None);
         }
@@ -131,7 +131,7 @@ impl Reader {
 }
 
 impl Iterator for Reader {
-    type Item = io::Result<(TextEmbedding, Vec<Value>)>;
+    type Item = io::Result<(TextEmbedding, Vec<Kept>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()

@@ -3,17 +3,18 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use everylayer::{Error, ErrorKind, Result, Text};
-use serde_json::{Map, Value};
+use everylayer::output::Kept;
+use everylayer::{Error, ErrorKind, Result};
 
 use super::bad::{Bad, wrong};
+use super::json::{Elements, object};
 use super::lines::{Lines, not_utf8};
+use super::open::Packing;
+use super::quotes::Quotes;
 use super::{Item, Rows};
 
 /// The field or column of the text where none is named.
 pub const FIELD: &str = "text";
-/// The field of the second text of a pair.
-const PAIR: &str = "text_pair";
 
 /// How texts lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Form {
     Lines,
     /// A JSON object a line, the text in one of its fields.
     Json,
+    /// A list of JSON objects or strings, or objects one after the other.
+    JsonList,
     /// A table with a header row, the text in one of its columns; fields are parted by this byte.
     Table(u8),
     /// Columns, the text in one of them.
@@ -29,24 +32,33 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of the file `path`.
-    pub fn of(path: &Path) -> Result<Self> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    /// The form of the file `path`, and how it is packed.
+    pub fn of(path: &Path) -> Result<(Self, Packing)> {
         let name = path.display();
-        Ok(match ending.to_ascii_lowercase().as_str() {
+        let (packing, path) = Packing::of(path);
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let form = match ending.to_ascii_lowercase().as_str() {
             "txt" => Self::Lines,
-            "jsonl" => Self::Json,
+            "jsonl" | "ndjson" => Self::Json,
+            "json" => Self::JsonList,
             "csv" => Self::Table(b','),
             "tsv" => Self::Table(b'\t'),
-            "parquet" => Self::Parquet,
+            "parquet" if packing == Packing::None => Self::Parquet,
+            "parquet" => {
+                let said =
+                    format!("{name}: parquet is packed inside and must be sought in: unpack it");
+                return Err(Error::new(ErrorKind::Usage, said));
+            }
             _ => {
                 let said = format!(
-                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .csv, \
-                     .tsv or .parquet, or `-` to pipe lines in"
+                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .ndjson, \
+                     .json, .csv, .tsv (with .gz or .zst where it is packed) or .parquet, or `-` to \
+                     pipe lines in"
                 );
                 return Err(Error::new(ErrorKind::Usage, said));
             }
-        })
+        };
+        Ok((form, packing))
     }
 
     /// The texts that `reader`, called `name` in errors, holds in `field`.
@@ -66,15 +78,11 @@ impl Form {
             Self::Json => {
                 let lines = Lines::new(reader, &name);
                 let filled = lines.filter(|l| !matches!(l, Ok((_, l)) if l.trim().is_empty()));
-                Ok(Box::new(filled.map(move |l| {
-                    let (line, json) = l?;
-                    match object(&json, &field, &keep) {
-                        Ok((text, kept)) => Ok(Item { text, line, row: 0, kept }),
-                        Err(e) => {
-                            Err(Bad::row(e.at(format_args!("{name}: line {line}")), Some(json)))
-                        }
-                    }
-                })))
+                Ok(Box::new(filled.map(move |l| item(l?, &name, &field, &keep, false))))
+            }
+            Self::JsonList => {
+                let all = Elements::new(reader, &name);
+                Ok(Box::new(all.map(move |l| item(l?, &name, &field, &keep, true))))
             }
             Self::Table(delimiter) => table(reader, delimiter, name, &field, &keep),
             Self::Parquet => {
@@ -85,43 +93,16 @@ impl Form {
     }
 }
 
-/// The text, or pair, of one JSON object, and the values of the fields in `keep`.
-fn object(json: &str, field: &str, keep: &[String]) -> Result<(Text<'static>, Vec<Value>)> {
-    let bad = wrong;
-    let fields: Map<String, Value> = match serde_json::from_str(json) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(other) => return Err(bad(format!("{} is no JSON object", kind(&other)))),
-        Err(e) => {
-            let said = e.to_string();
-            let said = said.split(" at line ").next().unwrap_or_default();
-            return Err(bad(format!("not JSON: {said} at column {}", e.column())).with_source(e));
-        }
-    };
-    let string = |field: &str, value: &Value| match value {
-        Value::String(text) => Ok(text.clone()),
-        other => Err(bad(format!("field `{field}` is {}, not a string", kind(other)))),
-    };
-    let Some(text) = fields.get(field) else {
-        let known = fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "no field at all".to_owned() } else { known };
-        return Err(bad(format!("no field `{field}`: it has {known}; name one with --field")));
-    };
-    let text = string(field, text)?;
-    let kept = keep.iter().map(|name| fields.get(name).cloned().unwrap_or_default()).collect();
-    match fields.get(PAIR).filter(|pair| !pair.is_null() && field != PAIR) {
-        Some(pair) => Ok(((text, string(PAIR, pair)?).into(), kept)),
-        None => Ok((text.into(), kept)),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn item(
+    (line, json): (u64, String),
+    name: &str,
+    field: &str,
+    keep: &[String],
+    strings: bool,
+) -> Result<Item, Bad> {
+    match object(&json, field, keep, strings) {
+        Ok((text, kept)) => Ok(Item { text, line, row: 0, kept }),
+        Err(e) => Err(Bad::row(e.at(format_args!("{name}: line {line}")), Some(json))),
     }
 }
 
@@ -133,7 +114,8 @@ fn table(
     field: &str,
     keep: &[String],
 ) -> Result<Rows> {
-    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
+    let mut table =
+        csv::ReaderBuilder::new().delimiter(delimiter).from_reader(Quotes::new(reader, delimiter));
     let header = table.byte_headers().map_err(|e| table_error(&name, 0, e))?.clone();
     // Of `\r\n` the reader leaves the second to the next row, which then seems a line higher.
     let lag = u64::from(table.position().line() == 1);
@@ -141,13 +123,20 @@ fn table(
         return Ok(Box::new(std::iter::empty()));
     }
     let find = |field: &str, option: &str| {
-        header.iter().position(|column| column == field.as_bytes()).ok_or_else(|| {
-            let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
-            let known = known.join(", ");
-            wrong(format!(
-                "{name}: line 1: no column `{field}`: it has {known}; name one with {option}"
-            ))
-        })
+        let mut columns = (0..).zip(&header).filter(|(_, column)| *column == field.as_bytes());
+        match (columns.next(), columns.next()) {
+            (Some((at, _)), None) => Ok(at),
+            (Some(_), Some(_)) => {
+                Err(wrong(format!("{name}: line 1: two columns are called `{field}`: rename one")))
+            }
+            (None, _) => {
+                let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+                let known = known.join(", ");
+                Err(wrong(format!(
+                    "{name}: line 1: no column `{field}`: it has {known}; name one with {option}"
+                )))
+            }
+        }
     };
     let column = find(field, "--field")?;
     let keep = keep.iter().map(|name| find(name, "--keep")).collect::<Result<Vec<_>>>()?;
@@ -169,7 +158,7 @@ fn table(
             Ok(text) => Ok(text.to_owned()),
             Err(e) => Err(Bad::row(not_utf8(&name, line, e.valid_up_to()), None)),
         };
-        let kept = keep.iter().map(|&column| cell(column).map(Value::String));
+        let kept = keep.iter().map(|&column| cell(column).map(Kept::Text));
         let item = kept
             .collect::<Result<Vec<_>, _>>()
             .and_then(|kept| Ok(Item { text: cell(column)?.into(), line, row: 0, kept }));
@@ -202,7 +191,7 @@ mod tests {
     fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<Item, Bad>> {
         let name = format!("x.{ending}");
         match Form::of(Path::new(&name))
-            .and_then(|f| f.rows(file.as_bytes(), &name, field.unwrap_or(FIELD), &[]))
+            .and_then(|(f, _)| f.rows(file.as_bytes(), &name, field.unwrap_or(FIELD), &[]))
         {
             Ok(rows) => rows.collect(),
             Err(e) => vec![Err(e.into())],
@@ -237,6 +226,10 @@ mod tests {
             ("csv", "", None, vec![]),
             ("csv", "text\r\n\"a\r\nb\"\r\nc\r\n", None, vec!["2:a\r\nb", "4:c"]),
             ("tsv", "t\ttext\nx\ta,b\n", Some("text"), vec!["2:a,b"]),
+            ("tsv", "text\n5\" pipe\n\"q\" word\n", None, vec!["2:5\" pipe", "3:q word"]),
+            ("ndjson", "{\"text\":\"a\"}\n", None, vec!["1:a"]),
+            ("json", "[{\"text\":\"a\"},\n\"b\"]", None, vec!["1:a", "2:b"]),
+            ("json", "{\"text\":\"a\"}\n", None, vec!["1:a"]),
         ] {
             assert_eq!(texts(ending, file, field), want, "{ending} {file:?}");
         }
@@ -265,6 +258,11 @@ mod tests {
             ),
             ("csv", "a,b\n1,2\n", "x.csv: line 1: no column `text`: it has a, b; name one"),
             ("csv", "text,b\n1,2\n1\n", "x.csv: line 3: 1 fields where the header has 2"),
+            ("csv", "text\na\n\"b\nc\n", "x.csv: line 3: a quote is opened and never closed"),
+            ("csv", "text,text\na,b\n", "x.csv: line 1: two columns are called `text`"),
+            ("json", "[\n{\"b\":1}]", "x.json: line 2: no field `text`: it has b"),
+            ("json", "[{\"text\":\"a\"}", "x.json: line 1: the list is not closed"),
+            ("parquet.gz", "", "x.parquet.gz: parquet is packed inside"),
             ("docx", "", "x.docx: its ending does not say"),
         ] {
             let rows = read(ending, file, None);

@@ -7,7 +7,7 @@ use everylayer::{Error, ErrorKind, Result};
 use super::bad::Bad;
 
 /// What some editors write before the first character of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of `reader` with their numbers; it ends where reading fails.
 pub struct Lines<R> {

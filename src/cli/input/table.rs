@@ -10,10 +10,10 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
+use everylayer::output::Kept;
 use everylayer::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
 
 use super::bad::{Bad, wrong};
 use super::{Item, Rows};
@@ -107,12 +107,12 @@ fn items(
     before: u64,
 ) -> Vec<Result<Item, Bad>> {
     let value = |column: &str, row| {
-        batch.column_by_name(column).map_or(Value::Null, |column| value(column.as_ref(), row))
+        batch.column_by_name(column).map_or(Kept::Null, |column| value(column.as_ref(), row))
     };
     let item = |row: usize| {
         let line = before + row as u64 + 1;
         match value(field, row) {
-            Value::String(text) => {
+            Kept::Text(text) => {
                 let kept = keep.iter().map(|column| value(column, row)).collect();
                 Ok(Item { text: text.into(), line, row: 0, kept })
             }
@@ -125,38 +125,38 @@ fn items(
     (0..batch.num_rows()).map(item).collect()
 }
 
-fn value(column: &dyn Array, row: usize) -> Value {
+fn value(column: &dyn Array, row: usize) -> Kept {
     if column.is_null(row) {
-        return Value::Null;
+        return Kept::Null;
     }
     macro_rules! number {
-        ($kind:ty) => {
-            column.as_primitive::<$kind>().value(row).into()
+        ($kind:ty, $kept:path) => {
+            $kept(column.as_primitive::<$kind>().value(row).into())
         };
     }
     match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
-        DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
-        DataType::Utf8View => column.as_string_view().value(row).into(),
-        DataType::Boolean => column.as_boolean().value(row).into(),
-        DataType::Int8 => number!(Int8Type),
-        DataType::Int16 => number!(Int16Type),
-        DataType::Int32 => number!(Int32Type),
-        DataType::Int64 => number!(Int64Type),
-        DataType::UInt8 => number!(UInt8Type),
-        DataType::UInt16 => number!(UInt16Type),
-        DataType::UInt32 => number!(UInt32Type),
-        DataType::UInt64 => number!(UInt64Type),
-        DataType::Float16 => column.as_primitive::<Float16Type>().value(row).to_f64().into(),
-        DataType::Float32 => f64::from(column.as_primitive::<Float32Type>().value(row)).into(),
-        DataType::Float64 => number!(Float64Type),
+        DataType::Utf8 => Kept::Text(column.as_string::<i32>().value(row).into()),
+        DataType::LargeUtf8 => Kept::Text(column.as_string::<i64>().value(row).into()),
+        DataType::Utf8View => Kept::Text(column.as_string_view().value(row).into()),
+        DataType::Boolean => Kept::Bool(column.as_boolean().value(row)),
+        DataType::Int8 => number!(Int8Type, Kept::Int),
+        DataType::Int16 => number!(Int16Type, Kept::Int),
+        DataType::Int32 => number!(Int32Type, Kept::Int),
+        DataType::Int64 => number!(Int64Type, Kept::Int),
+        DataType::UInt8 => number!(UInt8Type, Kept::UInt),
+        DataType::UInt16 => number!(UInt16Type, Kept::UInt),
+        DataType::UInt32 => number!(UInt32Type, Kept::UInt),
+        DataType::UInt64 => number!(UInt64Type, Kept::UInt),
+        DataType::Float16 => number!(Float16Type, Kept::Float),
+        DataType::Float32 => number!(Float32Type, Kept::Float),
+        DataType::Float64 => number!(Float64Type, Kept::Float),
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
             match dictionary.normalized_keys().get(row) {
                 Some(&key) => value(dictionary.values().as_ref(), key),
-                None => Value::Null,
+                None => Kept::Null,
             }
         }
-        _ => Value::Null,
+        _ => Kept::Null,
     }
 }
