@@ -306,21 +306,32 @@ impl Embeddings {
         Ok(self)
     }
 
+    /// What int8 makes of these f32 numbers, for each row of the layer axis: the range of each
+    /// coordinate over all rows of the call. None for no rows at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for one row only: it has no range.
+    pub fn ranges(&self) -> Result<Vec<Ranges>> {
+        if self.texts.iter().all(|text| text.rows == 0) {
+            return Ok(Vec::new());
+        }
+        let of = |layer| {
+            let texts = self.texts.iter().enumerate();
+            let places = texts.flat_map(|(t, text)| (0..text.rows).map(move |row| (t, row)));
+            Ranges::of(places.filter_map(|(t, row)| self.vector(t, layer, row)))
+        };
+        (0..self.layer_axis).map(of).collect()
+    }
+
     fn int8(&mut self) -> Result<()> {
-        let (width, axis) = (self.width, self.layer_axis);
+        let width = self.width;
         if self.texts.iter().all(|text| text.rows == 0) {
             self.texts.iter_mut().for_each(|text| text.values = Values::I8(Vec::new()));
             return Ok(());
         }
         let mut done: Vec<Vec<i8>> =
             self.texts.iter().map(|text| Vec::with_capacity(text.values.len())).collect();
-        for layer in 0..axis {
-            let places = self
-                .texts
-                .iter()
-                .enumerate()
-                .flat_map(|(t, text)| (0..text.rows).map(move |row| (t, row)));
-            let ranges = Ranges::of(places.filter_map(|(t, row)| self.vector(t, layer, row)))?;
+        for (layer, ranges) in self.ranges()?.iter().enumerate() {
             for (t, out) in done.iter_mut().enumerate() {
                 let rows =
                     (0..self.texts[t].rows).filter_map(|row| self.texts[t].row(layer, row, width));

@@ -450,3 +450,51 @@ fn an_open_quote_loses_no_row() {
     let said = refused(embed(&input, &folder.path().join("o.npz"), &more), 1);
     assert!(said.contains("line 2"), "{said}");
 }
+
+#[test]
+fn rejected_rows_do_not_move_the_others_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows = "{\"text\":\"a\"}\n{\"text\":3}\n{\"text\":\"b c\"}\n{\"text\":null}\n";
+    fs::write(at("c.jsonl"), rows).unwrap();
+    let bad = at("bad.jsonl");
+    let rejects = ["--rejects", bad.to_str().unwrap()];
+    let said = refused(embed(&at("c.jsonl"), &at("o.npy"), &rejects), 2);
+    assert!(said.contains("--rejected-rows nan") && said.contains("npz"), "{said}");
+
+    let with = |more: &[&'static str]| [&rejects[..], more].concat();
+    done(embed(&at("c.jsonl"), &at("o.npy"), &with(&["--rejected-rows", "nan"])));
+    let bytes = fs::read(at("o.npy")).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("'shape': (4, 64), }"));
+    let nan: Vec<bool> = bytes[128..]
+        .chunks(64 * 4)
+        .map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).is_nan())
+        .collect();
+    assert_eq!(nan, [false, true, false, true]);
+
+    done(embed(&at("c.jsonl"), &at("s.npy"), &with(&["--rejected-rows", "skip"])));
+    let beside: Value = serde_json::from_slice(&fs::read(at("s.npy.json")).unwrap()).unwrap();
+    assert_eq!(beside, json!({"index": [0, 2]}));
+    assert!(String::from_utf8_lossy(&fs::read(at("s.npy")).unwrap()).contains("'shape': (2, 64)"));
+
+    done(embed(&at("c.jsonl"), &at("o.safetensors"), &rejects));
+    let bytes = fs::read(at("o.safetensors")).unwrap();
+    let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let index = read.tensor("index").unwrap().data().as_chunks().0.iter();
+    assert_eq!(index.map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>(), [0, 2]);
+
+    // The count is said, and where to look.
+    let mut loud = Command::new(env!("CARGO_BIN_EXE_everylayer"));
+    loud.args(["embed", "-m", MODEL, "-i"]).arg(at("c.jsonl")).arg("-o").arg(at("o.npz"));
+    let out = loud.args(rejects).env("EVERYLAYER_DEVICE", "cpu").output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("2 of 4 rows were rejected: see "), "{said}");
+
+    for (more, want) in [
+        (&["--rejected-rows", "nan"][..], "add --rejects FILE"),
+        (&["--rejects", "b", "--rejected-rows", "nan", "--precision", "int8"], "have no NaN"),
+    ] {
+        let said = refused(embed(&at("c.jsonl"), &at("o.npy"), more), 2);
+        assert!(said.contains(want), "{said}");
+    }
+}

@@ -46,9 +46,18 @@ for name in names:
         place = (name, kind)
         got = arrays["vectors"]
         assert got.dtype == np.dtype(dtype), (place, got.dtype)
+        if kind == "npz":
+            about = json.loads(arrays["metadata"].tobytes())
+            assert about["model"] == want["model"] and about["pool"] == want["pool"], place
+        if kind != "npy":
+            assert arrays["layers"].tolist() == want["layers"], place
+            assert arrays["index"].tolist() == [line["index"] for line in lines], place
+            assert arrays["text_tokens"].tolist() == [line["text_tokens"] for line in lines], place
         assert got.shape[1:] == ((len(want["layers"]),) if stacked else ()) + (want["width"],), (place, got.shape)
         if not ragged:
-            assert set(arrays) == {"vectors"} and len(got) == len(lines), place
+            own = {"vectors", "index", "text_tokens", "tokens_lost", "layers"}
+            own = {"npy": {"vectors"}, "npz": own | {"metadata"}}.get(kind, own)
+            assert set(arrays) == own and len(got) == len(lines), (place, set(arrays))
             for row, line in zip(got, lines):
                 assert np.array_equal(row, np.array(line["vectors"]).astype(dtype)), place
             continue
@@ -56,6 +65,15 @@ for name in names:
         assert offsets.dtype == spans.dtype == np.int64, place
         assert offsets.shape == (len(lines) + 1,) and spans.shape == (len(got), 2), place
         assert offsets[0] == 0 and offsets[-1] == len(got), place
+        part = "token" if want["pool"] == "tokens" else "word"
+        bytes, ends = arrays[part + "_text"].tobytes(), arrays[part + "_text_offsets"]
+        strings = [bytes[a:b].decode() for a, b in zip(ends, ends[1:])]
+        infos = [i for line in lines for i in line[part + "s"]]
+        assert strings == [i["text"] for i in infos], place
+        if part == "token":
+            assert arrays["token_ids"].tolist() == [i["id"] for i in infos], place
+            words = [-1 if i["word"] is None else i["word"] for i in infos]
+            assert arrays["token_words"].tolist() == words, place
         for line, a, b in zip(lines, offsets, offsets[1:]):
             infos = line["tokens" if want["pool"] == "tokens" else "words"]
             assert [[i["start"], i["end"]] for i in infos] == spans[a:b].tolist(), place
@@ -148,4 +166,66 @@ fn numpy_and_safetensors_read_every_array() {
         .unwrap();
     println!("{}", String::from_utf8_lossy(&out.stdout));
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// The snippets of docs/outputs.md, run over files of the bundled model's own making.
+#[test]
+#[cfg(all(feature = "cli", feature = "bundled"))]
+fn the_snippets_of_the_page_read_every_format() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/outputs.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let snippets: Vec<&str> = page.split("```python\n").skip(1).collect();
+    let snippets: Vec<&str> = snippets.iter().map(|s| s.split("```").next().unwrap()).collect();
+    assert_eq!(snippets.len(), 6);
+    let Some(python) = python() else {
+        println!("skipped: no python3 with numpy; EVERYLAYER_PYTHON names another");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "The bank by the river.\nA text.\nOne more\n")
+        .unwrap();
+    for (name, words) in [
+        ("out.json", &["-l", "all", "-p", "tokens"][..]),
+        ("out.jsonl", &["-l", "all", "-p", "tokens"]),
+        ("out.npy", &["-l", "all", "-p", "mean"]),
+        ("out.npz", &["-l", "all", "-p", "tokens"]),
+        ("int8.safetensors", &["--precision", "int8"]),
+        ("plain.safetensors", &[]),
+        ("out.parquet", &[]),
+    ] {
+        let out = Command::new(env!("CARGO_BIN_EXE_everylayer"))
+            .args(["embed", "-q", "-i", "a.txt", "-o", name])
+            .args(words)
+            .env("EVERYLAYER_DEVICE", "cpu")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    let held = [
+        "assert layers_first.shape[0] == 7 and layers_first.shape[2] == 384",
+        "assert len(lines) == 3",
+        "assert vectors.shape == (3, 7, 384)",
+        "import json; first = json.load(open('out.json'))['results'][0]\n\
+         assert np.array_equal(states, np.array(first['vectors']).astype(np.float32))\n\
+         assert tokens == [t['text'] for t in first['tokens']]\n\
+         assert about['pool'] == 'tokens' and about['revision']",
+        "from safetensors.numpy import load_file\n\
+         plain = load_file('plain.safetensors')['vectors']\n\
+         step = load_file('int8.safetensors')['int8_step']\n\
+         assert np.all(np.abs(restored - plain) <= 0.501 * step), np.abs(restored - plain).max()\n\
+         assert about['precision'] == 'int8'",
+        "assert table.num_rows == 3 and about['revision']",
+    ];
+    for (snippet, held) in snippets.iter().zip(held) {
+        let code = format!("{snippet}\n{held}\n");
+        let out =
+            Command::new(&python).args(["-c", &code]).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        if let Some(package) = said.lines().find(|line| line.contains("No module named")) {
+            println!("skipped: a snippet of docs/outputs.md: {package}");
+            continue;
+        }
+        assert!(out.status.success(), "{code}\n{said}");
+    }
 }

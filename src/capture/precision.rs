@@ -73,6 +73,23 @@ impl Ranges {
         Ok(Self { steps: low.iter().zip(&high).map(step).collect(), starts: low })
     }
 
+    /// The value of each coordinate that becomes -128.
+    pub fn starts(&self) -> &[f32] {
+        &self.starts
+    }
+
+    /// The step of each coordinate: `q` stands for the values from `start + (q + 128) * step` on, one
+    /// step wide.
+    pub fn steps(&self) -> &[f32] {
+        &self.steps
+    }
+
+    /// The ranges of each row of the layer axis, as `{"start": [[..]], "step": [[..]]}`.
+    pub fn to_json(all: &[Self]) -> serde_json::Value {
+        let of = |part: fn(&Self) -> &[f32]| all.iter().map(part).collect::<Vec<_>>();
+        serde_json::json!({ "start": of(Self::starts), "step": of(Self::steps) })
+    }
+
     /// Appends `row` to `out`: `clip(floor((x - start) / step), 0, 255) - 128`.
     pub fn int8(&self, row: &[f32], out: &mut Vec<i8>) {
         out.extend(row.iter().zip(&self.starts).zip(&self.steps).map(|((&x, &start), &step)| {

@@ -204,12 +204,25 @@ pub struct EmbedArgs {
     /// File for rows that are no text or too long, as JSON lines, instead of stopping there
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub rejects: Option<PathBuf>,
+    /// What stands for a rejected row in npy: a row of NaN, or nothing, and a .json beside the array
+    /// lists the rows that are there
+    #[arg(long, value_name = "nan|skip", hide_possible_values = true)]
+    pub rejected_rows: Option<RejectedRows>,
     /// Print the work, step by step, instead of doing it
     #[arg(long, conflicts_with_all = ["output", "format", "resume", "rejects", "shard", "keep"])]
     pub plan: bool,
     /// Say nothing on standard error but errors
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// What stands for a rejected row in an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RejectedRows {
+    /// A row of NaN.
+    Nan,
+    /// Nothing.
+    Skip,
 }
 
 /// `everylayer tokenize`

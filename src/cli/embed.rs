@@ -19,15 +19,15 @@ use std::time::Instant;
 use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, Rows};
 use everylayer::model::locate::locate_with_progress;
-use everylayer::output::{AtomicFile, Column, Extras};
+use everylayer::output::{AtomicFile, Column, Extras, Format};
 use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
 
-use super::args::EmbedArgs;
+use super::args::{EmbedArgs, RejectedRows};
 use super::input::{Bad, Input, Item, Survey};
 use super::progress::Progress;
 use super::say;
 use super::target::Target;
-use assemble::assemble;
+use assemble::{assemble, beside};
 use flow::{Chunk, Out, Pen, Results};
 use part::{Done, Part};
 use rejects::Rejects;
@@ -100,7 +100,10 @@ pub fn run(args: EmbedArgs) -> Result<()> {
         }
     }
     let (start, before) = (Instant::now(), place.done_before());
-    let tally = job.run(place, survey.as_ref(), &progress)?;
+    let mut tally = job.run(place, survey.as_ref(), &progress)?;
+    if job.args.rejected_rows == Some(RejectedRows::Nan) {
+        tally.rows += tally.rejected;
+    }
     drop(progress);
     if !quiet && job.is_worth_a_line() {
         say::note(&tally.done_note(
@@ -113,6 +116,10 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if !quiet && tally.cut > 0 {
         let limit = job.args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
         say::note(&tally.cut_note(limit));
+    }
+    let rejected = job.args.rejects.as_deref().and_then(|place| tally.rejected_note(place));
+    if let Some(note) = rejected.filter(|_| !quiet) {
+        say::note(&note);
     }
     if let Some(note) = tally.rerun_note(&job.header.model).filter(|_| !quiet) {
         say::note(&note);
@@ -141,6 +148,40 @@ fn check(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
     }
     if args.resume && (input.file().is_none() || !matches!(target, Target::File(..))) {
         return off("--resume goes from a file to a file: name both, with -i and -o".to_owned());
+    }
+    match (args.rejected_rows, &args.rejects, format) {
+        (None, Some(_), Format::Npy) => {
+            return off("npy does not say which rows it has, and rejected ones would move those after \
+                        them up: add --rejected-rows nan (a row of NaN for each) or --rejected-rows skip \
+                        (the rows that are there go to a .json beside it), or use npz"
+                .to_owned());
+        }
+        (Some(_), Some(_), Format::Npy) => {
+            if input.file().is_none() || !matches!(target, Target::File(..)) {
+                return off(
+                    "--rejected-rows goes from a file to a file: name both, with -i and -o"
+                        .to_owned(),
+                );
+            }
+            let real = matches!(args.precision, Precision::F32 | Precision::F16);
+            if args.rejected_rows == Some(RejectedRows::Nan) && !real {
+                return off(format!(
+                    "{} numbers have no NaN: use --rejected-rows skip, or f32 or f16",
+                    args.precision
+                ));
+            }
+        }
+        (Some(_), None, _) => {
+            return off(
+                "--rejected-rows says what becomes of rejected rows: add --rejects FILE".to_owned()
+            );
+        }
+        (Some(RejectedRows::Nan), Some(_), format) => {
+            return off(format!(
+                "--rejected-rows nan is for npy: {format} says by `index` which rows it has"
+            ));
+        }
+        _ => {}
     }
     if let Target::File(path, _) = target
         && args.rejects.as_ref() == Some(path)
@@ -214,13 +255,14 @@ impl Job {
     /// Reads, runs and writes at once, to where `place` says.
     fn run(&self, place: Place, survey: Option<&Survey>, progress: &Progress) -> Result<Tally> {
         let Place { out, from, range } = place;
-        let spared = self.args.rejects.is_some();
+        let (spared, first) = (self.args.rejects.is_some(), range.start);
         let range = from.max(range.start)..range.end;
         let chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
         let mut tally = Tally::default();
         if let Out::Spool { done, .. } = &out {
             let Done { texts, cut, lost, vectors: rows, .. } = *done;
-            tally = Tally { texts, cut, lost, rows, ..Tally::default() };
+            let rejected = done.rows.saturating_sub(first + texts);
+            tally = Tally { texts, cut, lost, rows, rejected, ..Tally::default() };
         }
         let pen = Pen::start(out, progress.clone(), self.precision, self.header.width);
         let mut failed = Ok(());
@@ -249,7 +291,11 @@ impl Job {
                     return Err(self.input.empty());
                 }
                 publish(rejects, self.args.rejects.as_deref())?;
-                flow::finish(writer, held, &self.header)?;
+                let start = |ranges| {
+                    let extras = Extras { ranges, ..self.extras(survey) };
+                    self.target.clone().start(self.header.stored(self.precision), &extras)
+                };
+                flow::finish(writer, held, &self.header, start)?;
             }
             Out::Spool { part, rejects, done, .. } => {
                 let made = whole
@@ -291,7 +337,10 @@ impl Job {
             return Ok(());
         };
         let extras = self.extras(survey);
-        assemble(part, done, (path, *format), &self.header, self.precision, extras)
+        let skips = self.args.rejected_rows == Some(RejectedRows::Skip);
+        let index = (skips && *format == Format::Npy).then(|| beside(path));
+        let place = (path.as_path(), *format, index);
+        assemble(part, done, place, &self.header, self.precision, extras)
     }
 
     /// What the output says and holds beyond the results.
@@ -300,7 +349,10 @@ impl Job {
         let columns = self.args.keep.iter().zip(kinds);
         let columns = columns.map(|(name, &kind)| Column { name: name.clone(), kind }).collect();
         let gaps = self.args.shard.is_some() || self.args.rejects.is_some();
-        Extras { metadata: self.metadata.clone(), columns, gaps, scratch: None }
+        let rows = survey.map_or(0, |survey| survey.rows);
+        let rows = self.args.shard.map_or(0..rows, |shard| shard.range(rows));
+        let filled = (self.args.rejected_rows == Some(RejectedRows::Nan)).then_some(rows);
+        Extras { metadata: self.metadata.clone(), columns, gaps, filled, ..Extras::default() }
     }
 
     /// Where results go: into a part beside the output where the input can be read again.
@@ -322,8 +374,10 @@ impl Job {
             let out = Out::Spool { part, spool: Box::new(spool), rejects, done, last };
             return Ok(Place { out, from, range });
         }
-        let writer =
-            self.target.clone().start(self.header.stored(self.precision), &self.extras(survey))?;
+        // Made and dropped for int8: whether it can be made is known before any work.
+        let stored = self.header.stored(self.precision);
+        let writer = self.target.clone().start(stored, &self.extras(survey))?;
+        let writer = (self.precision != Precision::Int8).then_some(writer);
         let rejects = rejects.map(Rejects::beside).transpose()?;
         let out = Out::Direct { writer, held: Vec::new(), rejects };
         Ok(Place { out, from: 0, range })

@@ -1,32 +1,145 @@
-//! What the array formats share: the bytes and the shape of `vectors`, and where texts and
-//! characters begin. No format is known here.
+//! What the array formats share: the bytes and the shape of `vectors`, and the small arrays that say
+//! what each row is. No format is known here.
 
 use super::spill::Spill;
 use super::{Extras, Order, broken};
+use crate::capture::precision::Ranges;
 use crate::embeddings::{Header, Rows, TextEmbedding};
 use crate::error::Result;
 
-/// Collects what is not streamed: `offsets` and `spans`.
+/// The type of the numbers of a small array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    I64,
+    F32,
+    U8,
+}
+
+impl Number {
+    pub(super) fn bytes(self) -> u64 {
+        match self {
+            Self::I64 => 8,
+            Self::F32 => 4,
+            Self::U8 => 1,
+        }
+    }
+}
+
+/// An array beside `vectors`, gathered while texts come.
+pub(super) struct Small {
+    pub(super) name: &'static str,
+    pub(super) number: Number,
+    /// Numbers of one entry of the first axis; `None` for an array of one axis.
+    columns: Option<usize>,
+    pub(super) bytes: Spill,
+}
+
+impl Small {
+    /// The axes; as many entries of the first as there are bytes for.
+    pub(super) fn shape(&self) -> Vec<u64> {
+        let entry = self.number.bytes() * self.columns.unwrap_or(1) as u64;
+        let count = self.bytes.len() / entry.max(1);
+        [count].into_iter().chain(self.columns.map(|n| n as u64)).collect()
+    }
+
+    fn longs(&mut self, values: impl Iterator<Item = i64>) -> Result<()> {
+        let bytes: Vec<u8> = values.flat_map(i64::to_le_bytes).collect();
+        self.bytes.push(&bytes).map_err(broken)
+    }
+}
+
+/// The arrays by their places in [`Arrays::small`].
+struct Places {
+    index: usize,
+    text_tokens: usize,
+    tokens_lost: usize,
+    /// Of rows that are tokens or words.
+    rows: Option<RowPlaces>,
+}
+
+struct RowPlaces {
+    offsets: usize,
+    spans: usize,
+    text: usize,
+    text_offsets: usize,
+    /// `token_ids` and `token_words`.
+    tokens: Option<(usize, usize)>,
+}
+
+/// Collects what is not streamed.
 pub(super) struct Arrays {
     pub(super) header: Header,
     order: Order,
-    texts: u64,
     rows: u64,
-    /// (texts), int64: the end of each text; 0 stands before them.
-    offsets: Spill,
-    /// (rows, 2), int64
-    spans: Spill,
+    /// Bytes of the strings of rows so far.
+    text: u64,
+    small: Vec<Small>,
+    places: Places,
 }
 
 impl Arrays {
     pub(super) fn new(header: Header, extras: &Extras) -> Result<Self> {
-        let spill = || Spill::new(extras.scratch.clone());
-        let (mut offsets, spans, order) = (spill(), spill(), Order::new(extras));
-        offsets.push(&0i64.to_le_bytes()).map_err(broken)?;
-        Ok(Self { header, order, texts: 0, rows: 0, offsets, spans })
+        let mut small = Vec::new();
+        let mut add = |name, number, columns| {
+            small.push(Small { name, number, columns, bytes: Spill::new(extras.scratch.clone()) });
+            small.len() - 1
+        };
+        let rows = match header.rows {
+            Rows::Texts => None,
+            kind => {
+                let is_tokens = kind == Rows::Tokens;
+                let name = |token, word| if is_tokens { token } else { word };
+                Some(RowPlaces {
+                    offsets: add("offsets", Number::I64, None),
+                    spans: add("spans", Number::I64, Some(2)),
+                    text_offsets: add(
+                        name("token_text_offsets", "word_text_offsets"),
+                        Number::I64,
+                        None,
+                    ),
+                    tokens: is_tokens.then(|| {
+                        (add("token_ids", Number::I64, None), add("token_words", Number::I64, None))
+                    }),
+                    text: 0,
+                })
+            }
+        };
+        let mut places = Places {
+            index: add("index", Number::I64, None),
+            text_tokens: add("text_tokens", Number::I64, None),
+            tokens_lost: add("tokens_lost", Number::I64, None),
+            rows,
+        };
+        let layers = add("layers", Number::I64, None);
+        let ranges = (!extras.ranges.is_empty()).then(|| {
+            let width = Some(header.width);
+            (add("int8_start", Number::F32, width), add("int8_step", Number::F32, width))
+        });
+        // Bytes come last, where they put nothing on an odd address.
+        if let Some(rows) = &mut places.rows {
+            let is_tokens = rows.tokens.is_some();
+            rows.text = add(if is_tokens { "token_text" } else { "word_text" }, Number::U8, None);
+        }
+        small[layers].longs(header.layers.iter().map(|&layer| layer as i64))?;
+        if let Some((start, step)) = ranges {
+            for (place, of) in
+                [(start, Ranges::starts as fn(&Ranges) -> &[f32]), (step, Ranges::steps)]
+            {
+                for range in &extras.ranges {
+                    let bytes: Vec<u8> = of(range).iter().flat_map(|x| x.to_le_bytes()).collect();
+                    small[place].bytes.push(&bytes).map_err(broken)?;
+                }
+            }
+        }
+        if let Some(rows) = &places.rows {
+            for place in [rows.offsets, rows.text_offsets] {
+                small[place].longs([0].into_iter())?;
+            }
+        }
+        Ok(Self { header, order: Order::new(extras), rows: 0, text: 0, small, places })
     }
 
-    /// Whether there are `offsets` and `spans` at all.
+    /// Whether rows are tokens or words, of which texts have different numbers.
     pub(super) fn ragged(&self) -> bool {
         self.header.rows != Rows::Texts
     }
@@ -34,17 +147,33 @@ impl Arrays {
     /// The bytes of the next text, (rows, layer axis, width), little-endian.
     pub(super) fn push(&mut self, text: &TextEmbedding) -> Result<Vec<u8>> {
         self.order.check(&self.header, text)?;
-        self.texts += 1;
         self.rows += text.rows as u64;
-        if self.ragged() {
-            self.offsets.push(&(self.rows as i64).to_le_bytes()).map_err(broken)?;
-            let tokens = text.tokens.iter().map(|token| (token.start, token.end));
-            let words = text.words.iter().map(|word| (word.start, word.end));
-            let spans: Vec<u8> = match self.header.rows {
-                Rows::Tokens => tokens.flat_map(span).collect(),
-                _ => words.flat_map(span).collect(),
+        let Self { small, places, .. } = self;
+        small[places.index].longs([text.index as i64].into_iter())?;
+        small[places.text_tokens].longs([text.text_tokens as i64].into_iter())?;
+        small[places.tokens_lost].longs([text.lost as i64].into_iter())?;
+        if let Some(rows) = &places.rows {
+            small[rows.offsets].longs([self.rows as i64].into_iter())?;
+            let tokens = text.tokens.iter().map(|t| (t.text.as_str(), [t.start, t.end]));
+            let words = text.words.iter().map(|w| (w.text.as_str(), [w.start, w.end]));
+            let described: Vec<_> = match rows.tokens {
+                Some(_) => tokens.collect(),
+                None => words.collect(),
             };
-            self.spans.push(&spans).map_err(broken)?;
+            let spans = described.iter().flat_map(|(_, span)| span.map(|place| place as i64));
+            small[rows.spans].longs(spans)?;
+            let mut ends = Vec::with_capacity(described.len());
+            for (spelt, _) in &described {
+                self.text += spelt.len() as u64;
+                ends.push(self.text as i64);
+                small[rows.text].bytes.push(spelt.as_bytes()).map_err(broken)?;
+            }
+            small[rows.text_offsets].longs(ends.into_iter())?;
+            if let Some((ids, words)) = rows.tokens {
+                small[ids].longs(text.tokens.iter().map(|token| token.id.into()))?;
+                let word = |word: Option<u32>| word.map_or(-1, i64::from);
+                small[words].longs(text.tokens.iter().map(|token| word(token.word)))?;
+            }
         }
         let mut bytes = Vec::with_capacity(text.values.len() * self.header.precision.bytes());
         for row in 0..text.rows {
@@ -55,6 +184,11 @@ impl Arrays {
             }
         }
         Ok(bytes)
+    }
+
+    /// Counts a row that is written without a text.
+    pub(super) fn skip(&mut self) {
+        self.rows += 1;
     }
 
     /// (texts or rows, layers?, width): the layer axis is dropped where it is one.
@@ -72,21 +206,29 @@ impl Arrays {
         self.header.layer_axis * self.header.width * self.header.precision.bytes()
     }
 
-    /// Shapes of where each text begins among the rows, and the end, (texts + 1), and of the first
-    /// character of a row and one past its last, (rows, 2); both int64, little-endian.
-    pub(super) fn ragged_shapes(&self) -> [(&'static str, Vec<u64>); 2] {
-        [("offsets", vec![self.texts + 1]), ("spans", vec![self.rows, 2])]
+    /// The arrays beside `vectors`: those of whole numbers first, those of bytes last.
+    pub(super) fn small(&self) -> &[Small] {
+        &self.small
     }
 
-    /// The bytes of those two.
-    pub(super) fn ragged_bytes(self) -> [Spill; 2] {
-        [self.offsets, self.spans]
+    /// The same, to be written.
+    pub(super) fn into_small(self) -> Vec<Small> {
+        self.small
     }
 }
 
-fn span((start, end): (usize, usize)) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&(start as i64).to_le_bytes());
-    bytes[8..].copy_from_slice(&(end as i64).to_le_bytes());
-    bytes
+/// What all files say of themselves: the header's words and `more`.
+pub(super) fn metadata(header: &Header, more: &[(String, String)]) -> Vec<(String, String)> {
+    let layers: Vec<String> = header.layers.iter().map(usize::to_string).collect();
+    let own = [
+        ("model", header.model.clone()),
+        ("device", header.device.clone()),
+        ("dtype", header.dtype.clone()),
+        ("layers", layers.join(",")),
+        ("combine", header.combine.to_string()),
+        ("pool", header.pool.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
+    own.chain(more.iter().cloned()).collect()
 }

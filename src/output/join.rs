@@ -52,6 +52,10 @@ pub fn join(
             None => part.to_owned(),
         };
         for (array, view) in SafeTensors::deserialize(file).map_err(odd)?.tensors() {
+            // What the texts have in common is among the extras, once for all results.
+            if !matches!(array.as_str(), "vectors" | "offsets" | "spans") {
+                continue;
+            }
             arrays.push((named(&array), view));
         }
         let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();

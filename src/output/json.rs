@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use super::kept::Fields;
 use super::spill::Spill;
 use super::{Extras, Kept, Order, Sink, broken};
+use crate::capture::precision::Ranges;
 use crate::embeddings::{
     Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
 };
@@ -21,6 +22,8 @@ pub struct JsonWriter<W> {
     header: Header,
     order: Order,
     columns: Vec<String>,
+    /// What restores int8.
+    int8: Option<serde_json::Value>,
     /// Result objects, each after a newline and parted by commas.
     results: Spill,
     truncated: usize,
@@ -32,7 +35,8 @@ impl<W: Write> JsonWriter<W> {
     pub fn start(out: W, header: Header, extras: &Extras) -> Self {
         let (order, columns) = (Order::new(extras), extras.names());
         let results = Spill::new(extras.scratch.clone());
-        Self { out, header, order, columns, results, truncated: 0, tokens_lost: 0 }
+        let int8 = (!extras.ranges.is_empty()).then(|| Ranges::to_json(&extras.ranges));
+        Self { out, header, order, columns, int8, results, truncated: 0, tokens_lost: 0 }
     }
 }
 
@@ -55,7 +59,7 @@ impl<W: Write> Sink<W> for JsonWriter<W> {
 
     fn finish(mut self: Box<Self>) -> Result<W> {
         let none = self.results.len() == 0;
-        let head = head(&self.header, self.truncated, self.tokens_lost)?;
+        let head = head(&self.header, self.int8.as_ref(), self.truncated, self.tokens_lost)?;
         self.out.write_all(&head).map_err(broken)?;
         let Self { mut out, results, .. } = *self;
         results.drain(|piece| out.write_all(piece)).map_err(broken)?;
@@ -90,10 +94,17 @@ struct Head<'a> {
     width: usize,
     truncated: usize,
     tokens_lost: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    int8: Option<&'a serde_json::Value>,
 }
 
 /// The object up to its first result.
-fn head(header: &Header, truncated: usize, tokens_lost: usize) -> Result<Vec<u8>> {
+fn head(
+    header: &Header,
+    int8: Option<&serde_json::Value>,
+    truncated: usize,
+    tokens_lost: usize,
+) -> Result<Vec<u8>> {
     let mut head = encode(&Head {
         model: &header.model,
         device: &header.device,
@@ -104,6 +115,7 @@ fn head(header: &Header, truncated: usize, tokens_lost: usize) -> Result<Vec<u8>
         width: header.width,
         truncated,
         tokens_lost,
+        int8,
     })?;
     head.pop(); // The closing brace comes after the results.
     head.extend_from_slice(b",\"results\":[");

@@ -36,6 +36,7 @@ pub(crate) use {
     join::{Extra, join},
 };
 
+use crate::capture::precision::Ranges;
 use crate::embeddings::{Embeddings, Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};
 use crate::words::{plain, unknown};
@@ -285,14 +286,19 @@ pub fn write_file(path: &Path, format: Option<Format>, embeddings: Embeddings) -
 }
 
 /// What a file says beyond the results, and how it is made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Extras {
-    /// Keys and values for the formats that have metadata: safetensors and parquet.
+    /// Keys and values for the formats that have metadata: npz, safetensors and parquet.
     pub metadata: Vec<(String, String)>,
     /// Columns of the input that are carried along.
     pub columns: Vec<Column>,
     /// Indices may leave numbers out, as a part of a corpus does.
     pub gaps: bool,
+    /// Of int8: what restores the numbers, for each row of the layer axis.
+    pub ranges: Vec<Ranges>,
+    /// The rows of the input that the output stands for, where npy has a row of NaN for each that is
+    /// left out.
+    pub filled: Option<std::ops::Range<usize>>,
     /// A folder for what does not fit into memory, on the file system of the output.
     pub scratch: Option<PathBuf>,
 }

@@ -15,6 +15,8 @@ pub struct NpyWriter<W> {
     out: W,
     arrays: Arrays,
     begin: u64,
+    /// The rows for which there are no vectors, as far as they are known.
+    filled: Option<std::ops::Range<usize>>,
 }
 
 impl<W: Write + Seek> NpyWriter<W> {
@@ -32,18 +34,52 @@ impl<W: Write + Seek> NpyWriter<W> {
                 arrays.header.pool
             ));
         }
+        if extras.filled.is_some()
+            && !matches!(arrays.header.precision, Precision::F32 | Precision::F16)
+        {
+            return Err(fail!(
+                Usage,
+                "{} numbers have no NaN: use f32 or f16, or leave the rows out",
+                arrays.header.precision
+            ));
+        }
         let begin = out.stream_position().map_err(broken)?;
         out.write_all(&head(descr(arrays.header.precision), &arrays.shape())).map_err(broken)?;
-        Ok(Self { out, arrays, begin })
+        Ok(Self { out, arrays, begin, filled: extras.filled.clone() })
+    }
+}
+
+impl<W: Write> NpyWriter<W> {
+    /// Writes a row of NaN for each that is due before row `next`.
+    fn fill(&mut self, next: usize) -> Result<()> {
+        let Some(rows) = &mut self.filled else { return Ok(()) };
+        let number: &[u8] = match self.arrays.header.precision {
+            Precision::F32 => &f32::NAN.to_le_bytes(),
+            _ => &half::f16::NAN.to_le_bytes(),
+        };
+        while rows.start < next {
+            let row = number.repeat(self.arrays.row_bytes() / number.len());
+            self.out.write_all(&row).map_err(broken)?;
+            self.arrays.skip();
+            rows.start += 1;
+        }
+        Ok(())
     }
 }
 
 impl<W: Write + Seek> Sink<W> for NpyWriter<W> {
     fn push(&mut self, text: TextEmbedding) -> Result<()> {
+        self.fill(text.index)?;
+        if let Some(rows) = &mut self.filled {
+            rows.start = text.index + 1;
+        }
         self.out.write_all(&self.arrays.push(&text)?).map_err(broken)
     }
 
     fn finish(mut self: Box<Self>) -> Result<W> {
+        if let Some(end) = self.filled.as_ref().map(|rows| rows.end) {
+            self.fill(end)?;
+        }
         let head = head(descr(self.arrays.header.precision), &self.arrays.shape());
         self.out.seek(SeekFrom::Start(self.begin)).map_err(broken)?;
         self.out.write_all(&head).map_err(broken)?;

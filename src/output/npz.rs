@@ -1,10 +1,10 @@
 //! `npz`: a zip of NumPy arrays. `vectors` is (texts, layers?, width); where rows are tokens or
-//! words it is (rows, layers?, width), beside `offsets` (texts + 1) and `spans` (rows, 2) in
-//! characters, both int64.
+//! words it is (rows, layers?, width). The arrays beside it say what each row is; `metadata` is a
+//! JSON object as bytes. `docs/outputs.md` has the list.
 
 use std::io::{Seek, Write};
 
-use super::array::Arrays;
+use super::array::{Arrays, Number, metadata};
 use super::zip::Zip;
 use super::{Extras, Sink, broken, npy};
 use crate::embeddings::{Header, TextEmbedding};
@@ -14,6 +14,7 @@ use crate::error::Result;
 pub struct NpzWriter<W> {
     zip: Zip<W>,
     arrays: Arrays,
+    metadata: Vec<(String, String)>,
 }
 
 impl<W: Write + Seek> NpzWriter<W> {
@@ -22,11 +23,12 @@ impl<W: Write + Seek> NpzWriter<W> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) where writing failed.
     pub fn start(out: W, header: Header, extras: &Extras) -> Result<Self> {
+        let metadata = metadata(&header, &extras.metadata);
         let arrays = Arrays::new(header, extras)?;
         let mut zip = Zip::new(out).map_err(broken)?;
         let head = npy::head(npy::descr(arrays.header.precision), &arrays.shape());
         zip.open("vectors.npy", &head).map_err(broken)?;
-        Ok(Self { zip, arrays })
+        Ok(Self { zip, arrays, metadata })
     }
 }
 
@@ -38,17 +40,22 @@ impl<W: Write + Seek> Sink<W> for NpzWriter<W> {
     fn finish(mut self: Box<Self>) -> Result<W> {
         let head = npy::head(npy::descr(self.arrays.header.precision), &self.arrays.shape());
         self.zip.close(&head).map_err(broken)?;
-        if self.arrays.ragged() {
-            let shapes = self.arrays.ragged_shapes();
-            let names = ["offsets.npy", "spans.npy"];
-            for ((name, (_, shape)), bytes) in
-                names.into_iter().zip(shapes).zip(self.arrays.ragged_bytes())
-            {
-                let head = npy::head("<i8", &shape);
-                self.zip.open(name, &head).map_err(broken)?;
-                bytes.drain(|piece| self.zip.write(piece)).map_err(broken)?;
-                self.zip.close(&head).map_err(broken)?;
-            }
+        let fields = self.metadata.into_iter().map(|(key, value)| (key, value.into()));
+        let about = serde_json::Value::Object(fields.collect()).to_string();
+        let head = npy::head("|u1", &[about.len() as u64]);
+        self.zip.open("metadata.npy", &head).map_err(broken)?;
+        self.zip.write(about.as_bytes()).map_err(broken)?;
+        self.zip.close(&head).map_err(broken)?;
+        for small in self.arrays.into_small() {
+            let descr = match small.number {
+                Number::I64 => "<i8",
+                Number::F32 => "<f4",
+                Number::U8 => "|u1",
+            };
+            let head = npy::head(descr, &small.shape());
+            self.zip.open(format!("{}.npy", small.name), &head).map_err(broken)?;
+            small.bytes.drain(|piece| self.zip.write(piece)).map_err(broken)?;
+            self.zip.close(&head).map_err(broken)?;
         }
         self.zip.finish().map_err(broken)
     }

@@ -8,8 +8,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use super::array::metadata;
 use super::columns::{arrays, schema, unfit};
 use super::{Column, Extras, Kept, Order, Sink};
+use crate::capture::precision::Ranges;
 use crate::embeddings::{Header, Rows, TextEmbedding};
 use crate::error::{Error, Result, fail};
 use ::parquet::arrow::ArrowWriter;
@@ -46,18 +48,11 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// [`Io`](crate::ErrorKind::Io) where writing failed.
     pub fn start(out: W, header: Header, extras: &Extras) -> Result<Self> {
         let schema = Arc::new(schema(&header, &extras.columns));
-        let layers: Vec<String> = header.layers.iter().map(usize::to_string).collect();
-        let mut metadata = vec![
-            KeyValue::new("model".to_owned(), header.model.clone()),
-            KeyValue::new("device".to_owned(), header.device.clone()),
-            KeyValue::new("dtype".to_owned(), header.dtype.clone()),
-            KeyValue::new("layers".to_owned(), layers.join(",")),
-            KeyValue::new("combine".to_owned(), header.combine.to_string()),
-            KeyValue::new("pool".to_owned(), header.pool.to_string()),
-            KeyValue::new("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ];
-        let more = extras.metadata.iter();
-        metadata.extend(more.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
+        let metadata = metadata(&header, &extras.metadata).into_iter();
+        let ranges = (!extras.ranges.is_empty()).then(|| Ranges::to_json(&extras.ranges));
+        let ranges = ranges.map(|ranges| ("int8".to_owned(), ranges.to_string()));
+        let metadata =
+            metadata.chain(ranges).map(|(key, value)| KeyValue::new(key, value)).collect();
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("everylayer ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::SNAPPY)

@@ -8,7 +8,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::array::Arrays;
+use super::array::{Arrays, Number, Small, metadata};
 use super::spill::Spill;
 use super::{Extras, Sink, broken};
 use crate::capture::Precision;
@@ -24,9 +24,9 @@ pub struct SafetensorsWriter<W> {
     /// Bytes of the JSON, spaces included; a multiple of 8.
     room: usize,
     /// Vectors whose rows are no multiple of 8 bytes would put the int64 tensors after them on odd
-    /// addresses, which torch refuses: they wait here and go last.
+    /// addresses, which torch refuses: they wait here and go after those.
     held: Option<Spill>,
-    /// Beside what the header says.
+    /// Of the whole file.
     metadata: Vec<(String, String)>,
 }
 
@@ -39,8 +39,8 @@ impl<W: Write + Seek> SafetensorsWriter<W> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) where writing failed.
     pub fn start(mut out: W, header: Header, extras: &Extras) -> Result<Self> {
+        let metadata = metadata(&header, &extras.metadata);
         let arrays = Arrays::new(header, extras)?;
-        let metadata = extras.metadata.clone();
         let begin = out.stream_position().map_err(broken)?;
         let wide = |mut tensor: Tensor| {
             tensor.2[0] = u64::MAX;
@@ -48,10 +48,10 @@ impl<W: Write + Seek> SafetensorsWriter<W> {
         };
         let tensors: Vec<Tensor> = tensors(&arrays, false).into_iter().map(wide).collect();
         // Two offsets a tensor, of up to 20 digits where `head` sees them small.
-        let head = head(&arrays.header, &metadata, &tensors);
+        let head = head(&metadata, &tensors);
         let room = (head.len() + tensors.len() * 40).next_multiple_of(8);
-        let held = (arrays.ragged() && !arrays.row_bytes().is_multiple_of(8))
-            .then(|| Spill::new(extras.scratch.clone()));
+        let held =
+            (!arrays.row_bytes().is_multiple_of(8)).then(|| Spill::new(extras.scratch.clone()));
         out.write_all(&vec![b' '; 8 + room]).map_err(broken)?;
         Ok(Self { out, arrays, begin, room, held, metadata })
     }
@@ -69,10 +69,11 @@ impl<W: Write + Seek> Sink<W> for SafetensorsWriter<W> {
 
     fn finish(mut self: Box<Self>) -> Result<W> {
         let tensors = tensors(&self.arrays, self.held.is_some());
-        let mut head = head(&self.arrays.header, &self.metadata, &tensors);
-        let ragged = self.arrays.ragged();
-        let small = self.arrays.ragged_bytes().into_iter().filter(|_| ragged);
-        for bytes in small.chain(self.held) {
+        let mut head = head(&self.metadata, &tensors);
+        let (strings, small): (Vec<_>, Vec<_>) =
+            self.arrays.into_small().into_iter().partition(|small| small.number == Number::U8);
+        let of = |all: Vec<Small>| all.into_iter().map(|small| small.bytes);
+        for bytes in of(small).chain(self.held).chain(of(strings)) {
             bytes.drain(|piece| self.out.write_all(piece)).map_err(broken)?;
         }
         head.resize(self.room, b' ');
@@ -86,7 +87,7 @@ impl<W: Write + Seek> Sink<W> for SafetensorsWriter<W> {
 }
 
 /// The tensors in the order in which their bytes lie.
-fn tensors(arrays: &Arrays, vectors_last: bool) -> Vec<Tensor> {
+fn tensors(arrays: &Arrays, vectors_after: bool) -> Vec<Tensor> {
     let dtype = match arrays.header.precision {
         Precision::F32 => "F32",
         Precision::F16 => "F16",
@@ -95,35 +96,28 @@ fn tensors(arrays: &Arrays, vectors_last: bool) -> Vec<Tensor> {
     };
     let shape = arrays.shape();
     let bytes = shape[0] * arrays.row_bytes() as u64;
-    let mut out = vec![("vectors", dtype, shape, bytes)];
-    if arrays.ragged() {
-        for (name, shape) in arrays.ragged_shapes() {
-            let bytes = 8 * shape.iter().product::<u64>();
-            out.push((name, "I64", shape, bytes));
-        }
-    }
-    if vectors_last {
-        out.rotate_left(1);
-    }
+    let vectors = ("vectors", dtype, shape, bytes);
+    let mut out: Vec<Tensor> = Vec::new();
+    let (strings, small): (Vec<_>, Vec<_>) =
+        arrays.small().iter().partition(|small| small.number == Number::U8);
+    let tensor = |small: &&Small| {
+        let dtype = match small.number {
+            Number::I64 => "I64",
+            Number::F32 => "F32",
+            Number::U8 => "U8",
+        };
+        (small.name, dtype, small.shape(), small.bytes.len())
+    };
+    out.extend(small.iter().map(tensor));
+    out.insert(if vectors_after { out.len() } else { 0 }, vectors);
+    out.extend(strings.iter().map(tensor));
     out
 }
 
-fn head(header: &Header, more: &[(String, String)], tensors: &[Tensor]) -> Vec<u8> {
-    let layers: Vec<String> = header.layers.iter().map(usize::to_string).collect();
+fn head(metadata: &[(String, String)], tensors: &[Tensor]) -> Vec<u8> {
     let mut fields = Map::new();
-    let mut metadata = json!({
-            "model": header.model,
-            "device": header.device,
-            "dtype": header.dtype,
-            "layers": layers.join(","),
-            "combine": header.combine.to_string(),
-            "pool": header.pool.to_string(),
-            "version": env!("CARGO_PKG_VERSION"),
-    });
-    for (key, value) in more {
-        metadata[key] = json!(value);
-    }
-    fields.insert("__metadata__".into(), metadata);
+    let about = metadata.iter().map(|(key, value)| (key.clone(), json!(value)));
+    fields.insert("__metadata__".into(), Value::Object(about.collect()));
     let mut at = 0;
     for (name, dtype, shape, bytes) in tensors {
         let end = at + bytes;

@@ -155,7 +155,12 @@ fn safetensors_read_back() {
         let bytes = sink.finish().unwrap().into_inner();
         let read = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(read.tensor("vectors").unwrap().shape(), shape, "{i}");
-        assert_eq!(read.len(), if header.rows == Rows::Texts { 1 } else { 3 }, "{i}");
+        let count = match header.rows {
+            Rows::Texts => 5,
+            Rows::Tokens => 11,
+            Rows::Words => 9,
+        };
+        assert_eq!(read.len(), count, "{i}");
         for (name, tensor) in read.tensors() {
             let at = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
             assert_eq!(at % (tensor.dtype().bitsize() / 8), 0, "{i}: {name} at {at}");
@@ -192,6 +197,31 @@ fn rows_come_before_layers() {
     assert_eq!(floats("vectors"), [0.0, 0.75, 0.25, 1.0, 0.5, 1.25]);
     assert_eq!(longs("offsets"), [0, 3]);
     assert_eq!(longs("spans"), [0, 1, 1, 2, 2, 3]);
+    assert_eq!(longs("index"), [0]);
+    assert_eq!(longs("layers"), [0, 1]);
+    assert_eq!(longs("text_tokens").len(), 1);
+    assert_eq!(longs("token_ids").len(), 3);
+    let ends = longs("token_text_offsets");
+    assert_eq!((ends.len(), ends[0]), (4, 0));
+    assert_eq!(read.tensor("token_text").unwrap().data().len() as i64, ends[3]);
+}
+
+#[test]
+fn npy_has_a_row_of_nan_for_each_that_is_left_out() {
+    let header = header(Pool::Mean, &[1], 2);
+    let extras = Extras { gaps: true, filled: Some(3..8), ..Extras::default() };
+    let mut sink =
+        start_with(Format::Npy, Cursor::new(Vec::new()), header.clone(), &extras).unwrap();
+    for index in [4, 6] {
+        sink.push(text(&header, index, 1)).unwrap();
+    }
+    let bytes = sink.finish().unwrap().into_inner();
+    assert!(String::from_utf8_lossy(&bytes).contains("'shape': (5, 2), }"));
+    let numbers = bytes[128..].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+    let rows: Vec<bool> = numbers.collect::<Vec<_>>().chunks(2).map(|r| r[0].is_nan()).collect();
+    assert_eq!(rows, [true, false, true, false, true]);
+    let int8 = Header { precision: Precision::Int8, ..header };
+    assert!(start_with(Format::Npy, Cursor::new(Vec::new()), int8, &extras).is_err());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! From the log of finished texts to the output, in the memory of a few texts.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, TextEmbedding, Values};
-use everylayer::output::{Extras, FileSink, Format};
+use everylayer::output::{AtomicFile, Extras, FileSink, Format};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::part::{Done, Part};
@@ -20,7 +21,7 @@ const BATCH: usize = 64;
 pub fn assemble(
     part: &Part,
     done: &Done,
-    (path, format): (&Path, Format),
+    (path, format, index): (&Path, Format, Option<PathBuf>),
     header: &Header,
     precision: Precision,
     extras: Extras,
@@ -33,17 +34,25 @@ pub fn assemble(
     let texts = || Reader::open(&part.texts(), done.bytes, stored).map_err(read);
     let scratch = Some(part.folder.clone());
     let last = header.stored(precision);
-    let mut sink = FileSink::create_with(path, Some(format), last, &Extras { scratch, ..extras })?;
+    let mut range = Range::default();
+    if precision == Precision::Int8 {
+        for text in texts()? {
+            range.add(&text.map_err(read)?.0, header);
+        }
+    }
+    let ranges = Embeddings::new(header.clone(), range.ends(header)).ranges()?;
+    let extras = Extras { scratch, ranges, ..extras };
+    let mut sink = FileSink::create_with(path, Some(format), last, &extras)?;
+    if let Some(index) = index {
+        let all = texts()?.map(|text| text.map(|(text, _)| text.index).map_err(read));
+        write_index(&index, all)?;
+    }
     if precision != Precision::Int8 {
         for text in texts()? {
             let (text, kept) = text.map_err(read)?;
             sink.push_kept(text, kept)?;
         }
         return sink.finish();
-    }
-    let mut range = Range::default();
-    for text in texts()? {
-        range.add(&text.map_err(read)?.0, header);
     }
     let mut batch = Vec::new();
     let mut all = texts()?;
@@ -66,6 +75,29 @@ pub fn assemble(
             return sink.finish();
         }
     }
+}
+
+/// The file that says which rows are in the array `path`.
+pub fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Writes `{"index":[..]}` to `path`.
+fn write_index(path: &Path, all: impl Iterator<Item = Result<usize>>) -> Result<()> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::Io, format!("{}: {e}", path.display())).with_source(e)
+    };
+    let mut file = std::io::BufWriter::new(AtomicFile::create(path)?);
+    file.write_all(b"{\"index\":[").map_err(failed)?;
+    for (i, index) in all.enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        write!(file, "{comma}{}", index?).map_err(failed)?;
+    }
+    file.write_all(b"]}\n").map_err(failed)?;
+    let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.commit()
 }
 
 /// The smallest and the largest value of each coordinate, (layer axis, width).

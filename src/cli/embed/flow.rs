@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use everylayer::capture::Precision;
+use everylayer::capture::precision::Ranges;
 use everylayer::embeddings::{Embeddings, Header, TextEmbedding};
 use everylayer::output::Kept;
 use everylayer::{Error, ErrorKind, Result};
@@ -75,8 +76,12 @@ pub struct Results {
 
 /// Where results go.
 pub enum Out {
-    /// Straight to their place; int8 waits for all.
-    Direct { writer: Writer, held: Vec<(TextEmbedding, Vec<Kept>)>, rejects: Option<Rejects> },
+    /// Straight to their place; int8 waits for all, without a writer.
+    Direct {
+        writer: Option<Writer>,
+        held: Vec<(TextEmbedding, Vec<Kept>)>,
+        rejects: Option<Rejects>,
+    },
     /// To a log, from which the output is made when all are there.
     Spool { part: Part, spool: Box<Spool>, rejects: Option<Rejects>, done: Done, last: Instant },
 }
@@ -92,7 +97,7 @@ impl Out {
                         continue;
                     }
                     text.quantize(precision, width)?;
-                    writer.push(text, kept)?;
+                    writer.as_mut().map_or(Ok(()), |writer| writer.push(text, kept))?;
                 }
                 let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
                 rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)
@@ -177,17 +182,21 @@ impl Pen {
     }
 }
 
-/// Ends a direct output.
+/// Ends a direct output; `start` begins that of int8, whose ranges are known at the end.
 pub fn finish(
-    mut writer: Writer,
+    writer: Option<Writer>,
     held: Vec<(TextEmbedding, Vec<Kept>)>,
     header: &Header,
+    start: impl FnOnce(Vec<Ranges>) -> Result<Writer>,
 ) -> Result<()> {
-    if !held.is_empty() {
-        let (texts, kept): (Vec<_>, Vec<_>) = held.into_iter().unzip();
-        let all = Embeddings::new(header.clone(), texts).quantize(Precision::Int8)?;
-        all.texts.into_iter().zip(kept).try_for_each(|(text, kept)| writer.push(text, kept))?;
+    if let Some(writer) = writer {
+        return writer.finish();
     }
+    let (texts, kept): (Vec<_>, Vec<_>) = held.into_iter().unzip();
+    let all = Embeddings::new(header.clone(), texts);
+    let mut writer = start(all.ranges()?)?;
+    let texts = all.quantize(Precision::Int8)?.texts;
+    texts.into_iter().zip(kept).try_for_each(|(text, kept)| writer.push(text, kept))?;
     writer.finish()
 }
 
@@ -198,4 +207,5 @@ pub fn tally(tally: &mut Tally, results: &Results) {
         tally.tokens += text.text_tokens;
         tally.rows += text.rows;
     }
+    tally.rejected += results.rejects.len();
 }

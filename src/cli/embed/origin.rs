@@ -100,6 +100,7 @@ pub fn call(args: &EmbedArgs, input: &Path, revision: &str, encoder: &Encoder) -
         ("keep", args.keep.join(",")),
         ("shard", args.shard.map(|shard| shard.to_string()).unwrap_or_default()),
         ("rejects", args.rejects.is_some().to_string()),
+        ("rejected-rows", format!("{:?}", args.rejected_rows)),
         (
             "format",
             format!("{:?} {:?}", args.format, args.output.as_ref().and_then(|o| o.extension())),

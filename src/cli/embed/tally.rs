@@ -17,6 +17,8 @@ pub struct Tally {
     pub tokens: usize,
     /// Rows of vectors, on one row of the layer axis.
     pub rows: usize,
+    /// Rows that went to the rejects.
+    pub rejected: usize,
     /// The texts, by their number, that overflowed f16.
     pub rerun: Option<Rerun>,
 }
@@ -46,6 +48,12 @@ impl Tally {
             rate(texts),
             rate(self.tokens)
         )
+    }
+
+    /// What is said of rows that went to the file `place`.
+    pub fn rejected_note(&self, place: &std::path::Path) -> Option<String> {
+        let (count, all) = (self.rejected, self.rejected + self.texts);
+        (count > 0).then(|| format!("{count} of {all} rows were rejected: see {}", place.display()))
     }
 
     /// What is said of texts that were cut to `limit` tokens.

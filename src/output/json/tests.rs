@@ -77,7 +77,7 @@ fn json_numbers_are_the_shortest_that_read_back() {
     let mut one = text(&head, 0, 1);
     one.values = Values::F32(vec![0.1, -1.0 / 3.0, 1e-20, 16_777_216.0]);
     let line = |head: &Header, one: &TextEmbedding| {
-        String::from_utf8(result(head, one, &[], Vec::new()).unwrap()).unwrap()
+        String::from_utf8(result(head, one, &[], &[]).unwrap()).unwrap()
     };
     assert!(
         line(&head, &one).ends_with(r#""vectors":[0.1,-0.33333334,1e-20,16777216.0]}"#),
