@@ -7,7 +7,8 @@ use super::service::Service;
 
 /// What the page may do: run what stands in it, and ask this server.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// `GET /docs`
 pub fn page(_: &Service) -> Answer {

@@ -46,6 +46,8 @@ fn document(service: &Service) -> Value {
         }
     }
     let keys = !service.settings.api_keys.is_empty();
+    let mut schemas = fields::schemas(service);
+    schemas.extend(answers::schemas());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -61,7 +63,7 @@ fn document(service: &Service) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
-            "schemas": fields::schemas(service).into_iter().chain(answers::schemas()).collect::<Map<_, _>>(),
+            "schemas": schemas,
             "headers": answers::headers(),
         },
     })
@@ -124,7 +126,9 @@ fn posts() -> Vec<Route> {
             TEI,
             "SimilarityBody",
             json!({
-                "inputs": { "source_sentence": "Good morning", "sentences": ["Guten Morgen", "A tax form"] },
+                "inputs": {
+                    "source_sentence": "Good morning", "sentences": ["Guten Morgen", "A tax form"],
+                },
                 "parameters": {
                     "truncate": true, "truncation_direction": "right", "prompt_name": null,
                     "model": null,
@@ -138,7 +142,8 @@ fn posts() -> Vec<Route> {
             TEI,
             "TokenizeBody",
             json!({
-                "inputs": ["Good morning"], "add_special_tokens": true, "prompt_name": null, "model": null,
+                "inputs": ["Good morning"], "add_special_tokens": true, "prompt_name": null,
+                "model": null,
             }),
             "Tokens",
         ),
@@ -189,7 +194,8 @@ fn post(route: &Route) -> Value {
     }
     let statuses = [400, 401, 404, 406, 408, 413, 415, 422, 424, 429, 503];
     let mut all = answers::refusals(route.path, &statuses);
-    let done = json!({ "description": "done", "headers": answers::used(route.answer), "content": content });
+    let headers = answers::used(route.answer);
+    let done = json!({ "description": "done", "headers": headers, "content": content });
     all.insert("200".into(), done);
     json!({
         "operationId": name("post", route.path),
