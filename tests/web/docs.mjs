@@ -11,10 +11,11 @@ import { contrasts } from "./contrast.mjs";
 const LEAST = 4.5;
 const binary = process.env.EVERYLAYER ?? path.join(target, "release/everylayer");
 const folder = process.argv[2];
+let passed = 0;
 let failed = 0;
 const check = (is, said) => {
   console.log(`${is ? "ok" : "FAILED"} ${said}`);
-  failed += !is;
+  is ? (passed += 1) : (failed += 1);
 };
 
 /** A server of its own and where it listens. */
@@ -95,4 +96,5 @@ try {
   open.child.kill();
   locked.child.kill();
 }
+console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed ? 1 : 0;
