@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{Result, fail};
+use crate::model::adapter::{Adapter, Delta};
 use crate::model::source::{Blob, Source, check_path, read_json};
 use crate::model::{safetensors, stand_in, torch, values};
 
@@ -92,6 +93,8 @@ pub struct Checkpoint {
     place: String,
     blobs: Vec<Box<dyn Blob>>,
     tensors: BTreeMap<String, TensorInfo>,
+    /// What an adapter adds to a tensor when it is read.
+    deltas: BTreeMap<String, Vec<Delta>>,
     /// Tensors that an index names and no file has, and what it says of them.
     lost: BTreeMap<String, String>,
 }
@@ -120,8 +123,7 @@ impl Checkpoint {
             "" => source.name(),
             _ => format!("{}: {folder}", source.name()),
         };
-        let mut checkpoint =
-            Self { place, blobs: Vec::new(), tensors: BTreeMap::new(), lost: BTreeMap::new() };
+        let mut checkpoint = Self::empty(place);
         for file in WEIGHTS {
             if let Some(blob) = stand_in::open(source, &within(file))? {
                 checkpoint.add(blob, file)?;
@@ -134,6 +136,46 @@ impl Checkpoint {
             }
         }
         Err(no_weights(source, &checkpoint.place, within))
+    }
+
+    /// The weights in the first of `files` that is there; `None` where there is none of them.
+    pub(crate) fn open_first(source: &dyn Source, files: &[&str]) -> Result<Option<Self>> {
+        let mut checkpoint = Self::empty(source.name());
+        for file in files {
+            if let Some(blob) = stand_in::open(source, file)? {
+                checkpoint.add(blob, file)?;
+                return Ok(Some(checkpoint));
+            }
+        }
+        Ok(None)
+    }
+
+    fn empty(place: String) -> Self {
+        Self {
+            place,
+            blobs: Vec::new(),
+            tensors: BTreeMap::new(),
+            deltas: BTreeMap::new(),
+            lost: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the tensors that `adapter` has whole, and adds what it adds whenever one is read.
+    pub(crate) fn merge(&mut self, mut adapter: Adapter) {
+        let first = self.blobs.len();
+        for (name, stored) in adapter.whole {
+            let Some(info) = adapter.weights.tensors.remove(&stored) else { continue };
+            // The older name of the same, which would be left over.
+            for (end, old) in [(".weight", ".gamma"), (".bias", ".beta")] {
+                if let Some(module) = name.strip_suffix(end) {
+                    self.tensors.remove(&format!("{module}{old}"));
+                }
+            }
+            let info = TensorInfo { name: name.clone(), blob: first + info.blob, ..info };
+            self.tensors.insert(name, info);
+        }
+        self.blobs.append(&mut adapter.weights.blobs);
+        self.deltas = adapter.deltas;
     }
 
     fn open_shards(
@@ -293,6 +335,9 @@ impl Checkpoint {
                 "{file}: tensor {name} {shape:?} has a float64 that float32 does not hold (beyond \
                  3.4e38): the model cannot be computed in float32"
             ));
+        }
+        for delta in self.deltas.get(name).into_iter().flatten() {
+            delta.add(&mut out, rows.clone(), width);
         }
         Ok(out)
     }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, fail};
+use crate::model::adapter;
 use crate::model::bytes::ends_early;
 use crate::model::source::{Blob, Source, check_path};
 
@@ -36,7 +37,9 @@ impl Directory {
                  tokenizer.json, model.safetensors)"
             ));
         }
-        if !root.join("config.json").is_file() && !root.join("modules.json").is_file() {
+        let has = |file: &str| root.join(file).is_file();
+        // An adapter alone is refused where the model is read, with the name of its base.
+        if !["config.json", "modules.json", adapter::FILE].into_iter().any(has) {
             return Err(fail!(NotFound, "{shown} is not a model directory: it has no config.json"));
         }
         Ok(Self { root })

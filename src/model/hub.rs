@@ -12,6 +12,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Repo, RepoType};
 
 use crate::error::{Error, Result, fail};
+use crate::model::adapter;
 use crate::model::directory::FileBlob;
 use crate::model::locate::is_hub_id;
 use crate::model::source::{Blob, Source, check_path};
@@ -139,7 +140,10 @@ impl Hub {
             ),
         };
         let hub = Self { id: name.into(), revision: revision.into(), options, api };
-        if hub.open("config.json")?.is_none() && hub.open("modules.json")?.is_none() {
+        let files = ["config.json", "modules.json", adapter::FILE];
+        let found =
+            files.into_iter().find_map(|file| hub.open(file).map(|b| b.map(drop)).transpose());
+        if found.transpose()?.is_none() {
             return Err(fail!(
                 NotFound,
                 "{} is no model: {} has no config.json under that name and revision",

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use super::adapter::{self, Adapter};
 use super::checkpoint::Checkpoint;
 use super::config::Config;
 use super::family;
@@ -62,7 +63,10 @@ impl Model {
         let config = config(source)?;
         let config = Config::new(&config).map_err(at_model)?;
         let family = family::find(&config).map_err(at_model)?;
-        let checkpoint = Checkpoint::open(source)?;
+        let mut checkpoint = Checkpoint::open(source)?;
+        if let Some(adapter) = Adapter::open(source, &checkpoint, family)? {
+            checkpoint.merge(adapter);
+        }
         let has = |tensor: &str| checkpoint.get(tensor).is_some();
         let mut spec = (family.spec)(&config, &has).map_err(at_model)?;
         let left_out = match positions {
@@ -107,8 +111,11 @@ pub fn positions(source: &dyn Source) -> Result<usize> {
 }
 
 fn config(source: &dyn Source) -> Result<Value> {
-    read_json(source, "config.json")?
-        .ok_or_else(|| fail!(NotFound, "{} is not a model: it has no config.json", source.name()))
+    if let Some(config) = read_json(source, "config.json")? {
+        return Ok(config);
+    }
+    let missing = || fail!(NotFound, "{} is not a model: it has no config.json", source.name());
+    Err(adapter::alone(source)?.unwrap_or_else(missing))
 }
 
 /// The name under which the checkpoint has the tensor, the first one where it has none.

@@ -1,5 +1,6 @@
 //! Models as data: sources of files, checkpoints, configs and the family table.
 
+mod adapter;
 mod albert;
 mod bert;
 #[cfg(feature = "bundled")]
