@@ -7,6 +7,7 @@ mod interrupt;
 mod origin;
 mod part;
 mod plan;
+mod recorded;
 mod rejects;
 mod spool;
 mod tally;
@@ -30,6 +31,7 @@ use super::target::Target;
 use assemble::{assemble, beside};
 use flow::{Chunk, Out, Pen, Results};
 use part::{Done, Part};
+use recorded::Recorded;
 use rejects::Rejects;
 pub use tally::Tally;
 
@@ -55,8 +57,8 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     });
 
     let looked_at = !args.quiet && std::io::stderr().is_terminal();
-    let source = locate_with_progress(&args.model.model, looked_at)?;
-    let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
+    let source = Recorded::new(locate_with_progress(&args.model.model, looked_at)?);
+    let encoder = Encoder::load_blocking(&source, &args.device.options())?;
     let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
     for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| !args.quiet) {
@@ -70,7 +72,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     }
     let (mut metadata, mut revision) = (Vec::new(), String::new());
     if matches!(target, Target::File(..)) || !target.format().is_text() {
-        revision = origin::revision(source.as_ref())?;
+        revision = source.revision()?;
         metadata = origin::metadata(&revision, &encoder, &args);
     }
     let (quiet, plan, precision) = (args.quiet, args.plan, args.precision);

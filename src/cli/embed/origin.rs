@@ -3,54 +3,10 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use everylayer::model::source::Source;
 use everylayer::{Encoder, Error, ErrorKind, Result};
 
 use super::part::Call;
 use crate::cli::args::EmbedArgs;
-
-/// Files that make a model what it is.
-const FILES: [&str; 5] = [
-    "config.json",
-    "tokenizer.json",
-    "modules.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-];
-
-/// The commit of a model in the hub's cache; of any other, `crc32-` and the checksums of its files,
-/// those that it has.
-///
-/// # Errors
-/// As the source's files.
-pub fn revision(source: &dyn Source) -> Result<String> {
-    let mut all = "crc32".to_owned();
-    for name in FILES {
-        let Some(blob) = source.open(name)? else { continue };
-        if let Some(commit) = commit(&blob.place()) {
-            return Ok(commit);
-        }
-        let (mut sum, mut at) = (crc32fast::Hasher::new(), 0);
-        let mut piece = vec![0; 1 << 20];
-        while at < blob.size() {
-            let n = (blob.size() - at).min(piece.len() as u64);
-            blob.read_at(at, &mut piece[..n as usize])?;
-            sum.update(&piece[..n as usize]);
-            at += n;
-        }
-        all.push_str(&format!("-{:08x}", sum.finalize()));
-    }
-    Ok(all)
-}
-
-/// The folder after `snapshots`, as the hub's cache has it.
-fn commit(place: &str) -> Option<String> {
-    let mut parts = place.split(['/', '\\']);
-    parts.find(|part| *part == "snapshots")?;
-    let is_commit =
-        |part: &&str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    parts.next().filter(is_commit).map(str::to_owned)
-}
 
 /// Metadata beside what the header of the results says.
 pub fn metadata(revision: &str, encoder: &Encoder, args: &EmbedArgs) -> Vec<(String, String)> {
