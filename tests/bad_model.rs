@@ -12,6 +12,9 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
 
+const TRANSFORMER: &str = "sentence_transformers.models.Transformer";
+const POOLING: &str = "sentence_transformers.models.Pooling";
+
 type Files = HashMap<String, Vec<u8>>;
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
@@ -84,7 +87,7 @@ fn nan(tensor: &mut (Vec<usize>, Vec<u8>)) {
 fn the_unbroken_model_loads() {
     assert!(load(good()).is_ok());
     assert!(load(with_tensors(|_| {})).is_ok());
-    assert!(load(with_modules(&[("", "a.Transformer"), ("1_Pooling", "b.Pooling")])).is_ok());
+    assert!(load(with_modules(&[("", TRANSFORMER), ("1_Pooling", POOLING)])).is_ok());
 }
 
 #[test]
@@ -193,13 +196,17 @@ fn each_is_refused_with_one_sentence_that_names_it() {
         ),
         (
             "unknown module",
-            with_modules(&[("", "x.Transformer"), ("1_Pooling", "x.Pooling"), ("2", "x.CNN")]),
+            with_modules(&[
+                ("", TRANSFORMER),
+                ("1_Pooling", POOLING),
+                ("2", "sentence_transformers.models.CNN"),
+            ]),
             Unsupported,
             &["CNN", "modules.json"],
         ),
         (
             "escaping module",
-            with_modules(&[("", "x.Transformer"), ("../../etc", "x.Pooling")]),
+            with_modules(&[("", TRANSFORMER), ("../../etc", POOLING)]),
             Checkpoint,
             &[".."],
         ),

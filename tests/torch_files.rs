@@ -73,6 +73,14 @@ fn a_long_axis_is_read_in_pieces() {
 }
 
 #[test]
+fn a_file_under_the_name_of_the_other_format_is_told() {
+    let said = open(sample("expected.safetensors")).unwrap_err().to_string();
+    assert!(said.contains("call it model.safetensors"), "{said}");
+    let said = open_as("model.safetensors", sample("zip.bin")).unwrap_err().to_string();
+    assert!(said.contains("call it pytorch_model.bin"), "{said}");
+}
+
+#[test]
 fn float64_is_rounded_and_what_float32_does_not_hold_is_refused() {
     let checkpoint = open_as("model.safetensors", sample("double.safetensors")).unwrap();
     let expected = sample("expected.safetensors");

@@ -21,7 +21,7 @@ use everylayer::capture::Precision;
 use everylayer::embeddings::{Embeddings, Header, Rows};
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::{AtomicFile, Column, Extras, Format};
-use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
+use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 
 use super::args::{EmbedArgs, RejectedRows};
 use super::input::{Bad, Input, Item, Survey};
@@ -69,6 +69,9 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if !args.quiet {
         say::note(&format!("device: {}", header.device));
         encoder.notes().iter().for_each(|note| say::note(note));
+        if let Some(note) = encoder.pipeline().note().filter(|_| capture.pool == Pool::Model) {
+            say::note(&note);
+        }
     }
     let (mut metadata, mut revision) = (Vec::new(), String::new());
     if matches!(target, Target::File(..)) || !target.format().is_text() {

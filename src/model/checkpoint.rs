@@ -13,19 +13,10 @@ use serde::Deserialize;
 use crate::error::{Result, fail};
 use crate::model::adapter::{Adapter, Delta};
 use crate::model::source::{Blob, Source, check_path, read_json};
-use crate::model::{safetensors, stand_in, torch, values};
+use crate::model::{recognise, safetensors, stand_in, torch, values};
 
 /// The files that weights are looked for in, in this order: one file, or an index of several.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
-
-/// Weights in formats that are not read: the file, and what Transformers 4 takes to read it.
-const FOREIGN: [(&str, &str); 5] = [
-    ("tf_model.h5", "from_tf"),
-    ("tf_model.h5.index.json", "from_tf"),
-    ("model.ckpt.index", "from_tf"),
-    ("flax_model.msgpack", "from_flax"),
-    ("flax_model.msgpack.index.json", "from_flax"),
-];
 
 /// The element type of a stored tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -135,7 +126,7 @@ impl Checkpoint {
                 return Ok(checkpoint);
             }
         }
-        Err(no_weights(source, &checkpoint.place, within))
+        Err(recognise::no_weights(source, &checkpoint.place, within))
     }
 
     /// The weights in the first of `files` that is there; `None` where there is none of them.
@@ -341,33 +332,4 @@ impl Checkpoint {
         }
         Ok(out)
     }
-}
-
-/// The error for a place without weights that are read: it names those that are there instead.
-fn no_weights(
-    source: &dyn Source,
-    place: &str,
-    within: impl Fn(&str) -> String,
-) -> crate::error::Error {
-    for (file, flag) in FOREIGN {
-        match source.has(&within(file)) {
-            Ok(true) => {
-                return fail!(
-                    Unsupported,
-                    "{place}: the weights are in {file}, which is not read: convert them to \
-                     safetensors, with transformers 4 (`pip install 'transformers<5'`): \
-                     AutoModel.from_pretrained({:?}, {flag}=True).save_pretrained(\"converted\", \
-                     safe_serialization=True)",
-                    source.name()
-                );
-            }
-            Ok(false) => {}
-            Err(e) => return e,
-        }
-    }
-    fail!(
-        NotFound,
-        "{place}: no weights: neither model.safetensors nor pytorch_model.bin nor an index \
-         (model.safetensors.index.json, pytorch_model.bin.index.json) is there"
-    )
 }

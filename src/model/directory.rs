@@ -6,9 +6,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, fail};
-use crate::model::adapter;
+use crate::error::{Error, Result};
 use crate::model::bytes::ends_early;
+use crate::model::recognise;
 use crate::model::source::{Blob, Source, check_path};
 
 /// A folder with the files of one model.
@@ -19,30 +19,14 @@ pub struct Directory {
 
 impl Directory {
     /// The model in the folder `root`, which must hold a `config.json` (or the `modules.json` of
-    /// sentence-transformers, whose encoder may lie in a folder below).
+    /// sentence-transformers, whose encoder may lie in a folder below). Of a model's folder in the
+    /// hub's cache it is the snapshot of `main`, or the only one.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` or `Unsupported`, saying what `root` is instead.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let root = root.into();
-        let shown = root.display();
-        if root.is_file() {
-            return Err(fail!(
-                NotFound,
-                "{shown} is a file: name the folder that holds the model (config.json, \
-                 tokenizer.json, model.safetensors)"
-            ));
-        }
-        if !root.is_dir() {
-            return Err(fail!(
-                NotFound,
-                "{shown} does not exist: name a folder that holds a model (config.json, \
-                 tokenizer.json, model.safetensors)"
-            ));
-        }
-        let has = |file: &str| root.join(file).is_file();
-        // An adapter alone is refused where the model is read, with the name of its base.
-        if !["config.json", "modules.json", adapter::FILE].into_iter().any(has) {
-            return Err(fail!(NotFound, "{shown} is not a model directory: it has no config.json"));
-        }
-        Ok(Self { root })
+        Ok(Self { root: recognise::model_folder(root.into())? })
     }
 
     /// The folder.
@@ -64,6 +48,13 @@ impl Source for Directory {
     fn has(&self, path: &str) -> Result<bool> {
         check_path(path)?;
         Ok(self.root.join(path).is_file())
+    }
+
+    fn list(&self, folder: &str) -> Vec<String> {
+        match folder.is_empty() || check_path(folder).is_ok() {
+            true => recognise::names(&self.root.join(folder)),
+            false => Vec::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::spec::Spec;
 use super::{
     albert, bert, deberta, distilbert, electra, eurobert, gte, jina, modernbert, mpnet, nomic,
-    roberta,
+    others, roberta,
 };
 use crate::error::{Result, fail};
 
@@ -69,9 +69,10 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
         return Ok(&JINA);
     }
     FAMILIES.iter().find(|f| f.model_type == model_type).ok_or_else(|| {
+        let what = others::what(model_type).map_or_else(String::new, |what| format!(", {what}"));
         fail!(
             Unsupported,
-            "config.json: `model_type` is \"{model_type}\", which is not supported (supported: {})",
+            "config.json: `model_type` is \"{model_type}\"{what}, which is not supported (supported: {})",
             known()
         )
     })

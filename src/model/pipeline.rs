@@ -2,32 +2,69 @@
 //! length limit and the prompts.
 //!
 //! Files and keys: sentence-transformers 6.2, `sentence_transformers/base/modules/*` and
-//! `sentence_transformer/modules/*`; a module is known by the last part of its class path, so both
-//! the legacy and the new paths are read. Modules with weights are in `modules`, the settings of the
+//! `sentence_transformer/modules/*`. Class paths are in `classes`, what becomes of each key in
+//! `keys`, the list of modules in `entries`, modules with weights in `modules`, the settings of the
 //! Transformer and of the whole in `settings`, the folder of the Transformer in `folder`.
 
+mod classes;
+mod entries;
 mod folder;
+mod keys;
 mod modules;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use folder::Folder;
+pub use keys::{KEYS, Key, Keys};
 pub use modules::{Dense, LayerMix, LayerNorm, Module};
 
-use super::source::{Source, check_path, read_json};
+use self::classes::Class;
+use self::entries::{MODULES, ModuleEntry, entries};
+use super::source::{Source, read_json};
 use crate::capture::Pooling;
 use crate::error::{Result, fail};
 
-/// The list of modules.
-const MODULES: &str = "modules.json";
+/// What sentence-transformers made the repository for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A vector for a text.
+    #[default]
+    SentenceTransformer,
+    /// A score for a pair of texts.
+    CrossEncoder,
+    /// A weight for each token of the vocabulary.
+    SparseEncoder,
+    /// A vector for each token, compared one by one (ColBERT).
+    MultiVectorEncoder,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::SentenceTransformer,
+        Self::CrossEncoder,
+        Self::SparseEncoder,
+        Self::MultiVectorEncoder,
+    ];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
 
 /// What the repository says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pipeline {
+    /// What it was made for. Of all but a `SentenceTransformer` the encoder alone is computed, and
+    /// the pooling is the mean, as `SentenceTransformer(folder)` makes it.
+    pub kind: Kind,
     /// Tokens of a text, special ones included, where the repository limits them.
     pub max_tokens: Option<usize>,
     /// Whether texts become lower case before the tokenizer sees them.
@@ -50,39 +87,6 @@ pub struct Pipeline {
     pub truncate_dim: Option<usize>,
 }
 
-/// One module of `modules.json`.
-#[derive(Deserialize)]
-struct ModuleEntry {
-    #[serde(default)]
-    path: String,
-    #[serde(rename = "type")]
-    class: String,
-}
-
-impl ModuleEntry {
-    /// The class without its path.
-    fn name(&self) -> &str {
-        self.class.rsplit('.').next().unwrap_or_default()
-    }
-
-    /// `file` in the module's folder.
-    fn file(&self, file: &str) -> String {
-        match self.path.as_str() {
-            "" => file.to_owned(),
-            path => format!("{path}/{file}"),
-        }
-    }
-}
-
-/// The modules in their order, none where there is no `modules.json`; their paths stay inside.
-fn entries(source: &dyn Source) -> Result<Option<Vec<ModuleEntry>>> {
-    let entries: Option<Vec<ModuleEntry>> = read_json(source, MODULES)?;
-    for entry in entries.iter().flatten().filter(|entry| !entry.path.is_empty()) {
-        check_path(&entry.path).map_err(|e| e.at(format!("{}: {MODULES}", source.name())))?;
-    }
-    Ok(entries)
-}
-
 impl Pipeline {
     /// Reads the repository; without `modules.json` it is plain mean pooling, as
     /// sentence-transformers makes it, which then reads none of its other files.
@@ -92,10 +96,14 @@ impl Pipeline {
     /// `Unsupported` naming the module, mode or field that is not computed here.
     pub fn open(source: &dyn Source) -> Result<Self> {
         let mut pipeline = Self::default();
-        if let Some(entries) = entries(source)? {
+        let Some(entries) = entries(source)? else { return Ok(pipeline) };
+        let whole = settings::whole(source)?;
+        pipeline.kind = settings::kind(source, &whole)?;
+        pipeline.transformer = transformer(source, pipeline.kind, &entries)?;
+        if pipeline.kind == Kind::SentenceTransformer {
             pipeline.read_modules(source, &entries)?;
             pipeline.read_settings(source)?;
-            pipeline.read_prompts(source)?;
+            pipeline.read_prompts(source, whole)?;
         }
         Ok(pipeline)
     }
@@ -103,53 +111,49 @@ impl Pipeline {
     fn read_modules(&mut self, source: &dyn Source, entries: &[ModuleEntry]) -> Result<()> {
         let place = |file: &str| format!("{}: {file}", source.name());
         let mut pooled = false;
-        for (i, entry) in entries.iter().enumerate() {
-            match (entry.name(), i, pooled) {
-                ("Transformer", 0, _) => self.transformer.clone_from(&entry.path),
-                (_, 0, _) => break,
-                ("WeightedLayerPooling", 1, _) => {
+        for (i, entry) in entries.iter().enumerate().skip(1) {
+            match (entry.class, i, pooled) {
+                (Class::WeightedLayerPooling, 1, _) => {
                     // Without all states sentence-transformers passes it over.
+                    let mix = LayerMix::open(source, entry)?;
                     if gives_all_states(source, &entries[0])? {
-                        self.mix = Some(LayerMix::open(source, &entry.path)?);
+                        self.mix = Some(mix);
                     }
-                    continue;
                 }
-                ("Pooling", _, false) => {
+                (Class::Pooling, _, false) => {
                     let file = entry.file("config.json");
                     let config: Value = read_json(source, &file)?.ok_or_else(|| {
                         fail!(NotFound, "{} is missing, yet modules.json names it", place(&file))
                     })?;
-                    self.pooling = Pooling::from_config(&config).map_err(|e| e.at(place(&file)))?;
+                    let checked = match &config {
+                        Value::Object(fields) => keys::check(fields, keys::POOLING),
+                        _ => Ok(()),
+                    };
+                    let pooling = checked.and_then(|()| Pooling::from_config(&config));
+                    self.pooling = pooling.map_err(|e| e.at(place(&file)))?;
                     pooled = true;
                 }
-                ("Dense" | "Normalize", _, false) => {
+                (Class::Dense | Class::Normalize, _, false) => {
                     let module = Module::open(source, entry, "token_embeddings")?;
                     self.token_modules.push(module);
                 }
-                ("Dense" | "Normalize" | "LayerNorm", _, true) => {
+                (Class::Dense | Class::Normalize | Class::LayerNorm, _, true) => {
                     let module = Module::open(source, entry, "sentence_embedding")?;
                     self.modules.push(module);
                 }
+                (Class::Dropout, _, true) => modules::check_dropout(source, entry)?,
+                (Class::Other(what), ..) => return Err(entry.refused(source, what)),
                 _ => {
                     return Err(fail!(
                         Unsupported,
                         "{}: the module {} at this place ({i}) is not supported (supported: \
                          Transformer, WeightedLayerPooling, Dense and Normalize of tokens, Pooling, \
-                         then Dense, LayerNorm and Normalize)",
+                         then Dense, LayerNorm, Dropout and Normalize)",
                         place(MODULES),
-                        entry.class
+                        entry.path_of_class
                     ));
                 }
             }
-        }
-        let first = entries.first();
-        if let Some(first) = first.filter(|first| first.name() != "Transformer") {
-            return Err(fail!(
-                Unsupported,
-                "{}: the first module is {}, which is not supported (supported: Transformer)",
-                place(MODULES),
-                first.class
-            ));
         }
         if !pooled {
             return Err(fail!(
@@ -174,6 +178,22 @@ impl Pipeline {
         self.modules.contains(&Module::Normalize)
     }
 
+    /// What a caller is told who asks for the vectors of a repository that was made for something
+    /// else.
+    pub fn note(&self) -> Option<String> {
+        let what = match self.kind {
+            Kind::SentenceTransformer => return None,
+            Kind::CrossEncoder => "scores of pairs",
+            Kind::SparseEncoder => "weights of the vocabulary's tokens",
+            Kind::MultiVectorEncoder => "projected vectors of tokens",
+        };
+        Some(format!(
+            "{}: its {what} are not computed; vectors are the mean of the last layer's tokens, as \
+             SentenceTransformer(folder) gives them",
+            self.kind
+        ))
+    }
+
     /// One line a module, for `info`.
     pub fn describe(&self) -> Vec<String> {
         let modes: Vec<_> = self.pooling.modes.iter().map(ToString::to_string).collect();
@@ -190,6 +210,7 @@ impl Pipeline {
         let facts =
             if facts.is_empty() { String::new() } else { format!(": {}", facts.join(", ")) };
         lines.push(format!("Transformer{facts}"));
+        lines.extend(self.note());
         lines.extend(self.mix.as_ref().map(ToString::to_string));
         lines.extend(self.token_modules.iter().map(|module| format!("{module}, every token")));
         lines.push(format!("Pooling: {}{prompt}", modes.join(" + ")));
@@ -199,13 +220,36 @@ impl Pipeline {
     }
 }
 
+/// The folder of the Transformer, which has to be the first module.
+fn transformer(source: &dyn Source, kind: Kind, entries: &[ModuleEntry]) -> Result<String> {
+    let Some(first) = entries.first() else {
+        return Err(fail!(
+            Unsupported,
+            "{}: {MODULES} is an empty list: add the modules, or remove the file for plain mean \
+             pooling",
+            source.name()
+        ));
+    };
+    match (first.class, kind) {
+        (Class::Transformer, _) => Ok(first.path.clone()),
+        (Class::MaskedTransformer, Kind::SparseEncoder) => Ok(first.path.clone()),
+        (Class::MaskedTransformer, _) => Err(first.refused(source, classes::OF_SPARSE_ENCODER)),
+        (Class::Other(what), _) => Err(first.refused(source, what)),
+        _ => Err(fail!(
+            Unsupported,
+            "{}: {MODULES}: the first module is {}, which is not supported (supported: Transformer)",
+            source.name(),
+            first.path_of_class
+        )),
+    }
+}
+
 /// Whether the Transformer hands out all its states: `output_hidden_states` of its config.
 fn gives_all_states(source: &dyn Source, transformer: &ModuleEntry) -> Result<bool> {
     #[derive(Deserialize)]
     struct Config {
-        #[serde(default)]
-        output_hidden_states: bool,
+        output_hidden_states: Option<bool>,
     }
     let config: Option<Config> = read_json(source, &transformer.file("config.json"))?;
-    Ok(config.is_some_and(|config| config.output_hidden_states))
+    Ok(config.and_then(|config| config.output_hidden_states).unwrap_or(false))
 }

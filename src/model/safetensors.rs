@@ -43,6 +43,12 @@ pub(crate) fn read_header(blob: &dyn Blob) -> Result<Vec<Entry>> {
     }
     let mut length = [0; 8];
     blob.read_at(0, &mut length)?;
+    if length.starts_with(b"PK\x03\x04") {
+        return Err(fail!(
+            Checkpoint,
+            "{place}: it is a file of torch, not of safetensors: call it pytorch_model.bin"
+        ));
+    }
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER_BYTES {
         return Err(fail!(

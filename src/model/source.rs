@@ -22,6 +22,13 @@ pub trait Source: Send + Sync {
     /// `Ok(None)` where the source has no such file.
     fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>>;
 
+    /// The names in the folder `folder` (`""` for the root), to say what is there; none where the
+    /// source cannot tell.
+    fn list(&self, folder: &str) -> Vec<String> {
+        let _ = folder;
+        Vec::new()
+    }
+
     /// Whether the file `path` is there, without fetching it where that would cost a download.
     fn has(&self, path: &str) -> Result<bool> {
         Ok(self.open(path)?.is_some())

@@ -49,6 +49,12 @@ fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
              what the file holds, so only where you trust it)"
         ));
     }
+    if start.get(8) == Some(&b'{') {
+        return Err(fail!(
+            Checkpoint,
+            "it is a safetensors file, not one of torch: call it model.safetensors"
+        ));
+    }
     Err(fail!(Checkpoint, "not a file of torch, or damaged: fetch it again"))
 }
 

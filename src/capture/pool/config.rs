@@ -59,7 +59,7 @@ impl Pooling {
         for (key, value) in fields.iter().filter(|(key, _)| key.starts_with("pooling_mode_")) {
             match LEGACY.iter().position(|(name, _)| name == key) {
                 Some(i) if truth(key, value)? => old.push(i),
-                None if *value != Value::Bool(false) => {
+                None if !matches!(value, Value::Bool(false) | Value::Null) => {
                     return Err(fail!(
                         Unsupported,
                         "`{key}` is not a pooling this version knows: it knows {}",
@@ -95,7 +95,11 @@ impl Pooling {
     }
 }
 
+/// True or false; null is false, as in Python.
 fn truth(key: &str, value: &Value) -> Result<bool> {
+    if value.is_null() {
+        return Ok(false);
+    }
     value.as_bool().ok_or_else(|| fail!(Checkpoint, "`{key}` is {value}, not true or false"))
 }
 

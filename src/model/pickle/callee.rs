@@ -56,7 +56,7 @@ pub fn callee(module: &str, name: &str) -> Result<Callee> {
             return Err(fail!(
                 Unsupported,
                 "the pickle names {module}.{name}: only tensors and containers are read, nothing \
-                 is executed"
+                 is executed; save the state_dict alone, or as safetensors"
             ));
         }
     })

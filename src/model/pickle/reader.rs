@@ -106,7 +106,10 @@ impl<'p> Reader<'p> {
             }
             match value {
                 Value::Tensor(i) => Ok((name.to_owned(), machine.tensors[i].clone())),
-                _ => Err(fail!(Unsupported, "its entry {name:?} is not a tensor")),
+                _ => Err(fail!(
+                    Unsupported,
+                    "its entry {name:?} is not a tensor: save the state_dict alone"
+                )),
             }
         });
         let entries: Result<_> = entries.collect();

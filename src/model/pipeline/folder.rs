@@ -1,6 +1,7 @@
 //! The folder of a repository in which its Transformer lies, as a source of its own.
 
-use super::{MODULES, entries};
+use super::classes::Class;
+use super::entries::{MODULES, entries};
 use crate::error::Result;
 use crate::model::source::{Blob, Source};
 
@@ -16,11 +17,15 @@ impl<'a> Folder<'a> {
     ///
     /// # Errors
     ///
-    /// `Checkpoint` or `Io` for `modules.json`.
+    /// `Checkpoint` or `Io` for `modules.json`; `Unsupported` where the first module is no encoder.
     pub fn of_transformer(source: &'a dyn Source) -> Result<Self> {
         let first = entries(source)?.and_then(|entries| entries.into_iter().next());
-        let folder = first.filter(|first| first.name() == "Transformer");
-        Ok(Self { source, folder: folder.map_or_else(String::new, |first| first.path) })
+        let folder = match first.as_ref().map(|first| (first, first.class)) {
+            Some((first, Class::Transformer | Class::MaskedTransformer)) => first.path.clone(),
+            Some((first, Class::Other(what))) => return Err(first.refused(source, what)),
+            _ => String::new(),
+        };
+        Ok(Self { source, folder })
     }
 
     fn within(&self, path: &str) -> String {
@@ -41,6 +46,10 @@ impl Source for Folder<'_> {
 
     fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>> {
         self.source.open(&self.within(path))
+    }
+
+    fn list(&self, folder: &str) -> Vec<String> {
+        self.source.list(self.within(folder).trim_end_matches('/'))
     }
 
     fn has(&self, path: &str) -> Result<bool> {

@@ -5,8 +5,11 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use super::ModuleEntry;
+use super::classes::Class;
+use super::entries::ModuleEntry;
+use super::keys::{self, Keys};
 use crate::capture::vector;
 use crate::cpu::vector::activate;
 use crate::error::{Result, fail};
@@ -129,31 +132,55 @@ impl Names {
     }
 }
 
-/// The configuration of a module in `folder`, which has to be there.
-fn config<T: DeserializeOwned>(source: &dyn Source, folder: &str) -> Result<(T, String)> {
-    let file = format!("{folder}/config.json");
+/// The configuration of a module, its keys held against `keys`; and its place, for messages.
+/// Where the file is missing the configuration has no keys.
+fn config<T: DeserializeOwned>(
+    source: &dyn Source,
+    entry: &ModuleEntry,
+    keys: Keys,
+) -> Result<(Option<T>, String)> {
+    let file = entry.file("config.json");
     let place = format!("{}: {file}", source.name());
-    match read_json(source, &file)? {
-        Some(config) => Ok((config, place)),
-        None => Err(fail!(NotFound, "{place} is missing, yet modules.json names it")),
+    let Some(fields) = read_json::<Map<String, Value>>(source, &file)? else {
+        return Ok((None, place));
+    };
+    keys::check(&fields, keys).map_err(|e| e.at(&place))?;
+    let config = serde_json::from_value(Value::Object(fields));
+    let config = config.map_err(|e| fail!(Checkpoint, "{place}: {e}").with_source(e))?;
+    Ok((Some(config), place))
+}
+
+/// The same for a module that cannot be without one.
+fn needed<T: DeserializeOwned>(
+    source: &dyn Source,
+    entry: &ModuleEntry,
+    keys: Keys,
+) -> Result<(T, String)> {
+    match config(source, entry, keys)? {
+        (Some(config), place) => Ok((config, place)),
+        (None, place) => Err(fail!(NotFound, "{place} is missing, yet modules.json names it")),
     }
+}
+
+/// Holds the configuration of a Dropout, which does nothing outside training, against its keys.
+pub(super) fn check_dropout(source: &dyn Source, entry: &ModuleEntry) -> Result<()> {
+    config::<Map<String, Value>>(source, entry, keys::DROPOUT).map(drop)
 }
 
 impl Module {
     /// The Dense, LayerNorm or Normalize of `entry`, which has to read and write what is called
     /// `wanted`.
     pub(super) fn open(source: &dyn Source, entry: &ModuleEntry, wanted: &str) -> Result<Self> {
-        match entry.name() {
-            "Dense" => Dense::open(source, &entry.path, wanted).map(Self::Dense),
-            "LayerNorm" => LayerNorm::open(source, &entry.path).map(Self::LayerNorm),
+        match entry.class {
+            Class::Dense => Dense::open(source, entry, wanted).map(Self::Dense),
+            Class::LayerNorm => LayerNorm::open(source, entry).map(Self::LayerNorm),
+            // Without a folder of its own the file is the encoder's.
+            _ if entry.path.is_empty() => {
+                Names::default().check(wanted, &source.name())?;
+                Ok(Self::Normalize)
+            }
             _ => {
-                let file = entry.file("config.json");
-                // Older ones have no folder; without a path the file is the encoder's.
-                let names: Option<Names> = match entry.path.as_str() {
-                    "" => None,
-                    _ => read_json(source, &file)?,
-                };
-                let place = format!("{}: {file}", source.name());
+                let (names, place) = config::<Names>(source, entry, keys::NORMALIZE)?;
                 names.unwrap_or_default().check(wanted, &place)?;
                 Ok(Self::Normalize)
             }
@@ -218,10 +245,17 @@ impl fmt::Display for Module {
 }
 
 impl Dense {
-    fn open(source: &dyn Source, folder: &str, wanted: &str) -> Result<Self> {
-        let (config, place) = config::<DenseConfig>(source, folder)?;
+    fn open(source: &dyn Source, entry: &ModuleEntry, wanted: &str) -> Result<Self> {
+        let (config, place) = needed::<DenseConfig>(source, entry, keys::DENSE)?;
         let name = config.activation_function.as_deref().unwrap_or("torch.nn.Tanh");
-        let class = name.strip_prefix("torch.").and_then(|path| path.rsplit('.').next());
+        let class = [
+            "torch.nn.",
+            "torch.nn.modules.",
+            "torch.nn.modules.activation.",
+            "torch.nn.modules.linear.",
+        ]
+        .iter()
+        .find_map(|home| name.strip_prefix(home).filter(|class| !class.contains('.')));
         let activation = match class.unwrap_or_default() {
             "Tanh" => Activation::Tanh,
             "Identity" => Activation::Identity,
@@ -237,7 +271,7 @@ impl Dense {
             }
         };
         config.names.check(wanted, &place)?;
-        let checkpoint = Checkpoint::open_in(source, folder)?;
+        let checkpoint = Checkpoint::open_in(source, &entry.path)?;
         let (outputs, inputs) = (config.out_features, config.in_features);
         if inputs == 0 || outputs == 0 {
             return Err(fail!(Checkpoint, "{place}: `in_features` or `out_features` is 0"));
@@ -283,9 +317,9 @@ impl Dense {
 }
 
 impl LayerNorm {
-    fn open(source: &dyn Source, folder: &str) -> Result<Self> {
-        let (config, _) = config::<LayerNormConfig>(source, folder)?;
-        let checkpoint = Checkpoint::open_in(source, folder)?;
+    fn open(source: &dyn Source, entry: &ModuleEntry) -> Result<Self> {
+        let (config, _) = needed::<LayerNormConfig>(source, entry, keys::LAYER_NORM)?;
+        let checkpoint = Checkpoint::open_in(source, &entry.path)?;
         let vector = |name: &str| checkpoint.read_f32(name, &[config.dimension]);
         Ok(Self { gamma: vector("norm.weight")?, beta: vector("norm.bias")? })
     }
@@ -303,8 +337,8 @@ impl LayerNorm {
 }
 
 impl LayerMix {
-    pub(super) fn open(source: &dyn Source, folder: &str) -> Result<Self> {
-        let (config, place) = config::<LayerMixConfig>(source, folder)?;
+    pub(super) fn open(source: &dyn Source, entry: &ModuleEntry) -> Result<Self> {
+        let (config, place) = needed::<LayerMixConfig>(source, entry, keys::LAYER_MIX)?;
         let LayerMixConfig { num_hidden_layers: depth, layer_start: first } = config;
         let Some(count) = depth.checked_sub(first).and_then(|n| n.checked_add(1)) else {
             return Err(fail!(
@@ -312,7 +346,7 @@ impl LayerMix {
                 "{place}: `layer_start` is {first}, `num_hidden_layers` {depth}: no layer is left"
             ));
         };
-        let checkpoint = Checkpoint::open_in(source, folder)?;
+        let checkpoint = Checkpoint::open_in(source, &entry.path)?;
         let weights = checkpoint.read_f32("layer_weights", &[count])?;
         Ok(Self { first, weights })
     }

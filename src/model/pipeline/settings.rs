@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::Pipeline;
+use super::keys::{self, Keys};
+use super::{Kind, Pipeline};
 use crate::error::{Result, fail};
 use crate::model::source::{Source, read_json};
 
@@ -20,12 +22,13 @@ const SETTINGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
+/// The settings of the whole.
+const WHOLE: &str = "config_sentence_transformers.json";
+
 #[derive(Deserialize, Default)]
 struct Settings {
     max_seq_length: Option<usize>,
     do_lower_case: Option<bool>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -33,7 +36,29 @@ struct Prompts {
     prompts: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
     truncate_dim: Option<usize>,
-    model_type: Option<String>,
+}
+
+/// The fields of `config_sentence_transformers.json`, none where there is no such file.
+pub(super) fn whole(source: &dyn Source) -> Result<Map<String, Value>> {
+    let fields: Map<String, Value> = read_json(source, WHOLE)?.unwrap_or_default();
+    keys::check(&fields, keys::WHOLE).map_err(|e| e.at(format!("{}: {WHOLE}", source.name())))?;
+    Ok(fields)
+}
+
+/// What `model_type` says.
+pub(super) fn kind(source: &dyn Source, whole: &Map<String, Value>) -> Result<Kind> {
+    let Some(value) = whole.get("model_type").filter(|value| !value.is_null()) else {
+        return Ok(Kind::default());
+    };
+    let named = |kind: &Kind| value.as_str() == Some(&kind.to_string());
+    Kind::ALL.into_iter().find(named).ok_or_else(|| {
+        fail!(
+            Unsupported,
+            "{}: {WHOLE}: `model_type` is {value}, which is not supported (supported: {})",
+            source.name(),
+            Kind::ALL.map(|kind| kind.to_string()).join(", ")
+        )
+    })
 }
 
 impl Pipeline {
@@ -43,26 +68,27 @@ impl Pipeline {
                 "" => file.to_owned(),
                 folder => format!("{folder}/{file}"),
             };
-            let Some(settings) = read_json::<Settings>(source, &path)? else { continue };
-            refuse(&settings.others).map_err(|e| e.at(format!("{}: {path}", source.name())))?;
+            let Some(fields) = read_json::<Map<String, Value>>(source, &path)? else { continue };
+            // As there, a file that says nothing is passed over for an older one.
+            if fields.is_empty() {
+                continue;
+            }
+            let place = || format!("{}: {path}", source.name());
+            let longest = check(&fields).map_err(|e| e.at(place()))?;
+            let settings: Settings = typed(fields, &place())?;
             self.lower_case = settings.do_lower_case.unwrap_or(false);
-            self.max_tokens = settings.max_seq_length;
+            self.max_tokens = longest.or(settings.max_seq_length);
             return Ok(());
         }
         Ok(())
     }
 
-    pub(super) fn read_prompts(&mut self, source: &dyn Source) -> Result<()> {
-        let file = "config_sentence_transformers.json";
-        let Some(config) = read_json::<Prompts>(source, file)? else { return Ok(()) };
-        if let Some(kind) = config.model_type.filter(|kind| kind != "SentenceTransformer") {
-            return Err(fail!(
-                Unsupported,
-                "{}: {file}: `model_type` is \"{kind}\", which is not supported (supported: \
-                 SentenceTransformer)",
-                source.name()
-            ));
-        }
+    pub(super) fn read_prompts(
+        &mut self,
+        source: &dyn Source,
+        whole: Map<String, Value>,
+    ) -> Result<()> {
+        let config: Prompts = typed(whole, &format!("{}: {WHOLE}", source.name()))?;
         // A prompt may be null or empty: none.
         let prompts = config.prompts.unwrap_or_default();
         self.prompts = prompts.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
@@ -74,7 +100,7 @@ impl Pipeline {
             let prompt = prompt.or(given).ok_or_else(|| {
                 fail!(
                     Checkpoint,
-                    "{}: {file}: `default_prompt_name` is \"{name}\", which is not among `prompts`",
+                    "{}: {WHOLE}: `default_prompt_name` is \"{name}\", which is not among `prompts`",
                     source.name()
                 )
             })?;
@@ -84,35 +110,56 @@ impl Pipeline {
     }
 }
 
-/// Refuses what would make the Transformer module give something else than its last state.
-fn refuse(settings: &Map<String, Value>) -> Result<()> {
+/// `fields` as a `T`; `place` is the file that an error names.
+fn typed<T: DeserializeOwned>(fields: Map<String, Value>, place: &str) -> Result<T> {
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|e| fail!(Checkpoint, "{place}: {e}").with_source(e))
+}
+
+/// Arguments by the names they have had, newest first.
+const ARGUMENTS: [([&str; 2], Keys); 3] = [
+    (["model_kwargs", "model_args"], keys::MODEL_ARGS),
+    (["config_kwargs", "config_args"], keys::CONFIG_ARGS),
+    (["processor_kwargs", "tokenizer_args"], keys::TOKENIZER_ARGS),
+];
+
+/// Refuses what would make the Transformer module give something else than its last state; hands
+/// out the limit that is set for the tokenizer.
+fn check(settings: &Map<String, Value>) -> Result<Option<usize>> {
+    keys::check(settings, keys::TRANSFORMER)?;
     let text = |output: Value| json!({"method": "forward", "method_output_name": output});
-    for (key, value) in settings {
-        let supported = match key.as_str() {
-            "transformer_task" => *value == "feature-extraction",
-            "module_output_name" => *value == "token_embeddings",
-            "modality_config" => {
-                let of_text = value.get("text");
-                of_text.is_some_and(|of_text| {
-                    *of_text == text(json!("last_hidden_state"))
-                        || *of_text == text(json!(["last_hidden_state"]))
-                })
-            }
-            // What would reach the tokenizer or the model from here.
-            "processing_kwargs" | "query_expansion" | "query_length" | "document_length"
-            | "query_prefix" | "document_prefix" => false,
-            "model_args" | "model_kwargs" | "config_args" | "config_kwargs" | "tokenizer_args"
-            | "processor_kwargs" => false,
-            _ => true,
-        };
-        let nothing = match value {
-            Value::Null => true,
-            Value::Object(fields) => fields.is_empty(),
-            _ => false,
-        };
-        if !supported && !nothing {
-            return Err(fail!(Unsupported, "`{key}` is {value}, which is not supported"));
+    if let Some(config) = settings.get("modality_config").filter(|value| !value.is_null()) {
+        let of_text = config.get("text");
+        let last = of_text.is_some_and(|of_text| {
+            *of_text == text(json!("last_hidden_state"))
+                || *of_text == text(json!(["last_hidden_state"]))
+        });
+        if !last {
+            return Err(fail!(
+                Unsupported,
+                "`modality_config` is {config}, which is not supported (supported: \
+                 last_hidden_state of text)"
+            ));
         }
     }
-    Ok(())
+    let mut longest = None;
+    for (names, keys) in ARGUMENTS {
+        for name in names {
+            let fields = match settings.get(name) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Object(fields)) => fields,
+                Some(value) => {
+                    return Err(fail!(Checkpoint, "`{name}` is {value}, expected an object"));
+                }
+            };
+            keys::check(fields, keys).map_err(|e| e.at(format!("`{name}`")))?;
+            if let Some(value) = fields.get("model_max_length").filter(|value| !value.is_null()) {
+                let n = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+                longest = Some(n.ok_or_else(|| {
+                    fail!(Checkpoint, "`model_max_length` is {value}, expected a whole number")
+                })?);
+            }
+        }
+    }
+    Ok(longest)
 }
