@@ -150,6 +150,9 @@ pub struct Embeddings {
     pub precision: Precision,
     /// In the caller's order.
     pub texts: Vec<TextEmbedding>,
+    /// With [`Precision::Int8`], what restores the numbers, for each row of the layer axis; else
+    /// empty.
+    pub int8: Vec<Ranges>,
     /// Texts whose numbers f16 did not hold.
     pub rerun: Option<Rerun>,
 }
@@ -229,6 +232,7 @@ impl Embeddings {
             width,
             precision,
             texts,
+            int8: Vec::new(),
             rerun: None,
         }
     }
@@ -331,7 +335,8 @@ impl Embeddings {
         }
         let mut done: Vec<Vec<i8>> =
             self.texts.iter().map(|text| Vec::with_capacity(text.values.len())).collect();
-        for (layer, ranges) in self.ranges()?.iter().enumerate() {
+        let all = self.ranges()?;
+        for (layer, ranges) in all.iter().enumerate() {
             for (t, out) in done.iter_mut().enumerate() {
                 let rows =
                     (0..self.texts[t].rows).filter_map(|row| self.texts[t].row(layer, row, width));
@@ -343,6 +348,7 @@ impl Embeddings {
             }
         }
         self.texts.iter_mut().zip(done).for_each(|(text, values)| text.values = Values::I8(values));
+        self.int8 = all;
         Ok(())
     }
 }

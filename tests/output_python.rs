@@ -56,6 +56,12 @@ for name in names:
         assert got.shape[1:] == ((len(want["layers"]),) if stacked else ()) + (want["width"],), (place, got.shape)
         if not ragged:
             own = {"vectors", "index", "text_tokens", "tokens_lost", "layers"}
+            if name.startswith("int8") and len(lines):
+                own |= {"int8_start", "int8_step"}
+                start, step = (np.array(want["int8"][key], "<f4") for key in ("start", "step"))
+                if kind != "npy":
+                    assert np.array_equal(arrays["int8_start"], start), place
+                    assert np.array_equal(arrays["int8_step"], step), place
             own = {"npy": {"vectors"}, "npz": own | {"metadata"}}.get(kind, own)
             assert set(arrays) == own and len(got) == len(lines), (place, set(arrays))
             for row, line in zip(got, lines):
@@ -74,6 +80,9 @@ for name in names:
             assert arrays["token_ids"].tolist() == [i["id"] for i in infos], place
             words = [-1 if i["word"] is None else i["word"] for i in infos]
             assert arrays["token_words"].tolist() == words, place
+        else:
+            assert np.array_equal(arrays["word_spans"], spans), place
+            assert np.array_equal(arrays["word_offsets"], offsets), place
         for line, a, b in zip(lines, offsets, offsets[1:]):
             infos = line["tokens" if want["pool"] == "tokens" else "words"]
             assert [[i["start"], i["end"]] for i in infos] == spans[a:b].tolist(), place

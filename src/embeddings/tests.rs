@@ -62,6 +62,8 @@ fn int8_calibrates_each_layer_on_all_texts() {
     assert_eq!(all.texts[1].values, Values::I8(vec![]));
     assert_eq!(all.texts[2].values, Values::I8(vec![0, -128, 0, -128]));
     assert_eq!((all.width, all.precision), (2, Precision::Int8));
+    let int8: Vec<_> = all.int8.iter().map(|range| (range.starts(), range.steps())).collect();
+    assert_eq!(int8, [(&[0., 5.][..], &[1., 1.][..]), (&[0., 50.], &[10., 1.])]);
     assert_eq!(all.vector(0, 0, 0), None);
     assert_eq!(all.slice(2, 1, 0), Some(Slice::I8(&[0, -128])));
     assert_eq!(all.slice(2, 1, 0).unwrap().to_f32(), [0., -128.].as_slice());

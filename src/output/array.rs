@@ -4,7 +4,7 @@
 use super::spill::Spill;
 use super::{Extras, Order, broken};
 use crate::capture::precision::Ranges;
-use crate::embeddings::{Header, Rows, TextEmbedding};
+use crate::embeddings::{Header, Rows, TextEmbedding, TokenInfo};
 use crate::error::Result;
 
 /// The type of the numbers of a small array.
@@ -62,6 +62,8 @@ struct RowPlaces {
     spans: usize,
     text: usize,
     text_offsets: usize,
+    word_offsets: usize,
+    word_spans: usize,
     /// `token_ids` and `token_words`.
     tokens: Option<(usize, usize)>,
 }
@@ -71,6 +73,8 @@ pub(super) struct Arrays {
     pub(super) header: Header,
     order: Order,
     rows: u64,
+    /// Words so far.
+    words: u64,
     /// Bytes of the strings of rows so far.
     text: u64,
     small: Vec<Small>,
@@ -92,6 +96,8 @@ impl Arrays {
                 Some(RowPlaces {
                     offsets: add("offsets", Number::I64, None),
                     spans: add("spans", Number::I64, Some(2)),
+                    word_offsets: add("word_offsets", Number::I64, None),
+                    word_spans: add("word_spans", Number::I64, Some(2)),
                     text_offsets: add(
                         name("token_text_offsets", "word_text_offsets"),
                         Number::I64,
@@ -132,11 +138,11 @@ impl Arrays {
             }
         }
         if let Some(rows) = &places.rows {
-            for place in [rows.offsets, rows.text_offsets] {
+            for place in [rows.offsets, rows.word_offsets, rows.text_offsets] {
                 small[place].longs([0].into_iter())?;
             }
         }
-        Ok(Self { header, order: Order::new(extras), rows: 0, text: 0, small, places })
+        Ok(Self { header, order: Order::new(extras), rows: 0, words: 0, text: 0, small, places })
     }
 
     /// Whether rows are tokens or words, of which texts have different numbers.
@@ -162,6 +168,13 @@ impl Arrays {
             };
             let spans = described.iter().flat_map(|(_, span)| span.map(|place| place as i64));
             small[rows.spans].longs(spans)?;
+            let words = match rows.tokens {
+                Some(_) => spans_of_words(&text.tokens),
+                None => described.iter().map(|(_, span)| *span).collect(),
+            };
+            self.words += words.len() as u64;
+            small[rows.word_offsets].longs([self.words as i64].into_iter())?;
+            small[rows.word_spans].longs(words.iter().flatten().map(|&place| place as i64))?;
             let mut ends = Vec::with_capacity(described.len());
             for (spelt, _) in &described {
                 self.text += spelt.len() as u64;
@@ -215,6 +228,23 @@ impl Arrays {
     pub(super) fn into_small(self) -> Vec<Small> {
         self.small
     }
+}
+
+/// The characters of each word, by its number, from its first token's to its last's.
+fn spans_of_words(tokens: &[TokenInfo]) -> Vec<[usize; 2]> {
+    let mut words: Vec<[usize; 2]> = Vec::new();
+    for token in tokens {
+        let Some(word) = token.word.map(|word| word as usize) else { continue };
+        if word >= words.len() {
+            words.resize(word + 1, [0, 0]);
+        }
+        let [start, end] = &mut words[word];
+        if *end == 0 {
+            *start = token.start;
+        }
+        *end = token.end.max(*end);
+    }
+    words
 }
 
 /// What all files say of themselves: the header's words and `more`.

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::Extras;
 use super::zip::Zip;
-use super::{Format, Sink, broken, npy, safetensors::SafetensorsWriter};
+use super::{Format, Sink, broken, npy, npz, safetensors::SafetensorsWriter};
 use crate::embeddings::Embeddings;
 use crate::error::{Result, fail};
 
@@ -20,6 +20,9 @@ pub struct Extra {
     /// Row-major.
     pub values: Vec<i64>,
 }
+
+/// Arrays that are the same in all results.
+const SHARED: [&str; 3] = ["index", "text_tokens", "tokens_lost"];
 
 /// Writes `results`, one a name, and `extras` as npz or safetensors; a single result without a name
 /// has plain arrays.
@@ -34,8 +37,8 @@ pub fn join(
     extras: &[Extra],
 ) -> Result<Vec<u8>> {
     let one = |result: &Embeddings| {
-        let writer =
-            SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &Extras::default())?;
+        let own = Extras { ranges: result.int8.clone(), ..Extras::default() };
+        let writer = SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &own)?;
         let mut sink = Box::new(writer);
         result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
         Ok(sink.finish()?.into_inner())
@@ -44,7 +47,7 @@ pub fn join(
     let odd = |e: safetensors::SafeTensorError| fail!(Io, "the results could not be joined: {e}");
     let bytes: Vec<Vec<u8>> =
         extras.iter().map(|e| e.values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let mut arrays = Vec::new();
+    let mut arrays: Vec<(String, TensorView<'_>)> = Vec::new();
     let mut about = HashMap::new();
     for ((name, file), result) in names.iter().zip(&files).zip(results) {
         let named = |part: &str| match name {
@@ -52,11 +55,12 @@ pub fn join(
             None => part.to_owned(),
         };
         for (array, view) in SafeTensors::deserialize(file).map_err(odd)?.tensors() {
-            // What the texts have in common is among the extras, once for all results.
-            if !matches!(array.as_str(), "vectors" | "offsets" | "spans") {
-                continue;
+            // What is of the texts and not of a result stands there once, without a name.
+            let name = if SHARED.contains(&array.as_str()) { array } else { named(&array) };
+            let is_there = arrays.iter().any(|(other, _)| *other == name);
+            if !is_there && !extras.iter().any(|extra| extra.name == name) {
+                arrays.push((name, view));
             }
-            arrays.push((named(&array), view));
         }
         let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();
         for (field, value) in [
@@ -90,6 +94,9 @@ pub fn join(
                 zip.write(view.data()).map_err(broken)?;
                 zip.close(&head).map_err(broken)?;
             }
+            let mut about: Vec<_> = about.into_iter().collect();
+            about.sort();
+            npz::put_metadata(&mut zip, about).map_err(broken)?;
             Ok(zip.finish().map_err(broken)?.into_inner())
         }
         _ => Err(fail!(Usage, "several results in one file are npz or safetensors, not {format}")),

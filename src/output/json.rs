@@ -74,8 +74,8 @@ impl<W: Write> Sink<W> for JsonWriter<W> {
 /// # Errors
 /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN or infinity, which JSON has not.
 pub fn to_string(embeddings: &Embeddings) -> Result<String> {
-    let mut writer =
-        Box::new(JsonWriter::start(Vec::new(), embeddings.header(), &Extras::default()));
+    let extras = Extras { ranges: embeddings.int8.clone(), ..Extras::default() };
+    let mut writer = Box::new(JsonWriter::start(Vec::new(), embeddings.header(), &extras));
     embeddings.texts.iter().try_for_each(|text| writer.push(text.clone()))?;
     let out = writer.finish()?;
     String::from_utf8(out)

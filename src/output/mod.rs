@@ -280,7 +280,8 @@ impl FileSink {
 /// # Errors
 /// As the methods of [`FileSink`].
 pub fn write_file(path: &Path, format: Option<Format>, embeddings: Embeddings) -> Result<()> {
-    let mut sink = FileSink::create(path, format, embeddings.header())?;
+    let extras = Extras { ranges: embeddings.int8.clone(), ..Extras::default() };
+    let mut sink = FileSink::create_with(path, format, embeddings.header(), &extras)?;
     embeddings.texts.into_iter().try_for_each(|text| sink.push(text))?;
     sink.finish()
 }

@@ -40,12 +40,7 @@ impl<W: Write + Seek> Sink<W> for NpzWriter<W> {
     fn finish(mut self: Box<Self>) -> Result<W> {
         let head = npy::head(npy::descr(self.arrays.header.precision), &self.arrays.shape());
         self.zip.close(&head).map_err(broken)?;
-        let fields = self.metadata.into_iter().map(|(key, value)| (key, value.into()));
-        let about = serde_json::Value::Object(fields.collect()).to_string();
-        let head = npy::head("|u1", &[about.len() as u64]);
-        self.zip.open("metadata.npy", &head).map_err(broken)?;
-        self.zip.write(about.as_bytes()).map_err(broken)?;
-        self.zip.close(&head).map_err(broken)?;
+        put_metadata(&mut self.zip, self.metadata).map_err(broken)?;
         for small in self.arrays.into_small() {
             let descr = match small.number {
                 Number::I64 => "<i8",
@@ -59,4 +54,17 @@ impl<W: Write + Seek> Sink<W> for NpzWriter<W> {
         }
         self.zip.finish().map_err(broken)
     }
+}
+
+/// Adds the array `metadata`, the bytes of a JSON object of strings.
+pub(super) fn put_metadata<W: Write + Seek>(
+    zip: &mut Zip<W>,
+    fields: Vec<(String, String)>,
+) -> std::io::Result<()> {
+    let fields = fields.into_iter().map(|(key, value)| (key, value.into()));
+    let about = serde_json::Value::Object(fields.collect()).to_string();
+    let head = npy::head("|u1", &[about.len() as u64]);
+    zip.open("metadata.npy", &head)?;
+    zip.write(about.as_bytes())?;
+    zip.close(&head)
 }

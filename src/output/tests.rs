@@ -157,8 +157,8 @@ fn safetensors_read_back() {
         assert_eq!(read.tensor("vectors").unwrap().shape(), shape, "{i}");
         let count = match header.rows {
             Rows::Texts => 5,
-            Rows::Tokens => 11,
-            Rows::Words => 9,
+            Rows::Tokens => 13,
+            Rows::Words => 11,
         };
         assert_eq!(read.len(), count, "{i}");
         for (name, tensor) in read.tensors() {
@@ -201,6 +201,9 @@ fn rows_come_before_layers() {
     assert_eq!(longs("layers"), [0, 1]);
     assert_eq!(longs("text_tokens").len(), 1);
     assert_eq!(longs("token_ids").len(), 3);
+    assert_eq!(longs("token_words"), [-1, 0, 1]);
+    assert_eq!(longs("word_offsets"), [0, 2]);
+    assert_eq!(longs("word_spans"), [1, 2, 2, 3]);
     let ends = longs("token_text_offsets");
     assert_eq!((ends.len(), ends[0]), (4, 0));
     assert_eq!(read.tensor("token_text").unwrap().data().len() as i64, ends[3]);

@@ -22,7 +22,7 @@ use super::tei::{named_prompt, with_times};
 use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
 use crate::embeddings::Embeddings;
 use crate::encoder::{token_infos, word_info};
-use crate::output::{self, Extra, Format};
+use crate::output::{self, Extra, Extras, Format};
 
 /// Outputs of one request at most.
 pub const MOST_OUTPUTS: usize = 64;
@@ -221,7 +221,8 @@ fn as_arrow(
 }
 
 fn written(format: Format, result: &Embeddings) -> crate::Result<Vec<u8>> {
-    let mut sink = output::start(format, Cursor::new(Vec::new()), result.header())?;
+    let extras = Extras { ranges: result.int8.clone(), ..Extras::default() };
+    let mut sink = output::start_with(format, Cursor::new(Vec::new()), result.header(), &extras)?;
     result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
     Ok(sink.finish()?.into_inner())
 }
