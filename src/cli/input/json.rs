@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bad::{Bad, wrong};
-use super::lines::{BYTE_ORDER_MARK, not_utf8};
+use super::lines::{BYTE_ORDER_MARK, MOST, TOO_LONG, not_utf8};
 
 /// The field of the second text of a pair.
 const PAIR: &str = "text_pair";
@@ -297,6 +297,9 @@ impl<R: BufRead> Elements<R> {
                 _ => {}
             }
             self.take(byte);
+            if bytes.len() == MOST {
+                return Err(self.off(TOO_LONG));
+            }
             bytes.push(byte);
             let closed = depth == 0 && !quoted && matches!(byte, b'}' | b']' | b'"');
             if closed {
@@ -325,6 +328,8 @@ impl<R: BufRead> Iterator for Elements<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -361,6 +366,13 @@ mod tests {
                 "{text:?}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_value_without_an_end_is_not_held() {
+        let endless = std::io::BufReader::new(b"[\"".chain(std::io::repeat(b'x')));
+        let bad = Elements::new(endless, "x.json").next().unwrap().unwrap_err();
+        assert!(bad.fatal && bad.to_string().starts_with("x.json: line 1: more than"), "{bad}");
     }
 
     #[test]

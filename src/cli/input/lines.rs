@@ -1,6 +1,6 @@
 //! Lines of UTF-8, counted from 1, ended by a newline with or without a carriage return.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 use everylayer::{Error, ErrorKind, Result};
 
@@ -8,6 +8,13 @@ use super::bad::Bad;
 
 /// What some editors write before the first character of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Bytes of one text at most, with what stands around it: a packed file of a few kilobytes may hold a
+/// line that fills all memory.
+pub const MOST: usize = 64 << 20;
+
+/// What is said of more.
+pub const TOO_LONG: &str = "more than 64 MiB without an end: is this a file of texts?";
 
 /// The lines of `reader` with their numbers; it ends where reading fails.
 pub struct Lines<R> {
@@ -25,13 +32,17 @@ impl<R: BufRead> Lines<R> {
 
     fn read(&mut self) -> Result<Option<(u64, String)>, Bad> {
         let mut bytes = Vec::new();
-        let read = self.reader.read_until(b'\n', &mut bytes);
+        let read = self.reader.by_ref().take(MOST as u64 + 1).read_until(b'\n', &mut bytes);
         let read = read
             .map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", self.name)).with_source(e))?;
         if read == 0 {
             return Ok(None);
         }
         self.line += 1;
+        if read > MOST {
+            let said = format!("{}: line {}: {TOO_LONG}", self.name, self.line);
+            return Err(Error::new(ErrorKind::Text, said).into());
+        }
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
             if bytes.last() == Some(&b'\r') {
@@ -77,6 +88,16 @@ mod tests {
 
     fn lines(bytes: &[u8]) -> Vec<String> {
         Lines::new(bytes, "x.txt").map(|line| line.unwrap().1).collect()
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_held() {
+        let endless = std::io::BufReader::new(b"a\n".chain(std::io::repeat(b'x')));
+        let mut lines = Lines::new(endless, "x.txt");
+        assert_eq!(lines.next().unwrap().unwrap().1, "a");
+        let bad = lines.next().unwrap().unwrap_err();
+        assert!(bad.fatal && bad.to_string().starts_with("x.txt: line 2: more than"), "{bad}");
+        assert!(lines.next().is_none());
     }
 
     #[test]

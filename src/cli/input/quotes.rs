@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use super::lines::{MOST, TOO_LONG};
+
 /// Where a reader of tables is, byte by byte, as the crate `csv` has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
@@ -21,12 +23,14 @@ pub struct Quotes<R> {
     line: u64,
     /// The line of the last quote that opened a field.
     opened: u64,
+    /// Bytes of the row so far.
+    row: usize,
 }
 
 impl<R: Read> Quotes<R> {
     /// Over `reader`, whose fields are parted by `delimiter`.
     pub fn new(reader: R, delimiter: u8) -> Self {
-        Self { reader, delimiter, state: State::Start, line: 1, opened: 0 }
+        Self { reader, delimiter, state: State::Start, line: 1, opened: 0, row: 0 }
     }
 
     fn step(&mut self, byte: u8) {
@@ -42,6 +46,7 @@ impl<R: Read> Quotes<R> {
             _ => State::Plain,
         };
         self.line += u64::from(byte == b'\n');
+        self.row = if self.state == State::Start && byte == b'\n' { 0 } else { self.row + 1 };
     }
 }
 
@@ -49,6 +54,10 @@ impl<R: Read> Read for Quotes<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(out)?;
         out[..count].iter().for_each(|&byte| self.step(byte));
+        if self.row > MOST {
+            let said = format!("line {}: {TOO_LONG}", self.line);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+        }
         if count == 0 && !out.is_empty() && self.state == State::Quoted {
             let said = format!(
                 "line {}: a quote is opened and never closed, so that all lines after it are one \
@@ -90,6 +99,9 @@ mod tests {
                 (read, _) => panic!("{text:?}: {read:?}"),
             }
         }
+        let mut endless = Quotes::new(b"a\n\"".chain(io::repeat(b'x')), b',');
+        let error = io::copy(&mut endless, &mut io::sink()).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: more than"), "{error}");
         assert!(read("a\t\"b\n", b'\t').is_err());
         assert!(read("a,\"b\n", b'\t').is_ok());
     }
