@@ -97,7 +97,7 @@ fn one_vector_a_text() {
             }
             Format::Npz => {
                 let entries = unzip(&bytes);
-                assert_eq!((entries.len(), entries[0].0.as_str()), (1, "vectors.npy"));
+                assert_eq!(entries[0].0, "vectors.npy");
                 close(&npy(entries[0].1).2, &numbers);
             }
             _ => {
@@ -128,12 +128,13 @@ fn a_row_a_token() {
     let bytes = std::fs::read(&path).unwrap();
     let entries = unzip(&bytes);
     let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["vectors.npy", "offsets.npy", "spans.npy"]);
+    let at = |name: &str| names.iter().position(|entry| *entry == name).unwrap();
+    assert_eq!(at("vectors.npy"), 0);
     let (_, shape, numbers) = npy(entries[0].1);
     assert_eq!(shape, [rows, 384]);
     close(&numbers, &want.iter().flat_map(|r| flat(&r["vectors"])).collect::<Vec<_>>());
-    assert_eq!(npy(entries[1].1).1, [5]);
-    assert_eq!(npy(entries[2].1).2, spans);
+    assert_eq!(npy(entries[at("offsets.npy")].1).1, [5]);
+    assert_eq!(npy(entries[at("spans.npy")].1).2, spans);
 
     let got = run(&["embed", "-p", "tokens", "x", "-o", &word(folder.path().join("out.npy"))]);
     assert!(got.error(2).contains("use npz or safetensors"));
