@@ -1,13 +1,15 @@
 //! Tokenizers from vocabulary files without `tokenizer.json`, held to what Transformers 5.23 makes of
 //! the same files (`tests/fixtures/make_tokenizer_files.py`), and what is said of bad ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
-use everylayer::ErrorKind;
 use everylayer::model::bytes::Bytes;
+use everylayer::model::source::{Blob, Source};
 use everylayer::text::{Text, Tokenizer, Tokens};
+use everylayer::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -165,9 +167,9 @@ fn bad_files_are_named() {
             vec!["merges.txt: line 1: expected two tokens"],
         ),
         (
-            of_class("RemBertTokenizer", json!({"spiece.model": XLMR})),
+            of_class("RemBertTokenizer", json!({"sentencepiece.model": XLMR})),
             ErrorKind::Unsupported,
-            vec!["RemBertTokenizer", "spiece.model", "save_pretrained", "tokenizer.json"],
+            vec!["RemBertTokenizer", "sentencepiece.model", "save_pretrained", "tokenizer.json"],
         ),
         (
             json!({"sentencepiece.bpe.model": XLMR, "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "mask_token": null}}),
@@ -177,7 +179,7 @@ fn bad_files_are_named() {
         (
             json!({"sentencepiece.bpe.model": XLMR, "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "pad_token": 7}}),
             ErrorKind::Checkpoint,
-            vec!["toy: tokenizer_config.json: "],
+            vec!["toy: tokenizer_config.json: `pad_token` is 7"],
         ),
         (
             json!({"sentencepiece.bpe.model": XLMR, "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "add_prefix_space": 2}}),
@@ -191,6 +193,59 @@ fn bad_files_are_named() {
         for part in said {
             assert!(message.contains(part), "{part}: {message}");
         }
+    }
+}
+
+#[test]
+fn a_piece_that_nests_too_deep_is_refused() {
+    let unigram = |bytes: usize| {
+        let vocab = json!([["<unk>", 0.0], ["a".repeat(bytes), -1.0]]);
+        json!({"tokenizer.json": {
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+            "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab},
+        }})
+    };
+    Tokenizer::from_source(&source(&unigram(1000))).unwrap();
+    let (kind, said) = error(&unigram(400_000));
+    assert_eq!(kind, ErrorKind::Checkpoint);
+    assert!(said.contains("tokenizer.json: line 1, ") && said.contains("400000 bytes"), "{said}");
+}
+
+/// A source as a page has it: a file that was not asked for before is not open yet.
+struct Page {
+    files: Bytes,
+    open: Mutex<HashSet<String>>,
+}
+
+impl Source for Page {
+    fn name(&self) -> String {
+        "page".to_owned()
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>, Error> {
+        match self.open.lock().unwrap().insert(path.to_owned()) {
+            true => Err(Error::new(ErrorKind::Io, format!("{path} is not open yet"))),
+            false => self.files.open(path),
+        }
+    }
+}
+
+#[test]
+fn a_page_finds_each_file_by_the_error_that_names_it() {
+    let cases = [
+        of_class("XLMRobertaTokenizer", json!({"sentencepiece.bpe.model": XLMR})),
+        of_class("RobertaTokenizer", json!({"vocab.json": BPE, "merges.txt": MERGES})),
+    ];
+    for files in cases {
+        let page = Page { files: source(&files), open: Mutex::default() };
+        let mut rounds = 0;
+        while let Err(e) = Tokenizer::from_source(&page) {
+            assert!(e.kind() == ErrorKind::Io && rounds < 20, "{e}");
+            rounds += 1;
+        }
+        let asked = page.open.into_inner().unwrap();
+        assert!(files.as_object().unwrap().keys().all(|name| asked.contains(name)), "{asked:?}");
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Declared {
     numbered: Vec<Declaration>,
     /// The tokens of other names and the additional ones.
     further: Vec<Declaration>,
+    /// Whether a file lists additional tokens.
+    has_list: bool,
     /// Whether `numbered` is of `added_tokens.json`, which does not hold over `tokenizer.json`.
     older: bool,
 }
@@ -121,7 +123,7 @@ impl Declared {
             false => Map::new(),
         };
         check_map(&map, MAP)?;
-        let (further, listed) = further(settings, &map)?;
+        let Further { tokens: further, special, has_list } = further(settings, &map)?;
         let mut roles = [const { None }; 7];
         for (at, role) in ROLES.iter().enumerate() {
             let said = match (map.get(*role), settings.said(role)) {
@@ -139,17 +141,21 @@ impl Declared {
             };
         }
         if older {
-            numbered = Some(added(source, &roles, &listed)?);
+            numbered = Some(added(source, &roles, &special)?);
         }
-        let mut declared = Self { roles, numbered: numbered.unwrap_or_default(), further, older };
+        let numbered = numbered.unwrap_or_default();
+        let mut declared = Self { roles, numbered, further, has_list, older };
         declared.settle(settings);
         Ok(declared)
     }
 
     /// A token that is declared twice has the flags of its number; roles are special.
     fn settle(&mut self, settings: &Settings) {
-        // In these two classes a mask that stands by its text alone takes the space before it.
-        let eats = matches!(settings.class.name, "CamembertTokenizer" | "MPNetTokenizer");
+        // In these classes a mask that stands by its text alone takes the space before it.
+        let eats = matches!(
+            settings.class.name,
+            "BarthezTokenizer" | "BigBirdTokenizer" | "CamembertTokenizer" | "MPNetTokenizer"
+        );
         for (at, role) in self.roles.iter_mut().enumerate() {
             let Some(role) = role else { continue };
             if let Some(found) =
@@ -168,6 +174,38 @@ impl Declared {
     pub(crate) fn role(&self, role: &str) -> Option<&str> {
         let at = ROLES.iter().position(|known| *known == role)?;
         self.roles[at].as_ref().map(|found| found.token.content.as_str())
+    }
+
+    /// Has `role` be the special token `content` where no file says anything of it.
+    pub(crate) fn set_default(&mut self, settings: &Settings, role: &str, content: &str) {
+        let at = ROLES.iter().position(|known| *known == role);
+        if let (Some(at), None) = (at, settings.said(role)) {
+            self.roles[at].get_or_insert_with(|| Declaration::special(content));
+        }
+    }
+
+    /// Declares the tokens of a vocabulary file that are matched as they stand.
+    pub(crate) fn add_of_vocabulary(&mut self, tokens: impl IntoIterator<Item = AddedToken>) {
+        self.further
+            .extend(tokens.into_iter().map(|token| Declaration { token, normalized: true }));
+    }
+
+    /// Declares the additional tokens of the class where no file lists others.
+    ///
+    /// # Errors
+    ///
+    /// `Checkpoint` for a bad `extra_ids`.
+    pub(crate) fn add_of_class(&mut self, settings: &Settings) -> Result<()> {
+        match settings.class.name {
+            _ if self.has_list => {}
+            "CamembertTokenizer" => self.further.extend(CAMEMBERT.map(Declaration::special)),
+            "T5Tokenizer" => {
+                let tokens = extra_ids(settings)?;
+                self.further.extend(tokens.map(|token| Declaration::special(&token)));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Adds the tokens to `inner`, which may have some of them.
@@ -189,6 +227,18 @@ impl Declared {
             fail!(Checkpoint, "the declared tokens cannot be added: {e}").with_source(e)
         })
     }
+}
+
+/// T5's tokens for what is left out of a text: `extra_ids` of them.
+pub(crate) fn extra_ids(settings: &Settings) -> Result<impl DoubleEndedIterator<Item = String>> {
+    let count = match settings.get("extra_ids") {
+        None => 100,
+        Some(count) => count.as_u64().filter(|&count| count <= 10_000).ok_or_else(|| {
+            let folder = &settings.folder;
+            fail!(Checkpoint, "{folder}: {CONFIG}: `extra_ids` is {count}, expected at most 10000")
+        })?,
+    };
+    Ok((0..count).map(|i| format!("<extra_id_{i}>")))
 }
 
 /// `added_tokens_decoder` of `tokenizer_config.json`, `None` where the key is absent.
@@ -213,11 +263,11 @@ fn decoder(settings: &Settings) -> Result<Option<Vec<Declaration>>> {
     Ok(Some(found.into_iter().map(|(_, token)| token).collect()))
 }
 
-/// `added_tokens.json`: texts and ids. A token is special where it has a role or is `listed`.
+/// `added_tokens.json`: texts and ids. A token is special where it has a role or is in `special`.
 fn added(
     source: &dyn Source,
     roles: &[Option<Declaration>; 7],
-    listed: &HashSet<String>,
+    special: &HashSet<String>,
 ) -> Result<Vec<Declaration>> {
     let tokens: Map<String, Value> = read_json(source, ADDED)?.unwrap_or_default();
     let mut found = Vec::with_capacity(tokens.len());
@@ -228,7 +278,7 @@ fn added(
                 "{ADDED}: `{content}` is {id}, expected the id of the token"
             ));
         };
-        let special = listed.contains(&content)
+        let special = special.contains(&content)
             || roles.iter().flatten().any(|known| known.token.content == content);
         found.push((id, AddedToken::from(content, special)));
     }
@@ -237,15 +287,20 @@ fn added(
     Ok(found.into_iter().map(token).collect())
 }
 
-/// Tokens of other names (`image_token`) and the additional ones. `extra_special_tokens` is the
-/// name of Transformers 5 for `additional_special_tokens`. Beside them the texts of those that
-/// `added_tokens.json` takes for special.
-fn further(
-    settings: &Settings,
-    map: &Map<String, Value>,
-) -> Result<(Vec<Declaration>, HashSet<String>)> {
+/// Tokens of other names (`image_token`) and the additional ones.
+struct Further {
+    tokens: Vec<Declaration>,
+    /// The texts of those that `added_tokens.json` takes for special.
+    special: HashSet<String>,
+    /// Whether there is a list of additional tokens.
+    has_list: bool,
+}
+
+/// The further tokens of the settings and of `special_tokens_map.json`. `extra_special_tokens` is the
+/// name of Transformers 5 for `additional_special_tokens`.
+fn further(settings: &Settings, map: &Map<String, Value>) -> Result<Further> {
     let mut found = Vec::new();
-    let mut listed = HashSet::new();
+    let mut special = HashSet::new();
     let own = settings.entries().map(|entry| (entry, CONFIG));
     for ((key, value), file) in own.chain(map.iter().map(|entry| (entry, MAP))) {
         if names_token(key, value) {
@@ -284,21 +339,10 @@ fn further(
             let mut token = Declaration::parse(token, true, &place)?;
             token.set_special();
             if *key == new || (*key == old && *file == CONFIG) {
-                listed.insert(token.token.content.clone());
+                special.insert(token.token.content.clone());
             }
             found.push(token);
         }
     }
-    match settings.class.name {
-        "CamembertTokenizer" if lists.is_empty() => {
-            found.extend(CAMEMBERT.map(Declaration::special));
-        }
-        "T5Tokenizer" if lists.is_empty() => {
-            let most = settings.number("extra_ids")?.unwrap_or(100.0).clamp(0.0, 10_000.0);
-            let token = |i: usize| Declaration::special(&format!("<extra_id_{i}>"));
-            found.extend((0..most as usize).map(token));
-        }
-        _ => {}
-    }
-    Ok((found, listed))
+    Ok(Further { tokens: found, special, has_list: !lists.is_empty() })
 }

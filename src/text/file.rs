@@ -3,12 +3,16 @@
 //! The crate `tokenizers` reads the file and passes over a member that it does not know; such a
 //! member is refused here, since it may stand for other tokens in another version.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
 use crate::model::source::parse_json;
+use crate::text::files::MAX_PIECE;
 use crate::text::keys::unknown;
 
 /// The file, its vocabulary passed over.
@@ -41,11 +45,47 @@ struct File {
 #[derive(Deserialize)]
 struct Model {
     #[serde(rename = "vocab")]
-    _vocab: Option<IgnoredAny>,
+    _vocab: Option<Vocabulary>,
     #[serde(rename = "merges")]
     _merges: Option<IgnoredAny>,
     #[serde(flatten)]
     others: Map<String, Value>,
+}
+
+/// A vocabulary, passed over. Its pieces are short where it is a list (Unigram): the crate
+/// `tokenizers` keeps a node a byte of a piece and drops them by recursion.
+struct Vocabulary;
+
+impl<'de> Deserialize<'de> for Vocabulary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(Pieces)
+    }
+}
+
+struct Pieces;
+
+impl<'de> Visitor<'de> for Pieces {
+    type Value = Vocabulary;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a vocabulary")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Vocabulary, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Vocabulary)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Vocabulary, A::Error> {
+        while let Some((piece, _)) = seq.next_element::<(Cow<'_, str>, IgnoredAny)>()? {
+            if piece.len() > MAX_PIECE {
+                let size = piece.len();
+                let said = format!("a piece has {size} bytes, at most {MAX_PIECE} are read");
+                return Err(A::Error::custom(said));
+            }
+        }
+        Ok(Vocabulary)
+    }
 }
 
 /// A kind of part and its members.

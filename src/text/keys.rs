@@ -85,6 +85,7 @@ const KEYS: &[(&str, Use)] = &[
     ("add_eos_token", Computed),
     ("unk_id", Computed),
     ("extra_ids", Computed),
+    ("legacy", Computed),
     ("vocab_type", Computed),
     // What would be other tokens.
     ("auto_map", Only(no_code, "code of the folder's own makes the tokens, which is not run")),
@@ -172,7 +173,6 @@ const KEYS: &[(&str, Use)] = &[
     ("do_clean_text", Harmless(SLOW)),
     ("clean_text", Harmless("both classes and files say true, save Funnel's")),
     ("max_model_input_sizes", Harmless(SLOW)),
-    ("legacy", Harmless(OTHERS)),
     ("legacy_behaviour", Harmless(OTHERS)),
     ("add_dummy_prefix_space", Harmless(OTHERS)),
     ("offset", Harmless(OTHERS)),

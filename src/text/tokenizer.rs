@@ -17,6 +17,7 @@ use tokenizers::{
 use crate::error::{ErrorKind, Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
 use crate::text::added::Declared;
+use crate::text::files::Frame;
 use crate::text::settings::Settings;
 use crate::text::wordpiece::from_vocab;
 use crate::text::{Overflow, Side, Text, Tokens, file, files, rules};
@@ -45,46 +46,28 @@ impl Tokenizer {
     /// where one of them does, `tokenizer.json` holds.
     pub fn from_source(source: &dyn Source) -> Result<Self> {
         let settings = Settings::read(source)?;
-        let declared = Declared::read(source, &settings)?;
-        let mut inner = match read_all(source, "tokenizer.json", MAX_JSON_BYTES)? {
+        let mut declared = Declared::read(source, &settings)?;
+        let (mut inner, frame) = match read_all(source, "tokenizer.json", MAX_JSON_BYTES)? {
             Some(bytes) => {
                 let place = format!("{}: tokenizer.json", source.name());
                 file::check(&bytes, &place)?;
                 let inner = guard(|| serde_json::from_slice(&bytes))
                     .ok_or_else(|| fail!(Checkpoint, "{place}: it cannot be loaded"))?;
-                let inner = inner.map_err(|e| json_error(e, &place))?;
-                with_declared(inner, declared, &settings)?
+                declared.add_of_class(&settings)?;
+                (inner.map_err(|e| json_error(e, &place))?, None)
             }
-            None => Self::from_vocabulary(source, &settings, declared)?,
+            None => from_vocabulary(source, &settings, &mut declared)?,
         };
         rules::apply(&mut inner, &settings)?;
         let side = rules::side(&inner, &settings)?;
-        Self::new(inner, &settings, side).map_err(|e| e.at(source.name()))
-    }
-
-    /// The tokenizer of a folder without `tokenizer.json`.
-    fn from_vocabulary(
-        source: &dyn Source,
-        settings: &Settings,
-        declared: Declared,
-    ) -> Result<tokenizers::Tokenizer> {
-        let name = source.name();
-        let unloaded = |file: &str| fail!(Checkpoint, "{name}: {file}: it cannot be loaded");
-        if let Some(inner) = guard(|| files::build(source, settings.class))
-            .ok_or_else(|| unloaded("tokenizer"))??
-        {
-            // It has the declared tokens.
-            return Ok(inner);
+        guard(|| declared.add_to(&mut inner))
+            .unwrap_or_else(|| Err(fail!(Checkpoint, "the declared tokens cannot be added")))
+            .map_err(|e| e.at(source.name()))?;
+        if let Some(frame) = frame {
+            let post = frame.processor(&inner).map_err(|e| e.at(source.name()))?;
+            inner.with_post_processor(Some(post));
         }
-        let Some(json) = from_vocab(source, settings, &declared)? else {
-            return Err(fail!(
-                NotFound,
-                "{name}: no tokenizer: neither tokenizer.json nor vocab.txt is there"
-            ));
-        };
-        let inner = guard(|| serde_json::from_value(json)).ok_or_else(|| unloaded("vocab.txt"))?;
-        let inner = inner.map_err(|e| json_error(e, &format!("{name}: vocab.txt")))?;
-        with_declared(inner, declared, settings)
+        Self::new(inner, &settings, side).map_err(|e| e.at(source.name()))
     }
 
     fn new(mut inner: tokenizers::Tokenizer, settings: &Settings, side: Side) -> Result<Self> {
@@ -345,22 +328,33 @@ fn check_window(room: usize, limit: usize, stride: Option<usize>) -> Result<()> 
     }
 }
 
+/// The tokenizer of a folder without `tokenizer.json`; its post-processor is made of the frame, where
+/// there is one, when all tokens have ids.
+fn from_vocabulary(
+    source: &dyn Source,
+    settings: &Settings,
+    declared: &mut Declared,
+) -> Result<(tokenizers::Tokenizer, Option<Frame>)> {
+    let name = source.name();
+    let unloaded = || fail!(Checkpoint, "{name}: the tokenizer cannot be loaded");
+    let built = guard(|| files::build(source, settings, declared)).ok_or_else(unloaded)??;
+    if let Some((inner, frame)) = built {
+        return Ok((inner, Some(frame)));
+    }
+    let Some(json) = from_vocab(source, settings, declared)? else {
+        return Err(fail!(
+            NotFound,
+            "{name}: no tokenizer: neither tokenizer.json nor vocab.txt is there"
+        ));
+    };
+    let inner = guard(|| serde_json::from_value(json)).ok_or_else(unloaded)?;
+    Ok((inner.map_err(|e| json_error(e, &format!("{name}: vocab.txt")))?, None))
+}
+
 /// Runs `work`; `None` where it panicked. The crate `tokenizers` trusts its files: a template that
 /// names a token it does not define is an index out of bounds there.
 fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
-}
-
-/// `inner` with the tokens that other files declare.
-fn with_declared(
-    mut inner: tokenizers::Tokenizer,
-    declared: Declared,
-    settings: &Settings,
-) -> Result<tokenizers::Tokenizer> {
-    guard(|| declared.add_to(&mut inner))
-        .unwrap_or_else(|| Err(fail!(Checkpoint, "the declared tokens cannot be added")))
-        .map_err(|e| e.at(&settings.folder))?;
-    Ok(inner)
 }
 
 fn to_tokens(encoding: &Encoding, lost: usize) -> Result<Tokens> {

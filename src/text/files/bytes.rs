@@ -9,7 +9,6 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::{DecoderWrapper, Tokenizer};
 
-use super::declared::{Defaults, Names};
 use super::frame::Frame;
 use super::pieces::{SPACE, added, compiled, normalize, scored, trained_unk, unigram};
 use super::spm::Model;
@@ -20,19 +19,20 @@ use crate::model::source::{MAX_JSON_BYTES, parse_json, read_all};
 const MERGES: &str = "merges.txt";
 
 /// RoBERTa, and the classes that are RoBERTa's under another name.
-pub(super) fn roberta(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn roberta(folder: &mut Folder<'_>) -> Result<Begun> {
     let add_prefix_space = folder.flag("add_prefix_space", false)?;
     let trim_offsets = folder.flag("trim_offsets", true)?;
     let tokenizer = byte_level(folder, add_prefix_space)?;
-    let frame = Frame::Roberta { trim_offsets, add_prefix_space };
-    Ok(Begun { tokenizer, names, tokens: Vec::new(), frame })
+    let (sep, cls) = (folder.role("sep_token")?, folder.role("cls_token")?);
+    let frame = Frame::Roberta { sep, cls, trim_offsets, add_prefix_space };
+    Ok(Begun { tokenizer, tokens: Vec::new(), frame })
 }
 
 /// GPT-2, without special tokens around a text.
-pub(super) fn gpt2(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn gpt2(folder: &mut Folder<'_>) -> Result<Begun> {
     let tokenizer = byte_level(folder, folder.flag("add_prefix_space", false)?)?;
-    let frame = folder.ends(&names)?;
-    Ok(Begun { tokenizer, names, tokens: Vec::new(), frame })
+    let frame = folder.ends()?;
+    Ok(Begun { tokenizer, tokens: Vec::new(), frame })
 }
 
 fn byte_level(folder: &Folder<'_>, add_prefix_space: bool) -> Result<Tokenizer> {
@@ -53,7 +53,7 @@ fn byte_level(folder: &Folder<'_>, add_prefix_space: bool) -> Result<Tokenizer> 
 
 /// `merges.txt`: two tokens a line, each known and together one, the first merge first.
 fn read_merges(folder: &Folder<'_>, vocab: &HashMap<String, u32>) -> Result<Merges> {
-    let name = folder.source.name();
+    let name = &folder.settings.folder;
     let Some(bytes) = read_all(folder.source, MERGES, MAX_JSON_BYTES)? else {
         return Err(fail!(
             NotFound,
@@ -84,10 +84,10 @@ fn read_merges(folder: &Folder<'_>, vocab: &HashMap<String, u32>) -> Result<Merg
 }
 
 /// Llama: merges in the order of the pieces, bytes for what is unknown.
-pub(super) fn llama(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn llama(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     // A null here is the class's default.
-    let prefix = match folder.config.get("add_prefix_space") {
+    let prefix = match folder.settings.said("add_prefix_space") {
         Some(Value::Null) => true,
         _ => folder.flag("add_prefix_space", true)?,
     };
@@ -106,23 +106,23 @@ pub(super) fn llama(folder: &Folder<'_>, names: Names) -> Result<Begun> {
     let mut tokenizer = Tokenizer::new(bpe);
     tokenizer.with_pre_tokenizer(Some(Metaspace::new(SPACE, scheme, false)));
     tokenizer.with_decoder(Some(decoder(true, prefix)?));
-    let frame = folder.ends(&names)?;
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    let frame = folder.ends()?;
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
 }
 
 /// The class of `tokenizer.json` alone: what `tokenizer.model` says, no words, no special tokens.
-pub(super) fn backend(folder: &Folder<'_>, _: Names) -> Result<Begun> {
+pub(super) fn backend(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let trainer = &model.trainer;
-    let piece = |id: i32, piece: &'_ str, default: &'static str| {
-        (id >= 0).then(|| if piece.is_empty() { default.to_owned() } else { piece.to_owned() })
-    };
-    let bos = piece(trainer.bos_id, &trainer.bos_piece, "<s>");
-    let eos = piece(trainer.eos_id, &trainer.eos_piece, "</s>");
-    let unk = piece(trainer.unk_id, &trainer.unk_piece, "<unk>");
-    let defaults: Defaults<'_> =
-        [bos.as_deref(), eos.as_deref(), unk.as_deref(), None, None, None, None];
-    let names = folder.declared.names(&defaults, false);
+    let roles = [
+        ("bos_token", trainer.bos_id, &trainer.bos_piece, "<s>"),
+        ("eos_token", trainer.eos_id, &trainer.eos_piece, "</s>"),
+        ("unk_token", trainer.unk_id, &trainer.unk_piece, "<unk>"),
+    ];
+    for (role, _, piece, default) in roles.into_iter().filter(|(_, id, ..)| *id >= 0) {
+        let piece = if piece.is_empty() { default } else { piece };
+        folder.declared.set_default(folder.settings, role, piece);
+    }
 
     let mut tokenizer = match trainer.model_type {
         1 => unigram(folder, scored(&model), trained_unk(folder, &model)?, trainer.byte_fallback)?,
@@ -142,8 +142,8 @@ pub(super) fn backend(folder: &Folder<'_>, _: Names) -> Result<Begun> {
     let steps = compiled(folder, &model)?.into_iter().chain([space.into()]);
     normalize(folder, &mut tokenizer, steps.collect())?;
     tokenizer.with_decoder(Some(decoder(trainer.byte_fallback, false)?));
-    let frame = folder.ends(&names)?;
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    let frame = folder.ends()?;
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
 }
 
 /// Ids of the pieces, and each way to make one of two others: in the order of the pieces, the
@@ -169,7 +169,10 @@ fn vocabulary(model: &Model) -> (Vocab, Merges) {
 
 /// Gives the pieces of `added_tokens_decoder` the names that it says, where these are new.
 fn rename(folder: &Folder<'_>, vocab: &mut Vocab, model: &Model) {
-    for (id, new) in folder.declared.by_id() {
+    let said = folder.settings.get("added_tokens_decoder").and_then(Value::as_object);
+    for (id, token) in said.into_iter().flatten() {
+        let new = token.get("content").and_then(Value::as_str);
+        let (Some(new), Ok(id)) = (new, id.parse::<u32>()) else { continue };
         let piece = usize::try_from(id).ok().and_then(|id| model.pieces.get(id));
         let Some(piece) = piece.filter(|piece| vocab.get(&piece.text) == Some(&id)) else {
             continue;

@@ -3,21 +3,20 @@
 use serde_json::{Map, Value, json};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
-use super::declared::Names;
 use crate::error::{Result, fail};
 
 /// What stands around a text, and between the two of a pair.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// One list for a text and one for a pair.
     Template { single: Vec<Part>, pair: Vec<Part> },
     /// RoBERTa's, which trims the spans of tokens that begin with a space.
-    Roberta { trim_offsets: bool, add_prefix_space: bool },
+    Roberta { sep: String, cls: String, trim_offsets: bool, add_prefix_space: bool },
 }
 
 /// A part of a template, with its token type.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A special token: how it is written, and the token whose id it has.
     Token { text: String, of: String, kind: u32 },
     /// The first text of a pair (or the only one), or its second.
@@ -51,12 +50,11 @@ impl Frame {
     }
 
     /// `bos A eos`, `bos A eos eos B eos`, all of type 0.
-    pub(super) fn xlm_roberta(names: &Names) -> Result<Self> {
-        let bos = Part::token(names.text("bos_token")?, 0);
-        let eos = Part::token(names.text("eos_token")?, 0);
+    pub(super) fn xlm_roberta(bos: &str, eos: &str) -> Self {
+        let (bos, eos) = (Part::token(bos, 0), Part::token(eos, 0));
         let single = vec![bos, Part::first(), eos.clone()];
         let pair = [&single[..], &[eos.clone(), Part::second(0), eos]].concat();
-        Ok(Self::Template { single, pair })
+        Self::Template { single, pair }
     }
 
     /// `A`, `A B`, each after `bos` and before `eos` where these are there.
@@ -76,19 +74,14 @@ impl Frame {
     /// # Errors
     ///
     /// `Checkpoint` for a token that the vocabulary lacks.
-    pub(super) fn processor(
-        &self,
-        tokenizer: &Tokenizer,
-        names: &Names,
-    ) -> Result<PostProcessorWrapper> {
+    pub(crate) fn processor(&self, tokenizer: &Tokenizer) -> Result<PostProcessorWrapper> {
         let id = |token: &str| {
             tokenizer.token_to_id(token).ok_or_else(|| {
                 fail!(Checkpoint, "the vocabulary has no {token:?}, which stands around each text")
             })
         };
         let value = match self {
-            Self::Roberta { trim_offsets, add_prefix_space } => {
-                let (sep, cls) = (names.text("sep_token")?, names.text("cls_token")?);
+            Self::Roberta { sep, cls, trim_offsets, add_prefix_space } => {
                 json!({
                     "type": "RobertaProcessing", "sep": [sep, id(sep)?], "cls": [cls, id(cls)?],
                     "trim_offsets": trim_offsets, "add_prefix_space": add_prefix_space,

@@ -1,5 +1,5 @@
 //! A tokenizer from the vocabulary files that its authors published, where there is no
-//! `tokenizer.json`: `spm.model` and its siblings, `vocab.json` with `merges.txt`, MPNet's `vocab.txt`.
+//! `tokenizer.json`: `spm.model` and its siblings, `vocab.json` with `merges.txt`.
 //!
 //! What comes out is what Transformers 5.23 makes of the same files and settings
 //! (`models/*/tokenization_*.py`, `convert_slow_tokenizer.py`). 4.57 makes other normalizers for most
@@ -7,22 +7,20 @@
 
 mod bytes;
 mod charsmap;
-mod declared;
 mod frame;
 mod pieces;
 mod spm;
 
-use serde_json::{Map, Value};
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{Tokenizer, decoders};
+use serde_json::Value;
+use tokenizers::{AddedToken, Tokenizer};
 
-use self::declared::{Declared, Names, Token};
-use self::frame::Frame;
+pub(crate) use self::frame::Frame;
+pub(crate) use self::spm::MAX_PIECE;
 use crate::error::{Result, fail};
-use crate::model::source::{MAX_JSON_BYTES, Source, read_all, read_json};
-use crate::text::class::{self, Class};
+use crate::model::source::{Source, read_all};
+use crate::text::added::Declared;
+use crate::text::class::BACKEND;
+use crate::text::settings::{CONFIG, Settings};
 
 /// How the files of a class are read.
 struct Recipe {
@@ -30,30 +28,23 @@ struct Recipe {
     class: &'static str,
     /// The file of its vocabulary.
     file: &'static str,
-    /// Whether the mask token takes the whitespace before it.
-    spaced: bool,
-    begin: fn(&Folder<'_>, Names) -> Result<Begun>,
+    begin: fn(&mut Folder<'_>) -> Result<Begun>,
 }
 
-/// A tokenizer without its added tokens, and the post-processor, which needs their ids.
+/// A tokenizer without its added tokens.
 struct Begun {
     tokenizer: Tokenizer,
-    names: Names,
     /// Tokens of the vocabulary file that are added where the settings have no list of their own.
-    tokens: Vec<Token>,
+    tokens: Vec<AddedToken>,
     frame: Frame,
 }
 
 const fn recipe(
     class: &'static str,
     file: &'static str,
-    begin: fn(&Folder<'_>, Names) -> Result<Begun>,
+    begin: fn(&mut Folder<'_>) -> Result<Begun>,
 ) -> Recipe {
-    Recipe { class, file, spaced: false, begin }
-}
-
-const fn spaced(recipe: Recipe) -> Recipe {
-    Recipe { spaced: true, ..recipe }
+    Recipe { class, file, begin }
 }
 
 const SPIECE: &str = "spiece.model";
@@ -61,39 +52,33 @@ const BPE_MODEL: &str = "sentencepiece.bpe.model";
 const MODEL: &str = "tokenizer.model";
 const VOCAB_JSON: &str = "vocab.json";
 
-/// The class of a `tokenizer.json` alone, which reads `tokenizer.model` where there is none.
-const BACKEND: &str = class::BACKEND.name;
-
-static RECIPES: [Recipe; 17] = [
+static RECIPES: [Recipe; 16] = [
     recipe("AlbertTokenizer", SPIECE, pieces::albert),
     recipe("FNetTokenizer", SPIECE, pieces::albert),
-    spaced(recipe("BarthezTokenizer", BPE_MODEL, pieces::barthez)),
-    spaced(recipe("BigBirdTokenizer", SPIECE, pieces::big_bird)),
-    spaced(recipe("CamembertTokenizer", BPE_MODEL, pieces::camembert)),
+    recipe("BarthezTokenizer", BPE_MODEL, pieces::barthez),
+    recipe("BigBirdTokenizer", SPIECE, pieces::big_bird),
+    recipe("CamembertTokenizer", BPE_MODEL, pieces::camembert),
     recipe("DebertaV2Tokenizer", "spm.model", pieces::deberta),
     recipe("T5Tokenizer", SPIECE, pieces::t5),
     recipe("XLMRobertaTokenizer", BPE_MODEL, pieces::xlm_roberta),
     recipe("LlamaTokenizer", MODEL, bytes::llama),
-    recipe(BACKEND, MODEL, bytes::backend),
+    recipe(BACKEND.name, MODEL, bytes::backend),
     recipe("RobertaTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("BartTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("LEDTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("LongformerTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("MvpTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("GPT2Tokenizer", VOCAB_JSON, bytes::gpt2),
-    spaced(recipe("MPNetTokenizer", "vocab.txt", mpnet)),
 ];
 
 /// Vocabulary files that some class reads, for an error that names what is there.
-const FILES: [&str; 7] =
-    ["spm.model", BPE_MODEL, SPIECE, MODEL, "sentencepiece.model", VOCAB_JSON, "vocab.txt"];
+const FILES: [&str; 6] = ["spm.model", BPE_MODEL, SPIECE, MODEL, "sentencepiece.model", VOCAB_JSON];
 
 /// A folder whose tokenizer is built.
 struct Folder<'a> {
     source: &'a dyn Source,
-    /// `tokenizer_config.json`.
-    config: Map<String, Value>,
-    declared: Declared,
+    settings: &'a Settings,
+    declared: &'a mut Declared,
     /// The file of the vocabulary.
     file: &'static str,
 }
@@ -101,11 +86,10 @@ struct Folder<'a> {
 impl Folder<'_> {
     /// The vocabulary file, and how an error names it.
     fn vocabulary(&self, max_bytes: u64) -> Result<(Vec<u8>, String)> {
-        let place = format!("{}: {}", self.source.name(), self.file);
+        let place = format!("{}: {}", self.settings.folder, self.file);
         let bytes = read_all(self.source, self.file, max_bytes)?;
-        bytes
-            .map(|bytes| (bytes, place.clone()))
-            .ok_or_else(|| fail!(NotFound, "{place}: not found"))
+        let bytes = bytes.ok_or_else(|| fail!(NotFound, "{place}: not found"))?;
+        Ok((bytes, place))
     }
 
     /// The SentencePiece model.
@@ -114,77 +98,90 @@ impl Folder<'_> {
         spm::Model::read(&bytes, &place)
     }
 
+    /// The special token of `role`.
+    fn role(&self, role: &str) -> Result<String> {
+        self.declared.role(role).map(str::to_owned).ok_or_else(|| {
+            fail!(
+                Checkpoint,
+                "{}: {CONFIG}: `{role}` is null, and {} needs it: name it",
+                self.settings.folder,
+                self.settings.class.name
+            )
+        })
+    }
+
     /// The setting `key`, as Python asks whether it is true: null is not.
     fn flag(&self, key: &str, default: bool) -> Result<bool> {
-        match self.config.get(key) {
-            None => Ok(default),
+        match self.settings.said(key) {
             Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(fail!(
-                Checkpoint,
-                "{}: tokenizer_config.json: `{key}` is {other}, expected true or false",
-                self.source.name()
-            )),
+            _ => Ok(self.settings.flag(key)?.unwrap_or(default)),
         }
     }
 
     /// The special tokens around a text where the class has none of its own: `add_bos_token` and
     /// `add_eos_token` say.
-    fn ends(&self, names: &Names) -> Result<Frame> {
-        let bos = self.flag("add_bos_token", false)?.then(|| names.get("bos_token"));
-        let eos = self.flag("add_eos_token", false)?.then(|| names.get("eos_token"));
+    fn ends(&self) -> Result<Frame> {
+        let bos = self.flag("add_bos_token", false)?.then(|| self.declared.role("bos_token"));
+        let eos = self.flag("add_eos_token", false)?.then(|| self.declared.role("eos_token"));
         Ok(Frame::plain(bos.flatten(), eos.flatten()))
+    }
+
+    /// An error about the vocabulary file.
+    fn wrong(&self, what: &dyn std::fmt::Display) -> crate::Error {
+        fail!(Checkpoint, "{}: {}: {what}", self.settings.folder, self.file)
     }
 
     /// An error of the crate `tokenizers` about the vocabulary file.
     fn failed(&self, error: tokenizers::Error) -> crate::Error {
-        fail!(Checkpoint, "{}: {}: {error}", self.source.name(), self.file).with_source(error)
+        self.wrong(&error).with_source(error)
     }
 }
 
-/// The tokenizer that the vocabulary files of `source` and its settings amount to, where its `class`
-/// reads other files than BERT's.
+/// The tokenizer that the vocabulary files of `source` and its settings amount to, where its class
+/// reads other files than BERT's. The tokens of the vocabulary that are special join `declared`;
+/// when all have been added, the frame makes the post-processor.
 ///
 /// # Errors
 ///
-/// `NotFound` where the file is missing that the class reads, `Checkpoint` for a bad one.
-pub(crate) fn build(source: &dyn Source, class: &Class) -> Result<Option<Tokenizer>> {
-    let config: Map<String, Value> =
-        read_json(source, "tokenizer_config.json")?.unwrap_or_default();
-    let recipe = RECIPES.iter().find(|recipe| recipe.class == class.name);
-    // A folder may have the class that stands for none.
-    let recipe = match recipe {
-        Some(recipe) if recipe.class == BACKEND && !source.has(MODEL)? => None,
-        recipe => recipe,
+/// `NotFound` where the file is missing that the class reads, `Checkpoint` for a bad one,
+/// `Unsupported` for a class whose files are not converted.
+pub(crate) fn build(
+    source: &dyn Source,
+    settings: &Settings,
+    declared: &mut Declared,
+) -> Result<Option<(Tokenizer, Frame)>> {
+    let class = settings.class.name;
+    let Some(recipe) = RECIPES.iter().find(|recipe| recipe.class == class) else {
+        return refuse(source, class);
     };
-    let Some(recipe) = recipe else { return refuse(source, class.name) };
     // Transformers 5 takes tokenizer.model for the file of a SentencePiece class where it is there.
     let file = match recipe.file.ends_with(".model") && source.has(MODEL)? {
         true => MODEL,
         false => recipe.file,
     };
     if !source.has(file)? {
+        if class == BACKEND.name {
+            return Ok(None);
+        }
         return Err(fail!(
             NotFound,
-            "{}: no tokenizer: neither tokenizer.json nor {file}, which {} reads, is there",
-            source.name(),
-            class.name
+            "{}: no tokenizer: neither tokenizer.json nor {file}, which {class} reads, is there",
+            source.name()
         ));
     }
-    let at = |e: crate::Error| e.at(source.name());
-    let declared = Declared::read(source, &config).map_err(at)?;
-    let names = declared.names(class.specials, recipe.spaced);
-    let folder = Folder { source, config, declared, file };
-    let Begun { mut tokenizer, names, tokens, frame } = (recipe.begin)(&folder, names)?;
-    tokenizer.add_tokens(folder.declared.tokens(&names, tokens)).map_err(|e| folder.failed(e))?;
-    let post = frame.processor(&tokenizer, &names).map_err(at)?;
-    tokenizer.with_post_processor(Some(post));
-    Ok(Some(tokenizer))
+    let mut folder = Folder { source, settings, declared, file };
+    let Begun { tokenizer, tokens, frame } = (recipe.begin)(&mut folder)?;
+    // A list of additional tokens in tokenizer_config.json, an empty one too, replaces them.
+    let lists = ["extra_special_tokens", "additional_special_tokens"];
+    if lists.iter().all(|key| settings.said(key).is_none()) {
+        declared.add_of_vocabulary(tokens);
+    }
+    Ok(Some((tokenizer, frame)))
 }
 
 /// What is said of a class whose files are not converted; `None` where there is but `vocab.txt`,
 /// which BERT's classes read.
-fn refuse(source: &dyn Source, class: &str) -> Result<Option<Tokenizer>> {
+fn refuse(source: &dyn Source, class: &str) -> Result<Option<(Tokenizer, Frame)>> {
     if source.has("vocab.txt")? {
         return Ok(None);
     }
@@ -200,30 +197,4 @@ fn refuse(source: &dyn Source, class: &str) -> Result<Option<Tokenizer>> {
         }
     }
     Ok(None)
-}
-
-/// MPNet: BERT's WordPiece between RoBERTa's special tokens.
-fn mpnet(folder: &Folder<'_>, names: Names) -> Result<Begun> {
-    let (bytes, _) = folder.vocabulary(MAX_JSON_BYTES)?;
-    let vocab = WordPiece::read_bytes(&bytes).map_err(|e| folder.failed(e))?;
-    let model = WordPiece::builder()
-        .vocab(vocab)
-        .unk_token(names.text("unk_token")?.to_owned())
-        .build()
-        .map_err(|e| folder.failed(e))?;
-    let mut tokenizer = Tokenizer::new(model);
-    let lower = folder.flag("do_lower_case", true)?;
-    // Null is the class's default: accents go where letters become lower case.
-    let accents = match folder.config.get("strip_accents") {
-        None | Some(Value::Null) => None,
-        Some(_) => Some(folder.flag("strip_accents", true)?),
-    };
-    let chinese = folder.flag("tokenize_chinese_chars", true)?;
-    tokenizer
-        .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lower)))
-        .map_err(|e| folder.failed(e))?;
-    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
-    tokenizer.with_decoder(Some(decoders::wordpiece::WordPiece::new("##".into(), true)));
-    let frame = Frame::Roberta { trim_offsets: true, add_prefix_space: false };
-    Ok(Begun { tokenizer, names, tokens: Vec::new(), frame })
 }

@@ -7,13 +7,15 @@ use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::punctuation::Punctuation;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreSequence;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{
+    AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,
+};
 
-use super::declared::{Names, Token};
 use super::frame::{Frame, Part};
 use super::spm::{Kind, Model};
 use super::{Begun, Folder, charsmap};
-use crate::error::{Result, fail};
+use crate::error::Result;
+use crate::text::added::extra_ids;
 
 /// What a vocabulary puts for a space.
 pub(super) const SPACE: char = '▁';
@@ -21,7 +23,7 @@ pub(super) const SPACE: char = '▁';
 /// Pieces and scores.
 type Vocab = Vec<(String, f64)>;
 
-pub(super) fn albert(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn albert(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let mut normalizers = vec![replace(folder, "``", "\"")?, replace(folder, "''", "\"")?];
     if !folder.flag("keep_accents", false)? {
@@ -33,15 +35,12 @@ pub(super) fn albert(folder: &Folder<'_>, names: Names) -> Result<Begun> {
     normalizers.extend(compiled(folder, &model)?);
     // The template says [CLS] and [SEP] whatever the tokens are, with the ids of theirs.
     let part = |shown: &str, name: &str| {
-        let of = names.text(name)?;
+        let of = folder.role(name)?;
         match model.pieces.iter().any(|piece| piece.text == of) {
-            true => Ok(Part::Token { text: shown.into(), of: of.into(), kind: 0 }),
-            false => Err(fail!(
-                Checkpoint,
-                "{}: {}: it has no piece {of:?}, which is the `{name}`",
-                folder.source.name(),
-                folder.file
-            )),
+            true => Ok(Part::Token { text: shown.into(), of, kind: 0 }),
+            false => {
+                Err(folder.wrong(&format_args!("it has no piece {of:?}, which is the `{name}`")))
+            }
         }
     };
     let frame = Frame::bert(part("[CLS]", "cls_token")?, &part("[SEP]", "sep_token")?);
@@ -49,57 +48,51 @@ pub(super) fn albert(folder: &Folder<'_>, names: Names) -> Result<Begun> {
     let mut tokenizer = unigram(folder, scored(&model), 1, false)?;
     normalize(folder, &mut tokenizer, normalizers)?;
     split_words(&mut tokenizer, prefix);
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
 }
 
-pub(super) fn xlm_roberta(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn xlm_roberta(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let first = ["bos_token", "pad_token", "eos_token", "unk_token"];
-    let first = first.map(|name| names.text(name).map(|text| (text.to_owned(), 0.0)));
+    let first = first.map(|name| folder.role(name).map(|text| (text, 0.0)));
     let mut vocab = first.into_iter().collect::<Result<Vocab>>()?;
     vocab.extend(scored(&model).into_iter().skip(3));
-    vocab.push((names.text("mask_token")?.to_owned(), 0.0));
-    fairseq(folder, names, &model, vocab, 3)
+    vocab.push((folder.role("mask_token")?, 0.0));
+    fairseq(folder, &model, vocab, 3)
 }
 
-pub(super) fn camembert(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn camembert(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
-    let unk = names.text("unk_token")?;
+    let unk = folder.role("unk_token")?;
     let mut vocab = vec![
         ("<s>NOTUSED".to_owned(), 0.0),
-        (names.text("pad_token")?.to_owned(), 0.0),
+        (folder.role("pad_token")?, 0.0),
         ("</s>NOTUSED".to_owned(), 0.0),
-        (unk.to_owned(), 0.0),
+        (unk.clone(), 0.0),
         ("<unk>NOTUSED".to_owned(), -100.0),
     ];
     vocab.extend(scored(&model).into_iter().skip(1));
-    vocab.push((names.text("mask_token")?.to_owned(), 0.0));
-    let unk = vocab.iter().position(|(piece, _)| piece == unk).unwrap_or(0);
-    fairseq(folder, names, &model, vocab, unk)
+    vocab.push((folder.role("mask_token")?, 0.0));
+    let unk = vocab.iter().position(|(piece, _)| *piece == unk).unwrap_or(0);
+    fairseq(folder, &model, vocab, unk)
 }
 
 /// What the classes share whose vocabulary begins with fairseq's special tokens.
-fn fairseq(
-    folder: &Folder<'_>,
-    names: Names,
-    model: &Model,
-    vocab: Vocab,
-    unk: usize,
-) -> Result<Begun> {
+fn fairseq(folder: &Folder<'_>, model: &Model, vocab: Vocab, unk: usize) -> Result<Begun> {
     let mut tokenizer = unigram(folder, vocab, unk, false)?;
     if let Some(compiled) = compiled(folder, model)? {
         tokenizer.with_normalizer(Some(compiled)).map_err(|e| folder.failed(e))?;
     }
     split_words(&mut tokenizer, folder.flag("add_prefix_space", true)?);
-    let frame = Frame::xlm_roberta(&names)?;
-    Ok(Begun { tokenizer, names, tokens: added(model), frame })
+    let frame = Frame::xlm_roberta(&folder.role("bos_token")?, &folder.role("eos_token")?);
+    Ok(Begun { tokenizer, tokens: added(model), frame })
 }
 
 /// DeBERTa v2 and v3, whose compiled map is passed over (4.57 applies it).
-pub(super) fn deberta(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn deberta(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let vocab = scored(&model);
-    let unk = position(&vocab, names.text("unk_token")?);
+    let unk = position(&vocab, &folder.role("unk_token")?);
     let unk = unk.map_or_else(|| trained_unk(folder, &model), Ok)?;
     let mut tokenizer = unigram(folder, vocab, unk, false)?;
 
@@ -122,28 +115,17 @@ pub(super) fn deberta(folder: &Folder<'_>, names: Names) -> Result<Begun> {
     tokenizer.with_pre_tokenizer(Some(PreSequence::new(steps.collect())));
     tokenizer.with_decoder(Some(space));
 
-    let cls = Part::token(names.text("cls_token")?, 0);
-    let frame = Frame::bert(cls, &Part::token(names.text("sep_token")?, 0));
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    let frame = bert(folder)?;
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
 }
 
-pub(super) fn t5(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn t5(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
-    let extra = match folder.config.get("extra_ids") {
-        None => 100,
-        Some(count) => count.as_u64().filter(|&count| count <= 10_000).ok_or_else(|| {
-            fail!(
-                Checkpoint,
-                "{}: tokenizer_config.json: `extra_ids` is {count}, expected at most 10000",
-                folder.source.name()
-            )
-        })?,
-    };
-    let extra = || (0..extra).map(|i| format!("<extra_id_{i}>"));
+    let extra = || extra_ids(folder.settings);
     let mut vocab = scored(&model);
-    vocab.extend(extra().rev().map(|token| (token, 0.0)));
+    vocab.extend(extra()?.rev().map(|token| (token, 0.0)));
     let mut tokens = added(&model);
-    tokens.extend(extra().map(|token| Token::special(&token)));
+    tokens.extend(extra()?.map(|token| AddedToken::from(token, true)));
     // 2 stands for <unk> whatever the model says; T5's own has it there.
     let mut tokenizer = unigram(folder, vocab, 2, false)?;
     if let Some(compiled) = compiled(folder, &model)? {
@@ -151,34 +133,38 @@ pub(super) fn t5(folder: &Folder<'_>, names: Names) -> Result<Begun> {
     }
     split_words(&mut tokenizer, true);
 
-    let of = names.text("eos_token")?.to_owned();
+    let of = folder.role("eos_token")?;
     let eos = Part::Token { text: "</s>".into(), of, kind: 0 };
     let single = vec![Part::first(), eos.clone()];
     let pair = [&single[..], &[Part::second(0), eos]].concat();
-    Ok(Begun { tokenizer, names, tokens, frame: Frame::Template { single, pair } })
+    Ok(Begun { tokenizer, tokens, frame: Frame::Template { single, pair } })
 }
 
-pub(super) fn big_bird(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn big_bird(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let vocab = scored(&model);
-    let unk = position(&vocab, names.text("unk_token")?).unwrap_or(100);
+    let unk = position(&vocab, &folder.role("unk_token")?).unwrap_or(100);
     let mut tokenizer = unigram(folder, vocab, unk, false)?;
     let spaces = Replace::new(ReplacePattern::Regex(" {2,}".into()), SPACE.to_string());
     normalize(folder, &mut tokenizer, vec![spaces.map_err(|e| folder.failed(e))?.into()])?;
     split_spaces(&mut tokenizer, folder.flag("add_prefix_space", true)?);
-    let cls = Part::token(names.text("cls_token")?, 0);
-    let frame = Frame::bert(cls, &Part::token(names.text("sep_token")?, 0));
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    let frame = bert(folder)?;
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
 }
 
 /// BARThez: no special tokens around a text (4.57 adds them).
-pub(super) fn barthez(folder: &Folder<'_>, names: Names) -> Result<Begun> {
+pub(super) fn barthez(folder: &mut Folder<'_>) -> Result<Begun> {
     let model = folder.model()?;
     let mut tokenizer = unigram(folder, scored(&model), 3, false)?;
     normalize(folder, &mut tokenizer, spaces_and_nfc(folder)?)?;
     split_spaces(&mut tokenizer, folder.flag("add_prefix_space", true)?);
-    let frame = folder.ends(&names)?;
-    Ok(Begun { tokenizer, names, tokens: added(&model), frame })
+    let frame = folder.ends()?;
+    Ok(Begun { tokenizer, tokens: added(&model), frame })
+}
+
+fn bert(folder: &Folder<'_>) -> Result<Frame> {
+    let cls = Part::token(&folder.role("cls_token")?, 0);
+    Ok(Frame::bert(cls, &Part::token(&folder.role("sep_token")?, 0)))
 }
 
 pub(super) fn scored(model: &Model) -> Vocab {
@@ -186,18 +172,17 @@ pub(super) fn scored(model: &Model) -> Vocab {
 }
 
 /// Control pieces are special tokens, a user's own pieces are tokens that are not split.
-pub(super) fn added(model: &Model) -> Vec<Token> {
+pub(super) fn added(model: &Model) -> Vec<AddedToken> {
     let pieces = model.pieces.iter().filter(|piece| piece.kind != Kind::Plain);
-    pieces.map(|piece| Token::of_vocabulary(&piece.text, piece.kind == Kind::Control)).collect()
+    let token = |text: &str, special| AddedToken::from(text, special).normalized(false);
+    pieces.map(|piece| token(&piece.text, piece.kind == Kind::Control)).collect()
 }
 
 /// The unknown piece of the trainer.
 pub(super) fn trained_unk(folder: &Folder<'_>, model: &Model) -> Result<usize> {
     let id = model.trainer.unk_id;
-    usize::try_from(id).map_err(|e| {
-        fail!(Checkpoint, "{}: {}: its unk_id is {id}", folder.source.name(), folder.file)
-            .with_source(e)
-    })
+    usize::try_from(id)
+        .map_err(|e| folder.wrong(&format_args!("its unk_id is {id}")).with_source(e))
 }
 
 pub(super) fn unigram(
@@ -215,8 +200,7 @@ pub(super) fn compiled(folder: &Folder<'_>, model: &Model) -> Result<Option<Norm
     if model.charsmap.is_empty() {
         return Ok(None);
     }
-    let compiled = charsmap::compile(&model.charsmap)
-        .map_err(|said| fail!(Checkpoint, "{}: {}: {said}", folder.source.name(), folder.file))?;
+    let compiled = charsmap::compile(&model.charsmap).map_err(|said| folder.wrong(&said))?;
     Ok(Some(compiled.into()))
 }
 

@@ -10,7 +10,7 @@ pub(super) const MAX_BYTES: u64 = 64 << 20;
 /// More pieces than any vocabulary has.
 const MAX_PIECES: usize = 1 << 22;
 /// The longest piece, in bytes: the crate `tokenizers` keeps a node a byte and drops them by recursion.
-const MAX_PIECE: usize = 1024;
+pub(crate) const MAX_PIECE: usize = 1024;
 
 /// A model as its file has it.
 #[derive(Debug, Default)]
