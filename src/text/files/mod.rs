@@ -1,5 +1,5 @@
 //! A tokenizer from the vocabulary files that its authors published, where there is no
-//! `tokenizer.json`: `spm.model` and its siblings, `vocab.json` with `merges.txt`.
+//! `tokenizer.json`: `spm.model` and its siblings, `vocab.json` with `merges.txt`, MPNet's `vocab.txt`.
 //!
 //! What comes out is what Transformers 5.23 makes of the same files and settings
 //! (`models/*/tokenization_*.py`, `convert_slow_tokenizer.py`). 4.57 makes other normalizers for most
@@ -12,12 +12,15 @@ mod pieces;
 mod spm;
 
 use serde_json::Value;
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::{AddedToken, Tokenizer, decoders};
 
 pub(crate) use self::frame::Frame;
 pub(crate) use self::spm::MAX_PIECE;
 use crate::error::{Result, fail};
-use crate::model::source::{Source, read_all};
+use crate::model::source::{MAX_JSON_BYTES, Source, read_all};
 use crate::text::added::Declared;
 use crate::text::class::BACKEND;
 use crate::text::settings::{CONFIG, Settings};
@@ -52,7 +55,7 @@ const BPE_MODEL: &str = "sentencepiece.bpe.model";
 const MODEL: &str = "tokenizer.model";
 const VOCAB_JSON: &str = "vocab.json";
 
-static RECIPES: [Recipe; 16] = [
+static RECIPES: [Recipe; 17] = [
     recipe("AlbertTokenizer", SPIECE, pieces::albert),
     recipe("FNetTokenizer", SPIECE, pieces::albert),
     recipe("BarthezTokenizer", BPE_MODEL, pieces::barthez),
@@ -69,6 +72,7 @@ static RECIPES: [Recipe; 16] = [
     recipe("LongformerTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("MvpTokenizer", VOCAB_JSON, bytes::roberta),
     recipe("GPT2Tokenizer", VOCAB_JSON, bytes::gpt2),
+    recipe("MPNetTokenizer", "vocab.txt", mpnet),
 ];
 
 /// Vocabulary files that some class reads, for an error that names what is there.
@@ -197,4 +201,27 @@ fn refuse(source: &dyn Source, class: &str) -> Result<Option<(Tokenizer, Frame)>
         }
     }
     Ok(None)
+}
+
+/// MPNet: BERT's WordPiece between RoBERTa's special tokens.
+fn mpnet(folder: &mut Folder<'_>) -> Result<Begun> {
+    let (bytes, _) = folder.vocabulary(MAX_JSON_BYTES)?;
+    let vocab = WordPiece::read_bytes(&bytes).map_err(|e| folder.failed(e))?;
+    let model = WordPiece::builder()
+        .vocab(vocab)
+        .unk_token(folder.role("unk_token")?)
+        .build()
+        .map_err(|e| folder.failed(e))?;
+    let mut tokenizer = Tokenizer::new(model);
+    let lower = folder.settings.flag("do_lower_case")?.unwrap_or(true);
+    let accents = folder.settings.flag("strip_accents")?;
+    let chinese = folder.settings.flag("tokenize_chinese_chars")?.unwrap_or(true);
+    tokenizer
+        .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lower)))
+        .map_err(|e| folder.failed(e))?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer.with_decoder(Some(decoders::wordpiece::WordPiece::new("##".into(), true)));
+    let (sep, cls) = (folder.role("sep_token")?, folder.role("cls_token")?);
+    let frame = Frame::Roberta { sep, cls, trim_offsets: true, add_prefix_space: false };
+    Ok(Begun { tokenizer, tokens: Vec::new(), frame })
 }
