@@ -228,8 +228,8 @@ fn each_is_refused_with_one_sentence_that_names_it() {
 }
 
 #[test]
-fn vocabularies_that_disagree_are_refused() {
-    // Both the config and the table say 50 rows; the tokenizer has more ids.
+fn a_token_without_a_row_refuses_its_text_alone() {
+    // Both the config and the table say 50 rows; the tokenizer has 195 ids.
     let mut files = with_tensors(|t| {
         let (shape, data) = t.get_mut("embeddings.word_embeddings.weight").unwrap();
         shape[0] = 50;
@@ -239,9 +239,13 @@ fn vocabularies_that_disagree_are_refused() {
         "config.json".into(),
         with_config(|c| c["vocab_size"] = json!(50))["config.json"].clone(),
     );
-    let error = load(files).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
-    assert!(error.to_string().contains("tokenizer"), "{error}");
+    let encoder = load(files).unwrap();
+    assert!(encoder.embed_blocking(["a b"], &Capture::default()).is_ok());
+    let error = encoder.embed_blocking(["a b", "a word"], &Capture::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Text, "{error}");
+    let said = error.to_string();
+    assert!(said.contains("text 1: ") && said.contains("\"word\" has the id 175"), "{said}");
+    assert!(said.contains("50 rows"), "{said}");
 }
 
 #[test]

@@ -31,7 +31,6 @@ impl Settings {
         let folder = source.name();
         let config: Map<String, Value> = read_json(source, CONFIG)?.unwrap_or_default();
         let model: Map<String, Value> = read_json(source, "config.json")?.unwrap_or_default();
-        keys::check_config(&config).map_err(|e| e.at(&folder))?;
         let named = name_of_class(&config, CONFIG)
             .transpose()
             .or_else(|| name_of_class(&model, "config.json").transpose())
@@ -64,6 +63,8 @@ impl Settings {
                 "{folder}: {file}: `tokenizer_class` is {name:?}, which is not supported: {why}"
             ));
         }
+        // After the class, which may be why there are keys that nobody else has.
+        keys::check_config(&config).map_err(|e| e.at(&folder))?;
         Ok(Self { folder, class, config })
     }
 
