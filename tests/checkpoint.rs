@@ -148,7 +148,7 @@ fn damaged_headers_are_refused() {
     let twice = r#"{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
                     "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#;
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("empty", vec![], "has 0 bytes"),
+        ("empty", vec![], "the file is empty (0 bytes)"),
         ("7 bytes", vec![0; 7], "has 7 bytes"),
         ("no header", vec![0; 8], "header: line 1"),
         ("length 2^60", [&(1_u64 << 60).to_le_bytes()[..], b"{}"].concat(), "1152921504606846976"),
