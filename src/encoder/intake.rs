@@ -96,6 +96,7 @@ impl Intake {
     /// # Errors
     ///
     /// As [`Intake::tokenize`].
+    #[cfg(feature = "server")]
     pub(crate) fn tokenize_cut(
         &self,
         texts: &[Text<'_>],

@@ -55,14 +55,17 @@ impl Kept {
         })
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(x) = self { Some(*x) } else { None }
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn as_int(&self) -> Option<i64> {
         if let Self::Int(x) = self { Some(*x) } else { None }
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn as_uint(&self) -> Option<u64> {
         match self {
             Self::UInt(x) => Some(*x),
@@ -71,6 +74,7 @@ impl Kept {
         }
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn as_float(&self) -> Option<f64> {
         match self {
             Self::Float(x) => Some(*x),

@@ -110,7 +110,7 @@ fn what_is_wrong_with_a_file() {
         run(&[&["embed"], words].concat()).error(1);
     }
     let path = file(folder.path(), "x.docx", "x");
-    assert!(run(&["embed", "-i", &path]).error(2).contains(".csv, .tsv or .parquet"));
+    assert!(run(&["embed", "-i", &path]).error(2).contains(".csv, .tsv (with .gz or .zst"));
     let path = file(folder.path(), "x.txt", "x");
     assert!(run(&["embed", "-i", &path, "--field", "x"]).error(2).contains("--field is for"));
 }
