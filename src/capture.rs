@@ -75,7 +75,7 @@ impl Capture {
     /// Whether all that its setters were given could be read. Whoever works with a capture asks.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage), with the sentence of the first that could not.
+    /// [`ErrorKind::Usage`], with the sentence of the first that could not.
     pub fn check(&self) -> Result<()> {
         match &self.wrong {
             Some(said) => Err(Error::new(ErrorKind::Usage, said.clone())),

@@ -11,12 +11,12 @@ pub enum Pick {
     Any,
     /// The first that has a word in its name which begins like this, ignoring case.
     Named(String),
-    /// The one at this place of [`list`].
+    /// The one at this place of [`list`](super::device::list).
     At(usize),
 }
 
 impl Pick {
-    /// Whether it means the adapter at `place` of [`list`] that is called `name`.
+    /// Whether it means the adapter at `place` of [`list`](super::device::list) that is called `name`.
     pub fn fits(&self, place: usize, name: &str, software: bool) -> bool {
         match self {
             Self::Real => !software,
