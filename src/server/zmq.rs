@@ -202,10 +202,10 @@ impl Hub {
                 (info, array.values.iter().flat_map(|x| x.to_le_bytes()).collect())
             }
             // The protocol has no error. NumPy does not know such a type and says so, sentence and
-            // all, in the client that waits.
+            // all, in the client that waits; a comma would part it into several types.
             Err(refusal) => {
                 tracing::warn!(error = %refusal, "a request was refused");
-                let said = format!("error: {}", refusal.message);
+                let said = format!("error: {}", refusal.message.replace(',', ";"));
                 (
                     json!({ "dtype": said, "shape": [0], "tokens": "", "error": refusal.message }),
                     Vec::new(),
