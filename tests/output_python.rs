@@ -224,7 +224,7 @@ fn the_snippets_of_the_page_read_every_format() {
          step = load_file('int8.safetensors')['int8_step']\n\
          assert np.all(np.abs(restored - plain) <= 0.501 * step), np.abs(restored - plain).max()\n\
          assert about['precision'] == 'int8'",
-        "assert table.num_rows == 3 and about['revision']",
+        "assert table.num_rows == 3 and about[b'revision']",
     ];
     for (snippet, held) in snippets.iter().zip(held) {
         let code = format!("{snippet}\n{held}\n");

@@ -66,7 +66,7 @@ fn what_is_no_model_is_said() {
     let lone = empty.join("weights.bin");
     fs::write(&lone, "").unwrap();
     for (name, part) in [
-        (empty.display().to_string(), "is not a model directory: it has no config.json"),
+        (empty.display().to_string(), "has weights (weights.bin) and no config.json"),
         (lone.display().to_string(), "is a file"),
         ("./no/such/folder".to_owned(), "is no model: name \"bundled\""),
         ("/no/such/folder".to_owned(), "is no model"),
