@@ -11,6 +11,7 @@ mod recorded;
 mod rejects;
 mod spool;
 mod tally;
+mod words;
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -49,7 +50,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     input.keep(args.keep.clone())?;
     // What is wrong with the words or the texts is said before a model is loaded.
     let target = Target::choose(args.output.clone(), args.format, &input)?;
-    check(&args, &input, &target)?;
+    words::check(&args, &input, &target)?;
     let survey = input.survey(args.rejects.is_some())?;
     let total = survey.as_ref().map(|survey| match args.shard {
         Some(shard) => shard.range(survey.rows).len(),
@@ -128,70 +129,6 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     }
     if let Some(note) = tally.rerun_note(&job.header.model).filter(|_| !quiet) {
         say::note(&note);
-    }
-    Ok(())
-}
-
-/// Words that do not go with each other.
-fn check(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
-    let off = |said: String| Err(Error::new(ErrorKind::Usage, said));
-    let format = target.format();
-    if !args.keep.is_empty() && !format.keeps_columns() {
-        return off(format!("{format} carries no columns: --keep is for json, jsonl and parquet"));
-    }
-    const OWN: [&str; 7] =
-        ["index", "text_tokens", "tokens_lost", "vectors", "tokens", "words", ""];
-    let twice = |(i, name): &(usize, &String)| args.keep[..*i].contains(name);
-    if let Some(name) = args.keep.iter().find(|name| OWN.contains(&name.as_str())) {
-        return off(format!("--keep {name}: results have a field of that name: rename the column"));
-    }
-    if let Some((_, name)) = args.keep.iter().enumerate().find(twice) {
-        return off(format!("--keep names {name} twice"));
-    }
-    if args.shard.is_some() && input.file().is_none() {
-        return off("--shard parts the rows of a file: name one with --input".to_owned());
-    }
-    if args.resume && (input.file().is_none() || !matches!(target, Target::File(..))) {
-        return off("--resume goes from a file to a file: name both, with -i and -o".to_owned());
-    }
-    match (args.rejected_rows, &args.rejects, format) {
-        (None, Some(_), Format::Npy) => {
-            return off("npy does not say which rows it has, and rejected ones would move those after \
-                        them up: add --rejected-rows nan (a row of NaN for each) or --rejected-rows skip \
-                        (the rows that are there go to a .json beside it), or use npz"
-                .to_owned());
-        }
-        (Some(_), Some(_), Format::Npy) => {
-            if input.file().is_none() || !matches!(target, Target::File(..)) {
-                return off(
-                    "--rejected-rows goes from a file to a file: name both, with -i and -o"
-                        .to_owned(),
-                );
-            }
-            let real = matches!(args.precision, Precision::F32 | Precision::F16);
-            if args.rejected_rows == Some(RejectedRows::Nan) && !real {
-                return off(format!(
-                    "{} numbers have no NaN: use --rejected-rows skip, or f32 or f16",
-                    args.precision
-                ));
-            }
-        }
-        (Some(_), None, _) => {
-            return off(
-                "--rejected-rows says what becomes of rejected rows: add --rejects FILE".to_owned()
-            );
-        }
-        (Some(RejectedRows::Nan), Some(_), format) => {
-            return off(format!(
-                "--rejected-rows nan is for npy: {format} says by `index` which rows it has"
-            ));
-        }
-        _ => {}
-    }
-    if let Target::File(path, _) = target
-        && args.rejects.as_ref() == Some(path)
-    {
-        return off("--rejects and --output are one file: name two".to_owned());
     }
     Ok(())
 }
