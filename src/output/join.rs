@@ -1,9 +1,10 @@
 //! Several results in one file: the arrays of each under its name, as in `NAME.vectors`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
 
 use super::Extras;
 use super::zip::Zip;
@@ -54,7 +55,10 @@ pub fn join(
             Some(name) => format!("{name}.{part}"),
             None => part.to_owned(),
         };
-        for (array, view) in SafeTensors::deserialize(file).map_err(odd)?.tensors() {
+        let mut tensors = SafeTensors::deserialize(file).map_err(odd)?.tensors();
+        // The crate lists them by a hash; the same request is to have the same bytes each time.
+        tensors.sort_by(|a, b| (a.1.data().as_ptr(), &a.0).cmp(&(b.1.data().as_ptr(), &b.0)));
+        for (array, view) in tensors {
             // What is of the texts and not of a result stands there once, without a name.
             let name = if SHARED.contains(&array.as_str()) { array } else { named(&array) };
             let is_there = arrays.iter().any(|(other, _)| *other == name);
@@ -77,7 +81,9 @@ pub fn join(
         arrays.push((extra.name.to_owned(), view));
     }
     match format {
-        Format::Safetensors => safetensors::serialize(arrays, Some(about)).map_err(odd),
+        Format::Safetensors => {
+            safetensors::serialize(arrays, Some(about)).map_err(odd).map(in_order)
+        }
         Format::Npz => {
             let mut zip = Zip::new(Cursor::new(Vec::new())).map_err(broken)?;
             for (name, view) in arrays {
@@ -100,5 +106,51 @@ pub fn join(
             Ok(zip.finish().map_err(broken)?.into_inner())
         }
         _ => Err(fail!(Usage, "several results in one file are npz or safetensors, not {format}")),
+    }
+}
+
+/// `file` with the fields of its metadata by name: the crate writes them in the order of a hash.
+fn in_order(mut file: Vec<u8>) -> Vec<u8> {
+    let sorted = || {
+        let length = u64::from_le_bytes(*file.first_chunk()?);
+        let head = file.get(8..8 + usize::try_from(length).ok()?)?;
+        let mut head: serde_json::Map<String, Value> = serde_json::from_slice(head).ok()?;
+        let about: BTreeMap<String, Value> =
+            serde_json::from_value(head.remove("__metadata__")?).ok()?;
+        let tensors = head.into_iter().collect::<BTreeMap<_, _>>();
+        let about = serde_json::to_string(&about).ok()?;
+        let tensors = serde_json::to_string(&tensors).ok()?;
+        let comma = if tensors.len() > 2 { "," } else { "" };
+        let mut text = format!("{{\"__metadata__\":{about}{comma}{}", &tensors[1..]).into_bytes();
+        text.resize(length as usize, b' ');
+        Some(text)
+    };
+    if let Some(head) = sorted() {
+        file[8..8 + head.len()].copy_from_slice(&head);
+    }
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_joined_file_are_in_order() {
+        let view = || TensorView::new(Dtype::U8, vec![1], &[7]).unwrap();
+        let about = || Some((0..20).map(|i| (format!("key {i:02}"), "\"ä".to_owned())).collect());
+        for arrays in [vec![], vec![("a", view())], vec![("b", view()), ("a", view())]] {
+            let one = || safetensors::serialize(arrays.clone(), about()).unwrap();
+            let (plain, first, other) = (one(), in_order(one()), in_order(one()));
+            assert_eq!((plain.len(), &first), (first.len(), &other));
+            let (was, is) = (SafeTensors::deserialize(&plain), SafeTensors::deserialize(&first));
+            let (was, is) = (was.unwrap(), is.unwrap());
+            assert_eq!(was.len(), is.len());
+            for (name, tensor) in was.tensors() {
+                assert_eq!(tensor, is.tensor(&name).unwrap());
+            }
+            let about = |file| SafeTensors::read_metadata(file).unwrap().1.metadata().clone();
+            assert_eq!(about(&plain), about(&first));
+        }
     }
 }

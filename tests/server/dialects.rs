@@ -183,6 +183,16 @@ fn binary_answers_hold_the_numbers_of_the_library() {
     let head = 10 + usize::from(u16::from_le_bytes([npy[8], npy[9]]));
     check("npz all", &of_bytes(&npy[head..head + 4 * all.len()]), &all, &mut failures);
 
+    // The same request has the same bytes, however often it is asked.
+    let types =
+        ["application/x-npz", "application/x-safetensors", "application/vnd.apache.arrow.stream"];
+    for accept in types {
+        let first = get(&body, accept);
+        if (0..4).any(|_| get(&body, accept) != first) {
+            failures.push(format!("{accept} has other bytes the second time"));
+        }
+    }
+
     // Alone and without a name, arrays have plain names.
     let one = json!({ "input": texts });
     let bytes = get(&one, "application/vnd.apache.arrow.stream");
