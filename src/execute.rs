@@ -53,6 +53,20 @@ pub trait Execute: Send + Sync {
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>>;
 
+    /// [`Execute::run`] as a future that is pending now and then where the host itself does the work,
+    /// so that its caller can do something else between two polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`Execute::run`].
+    fn run_in_turns<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
+        self.run(recording, sink)
+    }
+
     /// Runs `recording`, drops what comes back, and gives the time of each dispatch in order. What
     /// is compiled at its first use counts, so run something alike before.
     ///

@@ -154,7 +154,7 @@ impl Single {
 
     /// Reads `bind` back.
     pub fn read(&mut self, bind: Bind) {
-        self.bring(bind, Output::Combined);
+        self.bring(bind, Output::Combined(0));
     }
 
     fn bring(&mut self, bind: Bind, output: Output) {

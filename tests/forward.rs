@@ -217,7 +217,7 @@ fn streamed_and_folded_agree() {
                 let want = folded_on_host(streamed, &exit, &batch, toy.layout.width);
                 let folded = pass(&toy, &batch, &exit, executor);
                 assert_eq!(folded.len(), 1);
-                let output = if pool.is_some() { Output::Pooled } else { Output::Combined };
+                let output = if pool.is_some() { Output::Pooled(0) } else { Output::Combined(0) };
                 assert_eq!(folded[0].0, output);
                 let tolerance = ROUTES_AGREE * magnitude(&want);
                 let case = format!("{}: {exit:?}", executor.device());

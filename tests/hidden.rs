@@ -30,13 +30,13 @@ fn states(encoder: &Encoder, ids: &[u32], hidden: usize) -> everylayer::Result<V
         words: &[],
         skip: 0,
         hidden,
-        window: None,
+        windows: None,
         captures: &captures,
     };
     // Beside another text, so that its rows are not the first of the batch.
     let orders = [order(&tokens, 0), order(&tokens, hidden)];
     let mut done = pollster::block_on(encoder.embed_orders(&orders))?;
-    Ok(done.results.remove(1)?.remove(0).values.to_f32())
+    Ok(done.results.remove(1)?.unwrap().remove(0).values.to_f32())
 }
 
 #[test]

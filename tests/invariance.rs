@@ -5,8 +5,9 @@ mod common;
 use std::collections::HashMap;
 
 use common::{bundled, devices, fixtures};
+use everylayer::encoder::{Order, Stretch, Windowed};
 use everylayer::model::directory::Directory;
-use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Pool, Precision};
+use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Overflow, Pool, Precision, Text};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -153,4 +154,101 @@ fn embedding_is_send() {
             scope.spawn(|| encoder.embed_blocking(["Hello", "world"], &capture).unwrap());
         }
     });
+}
+
+fn order<'a>(
+    tokens: &'a everylayer::text::Tokens,
+    words: &'a [everylayer::text::Word],
+    captures: &'a [Capture],
+) -> Order<'a> {
+    Order { tokens, positions: None, words, skip: 0, hidden: 0, windows: None, captures }
+}
+
+#[test]
+fn same_bits_beside_other_outputs_of_the_text() {
+    let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
+    let all = || Capture::default().layers(Layers::All).normalize(false);
+    let weighted = Combine::Weighted((0..3).map(|i: u8| 0.3 + f32::from(i) / 7.0).collect());
+    let mut captures = vec![
+        Capture::default(),
+        all().combine(Combine::Mean),
+        all().combine(Combine::Sum).pool(Pool::Mean),
+        all().combine(weighted).pool(Pool::WeightedMean),
+        all().combine(Combine::Max).pool(Pool::Tokens),
+        all().pool(Pool::MeanMax),
+        all().pool(Pool::Words(Default::default())),
+        all().pool(Pool::Tokens),
+        Capture::default().layers("2,0").pool(Pool::Cls),
+    ];
+    let text = Text::from("Hello the word, every word is the word");
+    for device in devices() {
+        let options = LoadOptions::default().device(device.clone());
+        let encoder = Encoder::load_blocking(&source, &options).unwrap();
+        if encoder.spec().pooler.is_some() {
+            captures.push(Capture::default().pool(Pool::Pooler));
+        }
+        let tokens = encoder.tokenize([&text], &Capture::default()).unwrap().remove(0);
+        let words = tokens.words(&text);
+        let run = |captures: &[Capture]| {
+            let orders = [order(&tokens, &words, captures)];
+            let served = pollster::block_on(encoder.embed_orders(&orders)).unwrap();
+            served.results.into_iter().next().unwrap().unwrap().unwrap()
+        };
+        let together = run(&captures);
+        assert_eq!(together.len(), captures.len());
+        for (capture, got) in captures.iter().zip(&together) {
+            let alone = run(std::slice::from_ref(capture)).remove(0);
+            assert!(*got == alone, "{}: {capture:?} has other bits", encoder.device());
+            let embedded = encoder.embed_blocking([&text], capture).unwrap();
+            assert!(got.values == embedded.texts[0].values, "{capture:?} by embed");
+        }
+    }
+}
+
+#[test]
+fn windows_that_are_run_one_by_one_change_nothing() {
+    let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
+    let text = "Hello the word, every word is a b the word ".repeat(4);
+    let text = Text::from(text.as_str());
+    let (limit, stride) = (12, Some(3));
+    let window = |capture: Capture| {
+        capture.max_tokens(limit).overflow(Overflow::Window { stride }).normalize(false)
+    };
+    let captures = [
+        window(Capture::default().layers(Layers::All).pool(Pool::Tokens)),
+        window(Capture::default().layers(Layers::All).combine(Combine::Mean).pool(Pool::Mean)),
+        window(Capture::default().pool(Pool::Words(Default::default()))),
+    ];
+    for device in devices() {
+        let options = LoadOptions::default().device(device.clone());
+        let encoder = Encoder::load_blocking(&source, &options).unwrap();
+        let tokens = encoder.tokenize([&text], &captures[0]).unwrap().remove(0);
+        let words = tokens.words(&text);
+        let of = Windowed::new(&tokens, limit, stride, &captures).unwrap();
+        assert!(of.len() > 5 && of.tokens(0) == limit && of.tokens(of.len()) == 0);
+        let stretch = |first, count| Order {
+            windows: Some(Stretch { of: &of, first, count }),
+            ..order(&tokens, &words, &captures)
+        };
+        let run = |first, count| {
+            let orders = [stretch(first, count)];
+            let served = pollster::block_on(encoder.embed_orders_in_turns(&orders)).unwrap();
+            served.results.into_iter().next().unwrap()
+        };
+        // Backwards, and one of them twice, as after the loss of a device.
+        let last = of.len() - 1;
+        assert_eq!(run(last, 1).unwrap(), None);
+        (1..last).rev().for_each(|k| assert_eq!(run(k, 1).unwrap(), None, "window {k}"));
+        assert_eq!(run(1, 2).unwrap(), None);
+        let got = run(0, 1).unwrap().unwrap();
+        for (capture, got) in captures.iter().zip(&got) {
+            let whole = encoder.embed_blocking([&text], capture).unwrap();
+            assert!(got.values == whole.texts[0].values, "{device:?} {capture:?}");
+        }
+        // Once more, all in one call.
+        assert!(run(0, of.len()).unwrap().unwrap() == got);
+        for (first, count) in [(0, 0), (0, of.len() + 1), (of.len(), 1), (usize::MAX, 2)] {
+            assert_eq!(common::kind(run(first, count)), Some(everylayer::ErrorKind::Usage));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Instant, turn};
+use crate::clock::{Instant, give_way, turn};
 use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::model::layout::{Layout, Use, WeightId};
@@ -30,6 +30,9 @@ use product::Packed;
 /// Work between two looks at what else is to be done: all of it, where there are other threads for
 /// that; some 50 ms in a page, which is told to stop then.
 const SUBMIT_FLOPS: u64 = if cfg!(target_arch = "wasm32") { 500_000_000 } else { u64::MAX };
+
+/// Work between two turns where a caller asks for some: about 5 ms of two cores.
+const TURN_FLOPS: u64 = 300_000_000;
 
 /// One weight in memory.
 enum Held {
@@ -134,9 +137,14 @@ impl Cpu {
         Ok(())
     }
 
-    async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
+    async fn run_all(
+        &self,
+        recording: &Recording,
+        sink: Sink<'_>,
+        in_turns: bool,
+    ) -> Result<Option<NotFinite>> {
         let mut slots = self.take(recording)?;
-        let result = self.steps(recording, &mut slots, sink).await;
+        let result = self.steps(recording, &mut slots, sink, in_turns).await;
         self.give(slots);
         result
     }
@@ -146,11 +154,17 @@ impl Cpu {
         recording: &Recording,
         slots: &mut Slots,
         sink: Sink<'_>,
+        in_turns: bool,
     ) -> Result<Option<NotFinite>> {
-        let mut found = None;
+        let (mut found, mut worked) = (None, 0);
         for submit in &recording.submits {
             for dispatch in &submit.dispatches {
+                if in_turns && worked >= TURN_FLOPS {
+                    worked = 0;
+                    give_way().await;
+                }
                 self.dispatch(recording, dispatch, slots)?;
+                worked += dispatch.flops;
             }
             for read in &submit.readbacks {
                 let buffer = recording.buffer(read.buffer);
@@ -335,7 +349,15 @@ impl Execute for Cpu {
         recording: &'a Recording,
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>> {
-        Box::pin(self.run_all(recording, sink))
+        Box::pin(self.run_all(recording, sink, false))
+    }
+
+    fn run_in_turns<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
+        Box::pin(self.run_all(recording, sink, true))
     }
 
     fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {

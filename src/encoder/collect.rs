@@ -15,6 +15,7 @@ use crate::text::{Tokens, Word};
 pub type Arrived = Vec<(Output, Vec<f32>)>;
 
 /// The states of a text in windows, of which some have landed.
+#[derive(Debug)]
 pub struct Assembly {
     /// Windows that have not.
     missing: usize,
@@ -90,7 +91,9 @@ impl<'a> Collector<'a> {
             let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
             let Part { text, window } = feed.part(number);
             let brought = match window {
-                None if whole => brought(self.wish, (i, batch.order.len(), rows), stride, arrived),
+                None if whole => {
+                    brought(self.wish, Some(0), (i, batch.order.len(), rows), stride, arrived)
+                }
                 None => continue,
                 Some((window, count)) => {
                     let kept = window.kept();
@@ -156,10 +159,12 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The part of one text of a batch, without the padding of its rows. `place` is the text's number in
-/// the batch, the number of texts, and the text's rows.
+/// The part of one text of a batch, without the padding of its rows. `exit` is the number of the
+/// wish's own way off the device, where it has one beside plain states; `place` is the text's number
+/// in the batch, the number of texts, and the text's rows.
 pub fn brought(
     wish: &Wish<'_>,
+    exit: Option<usize>,
     (i, texts, rows): (usize, usize, Range<usize>),
     stride: usize,
     arrived: &Arrived,
@@ -171,12 +176,14 @@ pub fn brought(
     };
     for (output, numbers) in arrived {
         match output {
-            Output::Combined => return Brought::Combined(compact(numbers, rows)),
-            Output::Pooled => {
+            Output::Combined(number) if Some(*number) == exit => {
+                return Brought::Combined(compact(numbers, rows));
+            }
+            Output::Pooled(number) if Some(*number) == exit => {
                 let parts = numbers.chunks_exact(texts * stride);
                 return Brought::Pooled(parts.flat_map(|p| compact(p, i..i + 1)).collect());
             }
-            Output::State(_) | Output::Status => {}
+            _ => {}
         }
     }
     Brought::States(states(wish, &rows, stride, arrived))

@@ -9,7 +9,9 @@ mod orders;
 mod place;
 mod profile;
 mod ready;
+mod windowed;
 mod wish;
+mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +21,7 @@ pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 pub use orders::{Order, Served};
 pub use profile::Step;
+pub use windowed::{Stretch, Windowed};
 
 use crate::capture::{Capture, Precision};
 use crate::embeddings::{Embeddings, Header, Rerun};

@@ -1,24 +1,24 @@
 //! Tokens that others made, each text with requests of its own: what a server's batcher calls.
 //!
 //! A text with several requests runs through the model once. Which texts share a batch changes no
-//! bit of a result: the way off the device follows from a text's own requests alone.
+//! bit of a result, nor do the other requests of its text: the way off the device follows from a
+//! request alone.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use futures::StreamExt;
 
-use super::collect::{self, Arrived, Assembly};
+use super::collect::{self, Arrived};
+use super::windowed::{Stretch, Windowed};
 use super::wish::{Brought, Wish};
 use super::{Encoder, drive};
 use crate::capture::{Capture, Pool};
 use crate::embeddings::{TextEmbedding, Values};
 use crate::error::{ErrorKind, Result, fail};
 use crate::execute::Execute;
-use crate::schedule::{Elem, Exit, PoolMode, record};
+use crate::schedule::{Elem, Exit, PoolMode, record_all};
 use crate::text::pack::{PackedBatch, Sequence, pack_some};
-use crate::text::window::{Window, windows};
 use crate::text::{Tokens, Word};
 
 /// What is asked of one text.
@@ -35,9 +35,9 @@ pub struct Order<'a> {
     /// Tokens at its end that look at the others and are not looked at. They are pooled as all others
     /// are; the pooler reads the last of them.
     pub hidden: usize,
-    /// Tokens of a window, and how many two windows share, where a longer text is run in windows.
-    /// Its captures are then for [`Overflow::Window`](crate::Overflow::Window).
-    pub window: Option<(usize, Option<usize>)>,
+    /// Those of its windows that are run now, where the text is run in some. Its captures are then
+    /// for [`Overflow::Window`](crate::Overflow::Window).
+    pub windows: Option<Stretch<'a>>,
     /// The requests. Limit, overflow and prompt were the tokenizer's matter; precision is the
     /// caller's: the numbers come back in f32.
     pub captures: &'a [Capture],
@@ -46,45 +46,28 @@ pub struct Order<'a> {
 /// What came of some orders.
 #[derive(Debug)]
 pub struct Served {
-    /// In the order of the orders: a result a request, or what is wrong with the text.
-    pub results: Vec<Result<Vec<TextEmbedding>>>,
+    /// In the order of the orders: a result a request, `None` while windows of the text are still to
+    /// be run, or what is wrong with the text.
+    pub results: Vec<Result<Option<Vec<TextEmbedding>>>>,
     /// How many texts overflowed f16 and were run again in f32.
     pub rerun: usize,
 }
 
-/// A run of one text through the model, for some of its requests.
+/// What has come of an order: a result a request.
+type Slot = Result<Vec<Option<TextEmbedding>>>;
+
+/// A run of one text, or of some windows of it, through the model, for all of its requests.
 #[derive(Clone)]
 struct Pass {
     order: usize,
-    captures: Vec<usize>,
+    /// The windows, where the text is run in some.
+    windows: Option<Range<usize>>,
 }
 
 /// Passes that leave the device alike.
 struct Group {
-    exit: Exit,
+    exits: Vec<Exit>,
     passes: Vec<Pass>,
-}
-
-/// The windows of an order's text: the same sequences twice, cut anywhere and cut between words.
-#[derive(Default)]
-struct Cuts {
-    anywhere: Vec<Window>,
-    words: Vec<Window>,
-}
-
-impl Cuts {
-    fn of(order: &Order<'_>) -> Self {
-        let Some((limit, stride)) = order.window else { return Self::default() };
-        let cut = |whole_words| windows(order.tokens, limit, stride, whole_words);
-        let has_words = order.captures.iter().any(|c| matches!(c.pool, Pool::Words(_)));
-        Self { anywhere: cut(false), words: if has_words { cut(true) } else { Vec::new() } }
-    }
-
-    /// Window `k` as a request of this pooling takes rows from it.
-    fn window(&self, k: usize, pool: &Pool) -> &Window {
-        let is_words = matches!(pool, Pool::Words(_));
-        if is_words { &self.words[k] } else { &self.anywhere[k] }
-    }
 }
 
 /// What lies in a batch: a pass, all of it or one window.
@@ -98,49 +81,79 @@ impl Encoder {
     /// `Usage` where a request does not fit the model, `Text` for a text without tokens, both said
     /// of the text alone; for all texts `Gpu`, `DeviceLost`, `OutOfMemory` from a device.
     pub async fn embed_orders(&self, orders: &[Order<'_>]) -> Result<Served> {
-        let mut done: Vec<Result<Vec<Option<TextEmbedding>>>> =
-            orders.iter().map(|o| Ok(vec![None; o.captures.len()])).collect();
+        self.serve(orders, false).await
+    }
+
+    /// [`Encoder::embed_orders`] as a future that is often pending on the CPU, some milliseconds of
+    /// work at a time, so that its caller can do something else between two polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`Encoder::embed_orders`].
+    pub async fn embed_orders_in_turns(&self, orders: &[Order<'_>]) -> Result<Served> {
+        self.serve(orders, true).await
+    }
+
+    async fn serve(&self, orders: &[Order<'_>], in_turns: bool) -> Result<Served> {
+        let mut done: Vec<Slot> = orders.iter().map(|o| Ok(vec![None; o.captures.len()])).collect();
         let mut groups: Vec<Group> = Vec::new();
         for (i, order) in orders.iter().enumerate() {
-            match self.passes(order) {
-                Ok(passes) => passes.into_iter().for_each(|(exit, captures)| {
-                    join(&mut groups, exit, Pass { order: i, captures });
-                }),
+            match self.exits(order) {
+                Ok(exits) => {
+                    let windows = order.windows.map(|w| w.first..w.first + w.count);
+                    join(&mut groups, exits, Pass { order: i, windows });
+                }
                 Err(e) => done[i] = Err(e),
             }
         }
-        let cuts: Vec<Cuts> = orders.iter().map(Cuts::of).collect();
         let mut rerun = BTreeSet::new();
         for group in groups {
             let narrow = self.executor.as_ref();
-            let again = self.run_fitting(narrow, &group, (orders, &cuts), &mut done).await?;
+            let again = self.run_fitting((narrow, in_turns), &group, orders, &mut done).await?;
             if !again.is_empty() {
                 rerun.extend(again.iter().map(|pass| pass.order));
-                let group = Group { exit: group.exit, passes: again };
+                let group = Group { exits: group.exits, passes: again };
                 let wide = self.wide().await?;
-                self.run_fitting(wide.as_ref(), &group, (orders, &cuts), &mut done).await?;
+                self.run_fitting((wide.as_ref(), in_turns), &group, orders, &mut done).await?;
             }
         }
-        let all = |texts: Vec<Option<TextEmbedding>>| texts.into_iter().flatten().collect();
-        let results = done.into_iter().map(|texts| texts.map(all)).collect();
-        Ok(Served { results, rerun: rerun.len() })
+        let results = done.into_iter().zip(orders).map(|(slot, order)| whole(slot?, order));
+        Ok(Served { results: results.collect(), rerun: rerun.len() })
     }
 
-    /// Whether the model can do `capture` at all; what its result will say of itself is
-    /// [`Encoder::header`]'s matter.
-    fn passes(&self, order: &Order<'_>) -> Result<Vec<(Exit, Vec<usize>)>> {
+    /// The ways off the device for what is asked of a text, each with the bits that it has alone.
+    /// What the results will say of themselves is [`Encoder::header`]'s matter.
+    fn exits(&self, order: &Order<'_>) -> Result<Vec<Exit>> {
+        self.check(order)?;
+        let (mut exits, mut plain) = (Vec::new(), BTreeSet::new());
+        for capture in order.captures {
+            let exit = self.wish(order, capture)?.exit;
+            if exit.is_plain() {
+                plain.extend(exit.states);
+            } else if !exits.contains(&exit) {
+                exits.push(exit);
+            }
+        }
+        if !plain.is_empty() {
+            exits.push(Exit { states: plain.into_iter().collect(), combine: None, pool: None });
+        }
+        Ok(exits)
+    }
+
+    /// Whether the model can run the text at all.
+    fn check(&self, order: &Order<'_>) -> Result<()> {
         let (count, most) = (order.tokens.len(), self.model.spec.positions);
         if count == 0 {
             return Err(fail!(Text, "the text has no tokens"));
         }
-        let room = order.window.map_or(most, |_| usize::MAX);
+        let room = if order.windows.is_some() { usize::MAX } else { most };
         if count > room {
             return Err(fail!(TooLong, "the text has {count} tokens, the model {most} positions"));
         }
-        if order.window.is_some_and(|(limit, _)| limit > most)
-            || (count > most && order.positions.is_some())
+        if let Some(windows) = order.windows
+            && (!windows.of.fits(order, most) || order.positions.is_some())
         {
-            return Err(fail!(Usage, "a window does not fit the {most} positions of the model"));
+            return Err(fail!(Usage, "the windows are not of this text and model"));
         }
         if let Some(&id) = order.tokens.ids.iter().find(|&&id| id as usize >= self.model.spec.vocab)
         {
@@ -166,7 +179,7 @@ impl Encoder {
                 "the positions do not fit {count} tokens and {most} positions"
             ));
         }
-        if order.hidden > 0 && order.window.is_some() {
+        if order.hidden > 0 && order.windows.is_some() {
             return Err(fail!(Usage, "a text with hidden tokens is not run in windows"));
         }
         if order.hidden >= count {
@@ -175,38 +188,20 @@ impl Encoder {
                 "all {count} tokens of the text are hidden: one must be seen"
             ));
         }
-        if let [capture] = order.captures {
-            return Ok(vec![(self.wish(order, capture)?.exit, vec![0])]);
-        }
-        // One pass for all that the host can reduce; the pooler's product is the device's.
-        let mut passes = Vec::new();
-        let (mut states, mut streamed) = (BTreeSet::new(), Vec::new());
-        for (i, capture) in order.captures.iter().enumerate() {
-            let wish = self.wish(order, capture)?;
-            match capture.pool {
-                Pool::Pooler => passes.push((wish.exit, vec![i])),
-                _ => {
-                    states.extend(wish.states);
-                    streamed.push(i);
-                }
-            }
-        }
-        if !streamed.is_empty() {
-            let states = states.into_iter().collect();
-            passes.push((Exit { states, combine: None, pool: None }, streamed));
-        }
-        Ok(passes)
+        Ok(())
     }
 
     /// [`Encoder::run_group`], one batch at a time where there is no memory for two.
     async fn run_fitting(
         &self,
-        executor: &dyn Execute,
+        executor: (&dyn Execute, bool),
         group: &Group,
-        orders: (&[Order<'_>], &[Cuts]),
-        done: &mut [Result<Vec<Option<TextEmbedding>>>],
+        orders: &[Order<'_>],
+        done: &mut [Slot],
     ) -> Result<Vec<Pass>> {
-        match self.run_group(executor, group, orders, drive::UNDER_WAY, done).await {
+        // In turns, two batches at once would only keep each other waiting.
+        let most = if executor.1 { 1 } else { drive::UNDER_WAY };
+        match self.run_group(executor, group, orders, most, done).await {
             Err(e) if e.kind() == ErrorKind::OutOfMemory => {
                 self.run_group(executor, group, orders, 1, done).await
             }
@@ -217,34 +212,33 @@ impl Encoder {
     /// Runs a group, `most` batches at once; the passes that overflowed f16 come back.
     async fn run_group(
         &self,
-        executor: &dyn Execute,
+        (executor, in_turns): (&dyn Execute, bool),
         group: &Group,
-        (orders, cuts): (&[Order<'_>], &[Cuts]),
+        orders: &[Order<'_>],
         most: usize,
-        done: &mut [Result<Vec<Option<TextEmbedding>>>],
+        done: &mut [Slot],
     ) -> Result<Vec<Pass>> {
         let (layout, spec) = (&self.model.layout, &self.model.spec);
         let parts: Vec<Part> = (0..group.passes.len())
             .flat_map(|pass| {
-                let windows = cuts[group.passes[pass].order].anywhere.len();
-                let whole = (windows == 0).then_some((pass, None));
-                whole.into_iter().chain((0..windows).map(move |k| (pass, Some(k))))
+                let windows = group.passes[pass].windows.clone();
+                let whole = windows.is_none().then_some((pass, None));
+                whole.into_iter().chain(windows.into_iter().flatten().map(move |k| (pass, Some(k))))
             })
             .collect();
+        let order = |part: usize| &orders[group.passes[parts[part].0].order];
         let sequence = |part: usize| -> Sequence<'_> {
-            let (pass, window) = parts[part];
-            let order = group.passes[pass].order;
-            let tokens = orders[order].tokens;
-            window.map_or_else(|| tokens.into(), |k| cuts[order].anywhere[k].sequence(tokens))
+            let Order { tokens, windows, .. } = *order(part);
+            let window = windows.zip(parts[part].1);
+            window.map_or_else(|| tokens.into(), |(all, k)| all.of.window(k).sequence(tokens))
         };
-        let texts = group.exit.max_texts(layout, executor.caps().max_binding);
+        let texts = group.exits.iter().map(|e| e.max_texts(layout, executor.caps().max_binding));
+        let texts = texts.min().unwrap_or(usize::MAX);
         let mut batches = pack_some(sequence, (0..parts.len()).collect(), self.batch_tokens, texts);
         for batch in &mut batches {
-            let hidden = |&i: &usize| orders[group.passes[parts[i].0].order].hidden as u32;
-            batch.hidden = batch.order.iter().map(hidden).collect();
+            batch.hidden = batch.order.iter().map(|&part| order(part).hidden as u32).collect();
             for i in 0..batch.len() {
-                if let Some(places) = orders[group.passes[parts[batch.order[i]].0].order].positions
-                {
+                if let Some(places) = order(batch.order[i]).positions {
                     let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
                     batch.positions[rows].copy_from_slice(places);
                 }
@@ -256,73 +250,88 @@ impl Encoder {
                 arrived.push((output, numbers));
                 Ok(())
             };
-            let recording = record(spec, layout, &batch, &group.exit, executor.caps())?;
-            let found = executor.run(&recording, &mut sink).await?;
+            let recording = record_all(spec, layout, &batch, &group.exits, executor.caps())?;
+            let found = match in_turns {
+                true => executor.run_in_turns(&recording, &mut sink).await?,
+                false => executor.run(&recording, &mut sink).await?,
+            };
             Ok::<_, crate::Error>((batch, arrived, found))
         };
         let mut landed = futures::stream::iter(batches).map(run).buffered(most.max(1));
         let mut again = BTreeSet::new();
-        // Of passes in windows, an assembly a request.
-        let mut assemblies: HashMap<usize, Vec<Assembly>> = HashMap::new();
         while let Some(landed) = landed.next().await {
             let (batch, arrived, found) = landed.map_err(|e| self.name_model(e))?;
             let bad = found.as_ref().map_or_else(Vec::new, |f| batch.sequences_of(&f.rows));
             for i in 0..batch.len() {
                 let (number, window) = parts[batch.order[i]];
-                let pass = &group.passes[number];
-                let order = &orders[pass.order];
+                let slot = &mut done[group.passes[number].order];
+                let order = order(batch.order[i]);
                 let is_bad = bad.binary_search(&i).is_ok();
                 if is_bad && executor.caps().elem == Elem::F32 {
-                    let said = found.clone().map(|f| self.name_model(f.into_error()));
-                    if let Some(said) = said {
-                        done[pass.order] = Err(said);
+                    if let Some(found) = found.clone() {
+                        *slot = Err(self.name_model(found.into_error()));
                     }
-                } else if is_bad {
-                    again.insert(number);
+                    continue;
                 }
-                let place = |rows| (i, batch.order.len(), rows);
                 let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
-                let result = match window {
-                    None if is_bad => continue,
-                    None => self.reduce(order, pass, |wish| {
-                        Some(collect::brought(wish, place(rows.clone()), layout.width, &arrived))
-                    }),
-                    Some(k) => {
-                        let cuts = &cuts[pass.order];
-                        let all = match assemblies.entry(number) {
-                            Entry::Occupied(all) => all.into_mut(),
-                            Entry::Vacant(none) => {
-                                none.insert(self.assemblies(order, pass, cuts.anywhere.len())?)
-                            }
-                        };
-                        for (assembly, &capture) in all.iter_mut().zip(&pass.captures) {
-                            let capture = &order.captures[capture];
-                            let window = cuts.window(k, &capture.pool);
-                            let kept = window.kept();
-                            let rows = rows.start + kept.start..rows.start + kept.end;
-                            let wish = self.wish(order, capture)?;
-                            let states = || collect::states(&wish, &rows, layout.width, &arrived);
-                            assembly.take(&window.keep, (!is_bad).then(states));
-                        }
-                        if !all.iter().all(Assembly::is_whole) {
-                            continue;
-                        }
-                        let Some(all) = assemblies.remove(&number) else { continue };
-                        let mut all = all.into_iter();
-                        let whole = |_: &Wish<'_>| all.next()?.finish().map(Brought::States);
-                        self.reduce(order, pass, whole)
+                let come = Come { place: (i, batch.order.len(), rows), arrived: &arrived };
+                let result = match order.windows.zip(window) {
+                    None if is_bad => Ok(Landed::Spoiled),
+                    None => self
+                        .reduce(order, |wish| Ok(come.brought(wish, &group.exits, layout.width))),
+                    Some((windows, k)) => {
+                        self.land(order, windows.of, k, (!is_bad).then_some(&come))
                     }
                 };
-                match (result, &mut done[pass.order]) {
-                    (Ok(texts), Ok(slots)) => {
-                        pass.captures.iter().zip(texts).for_each(|(&c, text)| slots[c] = text);
+                match result {
+                    Ok(Landed::Waiting) => {}
+                    Ok(Landed::Spoiled) => {
+                        again.insert(number);
                     }
-                    (Err(e), slot) => *slot = Err(e),
-                    (Ok(_), Err(_)) => {}
+                    Ok(Landed::Whole(texts)) => *slot = Ok(texts.into_iter().map(Some).collect()),
+                    Err(e) => *slot = Err(e),
                 }
             }
         }
-        Ok(again.into_iter().map(|number| group.passes[number].clone()).collect())
+        let again = again.into_iter().map(|number| {
+            let order = group.passes[number].order;
+            // All of the text is run again, also windows that came by other calls.
+            Pass { order, windows: orders[order].windows.map(|w| 0..w.of.len()) }
+        });
+        Ok(again.collect())
+    }
+
+    /// Takes window `k` of a text, which is left out where nothing has come of it; the results, where
+    /// it was the last.
+    fn land(
+        &self,
+        order: &Order<'_>,
+        windows: &Windowed,
+        k: usize,
+        come: Option<&Come<'_>>,
+    ) -> Result<Landed> {
+        let wishes = order.captures.iter().map(|capture| self.wish(order, capture));
+        let wishes = wishes.collect::<Result<Vec<_>>>()?;
+        let of = |wish: &Wish<'_>, kept: Range<usize>| {
+            come.map(|come| {
+                let start = come.place.2.start;
+                let rows = start + kept.start..start + kept.end;
+                collect::states(wish, &rows, self.model.layout.width, come.arrived)
+            })
+        };
+        match windows.take(k, &wishes, of) {
+            None => Ok(Landed::Waiting),
+            Some(all) => {
+                let mut all = all.into_iter();
+                if all.len() == 0 {
+                    return Ok(Landed::Spoiled);
+                }
+                self.reduce(order, |_| {
+                    let missing = || fail!(Usage, "a window of the text is missing");
+                    all.next().map(Brought::States).ok_or_else(missing)
+                })
+            }
+        }
     }
 
     fn wish<'w>(&'w self, order: &Order<'_>, capture: &'w Capture) -> Result<Wish<'w>> {
@@ -336,28 +345,17 @@ impl Encoder {
         Ok(wish)
     }
 
-    fn assemblies(&self, order: &Order<'_>, pass: &Pass, windows: usize) -> Result<Vec<Assembly>> {
-        let one = |&capture: &usize| {
-            let wish = self.wish(order, &order.captures[capture])?;
-            Ok(Assembly::new(&wish, windows, order.tokens.len()))
-        };
-        pass.captures.iter().map(one).collect()
-    }
-
-    /// The results of a pass; none where `brought` has nothing.
+    /// The results of a text.
     fn reduce(
         &self,
         order: &Order<'_>,
-        pass: &Pass,
-        mut brought: impl FnMut(&Wish<'_>) -> Option<Brought>,
-    ) -> Result<Vec<Option<TextEmbedding>>> {
+        mut brought: impl FnMut(&Wish<'_>) -> Result<Brought>,
+    ) -> Result<Landed> {
         let ranges: Vec<Range<usize>> = order.words.iter().map(|w| w.tokens.clone()).collect();
-        let one = |&capture: &usize| {
-            let capture = &order.captures[capture];
+        let one = |capture: &Capture| {
             let wish = self.wish(order, capture)?;
-            let Some(brought) = brought(&wish) else { return Ok(None) };
-            let reduced = wish.finish(&brought, &ranges, order.skip)?;
-            Ok(Some(TextEmbedding {
+            let reduced = wish.finish(&brought(&wish)?, &ranges, order.skip)?;
+            Ok(TextEmbedding {
                 index: 0,
                 text_tokens: order.tokens.len(),
                 lost: order.tokens.lost,
@@ -371,28 +369,64 @@ impl Encoder {
                     Pool::Words(_) => order.words.iter().cloned().map(collect::word_info).collect(),
                     _ => Vec::new(),
                 },
-            }))
+            })
         };
-        pass.captures.iter().map(one).collect()
+        order.captures.iter().map(one).collect::<Result<_>>().map(Landed::Whole)
     }
+}
+
+/// What one text of a batch has become.
+enum Landed {
+    /// Windows of it are still to come.
+    Waiting,
+    /// It overflowed f16.
+    Spoiled,
+    /// A result a request.
+    Whole(Vec<TextEmbedding>),
+}
+
+/// What a batch brought, and which of it is a text's: its number, the number of texts, its rows.
+struct Come<'a> {
+    place: (usize, usize, Range<usize>),
+    arrived: &'a Arrived,
+}
+
+impl Come<'_> {
+    fn brought(&self, wish: &Wish<'_>, exits: &[Exit], stride: usize) -> Brought {
+        let exit = exits.iter().position(|exit| *exit == wish.exit);
+        collect::brought(wish, exit, self.place.clone(), stride, self.arrived)
+    }
+}
+
+/// The results of an order, `None` while windows of its text are to come.
+fn whole(
+    slots: Vec<Option<TextEmbedding>>,
+    order: &Order<'_>,
+) -> Result<Option<Vec<TextEmbedding>>> {
+    if order.windows.is_some() && slots.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let missing = || fail!(Gpu, "the device brought nothing for a text");
+    slots.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_>>().map(Some)
 }
 
 /// Puts a pass to those it can share batches with: those that leave the device alike, or as plain
 /// states of the same depth, where bringing one state more costs a copy.
-fn join(groups: &mut Vec<Group>, exit: Exit, pass: Pass) {
-    let plain = |e: &Exit| e.combine.is_none() && e.pool.is_none();
-    let alike = |g: &&mut Group| {
-        g.exit == exit || plain(&g.exit) && plain(&exit) && g.exit.deepest() == exit.deepest()
+fn join(groups: &mut Vec<Group>, exits: Vec<Exit>, pass: Pass) {
+    let alike = |group: &&mut Group| match (&group.exits[..], &exits[..]) {
+        (one, other) if one == other => true,
+        ([one], [other]) => one.is_plain() && other.is_plain() && one.deepest() == other.deepest(),
+        _ => false,
     };
     match groups.iter_mut().find(alike) {
         Some(group) => {
-            if group.exit != exit {
-                let all: BTreeSet<usize> =
-                    group.exit.states.iter().chain(&exit.states).copied().collect();
-                group.exit.states = all.into_iter().collect();
+            if group.exits != exits {
+                let states = group.exits.iter().chain(&exits).flat_map(|exit| &exit.states);
+                let states: BTreeSet<usize> = states.copied().collect();
+                group.exits[0].states = states.into_iter().collect();
             }
             group.passes.push(pass);
         }
-        None => groups.push(Group { exit, passes: vec![pass] }),
+        None => groups.push(Group { exits, passes: vec![pass] }),
     }
 }

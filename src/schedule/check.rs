@@ -16,23 +16,33 @@ pub fn check(
     spec: &Spec,
     layout: &Layout,
     batch: &PackedBatch,
-    exit: &Exit,
+    exits: &[Exit],
     caps: &Caps,
 ) -> Result<()> {
     check_batch(spec, layout, batch, caps)?;
-    check_exit(spec, layout, exit)?;
-    if exit.pool.is_some() {
-        let texts = batch.offsets.len() - 1;
-        let bytes = (exit.parts() * texts * layout.width) as u64 * 4;
-        if bytes > caps.max_binding {
-            return Err(fail!(
-                Usage,
-                "{} pooled vectors for each of {texts} texts take {bytes} bytes, more than the {} \
-                 the device binds at once; use a smaller --batch-tokens or the route stream",
-                exit.parts(),
-                caps.max_binding
-            ));
+    if exits.is_empty() {
+        return Err(fail!(Usage, "nothing is asked of the batch"));
+    }
+    for exit in exits {
+        check_exit(spec, layout, exit)?;
+        if exit.pool.is_some() {
+            check_pooled(exit, batch.offsets.len() - 1, layout, caps)?;
         }
+    }
+    Ok(())
+}
+
+/// What exit pools of `texts` texts is one array.
+fn check_pooled(exit: &Exit, texts: usize, layout: &Layout, caps: &Caps) -> Result<()> {
+    let bytes = (exit.parts() * texts * layout.width) as u64 * 4;
+    if bytes > caps.max_binding {
+        return Err(fail!(
+            Usage,
+            "{} pooled vectors for each of {texts} texts take {bytes} bytes, more than the {} the \
+             device binds at once; use a smaller --batch-tokens or the route stream",
+            exit.parts(),
+            caps.max_binding
+        ));
     }
     Ok(())
 }

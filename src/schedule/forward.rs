@@ -34,11 +34,27 @@ pub fn record(
     exit: &Exit,
     caps: &Caps,
 ) -> Result<Recording> {
-    check(spec, layout, batch, exit, caps)?;
+    record_all(spec, layout, batch, std::slice::from_ref(exit), caps)
+}
+
+/// [`record`] with several exits from one pass. What leaves by one has the bits that it has alone.
+///
+/// # Errors
+///
+/// As [`record`].
+pub fn record_all(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    exits: &[Exit],
+    caps: &Caps,
+) -> Result<Recording> {
+    check(spec, layout, batch, exits, caps)?;
+    let deepest = exits.iter().map(Exit::deepest).max().unwrap_or(0);
     let mut pass = Pass {
         spec,
         layout,
-        exit,
+        doors: exits.iter().map(Door::new).collect(),
         caps,
         elem: caps.elem,
         can: caps.can,
@@ -48,8 +64,6 @@ pub fn record(
         recorder: Recorder::new(caps.submit_read_bytes, caps.submit_flops),
         status: BufferId(0),
         ranges: None,
-        merged: None,
-        pooled: None,
         rows: BufferId(0),
         turns: Vec::new(),
         places: None,
@@ -57,7 +71,7 @@ pub fn record(
     };
     let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
     pass.status = pass.recorder.upload("status", &[words], Fill::Words(vec![0; words]));
-    if exit.pool.is_some() {
+    if exits.iter().any(|exit| exit.pool.is_some()) {
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
     }
@@ -68,14 +82,14 @@ pub fn record(
 
     let mut x = pass.embed(batch, caps.gathers_on_host(layout));
     pass.capture(0, x);
-    if exit.deepest() > 0 {
+    if deepest > 0 {
         let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
         let texts = Texts { tiles, tile_count, longest, lengths: lengths().collect() };
-        for state in 1..=exit.deepest() {
+        for state in 1..=deepest {
             x = pass.block(state, x, &texts);
             pass.capture(state, x);
         }
-        pass.look_over(exit.deepest(), x);
+        pass.look_over(deepest, x);
     }
     pass.leave();
     let Pass { recorder, texts, tokens, .. } = pass;
@@ -86,7 +100,6 @@ pub fn record(
 struct Pass<'a> {
     spec: &'a Spec,
     layout: &'a Layout,
-    exit: &'a Exit,
     caps: &'a Caps,
     elem: Elem,
     can: Abilities,
@@ -96,8 +109,7 @@ struct Pass<'a> {
     recorder: Recorder,
     status: BufferId,
     ranges: Option<BufferId>,
-    merged: Option<BufferId>,
-    pooled: Option<BufferId>,
+    doors: Vec<Door<'a>>,
     /// What each token is: its rows in the tables, its place in its text. // (tokens, 4)
     rows: BufferId,
     /// Cosines and sines of the places, for each set of angles that was met.
@@ -106,6 +118,20 @@ struct Pass<'a> {
     places: Option<BufferId>,
     /// What the biases of the scores read, uploaded once a pass.
     tables: Vec<(Vec<u32>, BufferId)>,
+}
+
+/// An exit and what has been gathered for it.
+#[derive(Clone, Copy)]
+struct Door<'a> {
+    exit: &'a Exit,
+    merged: Option<BufferId>,
+    pooled: Option<BufferId>,
+}
+
+impl<'a> Door<'a> {
+    fn new(exit: &'a Exit) -> Self {
+        Self { exit, merged: None, pooled: None }
+    }
 }
 
 /// The texts of a batch as attention sees them.

@@ -16,7 +16,7 @@ pub mod tuning;
 pub mod variant;
 
 pub use caps::Caps;
-pub use forward::record;
+pub use forward::{record, record_all};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{

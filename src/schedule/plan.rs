@@ -84,6 +84,11 @@ impl Exit {
         Self { states: self.states.clone(), combine: None, pool: None }
     }
 
+    /// Whether states leave as they are.
+    pub fn is_plain(&self) -> bool {
+        self.combine.is_none() && self.pool.is_none()
+    }
+
     /// The highest state that has to be computed.
     pub fn deepest(&self) -> usize {
         self.states.iter().copied().max().unwrap_or(0)

@@ -86,10 +86,11 @@ pub struct Dispatch {
 pub enum Output {
     /// A state, (tokens, width stride).
     State(usize),
-    /// The combination of the chosen states, (tokens, width stride).
-    Combined,
-    /// Pooled rows, (parts, texts, width stride); see [`super::plan::Exit`].
-    Pooled,
+    /// The combination of the states that the exit of this number chose, (tokens, width stride).
+    Combined(usize),
+    /// Pooled rows of the exit of this number, (parts, texts, width stride); see
+    /// [`super::plan::Exit`].
+    Pooled(usize),
     /// One bit a token, set where a row of it is not finite, in words of 32; then one word a state:
     /// 1 + such a row of it, or 0.
     Status,

@@ -1,6 +1,6 @@
 //! What leaves the device: captured states, combined and pooled, and the flags of every row.
 
-use super::Pass;
+use super::{Door, Pass};
 use crate::model::spec::{Activation, Order};
 use crate::schedule::params::{CombineParams, Params, PoolParams};
 use crate::schedule::recording::{Bind, BufferId, Output};
@@ -20,34 +20,46 @@ impl Pass<'_> {
         }
     }
 
-    /// Sends a state on its way out, where it was chosen.
+    /// Sends a state on its way out, by each exit that has chosen it.
     pub(super) fn capture(&mut self, state: usize, x: BufferId) {
-        let exit = self.exit;
-        let Some(place) = exit.states.iter().position(|&s| s == state) else { return };
-        if let Some(combination) = &exit.combine {
-            self.combine(state, x, combination.merge, combination.factors[place]);
-            if state == exit.deepest() {
-                let merged = self.merged.expect("combine has made it");
-                match exit.pool {
-                    Some(_) => self.pool(0, merged),
-                    None => self.recorder.read(Output::Combined, merged),
+        // A state that leaves as it is leaves once, whoever asks for it.
+        let mut left = false;
+        for door in 0..self.doors.len() {
+            let exit = self.doors[door].exit;
+            let Some(place) = exit.states.iter().position(|&s| s == state) else { continue };
+            if let Some(combination) = &exit.combine {
+                let factor = combination.factors[place];
+                let merged = self.combine(door, (state, x), combination.merge, factor);
+                if state == exit.deepest() {
+                    match exit.pool {
+                        Some(_) => self.pool(door, 0, merged),
+                        None => self.recorder.read(Output::Combined(door), merged),
+                    }
                 }
+            } else if exit.pool.is_some() {
+                self.pool(door, place, x);
+            } else if !left {
+                self.recorder.read(Output::State(state), x);
+                left = true;
             }
-        } else if exit.pool.is_some() {
-            self.pool(place, x);
-        } else {
-            self.recorder.read(Output::State(state), x);
         }
     }
 
-    fn combine(&mut self, state: usize, x: BufferId, merge: Merge, factor: f32) {
-        let first = self.merged.is_none();
+    /// Adds a state to what exit `door` merges, which is given back.
+    fn combine(
+        &mut self,
+        door: usize,
+        (state, x): (usize, BufferId),
+        merge: Merge,
+        factor: f32,
+    ) -> BufferId {
+        let first = self.doors[door].merged.is_none();
         let shape = [self.tokens, self.layout.width];
-        let merged = match self.merged {
+        let merged = match self.doors[door].merged {
             Some(id) => id,
             None => self.recorder.buffer("merged", &shape),
         };
-        self.merged = Some(merged);
+        self.doors[door].merged = Some(merged);
         let vectors = self.tokens * self.layout.width / 4;
         let (grid, row) = tiles::flat_grid(vectors);
         let params =
@@ -62,18 +74,19 @@ impl Pass<'_> {
             grid,
             0,
         );
+        merged
     }
 
-    /// Pools the array at `place` of the exit's order into its parts of the result.
-    fn pool(&mut self, place: usize, x: BufferId) {
-        let Some(pooling) = &self.exit.pool else { return };
-        let ranges = self.ranges.expect("uploaded with the pooling");
-        let shape = [self.exit.parts(), self.texts, self.layout.width];
-        let pooled = match self.pooled {
+    /// Pools the array at `place` of the order of exit `door` into its parts of the result.
+    fn pool(&mut self, door: usize, place: usize, x: BufferId) {
+        let Door { exit, pooled, .. } = self.doors[door];
+        let Some((pooling, ranges)) = exit.pool.as_ref().zip(self.ranges) else { return };
+        let shape = [exit.parts(), self.texts, self.layout.width];
+        let pooled = match pooled {
             Some(id) => id,
             None => self.recorder.buffer("pooled", &shape),
         };
-        self.pooled = Some(pooled);
+        self.doors[door].pooled = Some(pooled);
         let stride4 = self.layout.width / 4;
         for (i, &reduce) in pooling.reduces.iter().enumerate() {
             let part = place * pooling.reduces.len() + i;
@@ -98,7 +111,9 @@ impl Pass<'_> {
 
     /// The pooler where it was asked for, then the last readbacks.
     pub(super) fn leave(&mut self) {
-        if let (Some(pooled), Some(pooling)) = (self.pooled, &self.exit.pool) {
+        for door in 0..self.doors.len() {
+            let Door { exit, pooled, .. } = self.doors[door];
+            let Some((pooled, pooling)) = pooled.zip(exit.pool.as_ref()) else { continue };
             let out = match (pooling.pooler, self.layout.pooler) {
                 (true, Some(pooler)) => self.matmul(
                     "pooler".into(),
@@ -110,7 +125,7 @@ impl Pass<'_> {
                 ),
                 _ => pooled,
             };
-            self.recorder.read(Output::Pooled, out);
+            self.recorder.read(Output::Pooled(door), out);
         }
         self.recorder.read(Output::Status, self.status);
     }

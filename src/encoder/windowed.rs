@@ -1,0 +1,130 @@
+//! A text in windows that may be run in several calls: what has landed of it.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use super::collect::Assembly;
+use super::orders::Order;
+use super::wish::Wish;
+use crate::capture::{Capture, Pool};
+use crate::text::Tokens;
+use crate::text::window::{Window, windows};
+
+/// The windows of a text, and what has come of them so far.
+#[derive(Debug)]
+pub struct Windowed {
+    /// Tokens of the text.
+    tokens: usize,
+    /// The same sequences twice, cut anywhere and cut between words; these are empty where no
+    /// request is for words.
+    anywhere: Vec<Window>,
+    words: Vec<Window>,
+    landing: Mutex<Landing>,
+}
+
+/// Some of the windows of a text: `count` from number `first` on.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// All of them.
+    pub of: &'a Windowed,
+    /// The first that is run.
+    pub first: usize,
+    /// How many are run.
+    pub count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Landing {
+    /// One a window.
+    landed: Vec<bool>,
+    /// One a request; made once the first window lands.
+    assemblies: Vec<Assembly>,
+}
+
+impl Windowed {
+    /// Splits `tokens` into windows of at most `limit`, two of which share `stride`; `None` where
+    /// they are no more than that.
+    pub fn new(
+        tokens: &Tokens,
+        limit: usize,
+        stride: Option<usize>,
+        captures: &[Capture],
+    ) -> Option<Self> {
+        let cut = |whole_words| windows(tokens, limit, stride, whole_words);
+        let (anywhere, has_words) = (cut(false), captures.iter().any(is_words));
+        if anywhere.is_empty() {
+            return None;
+        }
+        let words = if has_words { cut(true) } else { Vec::new() };
+        let landing = Mutex::default();
+        Some(Self { tokens: tokens.len(), anywhere, words, landing })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.anywhere.len()
+    }
+
+    /// Never: one that would be empty is not made.
+    pub fn is_empty(&self) -> bool {
+        self.anywhere.is_empty()
+    }
+
+    /// Tokens of window `k`, special ones among them; 0 where there is no such window.
+    pub fn tokens(&self, k: usize) -> usize {
+        self.anywhere.get(k).map_or(0, |window| window.rows.iter().map(Range::len).sum())
+    }
+
+    /// Whether they are those of the order's text and requests, and no longer than `most`.
+    pub(super) fn fits(&self, order: &Order<'_>, most: usize) -> bool {
+        let inside = order.windows.is_some_and(|w| {
+            w.count > 0 && w.first.checked_add(w.count).is_some_and(|end| end <= self.len())
+        });
+        let cut = !self.words.is_empty() || !order.captures.iter().any(is_words);
+        self.tokens == order.tokens.len() && self.tokens(0) <= most && inside && cut
+    }
+
+    /// Window `k`, cut anywhere.
+    pub(super) fn window(&self, k: usize) -> &Window {
+        &self.anywhere[k]
+    }
+
+    /// Takes what has come of window `k`: of each wish the states of the rows that it keeps, counted
+    /// from the window's first, or `None` where it is left out. Once all have landed the states of
+    /// the whole text, one list a wish, or no list where one was left out: then all are to be run
+    /// again.
+    pub(super) fn take(
+        &self,
+        k: usize,
+        wishes: &[Wish<'_>],
+        of: impl Fn(&Wish<'_>, Range<usize>) -> Option<Vec<Vec<f32>>>,
+    ) -> Option<Vec<Vec<Vec<f32>>>> {
+        let mut landing = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Landing { landed, assemblies } = &mut *landing;
+        if landed.is_empty() {
+            landed.resize(self.len(), false);
+            let new = |wish| Assembly::new(wish, self.len(), self.tokens);
+            *assemblies = wishes.iter().map(new).collect();
+        }
+        // A batch that a device was lost in may have brought it before.
+        if std::mem::replace(&mut landed[k], true) {
+            return None;
+        }
+        for (assembly, wish) in assemblies.iter_mut().zip(wishes) {
+            let window = match is_words(wish.capture()) {
+                true => &self.words[k],
+                false => &self.anywhere[k],
+            };
+            assembly.take(&window.keep, of(wish, window.kept()));
+        }
+        if !assemblies.iter().all(Assembly::is_whole) {
+            return None;
+        }
+        let all = std::mem::take(&mut *landing).assemblies;
+        Some(all.into_iter().filter_map(Assembly::finish).collect())
+    }
+}
+
+fn is_words(capture: &Capture) -> bool {
+    matches!(capture.pool, Pool::Words(_))
+}
