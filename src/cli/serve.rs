@@ -119,6 +119,13 @@ pub struct HttpArgs {
     /// Most texts that wait; beyond it requests get 429
     #[arg(long, value_name = "N", default_value = "16384", value_parser = count)]
     pub max_queue: usize,
+    /// Most work of one request, in tokens: windows count with what they share, long texts by what
+    /// their attention costs (413 beyond it)
+    #[arg(long, value_name = "N", default_value = "2097152", value_parser = count)]
+    pub max_request_tokens: usize,
+    /// Milliseconds that a batch may take: others wait so long; 0 for full batches of --batch-tokens
+    #[arg(long, value_name = "MS", default_value = "50")]
+    pub batch_ms: u64,
     /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
     #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = count)]
     pub max_result_bytes: usize,
@@ -164,6 +171,8 @@ impl HttpArgs {
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
+            max_request_tokens: self.max_request_tokens,
+            batch_time: (self.batch_ms > 0).then(|| Duration::from_millis(self.batch_ms)),
             max_batch_tokens: self.load.batch_tokens.or(self.tei.max_batch_tokens),
             max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,

@@ -110,6 +110,8 @@ pub fn info(service: &Service) -> Answer {
         "max_batch_requests": null,
         "max_client_batch_size": settings.max_client_batch,
         "max_queue_texts": settings.max_queue,
+        "max_request_tokens": settings.max_request_tokens,
+        "batch_ms": settings.batch_time.map_or(0, |time| time.as_millis() as u64),
         "max_result_bytes": settings.max_result_bytes,
         "payload_limit": settings.payload_limit,
         "auto_truncate": settings.auto_truncate,

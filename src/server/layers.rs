@@ -3,6 +3,7 @@
 mod fields;
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -173,7 +174,7 @@ fn plain(names: &[String]) -> Vec<Option<&str>> {
 
 /// Tokens and words of all texts as arrays, where they are asked for. `token_offsets` says where
 /// the tokens of each text begin, and -1 that a token is of no word.
-fn extras(ready: &[Ready], tokens: bool, words: bool) -> Vec<Extra> {
+fn extras(ready: &[Arc<Ready>], tokens: bool, words: bool) -> Vec<Extra> {
     let mut extras = Vec::new();
     let mut add = |name, columns: usize, values: Vec<i64>| {
         let rows = values.len() / columns;
@@ -214,7 +215,7 @@ fn as_arrow(
 ) -> Result<Vec<u8>, Refusal> {
     let ready = || outcome.ready.iter();
     let tokens = tokens.then(|| ready().map(|r| token_infos(&r.tokens)).collect::<Vec<_>>());
-    let list = |r: &Ready| r.words.iter().cloned().map(word_info).collect();
+    let list = |r: &Arc<Ready>| r.words.iter().cloned().map(word_info).collect();
     let words = words.then(|| ready().map(list).collect::<Vec<Vec<_>>>());
     let texts = output::Texts { tokens: tokens.as_deref(), words: words.as_deref() };
     Ok(output::arrow_stream(&plain(names), &outcome.results, texts)?)
@@ -234,7 +235,7 @@ fn as_json(
     tokens: bool,
     words: bool,
 ) -> Result<Answer, Refusal> {
-    let text = |(index, ready): (usize, &Ready)| {
+    let text = |(index, ready): (usize, &Arc<Ready>)| {
         let t = &ready.tokens;
         let mut one = json!({ "index": index, "text_tokens": t.len(), "tokens_lost": t.lost });
         if tokens {

@@ -63,6 +63,38 @@ pub struct Reading {
     pub cut: Cut,
 }
 
+/// Two windows share no more than this part of what they hold beside special tokens, or a short
+/// text would be the work of a long one.
+const MOST_SHARED: (usize, usize) = (7, 8);
+
+impl Reading {
+    /// Tokens of a window, and those that two share, where longer texts are run in windows.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Validation`] for windows that share nearly all of what they hold.
+    pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, Refusal> {
+        let Cut::Window(stride) = self.cut else { return Ok(None) };
+        let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
+        let limit = encoder.intake().limit(&capture)?;
+        let (before, after) = frame(encoder)?;
+        let room = limit.saturating_sub(before.len() + after.len());
+        let most = room * MOST_SHARED.0 / MOST_SHARED.1;
+        match stride {
+            // What leaves no room at all is the tokenizer's to say.
+            Some(stride) if stride > most && stride < room => {
+                let said = format!(
+                    "windows that share {stride} of their {room} tokens are {} times the work of the \
+                     text: this server takes window:{most} at most",
+                    room / (room - stride)
+                );
+                Err(Refusal::new(Why::Validation, said).at("overflow"))
+            }
+            _ => Ok(Some((limit, stride))),
+        }
+    }
+}
+
 impl Input {
     /// Of all of it.
     pub fn characters(&self) -> usize {

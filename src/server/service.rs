@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
 use super::metrics::Metrics;
-use super::reading::{Cut, Input, Reading, read};
+use super::reading::{Input, Reading, read};
 use super::refusal::{Refusal, Why};
 use super::settings::Settings;
 use crate::capture::{Capture, Pool};
@@ -47,6 +47,8 @@ pub struct Service {
     pub(super) under_way: AtomicU64,
     /// For results, in [`ROOM_UNIT`]s.
     room: Arc<Semaphore>,
+    /// Of long texts, how many requests may be tokenised at once.
+    readers: Arc<Semaphore>,
 }
 
 impl Drop for Service {
@@ -69,7 +71,7 @@ pub struct Outcome {
     /// Texts that were cut, and the tokens they lost.
     pub truncated: (usize, usize),
     /// The tokens and words of each text, where they were asked for.
-    pub ready: Vec<Ready>,
+    pub ready: Vec<Arc<Ready>>,
     /// Where its time went.
     pub times: Times,
     /// What its results take, until it is dropped.
@@ -130,8 +132,10 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let bounds = Bounds {
             texts: settings.max_queue,
-            tokens: settings.max_queue.saturating_mul(128),
+            waiting: settings.max_queue.saturating_mul(128),
+            request: settings.max_request_tokens,
             batch_tokens: settings.max_batch_tokens,
+            batch_time: settings.batch_time,
         };
         let host = |(name, id, opens)| {
             let batcher = Batcher::start(opens, bounds, Arc::clone(&metrics))?;
@@ -153,6 +157,7 @@ impl Service {
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
             room,
+            readers: Arc::new(Semaphore::new(rayon::current_num_threads().max(2))),
         }))
     }
 
@@ -250,15 +255,10 @@ impl Service {
         let characters = inputs.iter().map(Input::characters).sum();
         let words = keep || plain.iter().any(|c| matches!(c.pool, Pool::Words(_)));
         let first = plain.first().cloned().unwrap_or_default();
-        let window = match reading.cut {
-            Cut::Window(stride) => {
-                let limit = Capture { max_tokens: reading.max_tokens, ..Capture::default() };
-                Some((encoder.intake().limit(&limit)?, stride))
-            }
-            _ => None,
-        };
+        let window = reading.window(&encoder)?;
         let span = tracing::info_span!("tokenize", texts = inputs.len());
         let ready = self.read(&encoder, inputs, reading, first, words).instrument(span).await?;
+        let ready: Vec<Arc<Ready>> = ready.into_iter().map(Arc::new).collect();
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
         let tokens = ready.iter().map(|r| r.tokens.len()).sum();
@@ -307,6 +307,13 @@ impl Service {
         if bytes < 4096 {
             return work();
         }
+        // A turn each: what waits here has no tokens yet, and goes when its client does.
+        let turn = Arc::clone(&self.readers).acquire_owned().await;
+        let turn = turn.map_err(|_| Refusal::closing())?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
         let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
         tokio::task::spawn_blocking(work).await.map_err(failed)?
     }
@@ -315,7 +322,7 @@ impl Service {
 /// Bytes that the results of `ready` take: the vectors, and the states of texts in windows.
 fn room(
     encoder: &Encoder,
-    ready: &[Ready],
+    ready: &[Arc<Ready>],
     captures: &[Capture],
     window: Option<(usize, Option<usize>)>,
 ) -> Result<usize, Refusal> {

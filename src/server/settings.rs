@@ -15,9 +15,15 @@ pub struct Settings {
     pub payload_limit: usize,
     /// Texts that may wait.
     pub max_queue: usize,
+    /// Work of one request, in tokens of texts of 128: windows count with what they share, a long
+    /// text by what its attention costs.
+    pub max_request_tokens: usize,
     /// Tokens of one batch; where it is `None`, 8,192 on a GPU and 4,096 on the CPU, which is as fast
     /// there and takes less memory.
     pub max_batch_tokens: Option<usize>,
+    /// What one batch may take, by the rate that its device shows: who comes meanwhile waits so
+    /// long. Any where it is `None`.
+    pub batch_time: Option<Duration>,
     /// Bytes of vectors that requests under way may hold, all together and one alone.
     pub max_result_bytes: usize,
     /// Connections at once.
@@ -40,7 +46,9 @@ impl Default for Settings {
             max_client_batch: 2048,
             payload_limit: 16_000_000,
             max_queue: 16_384,
+            max_request_tokens: 1 << 21,
             max_batch_tokens: None,
+            batch_time: Some(Duration::from_millis(50)),
             max_result_bytes: 1 << 30,
             max_connections: 1024,
             auto_truncate: true,

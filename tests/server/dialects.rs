@@ -185,7 +185,7 @@ fn binary_answers_hold_the_numbers_of_the_library() {
 
     // The same request has the same bytes, however often it is asked.
     let types =
-        ["application/x-npz", "application/x-safetensors", "application/vnd.apache.arrow.stream"];
+        ["application/x-npz", "application/vnd.safetensors", "application/vnd.apache.arrow.stream"];
     for accept in types {
         let first = get(&body, accept);
         if (0..4).any(|_| get(&body, accept) != first) {

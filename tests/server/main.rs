@@ -11,5 +11,6 @@ mod options;
 #[cfg(feature = "otel")]
 mod otel;
 mod refusals;
+mod turns;
 mod web;
 mod zmq;

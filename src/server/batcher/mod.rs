@@ -1,9 +1,11 @@
 //! The one queue under every front end: texts of all clients, packed together by tokens.
 //!
-//! Clients take turns, a text each, so that a client with a million texts holds nobody up. A text
-//! whose client has left is dropped where it waits. The queue is bounded by texts and by tokens.
-//! One thread a device takes batches off it; it never waits for a client.
+//! Clients take turns by work, so that a client with a million texts, or one that is a million
+//! windows long, holds nobody up. A text whose client has left is dropped where it waits. The queue
+//! is bounded by texts and by work, and so is a request. One thread a device takes batches off it,
+//! as large as the time that one may take; it never waits for a client.
 
+mod pace;
 mod queue;
 mod request;
 mod worker;
@@ -20,7 +22,7 @@ pub use worker::{Open, Worker};
 use super::metrics::Metrics;
 use super::refusal::{Refusal, Why};
 use crate::capture::Capture;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Windowed};
 use crate::error::{Result, fail};
 use queue::{Item, Queue};
 use request::{Request, State};
@@ -30,6 +32,8 @@ pub type Client = u64;
 
 /// Tokens that one of several devices takes at least: less is not worth the sharing.
 const SHARE: usize = 1024;
+/// Work of windows that are one item, so that turns are fair inside a long text.
+const SLICE: usize = 256;
 /// Tokens of a batch on a GPU.
 const GPU_TOKENS: usize = 8192;
 /// On the CPU, which larger batches make no faster.
@@ -40,10 +44,14 @@ const CPU_TOKENS: usize = 4096;
 pub struct Bounds {
     /// Texts.
     pub texts: usize,
-    /// Tokens.
-    pub tokens: usize,
+    /// Work, in tokens of texts of usual length.
+    pub waiting: usize,
+    /// The same, of one request.
+    pub request: usize,
     /// Tokens of one batch; the device's own where it is `None`.
     pub batch_tokens: Option<usize>,
+    /// What one batch may take, by the rate that its device shows; any where it is `None`.
+    pub batch_time: Option<Duration>,
 }
 
 /// A model with its queue and a thread for each device that serves it.
@@ -66,7 +74,10 @@ impl Batcher {
     ///
     /// What an opener says; `Io` where the system gives no thread.
     pub fn start(opens: Vec<Open>, bounds: Bounds, metrics: Arc<Metrics>) -> Result<Arc<Self>> {
-        let workers = opens.into_iter().map(Worker::open).collect::<Result<Vec<_>>>()?;
+        let workers = opens
+            .into_iter()
+            .map(|open| Worker::open(open, bounds.batch_time))
+            .collect::<Result<Vec<_>>>()?;
         if workers.is_empty() {
             return Err(fail!(Usage, "there is no device to serve from: name one"));
         }
@@ -109,10 +120,10 @@ impl Batcher {
         self.batch_tokens
     }
 
-    /// Texts and tokens that wait.
+    /// Texts that wait, or stretches of windows of one, and their work in tokens.
     pub fn waiting(&self) -> (usize, usize) {
         let queue = self.queue();
-        (queue.texts, queue.tokens)
+        (queue.items, queue.work)
     }
 
     /// Texts that devices work on.
@@ -123,7 +134,7 @@ impl Batcher {
     /// Whether nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
         let queue = self.queue();
-        queue.texts == 0 && queue.running == 0
+        queue.items == 0 && queue.running == 0
     }
 
     /// Whether every device is lost and none was opened again yet.
@@ -143,12 +154,12 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`Why::Overloaded`] where the queue is full, [`Why::Unhealthy`] where no device is left, else
+    /// [`Why::TooLarge`] for more work than a request may be, [`Why::Overloaded`] where the queue is full, [`Why::Unhealthy`] where no device is left, else
     /// what the encoder says of the texts.
     pub async fn submit(
         &self,
         client: Client,
-        texts: Vec<Ready>,
+        texts: Vec<Arc<Ready>>,
         captures: Vec<Capture>,
         window: Option<(usize, Option<usize>)>,
     ) -> Result<Done, Refusal> {
@@ -156,16 +167,16 @@ impl Batcher {
             return Err(Refusal::new(Why::Empty, "there is no text to embed"));
         }
         let (reply, answer) = oneshot::channel();
-        let count = texts.len();
-        let tokens: usize = texts.iter().map(|t| t.tokens.len()).sum();
         let state = State {
-            texts: (0..count).map(|_| None).collect(),
-            left: count,
+            texts: (0..texts.len()).map(|_| None).collect(),
+            left: texts.len(),
             taken: None,
             reply: Some(reply),
         };
-        let state = Mutex::new(state);
-        let request = Arc::new(Request { captures, window, began: Instant::now(), state });
+        let (began, state) = (Instant::now(), Mutex::new(state));
+        let request = Arc::new(Request { captures, began, state });
+        let items = self.items(&request, texts, window)?;
+        let (count, work) = (items.len(), items.iter().map(|item| item.work).sum::<usize>());
         {
             let mut queue = self.queue();
             if queue.closed {
@@ -175,44 +186,90 @@ impl Batcher {
                 return Err(Refusal::lost());
             }
             // A request that is larger than the queue itself can only come when nothing waits.
-            let full = queue.texts + count > self.bounds.texts
-                || queue.tokens + tokens > self.bounds.tokens;
-            if full && queue.texts > 0 {
+            let full = queue.items + count > self.bounds.texts
+                || queue.work.saturating_add(work) > self.bounds.waiting;
+            if full && queue.items > 0 {
                 self.metrics.overloaded.add(1);
                 return Err(Refusal::busy());
             }
-            let items = texts.into_iter().enumerate();
-            queue.push(
-                client,
-                items.map(|(index, ready)| Item {
-                    client,
-                    request: Arc::clone(&request),
-                    index,
-                    ready,
-                    again: false,
-                }),
-            );
+            queue.push(client, items.into_iter());
         }
         self.wake.notify_one();
         answer.await.unwrap_or_else(|_| Err(Refusal::closing()))
     }
 
-    /// The next batch, once there is one; `None` once all is done and nothing more will come.
-    fn take(&self) -> Option<Vec<Item>> {
+    /// What waits of a request: each text, or some windows at a time of one that is run in windows.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::TooLarge`] for more work than one request may be.
+    fn items(
+        &self,
+        request: &Arc<Request>,
+        texts: Vec<Arc<Ready>>,
+        window: Option<(usize, Option<usize>)>,
+    ) -> Result<Vec<Item>, Refusal> {
+        let (encoder, most) = (self.encoder(), self.bounds.request);
+        let (mut items, mut all) = (Vec::with_capacity(texts.len()), 0usize);
+        let mut add = |item: Item| {
+            all = all.saturating_add(item.work);
+            items.push(item);
+            if all <= most {
+                return Ok(());
+            }
+            let said = format!(
+                "the texts are more work than {most} tokens, the limit of one request here (windows \
+                 count with what they share, long texts by what their attention costs): send fewer \
+                 or shorter texts at a time"
+            );
+            Err(Refusal::new(Why::TooLarge, said))
+        };
+        for (index, ready) in texts.into_iter().enumerate() {
+            let item = |ready: &Arc<Ready>, windows, work| Item {
+                request: Arc::clone(request),
+                index,
+                ready: Arc::clone(ready),
+                windows,
+                work,
+                again: false,
+            };
+            let tokens = &ready.tokens;
+            let windows = window.and_then(|(limit, stride)| {
+                Windowed::new(tokens, limit, stride, &request.captures)
+            });
+            let Some(windows) = windows.map(Arc::new) else {
+                add(item(&ready, None, encoder.work(tokens.len())))?;
+                continue;
+            };
+            let (mut first, mut work) = (0, 0);
+            for k in 0..windows.len() {
+                work += encoder.work(windows.tokens(k));
+                if work >= SLICE || k + 1 == windows.len() {
+                    add(item(&ready, Some((Arc::clone(&windows), first..k + 1)), work))?;
+                    (first, work) = (k + 1, 0);
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// The next batch for `worker`, once there is one; `None` once all is done and nothing more will
+    /// come.
+    fn take(&self, worker: &Worker) -> Option<Vec<Item>> {
         let mut queue = self.queue();
         loop {
-            while queue.texts == 0 && !queue.closed {
+            while queue.items == 0 && !queue.closed {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            if queue.texts == 0 {
+            if queue.items == 0 {
                 return None;
             }
-            let budget = self.share(queue.tokens);
-            let (items, dropped) = queue.take(budget);
+            let budget = worker.pace.budget(self.share(queue.work));
+            let (items, dropped) = queue.take(budget, usize::MAX);
             self.metrics.abandoned.add(dropped);
             if !items.is_empty() {
                 // What is left is for the others.
-                if queue.texts > 0 {
+                if queue.items > 0 {
                     self.wake.notify_one();
                 }
                 return Some(items);
@@ -220,7 +277,18 @@ impl Batcher {
         }
     }
 
-    /// The tokens of a batch while `waiting` wait: all that fit, but no more than this device's part
+    /// Texts that wait and are next, each and all of no more work than `short`.
+    fn take_short(&self, short: usize) -> Vec<Item> {
+        let mut queue = self.queue();
+        if queue.items == 0 {
+            return Vec::new();
+        }
+        let (items, dropped) = queue.take(short, short);
+        self.metrics.abandoned.add(dropped);
+        items
+    }
+
+    /// The work of a batch while so much waits: all that fits, but no more than this device's part
     /// where there are others.
     fn share(&self, waiting: usize) -> usize {
         let well = self.workers.iter().filter(|w| !w.is_lost()).count().max(1);
@@ -244,7 +312,7 @@ impl Batcher {
         if !self.workers.iter().all(Worker::is_gone) {
             return;
         }
-        let (items, _) = self.queue().take(usize::MAX);
+        let (items, _) = self.queue().take(usize::MAX, usize::MAX);
         for item in &items {
             item.request.land(item.index, Err(Refusal::lost()));
         }
@@ -264,7 +332,6 @@ impl Batcher {
     fn count(&self, texts: usize, tokens: usize, took: Duration, rerun: usize) {
         let metrics = &self.metrics;
         metrics.device_micros.add(took.as_micros() as u64);
-        metrics.texts.add(texts as u64);
         metrics.tokens.add(tokens as u64);
         metrics.batch_tokens.see(tokens as f64);
         metrics.batch_duration.took(took);

@@ -40,8 +40,6 @@ pub struct Done {
 /// A request under way.
 pub struct Request {
     pub captures: Vec<Capture>,
-    /// Tokens of a window and those that two share, where longer texts are run in windows.
-    pub window: Option<(usize, Option<usize>)>,
     pub began: Instant,
     pub state: Mutex<State>,
 }

@@ -1,5 +1,8 @@
 //! One device that serves a queue: its thread, and what it does when the device is lost.
 //!
+//! On the CPU a batch is run in turns: between two of them short texts that came meanwhile are run,
+//! so that they do not wait for the end of a long one.
+//!
 //! A device that is lost is opened again at once, and the texts it was working on wait once more,
 //! before all others: this device or another runs them. Texts whose second device is lost too are
 //! refused. A device that cannot be opened, or is lost again at its first text, is tried again
@@ -11,9 +14,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::Batcher;
+use super::pace::Pace;
 use super::queue::Item;
 use crate::capture::Capture;
-use crate::encoder::{Encoder, Order};
+use crate::encoder::{Encoder, Order, Served, Stretch};
 use crate::error::{ErrorKind, Result, fail};
 use crate::server::metrics::Counter;
 use crate::server::refusal::Refusal;
@@ -31,6 +35,9 @@ const LOST: u8 = 1;
 /// It could not be opened again.
 const GONE: u8 = 2;
 
+/// Work of a text that may always be run between the turns of another batch.
+const SHORT: usize = 64;
+
 /// A device with the model on it.
 pub struct Worker {
     encoder: RwLock<Arc<Encoder>>,
@@ -40,15 +47,18 @@ pub struct Worker {
     name: String,
     /// Texts it has run.
     texts: Counter,
+    /// Its rate.
+    pub(super) pace: Pace,
 }
 
 impl Worker {
     /// Opens the model with `open`.
-    pub(super) fn open(open: Open) -> Result<Self> {
+    pub(super) fn open(open: Open, target: Option<Duration>) -> Result<Self> {
         let encoder = open()?;
         let name = encoder.device();
         let encoder = RwLock::new(Arc::new(encoder));
-        Ok(Self { encoder, open, state: AtomicU8::new(WELL), name, texts: Counter::default() })
+        let (state, texts, pace) = (AtomicU8::new(WELL), Counter::default(), Pace::new(target));
+        Ok(Self { encoder, open, state, name, texts, pace })
     }
 
     /// The encoder of now.
@@ -95,15 +105,15 @@ impl Worker {
                     }
                 }
             }
-            let Some(items) = batcher.take() else { return };
-            if self.batch(batcher, items) {
+            let Some(items) = batcher.take(self) else { return };
+            if self.batch(batcher, items, true) {
                 pause = PAUSE.0;
             }
         }
     }
 
-    /// Runs a batch; whether the device still works.
-    fn batch(&self, batcher: &Batcher, mut items: Vec<Item>) -> bool {
+    /// Runs a batch; whether the device still works. With `in_turns` others may be run meanwhile.
+    fn batch(&self, batcher: &Batcher, mut items: Vec<Item>, in_turns: bool) -> bool {
         let span = tracing::info_span!("batch", texts = items.len(), device = self.name);
         let _entered = span.enter();
         let now = Instant::now();
@@ -112,17 +122,29 @@ impl Worker {
         }
         let orders: Vec<Order<'_>> = items.iter().map(order).collect();
         let encoder = self.encoder();
-        let run = || pollster::block_on(encoder.embed_orders(&orders));
+        let tokens: usize = items.iter().map(Item::tokens).sum();
+        let work: usize = items.iter().map(|item| item.work).sum();
+        let mut between = Between { worker: self, batcher, left: work, took: Duration::ZERO };
+        let run = || match in_turns && encoder.is_on_cpu() {
+            true => between.run(&encoder, &orders),
+            false => pollster::block_on(encoder.embed_orders(&orders)),
+        };
         let served = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(fail!(Gpu, "the model failed on this batch (a panic)")));
-        let tokens: usize = items.iter().map(|item| item.ready.tokens.len()).sum();
+        let took = now.elapsed().saturating_sub(between.took);
         let rerun = served.as_ref().map_or(0, |served| served.rerun);
-        batcher.count(items.len(), tokens, now.elapsed(), rerun);
+        if served.is_ok() {
+            self.pace.ran(work, took);
+        }
+        batcher.count(items.len(), tokens, took, rerun);
         let count = items.len();
         match served {
             Ok(served) => {
-                self.texts.add(count as u64);
                 for (item, result) in items.iter().zip(served.results) {
+                    // Windows of it are still to come where there is no result.
+                    let Some(result) = result.transpose() else { continue };
+                    self.texts.add(1);
+                    batcher.metrics.texts.add(1);
                     item.request.land(item.index, result.map_err(Refusal::from));
                 }
             }
@@ -162,6 +184,44 @@ impl Worker {
     }
 }
 
+/// What is run between the turns of a batch: short texts, in all no more work than the batch is.
+struct Between<'a> {
+    worker: &'a Worker,
+    batcher: &'a Batcher,
+    /// Work that may still be put between.
+    left: usize,
+    /// What all of it took.
+    took: Duration,
+}
+
+impl Between<'_> {
+    /// Runs the batch.
+    fn run(&mut self, encoder: &Encoder, orders: &[Order<'_>]) -> Result<Served> {
+        let short = (self.worker.pace.budget(usize::MAX) / 2).max(SHORT).min(self.left / 2);
+        let mut batch = std::pin::pin!(encoder.embed_orders_in_turns(orders));
+        pollster::block_on(std::future::poll_fn(|context| {
+            let polled = batch.as_mut().poll(context);
+            if polled.is_pending() {
+                self.others(short);
+            }
+            polled
+        }))
+    }
+
+    /// Runs short texts that wait, if there are any.
+    fn others(&mut self, short: usize) {
+        let short = short.min(self.left);
+        let items = self.batcher.take_short(short);
+        if items.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        self.left -= items.iter().map(|item| item.work).sum::<usize>().min(self.left);
+        self.worker.batch(self.batcher, items, false);
+        self.took += began.elapsed();
+    }
+}
+
 fn order(item: &Item) -> Order<'_> {
     Order {
         tokens: &item.ready.tokens,
@@ -169,7 +229,11 @@ fn order(item: &Item) -> Order<'_> {
         words: &item.ready.words,
         skip: item.ready.skip,
         hidden: item.ready.hidden,
-        window: item.request.window,
+        windows: item.windows.as_ref().map(|(of, run)| Stretch {
+            of,
+            first: run.start,
+            count: run.len(),
+        }),
         captures: &item.request.captures,
     }
 }

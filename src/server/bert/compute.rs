@@ -59,7 +59,7 @@ pub async fn compute(
     for row in &rows {
         at.push((!row.ready.tokens.is_empty()).then_some(run.len()));
         if !row.ready.tokens.is_empty() {
-            run.push(row.ready.clone());
+            run.push(Arc::new(row.ready.clone()));
         }
     }
     let unique: BTreeSet<usize> = match config.strategy {
