@@ -129,7 +129,8 @@ pub struct HttpArgs {
     /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
     #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = count)]
     pub max_result_bytes: usize,
-    /// Most connections at once; others wait in the system's queue
+    /// Most connections at once; others wait in the system's queue, while connections end with their
+    /// answers and those that have sent nothing for 3 seconds make room
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
     #[arg(value_parser = count)]
     pub max_connections: usize,

@@ -115,6 +115,12 @@ impl Refusal {
         Self::new(Why::Unhealthy, "the server is shutting down")
     }
 
+    /// Others wait for the connection of a client that sends little.
+    pub fn crowded() -> Self {
+        let said = "all connections are taken, and this one sent nothing for too long: try again";
+        Self::new(Why::Unhealthy, said)
+    }
+
     /// No device is left.
     pub fn lost() -> Self {
         Self::new(Why::Unhealthy, "the device is lost: it is being opened again")

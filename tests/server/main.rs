@@ -2,6 +2,7 @@
 #![cfg(all(feature = "server", feature = "bundled", unix))]
 
 mod client;
+mod crowd;
 mod devices;
 mod dialects;
 mod faults;

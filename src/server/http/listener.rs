@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use super::wire::Wire;
+
+/// Connections that wait in the system's queue at most; the system has a bound of its own.
+const BACKLOG: u32 = 4096;
 
 /// Where connections come from.
 pub enum Listener {
@@ -13,10 +16,6 @@ pub enum Listener {
     Unix(tokio::net::UnixListener),
 }
 
-/// What a connection is to hyper.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
 impl Listener {
     /// Opens a port; 0 takes a free one.
     ///
@@ -24,8 +23,18 @@ impl Listener {
     ///
     /// `Io`, naming the address.
     pub async fn tcp(address: SocketAddr) -> crate::Result<Self> {
-        let open = tokio::net::TcpListener::bind(address).await;
-        open.map(Self::Tcp).map_err(|e| crate::Error::io(address, e))
+        let open = || {
+            let socket = match address {
+                SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+            };
+            // As std: a port that was served a moment ago is free.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        open().map(Self::Tcp).map_err(|e| crate::Error::io(address, e))
     }
 
     /// Opens a path, in the place of a socket that nobody serves any more.
@@ -60,15 +69,15 @@ impl Listener {
     }
 
     /// The next connection.
-    pub(super) async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+    pub(super) async fn accept(&self) -> std::io::Result<Wire> {
         Ok(match self {
             Self::Tcp(l) => {
                 let (stream, _) = l.accept().await?;
                 let _ = stream.set_nodelay(true);
-                Box::new(stream)
+                Wire::Tcp(stream)
             }
             #[cfg(unix)]
-            Self::Unix(l) => Box::new(l.accept().await?.0),
+            Self::Unix(l) => Wire::Unix(l.accept().await?.0),
         })
     }
 }

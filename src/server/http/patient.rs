@@ -1,4 +1,4 @@
-//! A connection whose client must take what it is sent: where nothing can be written for a while,
+//! A connection whose client must take what it is sent: where little can be written for a while,
 //! writing fails, and the answer's memory is free again.
 
 use std::io;
@@ -9,32 +9,44 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// `stream`, given up once a write has waited for `patience`.
+/// Bytes that a client takes at least in the time of the patience while it has to be waited for.
+const STEP: usize = 16 << 10;
+
+/// `stream`, given up once its client has taken less than [`STEP`] bytes in `patience`.
 pub struct Patient<S> {
     stream: S,
     patience: Duration,
     sleep: Pin<Box<Sleep>>,
-    waits: bool,
+    /// Bytes written since a write had to wait, where one had to.
+    waited: Option<usize>,
 }
 
 impl<S> Patient<S> {
     pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, sleep: Box::pin(tokio::time::sleep(patience)), waits: false }
+        Self { stream, patience, sleep: Box::pin(tokio::time::sleep(patience)), waited: None }
     }
 
-    /// What came of a write; an error where it has waited too long.
+    /// What came of a write of that many bytes; an error where too few were written for too long.
     fn waited<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waits = false;
-            return written;
-        }
-        if !self.waits {
-            self.waits = true;
-            self.sleep.as_mut().reset(Instant::now() + self.patience);
+        match (&written, &mut self.waited) {
+            (Poll::Ready(Ok(count)), Some(all)) => {
+                *all = all.saturating_add(bytes(count));
+                if *all >= STEP {
+                    self.waited = None;
+                }
+                return written;
+            }
+            (Poll::Ready(_), _) => return written,
+            (Poll::Pending, Some(_)) => {}
+            (Poll::Pending, none) => {
+                *none = Some(0);
+                self.sleep.as_mut().reset(Instant::now() + self.patience);
+            }
         }
         ready!(self.sleep.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads no answer")))
@@ -58,7 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.waited(context, written)
+        self.waited(context, written, |&count| count)
     }
 
     fn poll_write_vectored(
@@ -67,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.waited(context, written)
+        self.waited(context, written, |&count| count)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -76,12 +88,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.waited(context, flushed)
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            // All is written: what comes next is waited for anew.
+            self.waited = None;
+        }
+        self.waited(context, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.waited(context, shut)
+        self.waited(context, shut, |()| 0)
     }
 }
 
@@ -95,16 +111,36 @@ mod tests {
     fn a_write_that_nobody_reads_fails_in_time() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let (near, mut far) = tokio::io::duplex(16);
+            let (near, _far) = tokio::io::duplex(16);
             let mut near = Patient::new(near, Duration::from_millis(50));
             near.write_all(&[1; 16]).await.unwrap();
             let began = Instant::now();
             let e = near.write_all(&[2; 16]).await.unwrap_err();
             assert_eq!(e.kind(), io::ErrorKind::TimedOut);
             assert!(began.elapsed() >= Duration::from_millis(50));
-            // One that is read, late or not, goes on.
-            far.read_exact(&mut [0; 16]).await.unwrap();
-            near.write_all(&[3; 16]).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reader_is_waited_for_as_long_as_it_reads_enough() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            // A byte now and then is not enough, so much each time is.
+            for (part, fine) in [(1, false), (STEP, true)] {
+                let (near, mut far) = tokio::io::duplex(STEP);
+                let mut near = Patient::new(near, Duration::from_millis(400));
+                let read = async {
+                    let mut bytes = vec![0; part];
+                    for _ in 0..10 {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        far.read_exact(&mut bytes).await.unwrap();
+                    }
+                };
+                let bytes = [1; 11 * STEP];
+                let write = near.write_all(&bytes);
+                let (written, ()) = tokio::join!(write, read);
+                assert_eq!(written.is_ok(), fine, "{part} {written:?}");
+            }
         });
     }
 }
