@@ -115,7 +115,7 @@ pub fn info(service: &Service) -> Answer {
         "max_result_bytes": settings.max_result_bytes,
         "payload_limit": settings.payload_limit,
         "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": rayon::current_num_threads(),
+        "tokenization_workers": service.tokenizers(),
         "version": env!("CARGO_PKG_VERSION"),
         "sha": null,
         "docker_label": null,

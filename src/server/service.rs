@@ -49,6 +49,8 @@ pub struct Service {
     room: Arc<Semaphore>,
     /// Of long texts, how many requests may be tokenised at once.
     readers: Arc<Semaphore>,
+    /// Where they are: threads of their own, or the model on the CPU would wait for the tokenizer.
+    reading: Arc<rayon::ThreadPool>,
 }
 
 impl Drop for Service {
@@ -132,7 +134,7 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let bounds = Bounds {
             texts: settings.max_queue,
-            waiting: settings.max_queue.saturating_mul(128),
+            waiting: settings.max_queue.saturating_mul(256),
             request: settings.max_request_tokens,
             batch_tokens: settings.max_batch_tokens,
             batch_time: settings.batch_time,
@@ -146,6 +148,12 @@ impl Service {
             return Err(crate::error::fail!(Usage, "there is no model to serve: name one"));
         }
         let room = Arc::new(Semaphore::new(settings.max_result_bytes / ROOM_UNIT));
+        let readers = rayon::current_num_threads().div_ceil(2);
+        let reading = rayon::ThreadPoolBuilder::new()
+            .num_threads(readers)
+            .thread_name(|i| format!("tokens {i}"))
+            .build()
+            .map_err(|e| crate::error::fail!(Io, "the system gives no threads: {e}"))?;
         Ok(Arc::new(Self {
             models,
             settings,
@@ -157,7 +165,8 @@ impl Service {
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
             room,
-            readers: Arc::new(Semaphore::new(rayon::current_num_threads().max(2))),
+            readers: Arc::new(Semaphore::new(2 * readers)),
+            reading: Arc::new(reading),
         }))
     }
 
@@ -180,6 +189,11 @@ impl Service {
             self.metrics.overloaded.add(1);
             Refusal::busy()
         })
+    }
+
+    /// Threads that make tokens of long texts.
+    pub fn tokenizers(&self) -> usize {
+        self.reading.current_num_threads()
     }
 
     /// A new client.
@@ -251,6 +265,7 @@ impl Service {
         for (capture, plain) in captures.iter().zip(&plain) {
             encoder.header(&Capture { overflow: plain.overflow, ..capture.clone() })?;
         }
+        model.batcher.has_room(inputs.len())?;
         let began = Instant::now();
         let characters = inputs.iter().map(Input::characters).sum();
         let words = keep || plain.iter().any(|c| matches!(c.pool, Pool::Words(_)));
@@ -310,9 +325,10 @@ impl Service {
         // A turn each: what waits here has no tokens yet, and goes when its client does.
         let turn = Arc::clone(&self.readers).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::closing())?;
+        let pool = Arc::clone(&self.reading);
         let work = move || {
             let _turn = turn;
-            work()
+            pool.install(work)
         };
         let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
         tokio::task::spawn_blocking(work).await.map_err(failed)?

@@ -48,7 +48,7 @@ impl Default for Settings {
             max_queue: 16_384,
             max_request_tokens: 1 << 21,
             max_batch_tokens: None,
-            batch_time: Some(Duration::from_millis(50)),
+            batch_time: Some(Duration::from_millis(100)),
             max_result_bytes: 1 << 30,
             max_connections: 1024,
             auto_truncate: true,

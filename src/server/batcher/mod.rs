@@ -101,6 +101,21 @@ impl Batcher {
         Ok(batcher)
     }
 
+    /// Refuses what could not wait in any case, before anything is done for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Overloaded`] where `texts` texts are more than the queue takes now.
+    pub fn has_room(&self, texts: usize) -> Result<(), Refusal> {
+        let queue = self.queue();
+        let full = queue.items + texts > self.bounds.texts || queue.work > self.bounds.waiting;
+        if full && queue.items > 0 {
+            self.metrics.overloaded.add(1);
+            return Err(Refusal::busy());
+        }
+        Ok(())
+    }
+
     /// The first device's encoder of now.
     pub fn encoder(&self) -> Arc<Encoder> {
         self.workers[0].encoder()

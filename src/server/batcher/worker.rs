@@ -9,7 +9,7 @@
 //! later and later, and what waits meanwhile is refused unless another device is left.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,11 @@ const GONE: u8 = 2;
 
 /// Work of a text that may always be run between the turns of another batch.
 const SHORT: usize = 64;
+/// Of the device's time, the part that short texts may take between the turns of others: what they
+/// take there is dear, as a batch of few tokens reads all weights.
+const PART: i64 = 12;
+/// Microseconds that they may have saved up of it; half as many they may be ahead.
+const SAVED: i64 = 16_000;
 
 /// A device with the model on it.
 pub struct Worker {
@@ -49,6 +54,8 @@ pub struct Worker {
     texts: Counter,
     /// Its rate.
     pub(super) pace: Pace,
+    /// Microseconds that short texts may be run between the turns of others.
+    credit: AtomicI64,
 }
 
 impl Worker {
@@ -58,7 +65,8 @@ impl Worker {
         let name = encoder.device();
         let encoder = RwLock::new(Arc::new(encoder));
         let (state, texts, pace) = (AtomicU8::new(WELL), Counter::default(), Pace::new(target));
-        Ok(Self { encoder, open, state, name, texts, pace })
+        let credit = AtomicI64::new(SAVED);
+        Ok(Self { encoder, open, state, name, texts, pace, credit })
     }
 
     /// The encoder of now.
@@ -124,9 +132,9 @@ impl Worker {
         let encoder = self.encoder();
         let tokens: usize = items.iter().map(Item::tokens).sum();
         let work: usize = items.iter().map(|item| item.work).sum();
-        let mut between = Between { worker: self, batcher, left: work, took: Duration::ZERO };
+        let mut between = Between { worker: self, batcher, took: Duration::ZERO };
         let run = || match in_turns && encoder.is_on_cpu() {
-            true => between.run(&encoder, &orders),
+            true => between.run(&encoder, &orders, work),
             false => pollster::block_on(encoder.embed_orders(&orders)),
         };
         let served = catch_unwind(AssertUnwindSafe(run))
@@ -135,6 +143,9 @@ impl Worker {
         let rerun = served.as_ref().map_or(0, |served| served.rerun);
         if served.is_ok() {
             self.pace.ran(work, took);
+        }
+        if in_turns && work <= SHORT && batcher.waiting().0 > 0 {
+            self.spend(took);
         }
         batcher.count(items.len(), tokens, took, rerun);
         let count = items.len();
@@ -170,6 +181,18 @@ impl Worker {
         true
     }
 
+    /// Short texts took so much of the time of others.
+    fn spend(&self, took: Duration) {
+        let credit = self.credit.load(Relaxed) - took.as_micros() as i64;
+        self.credit.store(credit.max(-SAVED / 2), Relaxed);
+    }
+
+    /// Others ran for so long.
+    fn earn(&self, took: Duration) {
+        let credit = self.credit.load(Relaxed) + took.as_micros() as i64 / PART;
+        self.credit.store(credit.min(SAVED), Relaxed);
+    }
+
     /// Opens the model again and runs a word through it.
     fn reopen(&self) -> Result<()> {
         let open = || -> Result<()> {
@@ -184,24 +207,24 @@ impl Worker {
     }
 }
 
-/// What is run between the turns of a batch: short texts, in all no more work than the batch is.
+/// A batch that is run in turns, with short texts between them.
 struct Between<'a> {
     worker: &'a Worker,
     batcher: &'a Batcher,
-    /// Work that may still be put between.
-    left: usize,
-    /// What all of it took.
+    /// What all of those took.
     took: Duration,
 }
 
 impl Between<'_> {
-    /// Runs the batch.
-    fn run(&mut self, encoder: &Encoder, orders: &[Order<'_>]) -> Result<Served> {
-        let short = (self.worker.pace.budget(usize::MAX) / 2).max(SHORT).min(self.left / 2);
+    /// Runs the batch, which is so much work.
+    fn run(&mut self, encoder: &Encoder, orders: &[Order<'_>], work: usize) -> Result<Served> {
+        let short = (self.worker.pace.budget(usize::MAX) / 4).max(SHORT).min(work / 2);
         let mut batch = std::pin::pin!(encoder.embed_orders_in_turns(orders));
         pollster::block_on(std::future::poll_fn(|context| {
+            let began = Instant::now();
             let polled = batch.as_mut().poll(context);
-            if polled.is_pending() {
+            self.worker.earn(began.elapsed());
+            if polled.is_pending() && self.worker.credit.load(Relaxed) > 0 {
                 self.others(short);
             }
             polled
@@ -210,14 +233,13 @@ impl Between<'_> {
 
     /// Runs short texts that wait, if there are any.
     fn others(&mut self, short: usize) {
-        let short = short.min(self.left);
         let items = self.batcher.take_short(short);
         if items.is_empty() {
             return;
         }
         let began = Instant::now();
-        self.left -= items.iter().map(|item| item.work).sum::<usize>().min(self.left);
         self.worker.batch(self.batcher, items, false);
+        self.worker.spend(began.elapsed());
         self.took += began.elapsed();
     }
 }
