@@ -1,6 +1,8 @@
 //! `everylayer embed`: texts in chunks through the encoder, results out as they come.
 
 mod assemble;
+mod counts;
+mod fault;
 mod finished;
 mod flow;
 mod interrupt;
@@ -15,6 +17,7 @@ mod words;
 
 use std::io::IsTerminal;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -25,11 +28,12 @@ use everylayer::output::{AtomicFile, Column, Extras, Format};
 use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 
 use super::args::{EmbedArgs, RejectedRows};
-use super::input::{Bad, Input, Item, Survey};
+use super::input::{Bad, Input, Item, Survey, broke_off};
 use super::progress::Progress;
 use super::say;
 use super::target::Target;
 use assemble::{assemble, beside};
+use counts::Counts;
 use flow::{Chunk, Out, Pen, Results};
 use part::{Done, Part};
 use recorded::Recorded;
@@ -199,7 +203,8 @@ impl Job {
         let Place { out, from, range } = place;
         let (spared, first) = (self.args.rejects.is_some(), range.start);
         let range = from.max(range.start)..range.end;
-        let chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
+        let surveyed = survey.map(|survey| range.end.min(survey.rows).saturating_sub(range.start));
+        let mut chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
         let mut tally = Tally::default();
         if let Out::Spool { done, .. } = &out {
             let Done { texts, cut, lost, vectors: rows, .. } = *done;
@@ -207,11 +212,12 @@ impl Job {
             tally = Tally { texts, cut, lost, rows, rejected, ..Tally::default() };
         }
         let pen = Pen::start(out, progress.clone(), self.precision, self.header.width);
-        let mut failed = Ok(());
-        for chunk in chunks {
+        let (mut failed, mut ran) = (Ok(()), 0);
+        for chunk in chunks.by_ref() {
             let results = chunk.and_then(|chunk| self.results(chunk, &mut tally));
             match results {
                 Ok(results) => {
+                    ran += results.texts.len() + results.rejects.len();
                     flow::tally(&mut tally, &results);
                     if !pen.send(results) {
                         break;
@@ -223,8 +229,10 @@ impl Job {
                 }
             }
         }
-        let (mut out, written) = pen.stop()?;
-        let whole = written.and(failed).and_then(|()| out.journal());
+        let (mut out, rows, written) = pen.stop()?;
+        let counts = Counts { surveyed, read: chunks.rows(), run: ran, written: rows };
+        // What is written is journalled whatever became of the rest.
+        let whole = written.and_then(|()| out.journal()).and(failed).and_then(|()| counts.check());
         let empty = tally.texts == 0 && survey.is_none();
         match out {
             Out::Direct { writer, held, rejects } => {
@@ -264,7 +272,7 @@ impl Job {
             return Ok(false);
         }
         let rejects = self.args.rejects.as_ref().is_none_or(|path| path.exists());
-        let call = origin::call(&self.args, file, revision, &self.encoder)?;
+        let call = origin::call(&self.args, &self.input, file, revision, &self.encoder);
         Ok(rejects && finished::is_there(path, &call))
     }
 
@@ -308,7 +316,7 @@ impl Job {
         if let (Target::File(path, _), Some(file)) = (&self.target, file) {
             // Made and dropped: whether it can be made is known before any work.
             let path = AtomicFile::create(path)?.path().to_owned();
-            let call = origin::call(&self.args, file, revision, &self.encoder)?;
+            let call = origin::call(&self.args, &self.input, file, revision, &self.encoder);
             let (part, done) = Part::open(&path, call, self.args.resume)?;
             interrupt::keeps(&part.folder);
             let (spool, rejects) = part.logs(&done, rejects.is_some())?;
@@ -325,8 +333,17 @@ impl Job {
         Ok(Place { out, from: 0, range })
     }
 
-    /// Runs a chunk; texts that are too long go with the rejects where there are any.
+    /// [`Job::run_chunk`], of which a panic is an error.
     fn results(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
+        let run = AssertUnwindSafe(|| {
+            fault::at("run", chunk.next);
+            self.run_chunk(chunk, tally)
+        });
+        catch_unwind(run).unwrap_or_else(|panic| Err(broke_off("runs the model", panic.as_ref())))
+    }
+
+    /// Runs a chunk; texts that are too long go with the rejects where there are any.
+    fn run_chunk(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
         let Chunk { mut items, mut rejects, next } = chunk;
         if self.args.rejects.is_some() {
             items.retain(|item| match self.encoder.tokenize([&item.text], &self.capture) {
@@ -347,6 +364,14 @@ impl Job {
             return Ok(Results { texts: Vec::new(), rejects, next });
         }
         let done = self.embed(&items)?;
+        if done.texts.len() != items.len() {
+            let (given, back) = (items.len(), done.texts.len());
+            let said = format!("the model was given {given} texts and gave {back} back");
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("{said}: this is a bug, please report it"),
+            ));
+        }
         done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
         let texts = done.texts.into_iter().zip(items);
         let texts = texts
@@ -395,3 +420,6 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,28 +4,31 @@
 //! is done, then chunk by chunk, so that no file has to fit into memory. What is done with the
 //! texts is not known here.
 
+mod ahead;
 mod bad;
 mod form;
 mod json;
 mod lines;
 mod open;
 mod quotes;
+mod seen;
 mod table;
 
-use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use everylayer::{Error, ErrorKind, Result, Text};
 
 use everylayer::output::{ColumnKind, Kept, Kinds};
 
 use super::args::InputArgs;
+pub use ahead::{Ahead, broke_off};
 pub use bad::Bad;
 use form::{FIELD, Form};
 use lines::Lines;
 use open::Packing;
+use seen::Seen;
 
 /// Lines read ahead of the work on standard input.
 const AHEAD: usize = 4096;
@@ -69,6 +72,8 @@ pub struct Input {
     origin: Origin,
     field: Option<String>,
     keep: Vec<String>,
+    /// The file as it was first looked at, where it can be read more than once.
+    seen: OnceLock<Arc<Seen>>,
 }
 
 #[derive(Debug)]
@@ -109,7 +114,7 @@ impl Input {
             Some(field) if !fields => Err(usage(&format!(
                 "plain text has no field `{field}`: --field is for .jsonl, .json, .csv, .tsv and .parquet"
             ))),
-            _ => Ok(Self { origin, field, keep: Vec::new() }),
+            _ => Ok(Self { origin, field, keep: Vec::new(), seen: OnceLock::new() }),
         }
     }
 
@@ -229,23 +234,33 @@ impl Input {
             Origin::File(path, form, packing) => Feed::Rows(self.rows(path, *form, *packing)?),
             Origin::Stdin => Feed::Lines(stdin_lines()),
         };
-        Ok(Texts { feed, failed: None, row: 0 })
+        Ok(Texts { feed, failed: None, row: 0, seen: self.seen.get().cloned() })
     }
 
     fn rows(&self, path: &Path, form: Form, packing: Packing) -> Result<Rows> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                _ => ErrorKind::Io,
-            };
-            let said = format!("{name}: {e}: name a file that can be read, or `-` for pipes");
-            Error::new(kind, said).with_source(e)
-        })?;
+        if self.file().is_none() {
+            let pipe = seen::open(path)?;
+            return form.rows(packing.open(pipe, &name)?, &name, self.field(), &self.keep);
+        }
+        let file = self.seen(path)?.open()?;
         if form == Form::Parquet {
-            return table::rows(path, file, self.field(), &self.keep);
+            return table::rows(&name, file, self.field(), &self.keep);
         }
         form.rows(packing.open(file, &name)?, &name, self.field(), &self.keep)
+    }
+
+    /// The file `path` as it was first looked at, which is now where nobody has.
+    fn seen(&self, path: &Path) -> Result<&Arc<Seen>> {
+        if self.seen.get().is_none() {
+            let _ = self.seen.set(Arc::new(Seen::look(path)?));
+        }
+        self.seen.get().ok_or_else(|| self.empty())
+    }
+
+    /// Size and checksum of the file; `None` where nothing was read, or it can be read but once.
+    pub fn checksum(&self) -> Option<String> {
+        self.seen.get().map(|seen| seen.checksum())
     }
 }
 
@@ -256,18 +271,28 @@ pub struct Texts {
     failed: Option<Bad>,
     /// The next row, from 0.
     row: usize,
+    /// The file that they are in.
+    seen: Option<Arc<Seen>>,
 }
 
 enum Feed {
     Rows(Rows),
     /// Filled by a thread, so that what is there can be told from what is to come.
-    Lines(Receiver<Result<Item, Bad>>),
+    Lines(Ahead<Result<Item, Bad>>),
 }
 
 impl Texts {
     /// The row that comes next, from 0.
     pub fn next_row(&self) -> usize {
         self.row
+    }
+
+    /// Holds the file against what it was when it was first looked at.
+    ///
+    /// # Errors
+    /// `Text` where it is not as it was.
+    pub fn unchanged(&self) -> Result<()> {
+        self.seen.as_ref().map_or(Ok(()), |seen| seen.unchanged())
     }
 
     /// The next texts, at most `most`; none at the end. Of a stream, those that are there, waiting
@@ -296,9 +321,12 @@ impl Texts {
         while items.len() + spared < most {
             let next = match &mut self.feed {
                 Feed::Rows(rows) => rows.next(),
-                Feed::Lines(lines) if items.is_empty() && spared == 0 => lines.recv().ok(),
-                Feed::Lines(lines) => lines.try_recv().ok(),
+                Feed::Lines(lines) if items.is_empty() && spared == 0 => lines.next()?,
+                Feed::Lines(lines) => lines.ready().unwrap_or_else(|e| Some(Err(e.into()))),
             };
+            if next.as_ref().is_none_or(|next| next.as_ref().is_err_and(|bad| bad.fatal)) {
+                self.unchanged()?;
+            }
             match next {
                 Some(Ok(item)) => items.push(Item { row: self.row, ..item }),
                 Some(Err(bad)) => {
@@ -324,17 +352,15 @@ impl Texts {
 }
 
 /// Lines of standard input, read by a thread that ends with the process or with the reader.
-fn stdin_lines() -> Receiver<Result<Item, Bad>> {
-    let (sender, receiver) = sync_channel(AHEAD);
-    std::thread::spawn(move || {
+fn stdin_lines() -> Ahead<Result<Item, Bad>> {
+    Ahead::start("reads standard input", AHEAD, |sender| {
         for line in Lines::new(std::io::stdin().lock(), STDIN) {
             let item = line.map(|(line, text)| Item::new(text, line));
             if sender.send(item).is_err() {
                 return;
             }
         }
-    });
-    receiver
+    })
 }
 
 fn usage(said: &str) -> Error {

@@ -11,6 +11,8 @@ use everylayer::{Error, ErrorKind, Result};
 use super::part::{Done, Part};
 use super::spool::Reader;
 
+/// What is to be done where a log is damaged.
+const AGAIN: &str = "call it again without --resume";
 /// Texts that become int8 at a time.
 const BATCH: usize = 64;
 
@@ -28,7 +30,7 @@ pub fn assemble(
 ) -> Result<()> {
     let stored = if precision == Precision::Int8 { Precision::F32 } else { precision };
     let read = |e: std::io::Error| {
-        let said = format!("{}: {e}: call it again without --resume", part.texts().display());
+        let said = format!("{}: {e}: {AGAIN}", part.texts().display());
         Error::new(ErrorKind::Io, said).with_source(e)
     };
     let texts = || Reader::open(&part.texts(), done.bytes, stored).map_err(read);
@@ -43,6 +45,7 @@ pub fn assemble(
     let ranges = Embeddings::new(header.clone(), range.ends(header)).ranges()?;
     let extras = Extras { scratch, ranges, ..extras };
     let mut sink = FileSink::create_with(path, Some(format), last, &extras)?;
+    let mut written = 0;
     if let Some(index) = index {
         let all = texts()?.map(|text| text.map(|(text, _)| text.index).map_err(read));
         write_index(&index, all)?;
@@ -51,7 +54,9 @@ pub fn assemble(
         for text in texts()? {
             let (text, kept) = text.map_err(read)?;
             sink.push_kept(text, kept)?;
+            written += 1;
         }
+        all_there(part, done, written)?;
         return sink.finish();
     }
     let mut batch = Vec::new();
@@ -69,12 +74,25 @@ pub fn assemble(
             let texts = Embeddings::new(header.clone(), texts).quantize(precision)?.texts;
             for (text, kept) in texts.into_iter().skip(skip).zip(kept) {
                 sink.push_kept(text, kept)?;
+                written += 1;
             }
         }
         if ends {
+            all_there(part, done, written)?;
             return sink.finish();
         }
     }
+}
+
+/// Of the log of `part`, `written` texts went to the output: all that are `done`.
+fn all_there(part: &Part, done: &Done, written: usize) -> Result<()> {
+    if written == done.texts {
+        return Ok(());
+    }
+    let log = part.texts();
+    let (log, texts) = (log.display(), done.texts);
+    let said = format!("{log}: {written} texts are in it where {texts} were written: {AGAIN}");
+    Err(Error::new(ErrorKind::Text, said))
 }
 
 /// The file that says which rows are in the array `path`.

@@ -1,7 +1,10 @@
 //! Reading, running and writing at once: a thread reads chunks ahead, the caller's runs them, a
 //! third writes results down. What waits between them is bounded.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,10 +15,11 @@ use everylayer::output::Kept;
 use everylayer::{Error, ErrorKind, Result};
 
 use super::Tally;
+use super::fault;
 use super::part::{Done, Part};
 use super::rejects::Rejects;
 use super::spool::Spool;
-use crate::cli::input::{Bad, Item, Texts};
+use crate::cli::input::{Ahead, Bad, Item, Texts, broke_off};
 use crate::cli::progress::Progress;
 use crate::cli::target::Writer;
 
@@ -32,39 +36,70 @@ pub struct Chunk {
     pub next: usize,
 }
 
+/// Chunks that are read ahead, and the rows in them so far.
+pub struct Chunks {
+    chunks: Ahead<Result<Chunk>>,
+    rows: Arc<AtomicUsize>,
+}
+
+impl Chunks {
+    /// Rows that were read, good ones and bad ones.
+    pub fn rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Chunk>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.chunks.next().and_then(Option::transpose).transpose()
+    }
+}
+
 /// Reads chunks of `most` rows ahead, of the rows in `range` alone; `spared` says that bad rows are
 /// handed on.
-pub fn read(
-    mut texts: Texts,
-    most: usize,
-    range: std::ops::Range<usize>,
-    spared: bool,
-) -> Receiver<Result<Chunk>> {
-    let (sender, receiver) = sync_channel(AHEAD);
-    std::thread::spawn(move || {
-        while texts.next_row() < range.end {
-            let most = if texts.next_row() < range.start { most.max(4096) } else { most };
-            let mut rejects = Vec::new();
-            let (before, items) =
-                (texts.next_row(), texts.rows(most, spared.then_some(&mut rejects)));
-            let chunk = match items {
-                Ok(_) if texts.next_row() == before => return,
-                Ok(mut items) => {
-                    items.retain(|item| range.contains(&item.row));
-                    rejects.retain(|bad| range.contains(&bad.row));
-                    Ok(Chunk { items, rejects, next: texts.next_row().min(range.end) })
-                }
-                Err(bad) if range.contains(&bad.row) || bad.fatal => Err(bad.error),
-                Err(_) => return,
-            };
-            let failed = chunk.is_err();
-            let empty = chunk.as_ref().is_ok_and(|c| c.items.is_empty() && c.rejects.is_empty());
-            if (!empty && sender.send(chunk).is_err()) || failed {
+pub fn read(mut texts: Texts, most: usize, range: std::ops::Range<usize>, spared: bool) -> Chunks {
+    let rows = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&rows);
+    let chunks = Ahead::start("reads the input", AHEAD, move |sender| {
+        loop {
+            let chunk = next(&mut texts, most, &range, spared);
+            let ends = !matches!(chunk, Ok(Some(_)));
+            let Some(chunk) = chunk.transpose() else { return };
+            let found = chunk.as_ref().map_or(0, |c| c.items.len() + c.rejects.len());
+            count.fetch_add(found, Ordering::Relaxed);
+            let is_empty = chunk.is_ok() && found == 0;
+            if (!is_empty && sender.send(chunk).is_err()) || ends {
                 return;
             }
         }
     });
-    receiver
+    Chunks { chunks, rows }
+}
+
+/// The next rows, of which those in `range` are kept; `None` at the end of the range or the input.
+fn next(
+    texts: &mut Texts,
+    most: usize,
+    range: &std::ops::Range<usize>,
+    spared: bool,
+) -> Result<Option<Chunk>> {
+    let before = texts.next_row();
+    if before >= range.end {
+        texts.unchanged()?;
+        return Ok(None);
+    }
+    let most = if before < range.start { most.max(4096) } else { most };
+    let mut rejects = Vec::new();
+    let mut items = texts.rows(most, spared.then_some(&mut rejects))?;
+    fault::at("read", texts.next_row());
+    if texts.next_row() == before {
+        return Ok(None);
+    }
+    items.retain(|item| range.contains(&item.row));
+    rejects.retain(|bad| range.contains(&bad.row));
+    Ok(Some(Chunk { items, rejects, next: texts.next_row().min(range.end) }))
 }
 
 /// Results of a chunk, on their way out.
@@ -147,23 +182,31 @@ fn rejects_failed(e: std::io::Error) -> Error {
 /// The thread that writes.
 pub struct Pen {
     sender: SyncSender<Results>,
-    thread: JoinHandle<(Out, Result<()>)>,
+    thread: JoinHandle<(Out, usize, Result<()>)>,
 }
 
 impl Pen {
     pub fn start(mut out: Out, progress: Progress, precision: Precision, width: usize) -> Self {
         let (sender, receiver) = sync_channel::<Results>(AHEAD);
         let thread = std::thread::spawn(move || {
+            let mut rows = 0;
             for results in receiver {
                 let count = results.texts.len() + results.rejects.len();
                 let tokens = results.texts.iter().map(|(text, _)| text.text_tokens).sum();
-                if let Err(error) = out.take(results, precision, width) {
-                    return (out, Err(error));
+                let taken = catch_unwind(AssertUnwindSafe(|| {
+                    fault::at("write", results.next);
+                    out.take(results, precision, width)
+                }));
+                let taken = taken
+                    .unwrap_or_else(|panic| Err(broke_off("writes the results", panic.as_ref())));
+                if let Err(error) = taken {
+                    return (out, rows, Err(error));
                 }
+                rows += count;
                 progress.advance(count);
                 progress.add_tokens(tokens);
             }
-            (out, Ok(()))
+            (out, rows, Ok(()))
         });
         Self { sender, thread }
     }
@@ -173,12 +216,10 @@ impl Pen {
         self.sender.send(results).is_ok()
     }
 
-    /// Waits until all is written.
-    pub fn stop(self) -> Result<(Out, Result<()>)> {
+    /// Waits until all is written: where to, how many rows, and whether that went well.
+    pub fn stop(self) -> Result<(Out, usize, Result<()>)> {
         drop(self.sender);
-        self.thread
-            .join()
-            .map_err(|_| Error::new(ErrorKind::Io, "the thread that writes the results broke off"))
+        self.thread.join().map_err(|panic| broke_off("writes the results", panic.as_ref()))
     }
 }
 

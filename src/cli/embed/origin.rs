@@ -1,12 +1,12 @@
 //! What the output says of where it comes from, and what tells one call from another.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
-use everylayer::{Encoder, Error, ErrorKind, Result};
+use everylayer::Encoder;
 
 use super::part::Call;
 use crate::cli::args::EmbedArgs;
+use crate::cli::input::Input;
 
 /// Metadata beside what the header of the results says.
 pub fn metadata(revision: &str, encoder: &Encoder, args: &EmbedArgs) -> Vec<(String, String)> {
@@ -22,22 +22,20 @@ pub fn metadata(revision: &str, encoder: &Encoder, args: &EmbedArgs) -> Vec<(Str
     all
 }
 
-/// Everything that the bytes of the output depend on.
-///
-/// # Errors
-/// `Io` where the input cannot be looked at.
-pub fn call(args: &EmbedArgs, input: &Path, revision: &str, encoder: &Encoder) -> Result<Call> {
-    let meta = std::fs::metadata(input).map_err(|e| {
-        Error::new(ErrorKind::Io, format!("{}: {e}", input.display())).with_source(e)
-    })?;
-    let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let place = std::fs::canonicalize(input).unwrap_or_else(|_| input.to_owned());
+/// Everything that the bytes of the output depend on: of the input, the file `path`, its bytes.
+pub fn call(
+    args: &EmbedArgs,
+    input: &Input,
+    path: &Path,
+    revision: &str,
+    encoder: &Encoder,
+) -> Call {
+    let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let text = &args.text;
     let all = [
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("input", place.display().to_string()),
-        ("input bytes", meta.len().to_string()),
-        ("input time", changed.map_or(0, |time| time.as_nanos()).to_string()),
+        ("input of", input.checksum().unwrap_or_default()),
         ("field", format!("{:?}", args.input.field)),
         ("model", encoder.name().to_owned()),
         ("revision", revision.to_owned()),
@@ -62,5 +60,5 @@ pub fn call(args: &EmbedArgs, input: &Path, revision: &str, encoder: &Encoder) -
             format!("{:?} {:?}", args.format, args.output.as_ref().and_then(|o| o.extension())),
         ),
     ];
-    Ok(all.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    all.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }

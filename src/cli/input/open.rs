@@ -1,6 +1,5 @@
 //! From a file to its bytes: packed ones are unpacked as they are read.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -38,7 +37,11 @@ impl Packing {
     ///
     /// # Errors
     /// `Io` where it cannot be read, `Text` where it is text in UTF-16 or UTF-32.
-    pub fn open(self, file: File, name: &str) -> Result<Box<dyn BufRead + Send>> {
+    pub fn open(
+        self,
+        file: impl Read + Send + 'static,
+        name: &str,
+    ) -> Result<Box<dyn BufRead + Send>> {
         let file = BufReader::with_capacity(BUFFER, file);
         let named = |e: io::Error| Error::new(ErrorKind::Io, format!("{name}: {e}")).with_source(e);
         let mut reader: Box<dyn BufRead + Send> = match self {
@@ -91,6 +94,7 @@ impl<R: Read> Read for Unpacked<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use super::*;

@@ -1,7 +1,6 @@
 //! Parquet: the text in one column, others carried along.
 
-use std::fs::File;
-use std::path::Path;
+use std::io::Read;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -10,24 +9,28 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
+use bytes::Bytes;
 use everylayer::output::Kept;
 use everylayer::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::reader::{ChunkReader, Length};
 
 use super::bad::{Bad, wrong};
+use super::seen::Again;
 use super::{Item, Rows};
 
 /// Rows decoded at a time.
 const BATCH: usize = 1024;
 
-/// The rows of the file `path`.
+/// The rows of `file`, which errors call `name`.
 ///
 /// # Errors
 /// `Text` for a file that is not parquet and for a column that is not there or holds no text,
 /// `Unsupported` for a column that cannot be carried along.
-pub fn rows(path: &Path, file: File, field: &str, keep: &[String]) -> Result<Rows> {
-    let name = path.display().to_string();
+pub fn rows(name: &str, file: Again, field: &str, keep: &[String]) -> Result<Rows> {
+    let name = name.to_owned();
     let broken = |e: &dyn std::fmt::Display| {
         let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
         Error::new(ErrorKind::Text, said)
@@ -85,6 +88,33 @@ pub fn rows(path: &Path, file: File, field: &str, keep: &[String]) -> Result<Row
         Some(items)
     });
     Ok(Box::new(batches.flatten()))
+}
+
+impl Length for Again {
+    fn len(&self) -> u64 {
+        self.size()
+    }
+}
+
+impl ChunkReader for Again {
+    type T = Self;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self> {
+        Ok(self.again(start)?)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        // Held against the file before memory is taken: a damaged file asks for any length.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.size()) {
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes at {start} of a file of {}",
+                self.size()
+            )));
+        }
+        let mut bytes = vec![0; length];
+        self.again(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
 }
 
 /// What the values of a dictionary are.
