@@ -61,6 +61,9 @@ pub enum Command {
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
+    /// Show the licences of this program and of what it is linked with
+    #[command(after_help = help::LICENSES)]
+    Licenses,
 }
 
 /// Where texts come from.

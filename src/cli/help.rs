@@ -124,6 +124,12 @@ user's cache folder; they change the speed alone, no bit of a result, and
 nothing; what only a run tells is null in its --json.
 Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
 
+/// `everylayer licenses --help`
+pub const LICENSES: &str = "\
+Examples:
+  everylayer licenses | less
+  everylayer licenses > licenses.txt";
+
 /// `everylayer completions --help`
 pub const COMPLETIONS: &str = "\
 Examples:

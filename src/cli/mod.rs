@@ -19,6 +19,7 @@ mod heap;
 mod help;
 mod info;
 mod input;
+mod licenses;
 #[cfg(feature = "server")]
 mod log;
 mod progress;
@@ -56,6 +57,7 @@ pub fn run(call: Cli) -> ExitCode {
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(*args),
         Command::Completions(args) => completions::run(&args),
+        Command::Licenses => licenses::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,6 +81,7 @@ fn help_teaches() {
         &["info", "-h"],
         &["bench", "-h"],
         &["completions", "-h"],
+        &["licenses", "-h"],
     ] {
         let got = run(words);
         assert!(got.text().contains("\nExamples:\n  everylayer "), "{words:?}");
@@ -103,6 +104,16 @@ fn examples_of_the_help_run() {
         &["bench", "--plan", "--batch", "32", "--tokens", "256"],
     ] {
         run(words).text();
+    }
+}
+
+#[test]
+fn licences_of_all_that_is_linked_are_shown() {
+    let text = run(&["licenses"]).text().to_owned();
+    for part in
+        ["Apache License", "all-MiniLM-L6-v2", "tokenizers 0.", "wgpu 3", "Permission is hereby"]
+    {
+        assert!(text.contains(part), "{part}");
     }
 }
 
