@@ -1,8 +1,11 @@
 //! Several models, and the names that clients call them by.
 
+use std::path::Path;
+
+use everylayer::{Capture, Encoder, LoadOptions};
 use serde_json::{Value, json};
 
-use crate::client::Server;
+use crate::client::{Server, numbers};
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/tiny-d16");
 
@@ -72,4 +75,46 @@ fn two_models_and_no_way_to_a_third() {
         assert!(status == 404 || path.ends_with("models/") && status == 200, "{path}: {status}");
     }
     assert_eq!(server.call("GET", "/v1/models/small", "", b"").0, 200);
+}
+
+#[test]
+fn the_side_that_a_models_files_cut_holds_unless_a_request_names_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in Path::new(TINY).read_dir().unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let config = r#"{"tokenizer_class": "BertTokenizer", "truncation_side": "left"}"#;
+    std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    let model = folder.path().display().to_string();
+    let server = Server::start(&["-m", &model]);
+    let encoder = Encoder::open_blocking(&model, &LoadOptions::default()).unwrap();
+    let (most, capture) = (encoder.max_tokens(), Capture::default().normalize(true));
+    let text = (0..3 * most).map(|i| ["the", "a", "of"][i * i % 3]).collect::<Vec<_>>().join(" ");
+    let want = encoder.embed_blocking([&text], &capture).unwrap().to_vec();
+    let embed = |body: Value| {
+        let (status, answer) = server.post("/embed", &body);
+        assert_eq!(status, 200, "{answer}");
+        numbers(&answer)
+    };
+    let left = embed(json!({ "inputs": text, "truncate": true }));
+    assert_eq!(left, want);
+    let named = |side: &str| {
+        embed(json!({ "inputs": text, "truncate": true, "truncation_direction": side }))
+    };
+    assert_eq!(named("Left"), left);
+    assert_ne!(named("Right"), left);
+}
+
+#[test]
+fn an_id_that_is_no_row_of_the_model_is_refused() {
+    let server = Server::start(&["-m", TINY]);
+    for id in [1_000_000_u32, u32::MAX] {
+        let (status, answer) = server.post("/v1/embeddings", &json!({ "input": [[2, id, 3]] }));
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.to_string().contains(&id.to_string()), "{answer}");
+    }
+    assert_eq!(server.post("/v1/embeddings", &json!({ "input": [[2, 3]] })).0, 200);
 }

@@ -38,11 +38,11 @@ fn beside(server: &Server, path: &'static str, heavy: Value) -> (Duration, Durat
 #[test]
 fn a_small_request_does_not_wait_for_a_large_one() {
     let server = Server::start(&[]);
-    let texts = vec!["the quiet river bends ".repeat(25); 80];
+    let texts = vec!["the quiet river bends ".repeat(25); 200];
     let (longest, all) = beside(&server, "/embed", json!({ "inputs": texts }));
     assert!(4 * longest < all, "{longest:?} beside {all:?}");
     // One text of many windows is no other thing.
-    let text = "the quiet river bends ".repeat(2000);
+    let text = "the quiet river bends ".repeat(3000);
     let (longest, all) =
         beside(&server, "/v1/layers", json!({ "input": text, "overflow": "window" }));
     assert!(4 * longest < all, "{longest:?} beside {all:?}");
