@@ -92,7 +92,7 @@ fn the_side_that_a_models_files_cut_holds_unless_a_request_names_one() {
     let server = Server::start(&["-m", &model]);
     let encoder = Encoder::open_blocking(&model, &LoadOptions::default()).unwrap();
     let (most, capture) = (encoder.max_tokens(), Capture::default().normalize(true));
-    let text = (0..3 * most).map(|i| ["the", "a", "of"][i * i % 3]).collect::<Vec<_>>().join(" ");
+    let text = (0..3 * most).map(|i| ["the", "a", "of"][i / most]).collect::<Vec<_>>().join(" ");
     let want = encoder.embed_blocking([&text], &capture).unwrap().to_vec();
     let embed = |body: Value| {
         let (status, answer) = server.post("/embed", &body);
