@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use common::{devices, fixtures};
 use everylayer::embeddings::Rerun;
+use everylayer::encoder::Order;
 use everylayer::model::bytes::Bytes;
 use everylayer::{Capture, Device, Dtype, Encoder, ErrorKind, Layers, LoadOptions, Pool};
 use safetensors::SafeTensors;
@@ -171,6 +172,46 @@ fn activations_that_overflow_f16_are_run_again_in_f32() {
                     assert_eq!(text.values, exact.texts[i].values, "{device:?} text {i}");
                 }
                 assert!(text.values.to_f32().iter().all(|x| x.is_finite()), "{device:?} text {i}");
+            }
+        }
+    }
+}
+
+/// State 0 is finite in f16 and state 1 is not: what is asked of state 0 has the bits that it has alone.
+#[test]
+fn an_output_beside_one_that_overflows_has_the_bits_it_has_alone() {
+    let files = wide_files(id("word"));
+    let captures = ["0", "1", "0..1"].map(|layers| {
+        Capture::default().layers(layers.parse::<Layers>().unwrap()).pool(Pool::Mean)
+    });
+    for device in devices() {
+        let options = LoadOptions::default().device(device.clone()).default_limits(true);
+        let options = options.dtype(Dtype::F16);
+        let encoder = Encoder::load_blocking(&Bytes::new("loud", files.clone()), &options).unwrap();
+        for text in TEXTS {
+            let tokens = encoder.tokenize([text], &Capture::default()).unwrap().remove(0);
+            let run = |captures: &[Capture]| {
+                let order = Order {
+                    tokens: &tokens,
+                    positions: None,
+                    words: &[],
+                    skip: 0,
+                    hidden: 0,
+                    windows: None,
+                    captures,
+                };
+                let served = pollster::block_on(encoder.embed_orders(&[order])).unwrap();
+                (served.results.into_iter().next().unwrap().unwrap().unwrap(), served.rerun)
+            };
+            let (together, rerun) = run(&captures);
+            let is_narrow = device == Device::Gpu && text.contains("word");
+            assert_eq!(rerun, usize::from(is_narrow), "{device:?} {text}");
+            assert_eq!(together.len(), captures.len());
+            for (capture, got) in captures.iter().zip(together) {
+                let (alone, rerun) = run(std::slice::from_ref(capture));
+                assert!(got == alone[0], "{device:?} {text}: {:?}", capture.layers);
+                let is_deep = capture.layers != "0".parse().unwrap();
+                assert_eq!(rerun, usize::from(is_narrow && is_deep), "{device:?} {text}");
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{Encoder, drive};
 use crate::capture::{Capture, Pool};
 use crate::embeddings::{TextEmbedding, Values};
 use crate::error::{ErrorKind, Result, fail};
-use crate::execute::Execute;
+use crate::execute::{Execute, Task};
 use crate::schedule::{Elem, Exit, PoolMode, record_all};
 use crate::text::pack::{PackedBatch, Sequence, pack_some};
 use crate::text::{Tokens, Word};
@@ -94,31 +94,64 @@ impl Encoder {
         self.serve(orders, true).await
     }
 
-    async fn serve(&self, orders: &[Order<'_>], in_turns: bool) -> Result<Served> {
-        let mut done: Vec<Slot> = orders.iter().map(|o| Ok(vec![None; o.captures.len()])).collect();
-        let mut groups: Vec<Group> = Vec::new();
-        for (i, order) in orders.iter().enumerate() {
-            match self.exits(order) {
-                Ok(exits) => {
-                    let windows = order.windows.map(|w| w.first..w.first + w.count);
-                    join(&mut groups, exits, Pass { order: i, windows });
+    /// Boxed, as a text that overflows may be served once more.
+    fn serve<'a>(&'a self, orders: &'a [Order<'a>], in_turns: bool) -> Task<'a, Result<Served>> {
+        Box::pin(async move {
+            let mut done: Vec<Slot> =
+                orders.iter().map(|o| Ok(vec![None; o.captures.len()])).collect();
+            let mut groups: Vec<Group> = Vec::new();
+            for (i, order) in orders.iter().enumerate() {
+                match self.exits(order) {
+                    Ok(exits) => {
+                        let windows = order.windows.map(|w| w.first..w.first + w.count);
+                        join(&mut groups, exits, Pass { order: i, windows });
+                    }
+                    Err(e) => done[i] = Err(e),
                 }
-                Err(e) => done[i] = Err(e),
             }
-        }
-        let mut rerun = BTreeSet::new();
-        for group in groups {
-            let narrow = self.executor.as_ref();
-            let again = self.run_fitting((narrow, in_turns), &group, orders, &mut done).await?;
-            if !again.is_empty() {
+            let mut rerun = BTreeSet::new();
+            for group in groups {
+                let narrow = self.executor.as_ref();
+                let again = self.run_fitting((narrow, in_turns), &group, orders, &mut done).await?;
                 rerun.extend(again.iter().map(|pass| pass.order));
-                let group = Group { exits: group.exits, passes: again };
-                let wide = self.wide().await?;
-                self.run_fitting((wide.as_ref(), in_turns), &group, orders, &mut done).await?;
+                let (alike, apart): (Vec<_>, Vec<_>) =
+                    again.into_iter().partition(|pass| self.is_of_one_depth(&orders[pass.order]));
+                if !alike.is_empty() {
+                    let group = Group { exits: group.exits, passes: alike };
+                    let wide = self.wide().await?;
+                    self.run_fitting((wide.as_ref(), in_turns), &group, orders, &mut done).await?;
+                }
+                for pass in apart {
+                    done[pass.order] = self.each_alone(&orders[pass.order], in_turns).await?;
+                }
+            }
+            let results = done.into_iter().zip(orders).map(|(slot, order)| whole(slot?, order));
+            Ok(Served { results: results.collect(), rerun: rerun.len() })
+        })
+    }
+
+    /// Whether each request of a text needs the same states computed.
+    fn is_of_one_depth(&self, order: &Order<'_>) -> bool {
+        let depth = |capture| self.wish(order, capture).map_or(0, |wish| wish.exit.deepest());
+        let mut depths = order.captures.iter().map(depth);
+        let first = depths.next();
+        depths.all(|depth| Some(depth) == first)
+    }
+
+    /// The results of a text that overflowed f16, a run each: one that does not need the state that
+    /// overflowed has the bits of f16, as it has alone.
+    async fn each_alone(&self, order: &Order<'_>, in_turns: bool) -> Result<Slot> {
+        let windows = order.windows.map(|w| Stretch { of: w.of, first: 0, count: w.of.len() });
+        let mut results = Vec::new();
+        for capture in order.captures {
+            let one = [Order { captures: std::slice::from_ref(capture), windows, ..*order }];
+            match self.serve(&one, in_turns).await?.results.pop() {
+                Some(Ok(texts)) => results.extend(texts.into_iter().flatten().map(Some)),
+                Some(Err(e)) => return Ok(Err(e)),
+                None => {}
             }
         }
-        let results = done.into_iter().zip(orders).map(|(slot, order)| whole(slot?, order));
-        Ok(Served { results: results.collect(), rerun: rerun.len() })
+        Ok(Ok(results))
     }
 
     /// The ways off the device for what is asked of a text, each with the bits that it has alone.
