@@ -1,5 +1,6 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
+mod asked;
 mod collect;
 mod drive;
 mod feed;
