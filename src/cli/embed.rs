@@ -6,8 +6,11 @@ mod fault;
 mod finished;
 mod flow;
 mod interrupt;
+mod log;
 mod origin;
+mod own;
 mod part;
+mod places;
 mod plan;
 mod recorded;
 mod rejects;
@@ -18,7 +21,6 @@ mod words;
 use std::io::IsTerminal;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::Instant;
 
 use everylayer::capture::Precision;
@@ -35,8 +37,8 @@ use super::target::Target;
 use assemble::{assemble, beside};
 use counts::Counts;
 use flow::{Chunk, Out, Pen, Results};
-use part::{Done, Part};
-use recorded::Recorded;
+use part::{Call, Done, Part};
+use recorded::{Recorded, Revision};
 use rejects::Rejects;
 pub use tally::Tally;
 
@@ -55,6 +57,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     // What is wrong with the words or the texts is said before a model is loaded.
     let target = Target::choose(args.output.clone(), args.format, &input)?;
     words::check(&args, &input, &target)?;
+    places::check(&args, &input, &target)?;
     let survey = input.survey(args.rejects.is_some())?;
     let total = survey.as_ref().map(|survey| match args.shard {
         Some(shard) => shard.range(survey.rows).len(),
@@ -64,6 +67,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     let looked_at = !args.quiet && std::io::stderr().is_terminal();
     let source = Recorded::new(locate_with_progress(&args.model.model, looked_at)?);
     let encoder = Encoder::load_blocking(&source, &args.device.options())?;
+    places::check_model(&args, &target, &source.places())?;
     let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
     for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| !args.quiet) {
@@ -78,18 +82,28 @@ pub fn run(args: EmbedArgs) -> Result<()> {
             say::note(&note);
         }
     }
-    let (mut metadata, mut revision) = (Vec::new(), String::new());
-    if matches!(target, Target::File(..)) || !target.format().is_text() {
-        revision = source.revision()?;
-        metadata = origin::metadata(&revision, &encoder, &args);
-    }
+    let named = matches!(target, Target::File(..)) || !target.format().is_text();
+    let revision = if named { Some(source.revision()?) } else { None };
+    let metadata = revision.as_ref().map(|revision| origin::metadata(revision, &encoder, &args));
+    let metadata = metadata.unwrap_or_default();
     let (quiet, plan, precision) = (args.quiet, args.plan, args.precision);
     let visible = looked_at && !target.is_terminal();
-    let job = Job { args, target, metadata, input, encoder, capture, header, precision };
+    let job = Job {
+        args,
+        target,
+        source,
+        revision,
+        metadata,
+        input,
+        encoder,
+        capture,
+        header,
+        precision,
+    };
     if plan {
         return job.plan();
     }
-    if job.is_finished(&revision)? {
+    if job.is_finished() {
         if !quiet {
             say::note(&format!(
                 "{} is there: this call has made it before, and there is nothing to do",
@@ -101,7 +115,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if let Target::File(..) = job.target {
         interrupt::watch();
     }
-    let place = job.destination(&revision, survey.as_ref())?;
+    let place = job.destination(survey.as_ref())?;
     let progress = Progress::start(total, visible);
     if place.from > 0 {
         progress.skip(place.from.saturating_sub(place.range.start));
@@ -163,14 +177,8 @@ struct Place {
     range: Range<usize>,
 }
 
-fn publish(rejects: Option<Rejects>, place: Option<&Path>) -> Result<()> {
-    match rejects.zip(place) {
-        Some((rejects, place)) => rejects.publish(place),
-        None => Ok(()),
-    }
-}
-
-/// The error of a run that leaves its part where another try may succeed.
+/// The error of a run that leaves its part where another try may succeed; `done` is what the journal
+/// says.
 fn spent(part: Part, done: &Done, error: Error) -> Error {
     let again = matches!(
         error.kind(),
@@ -188,6 +196,9 @@ fn spent(part: Part, done: &Done, error: Error) -> Error {
 struct Job {
     args: EmbedArgs,
     target: Target,
+    source: Recorded,
+    /// Of the model's files, where it is told with the results.
+    revision: Option<Revision>,
     metadata: Vec<(String, String)>,
     input: Input,
     encoder: Encoder,
@@ -232,7 +243,10 @@ impl Job {
         let (mut out, rows, written) = pen.stop()?;
         let counts = Counts { surveyed, read: chunks.rows(), run: ran, written: rows };
         // What is written is journalled whatever became of the rest.
-        let whole = written.and_then(|()| out.journal()).and(failed).and_then(|()| counts.check());
+        let whole = written.and_then(|()| out.journal()).and(failed);
+        let whole = whole.and_then(|()| counts.check()).and_then(|()| {
+            self.revision.as_ref().map_or(Ok(()), |revision| self.source.unchanged(revision))
+        });
         let empty = tally.texts == 0 && survey.is_none();
         match out {
             Out::Direct { writer, held, rejects } => {
@@ -240,18 +254,22 @@ impl Job {
                 if empty {
                     return Err(self.input.empty());
                 }
-                publish(rejects, self.args.rejects.as_deref())?;
+                if let Some(Rejects::Direct(file)) = rejects {
+                    file.commit()?;
+                }
                 let start = |ranges| {
                     let extras = Extras { ranges, ..self.extras(survey) };
                     self.target.clone().start(self.header.stored(self.precision), &extras)
                 };
                 flow::finish(writer, held, &self.header, start)?;
             }
-            Out::Spool { part, rejects, done, .. } => {
-                let made = whole
-                    .and_then(|()| publish(rejects, self.args.rejects.as_deref()))
-                    .and_then(|()| self.assemble(&part, &done, survey));
-                if let Err(error) = made {
+            Out::Spool { part, journalled: done, .. } => {
+                let rejects = || match self.args.rejects.as_deref() {
+                    Some(place) => rejects::publish(&part.rejects(), done.rejects, place),
+                    None => Ok(()),
+                };
+                let made = whole.and_then(|()| rejects());
+                if let Err(error) = made.and_then(|()| self.assemble(&part, &done, survey)) {
                     return Err(spent(part, &done, error));
                 }
                 let call = part.remove();
@@ -263,17 +281,19 @@ impl Job {
         Ok(tally)
     }
 
+    /// What tells this call from others; `None` where it can not be gone on with.
+    fn call(&self) -> Option<Call> {
+        let (file, revision) = (self.input.file()?, self.revision.as_ref()?);
+        Some(origin::call(&self.args, &self.input, file, revision, &self.encoder))
+    }
+
     /// Whether a run of the same words has made the output, which is asked for with `--resume`.
-    fn is_finished(&self, revision: &str) -> Result<bool> {
-        let (Target::File(path, _), Some(file)) = (&self.target, self.input.file()) else {
-            return Ok(false);
+    fn is_finished(&self) -> bool {
+        let (Target::File(path, _), Some(call)) = (&self.target, self.call()) else {
+            return false;
         };
-        if !self.args.resume || Part::is_there(path) {
-            return Ok(false);
-        }
         let rejects = self.args.rejects.as_ref().is_none_or(|path| path.exists());
-        let call = origin::call(&self.args, &self.input, file, revision, &self.encoder);
-        Ok(rejects && finished::is_there(path, &call))
+        self.args.resume && !Part::is_there(path) && rejects && finished::is_there(path, &call)
     }
 
     /// Whether somebody wants to hear that it is done: not where the result of a few words is all
@@ -306,29 +326,33 @@ impl Job {
     }
 
     /// Where results go: into a part beside the output where the input can be read again.
-    fn destination(&self, revision: &str, survey: Option<&Survey>) -> Result<Place> {
+    fn destination(&self, survey: Option<&Survey>) -> Result<Place> {
         let range = match (self.args.shard, survey) {
             (Some(shard), Some(survey)) => shard.range(survey.rows),
             _ => 0..usize::MAX,
         };
         let rejects = self.args.rejects.as_deref();
-        let file = self.input.file();
-        if let (Target::File(path, _), Some(file)) = (&self.target, file) {
+        if let (Target::File(path, _), Some(call)) = (&self.target, self.call()) {
             // Made and dropped: whether it can be made is known before any work.
             let path = AtomicFile::create(path)?.path().to_owned();
-            let call = origin::call(&self.args, &self.input, file, revision, &self.encoder);
-            let (part, done) = Part::open(&path, call, self.args.resume)?;
+            let (part, done, torn) = Part::open(&path, call, self.args.resume)?;
+            if torn && !self.args.quiet {
+                let part = part.folder.display();
+                say::note(&format!("{part}: the end of it is damaged, and is done again"));
+            }
             interrupt::keeps(&part.folder);
             let (spool, rejects) = part.logs(&done, rejects.is_some())?;
-            let (from, last) = (done.rows, Instant::now());
-            let out = Out::Spool { part, spool: Box::new(spool), rejects, done, last };
+            let (from, last, journalled) = (done.rows, Instant::now(), done.clone());
+            let (spool, rejects) = (Box::new(spool), rejects.map(Rejects::Logged));
+            let out = Out::Spool { part, spool, rejects, done, journalled, last };
             return Ok(Place { out, from, range });
         }
         // Made and dropped for int8: whether it can be made is known before any work.
         let stored = self.header.stored(self.precision);
         let writer = self.target.clone().start(stored, &self.extras(survey))?;
         let writer = (self.precision != Precision::Int8).then_some(writer);
-        let rejects = rejects.map(Rejects::beside).transpose()?;
+        let rejects = rejects.map(AtomicFile::create).transpose()?;
+        let rejects = rejects.map(|file| Rejects::Direct(Box::new(file)));
         let out = Out::Direct { writer, held: Vec::new(), rejects };
         Ok(Place { out, from: 0, range })
     }

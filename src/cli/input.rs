@@ -143,6 +143,14 @@ impl Input {
         }
     }
 
+    /// The file or pipe that the texts are in, where they are in one with a name.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File(path, ..) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The field that the text is in.
     pub fn field(&self) -> &str {
         self.field.as_deref().unwrap_or(FIELD)

@@ -113,8 +113,9 @@ impl AtomicFile {
         })?;
         let this = Self { path: target, temporary, out: Some(BufWriter::new(file)) };
         if let Some(old) = old {
-            fs::set_permissions(&this.temporary, old.permissions())
-                .map_err(|error| this.failed(error))?;
+            // Of the file that was opened, whatever lies at its name by now.
+            let set = this.out.as_ref().map(|out| out.get_ref().set_permissions(old.permissions()));
+            set.unwrap_or(Ok(())).map_err(|error| this.failed(error))?;
         }
         Ok(this)
     }

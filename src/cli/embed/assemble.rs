@@ -8,11 +8,9 @@ use everylayer::embeddings::{Embeddings, Header, TextEmbedding, Values};
 use everylayer::output::{AtomicFile, Extras, FileSink, Format};
 use everylayer::{Error, ErrorKind, Result};
 
-use super::part::{Done, Part};
+use super::part::{AGAIN, Done, Part};
 use super::spool::Reader;
 
-/// What is to be done where a log is damaged.
-const AGAIN: &str = "call it again without --resume";
 /// Texts that become int8 at a time.
 const BATCH: usize = 64;
 

@@ -16,9 +16,10 @@ use everylayer::{Error, ErrorKind, Result};
 
 use super::Tally;
 use super::fault;
+use super::log::Log;
 use super::part::{Done, Part};
 use super::rejects::Rejects;
-use super::spool::Spool;
+use super::spool;
 use crate::cli::input::{Ahead, Bad, Item, Texts, broke_off};
 use crate::cli::progress::Progress;
 use crate::cli::target::Writer;
@@ -118,7 +119,15 @@ pub enum Out {
         rejects: Option<Rejects>,
     },
     /// To a log, from which the output is made when all are there.
-    Spool { part: Part, spool: Box<Spool>, rejects: Option<Rejects>, done: Done, last: Instant },
+    Spool {
+        part: Part,
+        spool: Box<Log>,
+        rejects: Option<Rejects>,
+        done: Done,
+        /// What of it the journal says, and when that was written.
+        journalled: Done,
+        last: Instant,
+    },
 }
 
 impl Out {
@@ -137,7 +146,7 @@ impl Out {
                 let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
                 rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)
             }
-            Self::Spool { part, spool, rejects, done, last } => {
+            Self::Spool { part, spool, rejects, done, last, .. } => {
                 for (mut text, kept) in texts {
                     if precision != Precision::Int8 {
                         text.quantize(precision, width)?;
@@ -146,7 +155,7 @@ impl Out {
                     done.cut += usize::from(text.lost > 0);
                     done.lost += text.lost;
                     done.vectors += text.rows;
-                    spool.push(&text, kept).map_err(|e| part.failed(e))?;
+                    spool::push(spool, &text, kept).map_err(|e| part.failed(e))?;
                 }
                 let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
                 rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)?;
@@ -161,17 +170,19 @@ impl Out {
 
     /// Has what is written on the disk, and says so in the journal.
     pub fn journal(&mut self) -> Result<()> {
-        let Self::Spool { part, spool, rejects, done, last } = self else {
+        let Self::Spool { part, spool, rejects, done, journalled, last } = self else {
             return Ok(());
         };
         spool.sync().map_err(|e| part.failed(e))?;
         done.bytes = spool.bytes;
-        if let Some(rejects) = rejects {
-            rejects.sync().map_err(|e| part.failed(e))?;
-            done.rejects = rejects.bytes;
+        if let Some(Rejects::Logged(log)) = rejects {
+            log.sync().map_err(|e| part.failed(e))?;
+            done.rejects = log.bytes;
         }
         *last = Instant::now();
-        part.write(done)
+        part.write(done)?;
+        *journalled = done.clone();
+        Ok(())
     }
 }
 

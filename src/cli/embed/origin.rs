@@ -5,15 +5,16 @@ use std::path::Path;
 use everylayer::Encoder;
 
 use super::part::Call;
+use super::recorded::Revision;
 use crate::cli::args::EmbedArgs;
 use crate::cli::input::Input;
 
 /// Metadata beside what the header of the results says.
-pub fn metadata(revision: &str, encoder: &Encoder, args: &EmbedArgs) -> Vec<(String, String)> {
+pub fn metadata(revision: &Revision, encoder: &Encoder, args: &EmbedArgs) -> Vec<(String, String)> {
     let model = args.pool == everylayer::Pool::Model && encoder.pipeline().normalizes();
     let normalize = args.normalize.unwrap_or(model) || args.dims.is_some();
     let mut all = vec![
-        ("revision".to_owned(), revision.to_owned()),
+        ("revision".to_owned(), revision.name.clone()),
         ("normalize".to_owned(), normalize.to_string()),
         ("precision".to_owned(), args.precision.to_string()),
     ];
@@ -27,7 +28,7 @@ pub fn call(
     args: &EmbedArgs,
     input: &Input,
     path: &Path,
-    revision: &str,
+    revision: &Revision,
     encoder: &Encoder,
 ) -> Call {
     let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -38,9 +39,10 @@ pub fn call(
         ("input of", input.checksum().unwrap_or_default()),
         ("field", format!("{:?}", args.input.field)),
         ("model", encoder.name().to_owned()),
-        ("revision", revision.to_owned()),
+        ("revision", revision.checksums.clone()),
         ("device", encoder.device()),
         ("dtype", encoder.dtype().to_string()),
+        ("coop", args.device.load.coop.to_string()),
         ("layers", args.layers.to_string()),
         ("combine", args.combine.to_string()),
         ("pool", args.pool.to_string()),

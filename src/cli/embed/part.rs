@@ -1,23 +1,29 @@
 //! The part of an output that is done, in a folder beside it: `.NAME.everylayer-part`.
 //!
 //! `texts` and `rejects` are logs; `journal` says which call they are of, and how much of them is
-//! on the disk for sure. A run that is killed leaves the folder, and `--resume` goes on with it.
+//! on the disk for sure: a line of JSON, and a line with its CRC-32. A run that is killed leaves the
+//! folder, and `--resume` goes on with it, where all its checksums hold.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use everylayer::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::rejects::Rejects;
-use super::spool::Spool;
+use super::log::{self, Log, Scan};
+use super::own;
+
+/// Bytes of a journal at most.
+const MOST: u64 = 1 << 20;
+/// What is to be done where something is damaged.
+pub const AGAIN: &str = "call it again without --resume";
 
 /// What a call is, word by word: a name and a value each. Runs of one call agree in all of it.
 pub type Call = Vec<(String, String)>;
 
 /// How far a run has come.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Rows of the whole input before the next one.
     pub rows: usize,
@@ -41,6 +47,29 @@ struct Journal {
     done: Done,
 }
 
+impl Journal {
+    /// The one at `path`; `None` where there is none.
+    fn read(path: &Path) -> io::Result<Option<Self>> {
+        let file = match own::open(path, File::options().read(true)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut text = String::new();
+        file.take(MOST).read_to_string(&mut text)?;
+        let whole = text.trim_end_matches('\n').rsplit_once('\n').filter(|(json, sum)| {
+            u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(json.as_bytes()))
+        });
+        let journal = whole.and_then(|(json, _)| serde_json::from_str(json).ok());
+        journal.map(Some).ok_or_else(|| io::Error::other("it is damaged"))
+    }
+
+    fn text(&self) -> io::Result<String> {
+        let json = serde_json::to_string(self)?;
+        let sum = crc32fast::hash(json.as_bytes());
+        Ok(format!("{json}\n{sum:08x}\n"))
+    }
+}
+
 /// The folder, held by this run alone.
 #[derive(Debug)]
 pub struct Part {
@@ -53,34 +82,38 @@ pub struct Part {
 }
 
 impl Part {
+    /// How its name ends.
+    pub const ENDING: &str = ".everylayer-part";
+
     /// Makes the folder beside `output`, or takes up the one that is there where `resume` says so.
-    /// Gives back how far that is.
+    /// Gives back how far that is, and whether its end was damaged and is to be done again.
     ///
     /// # Errors
-    /// `Usage` where the part is of another call; `Io` where another run holds it, or where nothing
-    /// can be written.
-    pub fn open(output: &Path, call: Call, resume: bool) -> Result<(Self, Done)> {
+    /// `Usage` where the part is of another call; `Io` where another run holds it, where it is
+    /// damaged, where something else lies there, or where nothing can be written.
+    pub fn open(output: &Path, call: Call, resume: bool) -> Result<(Self, Done, bool)> {
         let shown = output.display().to_string();
         let folder = Self::folder(output);
         let failed = |e: io::Error| {
             let said = format!("{shown}: its part {} cannot be written: {e}", folder.display());
             Error::new(ErrorKind::Io, said).with_source(e)
         };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        own::claim(&folder).map_err(failed)?;
+        let lock = folder.join("lock");
+        let lock = own::open(&lock, File::options().create(true).truncate(false).write(true));
+        let lock = lock.map_err(failed)?;
         if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
             let said = format!("{shown}: another run is writing it: wait for that, or end it");
             return Err(Error::new(ErrorKind::Io, said));
         }
         let part = Self { folder, shown, call, _lock: lock };
-        let found = fs::read(part.path("journal")).ok();
-        let found = found.and_then(|bytes| serde_json::from_slice::<Journal>(&bytes).ok());
-        let done = match found {
-            Some(journal) if resume => {
+        let found = if resume { part.journal()? } else { None };
+        let (done, torn) = match found {
+            Some(journal) => {
                 part.check(&journal.call)?;
-                journal.done
+                part.recover(journal.done)?
             }
-            _ => Done::default(),
+            None => Default::default(),
         };
         for entry in fs::read_dir(&part.folder).map_err(|e| part.failed(e))?.flatten() {
             // What a killed run was about to put in its place.
@@ -89,13 +122,54 @@ impl Part {
             }
         }
         part.write(&done)?;
-        Ok((part, done))
+        Ok((part, done, torn))
+    }
+
+    fn journal(&self) -> Result<Option<Journal>> {
+        let path = self.path("journal");
+        Journal::read(&path).map_err(|e| damaged(&path, e))
+    }
+
+    /// Holds the logs against their checksums. Where records at the end are damaged or not there,
+    /// what is done ends before them.
+    fn recover(&self, done: Done) -> Result<(Done, bool)> {
+        let scan = |name: &str, bytes: u64, row: u64| {
+            let path = self.path(name);
+            log::scan(&path, bytes, row).map_err(|e| damaged(&path, e))
+        };
+        let texts = scan("texts", done.bytes, u64::MAX)?;
+        let rejects = scan("rejects", done.rejects, u64::MAX)?;
+        let of = |texts: &Scan, rejects: &Scan, rows: usize| Done {
+            rows,
+            texts: texts.count,
+            cut: texts.cut,
+            lost: usize::try_from(texts.lost).unwrap_or(usize::MAX),
+            vectors: usize::try_from(texts.vectors).unwrap_or(usize::MAX),
+            bytes: texts.bytes,
+            rejects: rejects.bytes,
+        };
+        if !texts.torn && !rejects.torn {
+            let found = of(&texts, &rejects, done.rows);
+            let rows = texts.next.max(rejects.next) <= done.rows as u64;
+            return match rows && found == done {
+                true => Ok((done, false)),
+                false => Err(damaged(&self.path("journal"), io::Error::other(OTHERS))),
+            };
+        }
+        // Rows of both logs stand in the order of the input: what is whole in both ends at the first
+        // row that either may have lost.
+        let ends = [&texts, &rejects].into_iter().filter(|log| log.torn).map(|log| log.next);
+        let rows = ends.fold(done.rows as u64, u64::min);
+        let texts = scan("texts", texts.bytes, rows)?;
+        let rejects = scan("rejects", rejects.bytes, rows)?;
+        let rows = usize::try_from(rows).unwrap_or(done.rows);
+        Ok((of(&texts, &rejects, rows), true))
     }
 
     /// Where the part of `output` lies.
-    fn folder(output: &Path) -> PathBuf {
+    pub fn folder(output: &Path) -> PathBuf {
         let name = output.file_name().unwrap_or_default().to_string_lossy();
-        output.with_file_name(format!(".{name}.everylayer-part"))
+        output.with_file_name(format!(".{name}{}", Self::ENDING))
     }
 
     /// Whether a run was interrupted that would have made `output`.
@@ -133,14 +207,19 @@ impl Part {
         self.path("texts")
     }
 
+    /// The log of rejects.
+    pub fn rejects(&self) -> PathBuf {
+        self.path("rejects")
+    }
+
     /// Opens the logs where `done` ends them.
     ///
     /// # Errors
     /// `Io`.
-    pub fn logs(&self, done: &Done, rejects: bool) -> Result<(Spool, Option<Rejects>)> {
-        let spool = Spool::open(&self.texts(), done.bytes).map_err(|e| self.failed(e))?;
-        let rejects = rejects.then(|| Rejects::open(&self.path("rejects"), done.rejects));
-        Ok((spool, rejects.transpose().map_err(|e| self.failed(e))?))
+    pub fn logs(&self, done: &Done, rejects: bool) -> Result<(Log, Option<Log>)> {
+        let texts = Log::open(&self.texts(), done.bytes).map_err(|e| self.failed(e))?;
+        let rejects = rejects.then(|| Log::open(&self.rejects(), done.rejects));
+        Ok((texts, rejects.transpose().map_err(|e| self.failed(e))?))
     }
 
     /// Writes down how far the run is; the logs must be on the disk so far.
@@ -151,8 +230,9 @@ impl Part {
         let (new, place) = (self.path("journal.tmp"), self.path("journal"));
         let journal = Journal { call: self.call.clone(), done: done.clone() };
         let put = || {
-            let mut file = File::create(&new)?;
-            file.write_all(&serde_json::to_vec(&journal)?)?;
+            let mut file =
+                own::open(&new, File::options().create(true).truncate(true).write(true))?;
+            file.write_all(journal.text()?.as_bytes())?;
             file.sync_data()?;
             fs::rename(&new, &place)
         };
@@ -172,4 +252,13 @@ impl Part {
         let said = format!("{}: {e}: free some space or name another folder", self.shown);
         Error::new(ErrorKind::Io, said).with_source(e)
     }
+}
+
+/// What is wrong with a journal whose logs are whole.
+const OTHERS: &str = "it is not of the logs beside it";
+
+/// The error of a file that `--resume` cannot go on with.
+fn damaged(path: &Path, e: io::Error) -> Error {
+    let said = format!("{}: {e}: {AGAIN}, which begins anew", path.display());
+    Error::new(ErrorKind::Io, said).with_source(e)
 }

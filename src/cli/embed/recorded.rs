@@ -1,15 +1,60 @@
-//! A source that remembers which files were opened, so that the revision covers whatever a load read.
+//! A source that remembers which files were opened, so that the revision covers whatever a load read,
+//! and a file that changes while the model is in use is found.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
-use everylayer::Result;
 use everylayer::model::source::{Blob, Source};
+use everylayer::{Error, ErrorKind, Result};
 
-/// A model's files, and the names of those that were opened.
+/// A model's files, and those that were opened: by name, with what the system said of each then.
 pub struct Recorded {
     source: Box<dyn Source>,
-    opened: Mutex<BTreeSet<String>>,
+    opened: Mutex<BTreeMap<String, Option<State>>>,
+}
+
+/// Which bytes a model is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// The commit of a model in the hub's cache, else the checksums.
+    pub name: String,
+    /// `crc32-` and a checksum of every file that was opened, sorted by name: of its name, its size and
+    /// all its bytes. A changed byte always changes it.
+    pub checksums: String,
+}
+
+/// What the system says of a file. Where it differs, the bytes may.
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    place: PathBuf,
+    size: u64,
+    changed: Option<SystemTime>,
+    /// Device, number, and when it was last written or renamed, which nobody can set.
+    unix: Option<[i64; 4]>,
+}
+
+impl State {
+    /// `None` where no file is there.
+    fn at(place: &Path) -> Option<Self> {
+        let meta = fs::metadata(place).ok()?;
+        let (size, changed, unix) = (meta.len(), meta.modified().ok(), unix(&meta));
+        Some(Self { place: place.to_owned(), size, changed, unix })
+    }
+}
+
+#[cfg(unix)]
+fn unix(meta: &Metadata) -> Option<[i64; 4]> {
+    use std::os::unix::fs::MetadataExt;
+    let (device, number) = (meta.dev().cast_signed(), meta.ino().cast_signed());
+    Some([device, number, meta.ctime(), meta.ctime_nsec()])
+}
+
+#[cfg(not(unix))]
+fn unix(_: &Metadata) -> Option<[i64; 4]> {
+    None
 }
 
 impl Recorded {
@@ -18,35 +63,72 @@ impl Recorded {
         Self { source, opened: Mutex::default() }
     }
 
-    /// The names of the files that were opened, sorted.
-    fn opened(&self) -> BTreeSet<String> {
+    /// The files that were opened, by name.
+    fn opened(&self) -> BTreeMap<String, Option<State>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The commit of a model in the hub's cache; of any other, `crc32-` and a checksum of every file
-    /// that was opened so far, sorted by name: of its name, its size and all its bytes. A changed
-    /// byte always changes it.
+    /// Where the files that were opened lie.
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.opened().into_values().flatten().map(|state| state.place).collect()
+    }
+
+    /// The bytes of every file that was opened so far.
     ///
     /// # Errors
-    /// As the source's files.
-    pub fn revision(&self) -> Result<String> {
-        let mut files = Vec::new();
-        for name in self.opened() {
-            if let Some(blob) = self.source.open(&name)? {
-                files.push((name, blob));
-            }
+    /// As the source's files, and `Checkpoint` where one is not as it was when it was opened.
+    pub fn revision(&self) -> Result<Revision> {
+        let (mut commits, checksums) = self.checksums()?;
+        if let Some(place) = self.touched() {
+            return Err(changed(&place));
         }
-        let mut commits: Vec<_> = files.iter().map(|(_, blob)| commit(&blob.place())).collect();
         commits.dedup();
-        if let [Some(commit)] = &commits[..] {
-            return Ok(commit.clone());
-        }
-        let mut all = "crc32".to_owned();
-        for (name, blob) in files {
-            all.push_str(&format!("-{:08x}", checksum(&name, blob.as_ref())?));
-        }
-        Ok(all)
+        let name = match &commits[..] {
+            [Some(commit)] => commit.clone(),
+            _ => checksums.clone(),
+        };
+        Ok(Revision { name, checksums })
     }
+
+    /// The commit of each file that was opened, where it has one, and the checksums of all.
+    fn checksums(&self) -> Result<(Vec<Option<String>>, String)> {
+        let (mut commits, mut checksums) = (Vec::new(), "crc32".to_owned());
+        for name in self.opened().into_keys() {
+            let Some(blob) = self.source.open(&name)? else {
+                return Err(changed(&format!("{}: {name}", self.name())));
+            };
+            commits.push(commit(&blob.place()));
+            checksums.push_str(&format!("-{:08x}", checksum(&name, blob.as_ref())?));
+        }
+        Ok((commits, checksums))
+    }
+
+    /// A file of which the system says something else than when it was opened.
+    fn touched(&self) -> Option<String> {
+        let mut opened = self.opened().into_values().flatten();
+        let found = opened.find(|state| State::at(&state.place).as_ref() != Some(state))?;
+        Some(found.place.display().to_string())
+    }
+
+    /// Holds the files against `revision`, which was theirs.
+    ///
+    /// # Errors
+    /// As [`Recorded::revision`].
+    pub fn unchanged(&self, revision: &Revision) -> Result<()> {
+        let Some(place) = self.touched() else {
+            return Ok(());
+        };
+        // Touched, linked or moved: what counts is the bytes.
+        match self.checksums()?.1 == revision.checksums {
+            true => Ok(()),
+            false => Err(changed(&place)),
+        }
+    }
+}
+
+fn changed(place: &str) -> Error {
+    let said = format!("{place}: it changed while the model was in use: call again");
+    Error::new(ErrorKind::Checkpoint, said)
 }
 
 impl Source for Recorded {
@@ -56,11 +138,15 @@ impl Source for Recorded {
 
     fn open(&self, path: &str) -> Result<Option<Box<dyn Blob>>> {
         let blob = self.source.open(path)?;
-        if blob.is_some() {
+        if let Some(blob) = &blob {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            opened.insert(path.to_owned());
+            opened.entry(path.to_owned()).or_insert_with(|| State::at(Path::new(&blob.place())));
         }
         Ok(blob)
+    }
+
+    fn list(&self, folder: &str) -> Vec<String> {
+        self.source.list(folder)
     }
 
     fn has(&self, path: &str) -> Result<bool> {
@@ -94,7 +180,6 @@ fn commit(place: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::path::Path;
 
     use everylayer::model::bytes::Bytes;
     use everylayer::model::directory::Directory;
@@ -129,10 +214,10 @@ mod tests {
     }
 
     /// The revision of `files` where the files `opened` are read.
-    fn replayed(files: Files, opened: &BTreeSet<String>) -> String {
+    fn replayed(files: Files, opened: &[String]) -> String {
         let recorded = Recorded::new(Box::new(Bytes::new("another name", files)));
         opened.iter().for_each(|name| assert!(recorded.open(name).unwrap().is_some(), "{name}"));
-        recorded.revision().unwrap()
+        recorded.revision().unwrap().name
     }
 
     #[test]
@@ -148,10 +233,11 @@ mod tests {
                 read(&folder, "", models.last_mut().unwrap());
             }
         }
-        let mut seen = BTreeSet::new();
+        let mut seen = Vec::new();
         for files in &models {
             let recorded = load(Box::new(Bytes::new("a name", files.clone())));
-            let (opened, revision) = (recorded.opened(), recorded.revision().unwrap());
+            let opened: Vec<_> = recorded.opened().into_keys().collect();
+            let revision = recorded.revision().unwrap().name;
             assert_eq!(replayed(files.clone(), &opened), revision);
             for name in &opened {
                 for place in [0, files[name].len() / 2, files[name].len() - 1] {
@@ -176,7 +262,8 @@ mod tests {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
-        let of = |path: &Path| load(Box::new(Directory::open(path).unwrap())).revision().unwrap();
+        let of =
+            |path: &Path| load(Box::new(Directory::open(path).unwrap())).revision().unwrap().name;
         let (here, there) = (of(&place), of(folder.path()));
         assert_eq!(here, there);
         assert!(here.starts_with("crc32-"), "{here}");
@@ -195,6 +282,45 @@ mod tests {
             std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
         }
         let recorded = load(Box::new(Directory::open(&folder).unwrap()));
-        assert_eq!(recorded.revision().unwrap(), hash);
+        let revision = recorded.revision().unwrap();
+        assert_eq!(revision.name, hash);
+        // A file that is replaced there has another checksum, if not another commit.
+        let config = folder.join("config.json");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replacen('{', "{ ", 1)).unwrap();
+        let again = load(Box::new(Directory::open(&folder).unwrap())).revision().unwrap();
+        assert_eq!(again.name, hash);
+        assert_ne!(again.checksums, revision.checksums);
+    }
+
+    #[test]
+    fn a_file_that_changes_in_use_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(fixture("checkpoints/tiny-d16")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        let recorded = load(Box::new(Directory::open(folder.path()).unwrap()));
+        let revision = recorded.revision().unwrap();
+        recorded.unchanged(&revision).unwrap();
+        let weights = folder.path().join("model.safetensors");
+        let time = fs::metadata(&weights).unwrap().modified().unwrap();
+        let set = |time| {
+            fs::File::options().append(true).open(&weights).unwrap().set_modified(time).unwrap();
+        };
+        // Touched, and not changed.
+        set(SystemTime::now());
+        recorded.unchanged(&revision).unwrap();
+        let mut bytes = fs::read(&weights).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&weights, &bytes).unwrap();
+        set(time);
+        if cfg!(unix) {
+            let error = recorded.unchanged(&revision).unwrap_err().to_string();
+            assert!(error.contains("model.safetensors: it changed while"), "{error}");
+            assert!(recorded.revision().is_err());
+        }
+        fs::remove_file(&weights).unwrap();
+        assert!(recorded.unchanged(&revision).is_err());
     }
 }

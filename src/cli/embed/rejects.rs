@@ -1,14 +1,14 @@
 //! Rows that are no text, or too long, as JSON lines: `row` as in `index`, `reason`, and `text`
 //! where it is UTF-8.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use everylayer::output::AtomicFile;
 use everylayer::{Error, ErrorKind, Result};
 use serde::Serialize;
 
+use super::log::{Log, Mark, Records};
 use crate::cli::input::Bad;
 
 #[derive(Serialize)]
@@ -19,77 +19,42 @@ struct Line<'a> {
     text: Option<&'a str>,
 }
 
-/// The log of them.
-pub struct Rejects {
-    path: PathBuf,
-    out: BufWriter<File>,
-    /// Bytes that are in it.
-    pub bytes: u64,
-    /// The log goes with this value.
-    own: bool,
+/// Where they go.
+pub enum Rejects {
+    /// Straight to their file, for a run that is not gone on with.
+    Direct(Box<AtomicFile>),
+    /// To a log, a line a record, from which the file is made when all are there.
+    Logged(Log),
 }
 
 impl Rejects {
-    /// Opens the log at `path`, of which the first `bytes` count.
-    pub fn open(path: &Path, bytes: u64) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        file.set_len(bytes)?;
-        file.seek(SeekFrom::Start(bytes))?;
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(file), bytes, own: false })
-    }
-
-    /// A log beside `place`, for a run that is not gone on with.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn beside(place: &Path) -> Result<Self> {
-        let name = place.file_name().unwrap_or_default().to_string_lossy();
-        let log = place.with_file_name(format!(".{name}.everylayer-{}.tmp", std::process::id()));
-        let mut made = Self::open(&log, 0).map_err(|e| {
-            let said = format!("{}: {e}: name another file with --rejects", place.display());
-            Error::new(ErrorKind::Io, said).with_source(e)
-        })?;
-        made.own = true;
-        Ok(made)
-    }
-
     /// Appends a line.
     pub fn push(&mut self, bad: &Bad) -> io::Result<()> {
         let reason = bad.error.to_string();
         let line = Line { row: bad.row, reason, text: bad.text.as_deref() };
         let mut line = serde_json::to_vec(&line)?;
         line.push(b'\n');
-        self.bytes += line.len() as u64;
-        self.out.write_all(&line)
-    }
-
-    /// Waits until all of it is on the disk.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.out.flush()?;
-        self.out.get_ref().sync_data()
-    }
-
-    /// Puts a copy at `place`, whole.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn publish(mut self, place: &Path) -> Result<()> {
-        let failed = |e: io::Error| {
-            let said = format!("{}: {e}: name another file with --rejects", place.display());
-            Error::new(ErrorKind::Io, said).with_source(e)
-        };
-        self.out.flush().map_err(failed)?;
-        let mut file = AtomicFile::create(place)?;
-        let mut log = File::open(&self.path).map_err(failed)?;
-        io::copy(&mut log, &mut file).map_err(failed)?;
-        file.commit()
+        match self {
+            Self::Direct(file) => file.write_all(&line),
+            Self::Logged(log) => {
+                log.push(Mark { row: bad.row as u64, ..Mark::default() }, &line, &[])
+            }
+        }
     }
 }
 
-impl Drop for Rejects {
-    fn drop(&mut self) {
-        if self.own {
-            let _ = std::fs::remove_file(&self.path);
+/// Writes the lines of the first `bytes` of the log at `log` to `place`.
+///
+/// # Errors
+/// `Io`.
+pub fn publish(log: &Path, bytes: u64, place: &Path) -> Result<()> {
+    let failed = |e: io::Error| Error::new(ErrorKind::Io, e.to_string()).with_source(e);
+    let mut file = AtomicFile::create(place)?;
+    if bytes > 0 {
+        for record in Records::open(log, bytes).map_err(|e| failed(e).at(log.display()))? {
+            let record = record.map_err(|e| failed(e).at(log.display()))?;
+            file.write_all(&record.head).map_err(failed)?;
         }
     }
+    file.commit()
 }

@@ -36,13 +36,7 @@ pub fn check(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
     if args.resume && (input.file().is_none() || !matches!(target, Target::File(..))) {
         return off("--resume goes from a file to a file: name both, with -i and -o".to_owned());
     }
-    check_rejects(args, input, target)?;
-    if let Target::File(path, _) = target
-        && args.rejects.as_ref() == Some(path)
-    {
-        return off("--rejects and --output are one file: name two".to_owned());
-    }
-    Ok(())
+    check_rejects(args, input, target)
 }
 
 /// What becomes of rejected rows must be said where the output has no place for their numbers.

@@ -10,11 +10,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+mod harm;
+
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/tiny-d16");
 
 fn embed(input: &Path, output: &Path, more: &[&str]) -> Command {
+    embed_by(Path::new(MODEL), input, output, more)
+}
+
+fn embed_by(model: &Path, input: &Path, output: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everylayer"));
-    command.args(["embed", "-q", "-m", MODEL, "-i"]).arg(input).arg("-o").arg(output).args(more);
+    command.args(["embed", "-q", "-m"]).arg(model).arg("-i").arg(input).arg("-o").arg(output);
+    command.args(more);
     command.env("EVERYLAYER_DEVICE", "cpu").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -496,53 +503,5 @@ fn rejected_rows_do_not_move_the_others_in_silence() {
     ] {
         let said = refused(embed(&at("c.jsonl"), &at("o.npy"), more), 2);
         assert!(said.contains(want), "{said}");
-    }
-}
-
-#[test]
-fn an_input_that_changes_in_a_run_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let (input, output) = (at("c.jsonl"), at("out.npy"));
-    type Change = fn(&Path);
-    let changes: [(&str, Change); 4] = [
-        ("cut short at the end of a row", |path| {
-            let text = fs::read_to_string(path).unwrap();
-            let end = text[..text.len() * 3 / 4].rfind('\n').unwrap() + 1;
-            fs::File::options().write(true).open(path).unwrap().set_len(end as u64).unwrap();
-        }),
-        ("added to", |path| {
-            use std::io::Write;
-            let mut file = fs::File::options().append(true).open(path).unwrap();
-            file.write_all(b"{\"text\":\"one more\"}\n").unwrap();
-        }),
-        ("written over, the size and the time as they were", |path| {
-            let time = fs::metadata(path).unwrap().modified().unwrap();
-            let text = fs::read_to_string(path).unwrap().replace("row", "raw");
-            fs::write(path, text).unwrap();
-            fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
-        }),
-        ("put in its place by another name", |path| {
-            let other = path.with_extension("other");
-            fs::copy(path, &other).unwrap();
-            fs::rename(other, path).unwrap();
-        }),
-    ];
-    for (how, change) in changes {
-        let part = ["--shard", "1/2"];
-        for more in [&[][..], &part].into_iter().take(1 + usize::from(how == "added to")) {
-            corpus(&input, 20_000);
-            let mut child = embed(&input, &output, more).spawn().unwrap();
-            let journal = at(".out.npy.everylayer-part").join("journal");
-            while !journal.exists() && child.try_wait().unwrap().is_none() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            change(&input);
-            let out = child.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&out.stderr);
-            assert_eq!(out.status.code(), Some(1), "{how}: {said}");
-            assert!(said.contains("c.jsonl: ") && said.contains("changed while"), "{how}: {said}");
-            assert_eq!(names(folder.path()), ["c.jsonl"], "{how}");
-        }
     }
 }
