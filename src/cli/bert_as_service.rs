@@ -11,10 +11,11 @@ use everylayer::{Device, Error, ErrorKind, LoadOptions, Result};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use super::serve::access;
 use super::{say, serve};
 
 /// Options with a value, their other names, their defaults, and what they do here.
-const VALUES: [(&str, &[&str], &str, &str); 22] = [
+const VALUES: [(&str, &[&str], &str, &str); 23] = [
     ("model_dir", &[], "bundled", "model: a Hugging Face folder, `bundled`, or a name on the hub"),
     ("pooling_layer", &[], "-2", "layers; several are joined"),
     ("pooling_strategy", &[], "REDUCE_MEAN", "how tokens become a vector"),
@@ -22,7 +23,18 @@ const VALUES: [(&str, &[&str], &str, &str); 22] = [
     ("port", &["port_in", "port_data"], "5555", "port for requests"),
     ("port_out", &["port_result"], "5556", "port for answers"),
     ("http_port", &[], "", "port for HTTP"),
-    ("cors", &[], "*", "origin whose pages may call over HTTP"),
+    (
+        "cors",
+        &[],
+        "",
+        "origin whose pages may call over HTTP; `*` is any, which was the original's",
+    ),
+    (
+        "allowed_host",
+        &[],
+        "",
+        "name that HTTP clients may call the server by, as serve's (new here)",
+    ),
     ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 is every network (new here)"),
     ("device", &[], "auto", "auto, cpu, gpu, or an adapter's number or name (new here)"),
     ("tuned_model_dir", &[], "", ""),
@@ -39,11 +51,12 @@ const VALUES: [(&str, &[&str], &str, &str); 22] = [
     ("log", &[], "warn", "off, error, warn, info or debug (new here)"),
 ];
 /// Options without a value, and what they do here.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("mask_cls_sep", "[CLS] and [SEP] take no part"),
     ("no_special_token", "add none to sequences that come as tokens"),
     ("show_tokens_to_client", "tokens go with the answer"),
     ("fixed_embed_length", "with max_seq_len NONE, rows up to the model's positions"),
+    ("allow_terminate", "clients may end the server, as on a loopback address (new here)"),
     ("cpu", "compute on the CPU"),
     ("cased_tokenization", ""),
     ("no_position_embeddings", "nothing is added for the places of tokens"),
@@ -112,6 +125,11 @@ impl Words {
     fn text(&self, name: &str) -> &str {
         let default = VALUES.iter().find(|(own, ..)| *own == name).map_or("", |v| v.2);
         self.values.get(name).and_then(|v| v.first()).map_or(default, String::as_str)
+    }
+
+    /// The values that were given, without a default.
+    fn given(&self, name: &str) -> &[String] {
+        self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
     fn port(&self, name: &str) -> Result<u16> {
@@ -216,7 +234,16 @@ pub fn run(words: &[String]) -> Result<()> {
     let options = LoadOptions::default().device(device).dtype(dtype);
     let options = options.no_positions(words.has("no_position_embeddings"));
     let model = words.text("model_dir").to_owned();
-    let settings = Settings { cors: vec![words.text("cors").to_owned()], ..Settings::default() };
+    let allow_terminate = host.is_loopback() || words.has("allow_terminate");
+    if allow_terminate && !host.is_loopback() {
+        say::note("-allow_terminate: whoever can connect can end this server");
+    }
+    let settings = Settings {
+        cors: access::origins("-cors", words.given("cors"))?,
+        allowed_hosts: access::hosts("-allowed_host", words.given("allowed_host"), Some(host))?,
+        allow_terminate,
+        ..Settings::default()
+    };
     super::heap::bound();
     let service = Service::open(&[(model.clone(), model)], &[options], settings, config)?;
     let encoder = service.models[0].batcher.encoder();

@@ -1,5 +1,6 @@
 //! `everylayer serve`: models behind HTTP, and BERT-as-Service behind ZeroMQ.
 
+pub mod access;
 mod tei;
 
 use std::net::{IpAddr, ToSocketAddrs};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use super::args::{LoadArgs, count, device, switch};
 use super::log::{self, Otlp};
 use super::say;
+use access::AccessArgs;
 use tei::TeiArgs;
 
 /// `everylayer serve --help`
@@ -103,13 +105,9 @@ pub struct HttpArgs {
     /// How models are loaded.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Key that clients must send as `Authorization: Bearer KEY`; several may be given
-    #[arg(long, value_name = "KEY", env = "EVERYLAYER_API_KEY", hide_env_values = true)]
-    #[arg(value_delimiter = ',')]
-    pub api_key: Vec<String>,
-    /// Origin whose pages may call from a browser; `*` is any
-    #[arg(long, value_name = "ORIGIN")]
-    pub cors_allow_origin: Vec<String>,
+    /// Who may call.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Most texts of one request
     #[arg(long, value_name = "N", default_value = "2048", value_parser = count)]
     pub max_client_batch_size: usize,
@@ -165,10 +163,12 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
-    fn settings(&self) -> Settings {
-        Settings {
-            api_keys: self.api_key.iter().filter(|k| !k.is_empty()).cloned().collect(),
-            cors: self.cors_allow_origin.clone(),
+    fn settings(&self) -> Result<Settings> {
+        let address = self.uds_path.is_none().then_some(self.host);
+        Ok(Settings {
+            api_keys: self.access.keys(address)?,
+            cors: self.access.origins()?,
+            allowed_hosts: self.access.hosts(address)?,
             max_client_batch: self.max_client_batch_size,
             payload_limit: self.payload_limit,
             max_queue: self.max_queue,
@@ -178,10 +178,11 @@ impl HttpArgs {
             max_result_bytes: self.max_result_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
+            allow_terminate: false,
             patience: Duration::from_secs(self.patience.max(1)),
             grace: Duration::from_secs(self.grace),
             web: None,
-        }
+        })
     }
 
     /// The pages to serve, if any.
@@ -262,7 +263,7 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
         say::note(&said);
     }
     super::heap::bound();
-    let settings = Settings { web: args.site()?, ..args.settings() };
+    let settings = Settings { web: args.site()?, ..args.settings()? };
     let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
     let service = Service::open(&models, &options, settings, bert::Config::default())?;

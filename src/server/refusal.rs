@@ -25,6 +25,8 @@ pub enum Why {
     TooLarge,
     /// No key, or a wrong one. 401
     Unauthorized,
+    /// Another site's page asks, or it asks another server. 403
+    Forbidden,
     /// No such model, or no such file. 404
     NotFound,
     /// No such route. 404
@@ -41,7 +43,7 @@ pub enum Why {
 
 impl Why {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Overloaded,
         Self::Unhealthy,
         Self::Backend,
@@ -51,6 +53,7 @@ impl Why {
         Self::Malformed,
         Self::TooLarge,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::NoRoute,
         Self::Method,
@@ -68,6 +71,7 @@ impl Why {
             Why::Tokenizer => "Tokenizer",
             Why::Empty => "Empty",
             Why::Unauthorized => "Unauthorized",
+            Why::Forbidden => "Forbidden",
             Why::NotFound | Why::NoRoute => "NotFound",
             Why::Method => "MethodNotAllowed",
             Why::Accept => "NotAcceptable",
@@ -145,6 +149,7 @@ impl Refusal {
             Why::Validation | Why::Empty | Why::Malformed => 400,
             Why::TooLarge => 413,
             Why::Unauthorized => 401,
+            Why::Forbidden => 403,
             Why::NotFound | Why::NoRoute => 404,
             Why::Method => 405,
             Why::Accept => 406,
@@ -159,6 +164,7 @@ impl Refusal {
             Why::Overloaded => "rate_limit_error",
             Why::Unhealthy | Why::Backend => "server_error",
             Why::Unauthorized => "authentication_error",
+            Why::Forbidden => "permission_error",
             _ => "invalid_request_error",
         }
     }

@@ -9,6 +9,9 @@ pub struct Settings {
     pub api_keys: Vec<String>,
     /// Origins a browser may call from; `*` is any.
     pub cors: Vec<String>,
+    /// Names that a client may call the server by, beside those of a loopback address; any where it
+    /// is `None`.
+    pub allowed_hosts: Option<Vec<String>>,
     /// Texts of one request.
     pub max_client_batch: usize,
     /// Bytes of one request.
@@ -30,6 +33,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Whether a text that is too long is cut where the request does not say.
     pub auto_truncate: bool,
+    /// Whether a client may end the server over ZeroMQ, as BERT-as-Service has it.
+    pub allow_terminate: bool,
     /// In which the head of a request, and each part of its body, must have come.
     pub patience: Duration,
     /// How long accepted work may go on once the server is told to end.
@@ -43,6 +48,7 @@ impl Default for Settings {
         Self {
             api_keys: Vec::new(),
             cors: Vec::new(),
+            allowed_hosts: None,
             max_client_batch: 2048,
             payload_limit: 16_000_000,
             max_queue: 16_384,
@@ -52,6 +58,7 @@ impl Default for Settings {
             max_result_bytes: 1 << 30,
             max_connections: 1024,
             auto_truncate: true,
+            allow_terminate: false,
             patience: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             web: None,

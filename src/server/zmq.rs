@@ -143,7 +143,14 @@ impl Hub {
                 tracing::warn!("a request's number or length is no number: it is dropped");
                 continue;
             }
+            if msg == b"TERMINATION" && !self.service.settings.allow_terminate {
+                tracing::warn!(
+                    "a client may not end this server: it was not started with -allow_terminate"
+                );
+                continue;
+            }
             if msg == b"TERMINATION" {
+                tracing::warn!("a client ends this server");
                 let _ = self.end.send(true);
                 return Ok(());
             }
@@ -215,14 +222,14 @@ impl Hub {
         vec![identity.to_vec(), info.to_string().into_bytes(), bytes, id.to_vec()]
     }
 
-    /// To every reader with a topic that the first frame begins with.
+    /// To the readers that subscribed to the identity in the first frame, and to no other: a
+    /// beginning of it, which PUB would take, would show the answers of others.
     fn send(&self, message: Vec<Vec<u8>>) {
         let message = Arc::new(message);
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         for reader in readers.iter() {
             let topics = reader.topics.lock().unwrap_or_else(PoisonError::into_inner);
-            if topics.iter().any(|topic| message[0].starts_with(topic))
-                && reader.queue.try_send(Arc::clone(&message)).is_err()
+            if topics.contains(&message[0]) && reader.queue.try_send(Arc::clone(&message)).is_err()
             {
                 tracing::warn!("a client does not read its answers: one is dropped");
             }

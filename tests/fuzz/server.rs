@@ -105,7 +105,8 @@ impl Connection {
 
     pub fn post(&mut self, path: &str, body: &[u8]) -> std::io::Result<Answer> {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
         self.send(&[head.as_bytes(), body].concat())?;
         self.answer()
     }

@@ -10,8 +10,8 @@ use crate::server::Server;
 const BEGINNINGS: [&[u8]; 4] = [
     b"",
     b"POST /embed HT",
-    b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n",
-    b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"inputs\":",
+    b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n",
+    b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"inputs\":",
 ];
 
 /// What this process and the server may have open, less what they need besides.

@@ -115,7 +115,7 @@ pub fn exchange(
     body: &[u8],
 ) -> Option<Answer> {
     let length = body.len();
-    let lines = "host: x\r\nconnection: close\r\n";
+    let lines = "host: localhost\r\nconnection: close\r\n";
     write!(stream, "{method} {path} HTTP/1.1\r\n{lines}content-length: {length}\r\n{head}\r\n")
         .ok()?;
     // A server that refuses early may close before all is written.

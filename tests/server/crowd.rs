@@ -25,9 +25,13 @@ fn together<T: Send>(clients: usize, one: impl Fn(usize) -> T + Sync) -> Vec<T> 
 /// Asks on `stream`, which is kept, and whether it may be.
 fn ask(stream: &mut TcpStream) -> Option<(u16, bool)> {
     let body = br#"{"inputs":"a text"}"#;
-    write!(stream, "POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len())
-        .and_then(|()| stream.write_all(body))
-        .ok()?;
+    write!(
+        stream,
+        "POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .and_then(|()| stream.write_all(body))
+    .ok()?;
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte).ok()?;
@@ -74,7 +78,7 @@ fn those_who_say_nothing_make_room() {
     let began = Instant::now();
     let mut silent: Vec<_> = (0..8).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     for stream in &mut silent[4..] {
-        write!(stream, "POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n\r\n{{")
+        write!(stream, "POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999\r\n\r\n{{")
             .unwrap();
     }
     std::thread::sleep(Duration::from_millis(300));
@@ -104,7 +108,7 @@ fn an_early_answer_is_not_lost_to_a_reset() {
         let statuses = together(8, |_| {
             let mut stream = TcpStream::connect(&server.address).unwrap();
             let length = large.len();
-            let lines = format!("host: x\r\ncontent-length: {length}\r\n{head}");
+            let lines = format!("host: localhost\r\ncontent-length: {length}\r\n{head}");
             write!(stream, "POST /embed HTTP/1.1\r\n{lines}\r\n").unwrap();
             let sent = stream.write_all(large.as_bytes()).is_ok();
             (sent, read(stream).map(|(status, ..)| status))

@@ -338,8 +338,11 @@ fn texts_of_a_client_that_left_are_not_run() {
         let body = json!({ "inputs": vec!["waits"; 20] }).to_string();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let length = body.len();
-        write!(stream, "POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
-            .unwrap();
+        write!(
+            stream,
+            "POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
         within(Duration::from_secs(10), "they wait", || metric(address, "te_queue_size") == 20);
         drop(stream);
         within(Duration::from_secs(10), "the client is missed", || {

@@ -11,8 +11,11 @@ use crate::client::{Server, at_rest, exchange, numbers, read, within};
 /// Sends the head of a request whose body is `length` bytes, and `part` of it.
 fn begin(server: &Server, length: usize, part: &str) -> TcpStream {
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    write!(stream, "POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{part}")
-        .unwrap();
+    write!(
+        stream,
+        "POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{part}"
+    )
+    .unwrap();
     stream
 }
 
@@ -103,7 +106,7 @@ fn bodies_over_the_limit_are_refused_unread() {
     let (status, ..) = read(&mut stream).expect("an answer");
     assert_eq!(status, 413);
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    write!(stream, "POST /embed HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+    write!(stream, "POST /embed HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
         .unwrap();
     let part = "a".repeat(1000);
     for _ in 0..20_000 {
@@ -126,7 +129,7 @@ fn what_is_no_http_is_hung_up_on() {
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /embed HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
         b"POST /embed HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 7\r\n\r\nabcde",
-        b"POST /embed HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /embed HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"GET /\x00 HTTP/1.1\r\n\r\n",
         &[b'a'; 100_000],
     ] {
@@ -149,8 +152,11 @@ fn an_answer_that_nobody_reads_is_given_up() {
     let body = body.to_string();
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let length = body.len();
-    write!(stream, "POST /v1/layers HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
-        .unwrap();
+    write!(
+        stream,
+        "POST /v1/layers HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
     // The connection, which is still open here, is closed there.
     within(Duration::from_secs(30), "the answer is made", || {
         server.metric("te_request_success") == 2

@@ -91,6 +91,12 @@ fn an_option_with_another_meaning_is_refused_by_name() {
         (&["--pooling", "cls"], "mean"),
         (&["--revision", "main"], "bundled"),
         (&["--max-connections", "0"], "above 0"),
+        (&["--api-key", ""], "a key is empty"),
+        (&["--api-key", "a,,b"], "a key is empty"),
+        (&["--api-key", " "], "a space"),
+        (&["--cors-allow-origin", ""], "https://a.example"),
+        (&["--cors-allow-origin", "https://a.example/"], "https://a.example"),
+        (&["--allowed-host", ""], "vectors.example"),
         (&["--max-batch-tokens", "5", "--batch-tokens", "5"], "--batch-tokens"),
         (
             &["--model", "a=bundled", "--model", "b=bundled", "--served-model-name", "c"],
@@ -101,6 +107,27 @@ fn an_option_with_another_meaning_is_refused_by_name() {
         assert!(code == Some(2) && error.contains(said), "{words:?}: {code:?} {error}");
         assert!(error.contains(words[0]) || words.len() > 2, "{words:?}: {error}");
     }
-    let (code, error) = refused(&["bert-as-service", "-no_such", "1"]);
-    assert!(code == Some(2) && error.contains("no_such"), "{code:?} {error}");
+    for (words, said) in [
+        (&["-no_such", "1"][..], "no_such"),
+        (&["-cors", ""], "-cors"),
+        (&["-allowed_host", ""], "-allowed_host"),
+    ] {
+        let (code, error) = refused(&[&["bert-as-service", "-cpu"], words].concat());
+        assert!(code == Some(2) && error.contains(said), "{words:?}: {code:?} {error}");
+    }
+    // A variable that is there and empty, as one that was meant to be set.
+    for (name, value, words) in [
+        ("EVERYLAYER_API_KEY", "", &["--port", "0"][..]),
+        ("EVERYLAYER_API_KEY", ",", &["--port", "0"]),
+        ("API_KEY", "k", &["--port", "0", "--host", "0.0.0.0"]),
+    ] {
+        let out = Command::new(env!("CARGO_BIN_EXE_everylayer"))
+            .args(["serve", "--device", "cpu"])
+            .args(words)
+            .env(name, value)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(2) && error.contains(name), "{name}: {error}");
+    }
 }

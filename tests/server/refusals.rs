@@ -1,8 +1,10 @@
 //! What is refused, and to whom.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
-use crate::client::Server;
+use crate::client::{Server, read};
 
 #[test]
 fn what_is_wrong_is_refused_with_its_status() {
@@ -108,7 +110,6 @@ fn an_answer_has_a_form_that_its_client_takes() {
 
 #[test]
 fn compressed_bodies_are_read_within_their_bound() {
-    use std::io::Write;
     let server = Server::start(&["--payload-limit", "10000"]);
     let gzip = |text: &str| {
         let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -236,4 +237,60 @@ fn results_are_bounded() {
     assert!(answer["error"]["message"].as_str().unwrap().contains("107520 bytes"), "{answer}");
     // What was held is free again.
     assert_eq!(server.post("/v1/layers", &body(9)).0, 200);
+}
+
+/// Status of one exchange whose head is written out.
+fn raw(server: &Server, head: &str, body: &str) -> u16 {
+    let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+    let length = body.len();
+    write!(stream, "{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    read(stream).expect("an answer").0
+}
+
+#[test]
+fn a_name_that_is_not_this_servers_is_refused() {
+    let server = Server::start(&["--allowed-host", "vectors.example"]);
+    for (host, want) in [
+        ("host: localhost:3000\r\n", 200),
+        ("host: 127.0.0.1\r\n", 200),
+        ("host: Vectors.Example\r\n", 200),
+        ("", 200),
+        ("host: evil.example\r\n", 403),
+        ("host: evil.example:3000\r\n", 403),
+        ("host: 127.0.0.1.evil.example\r\n", 403),
+        ("host: localhost\r\nhost: evil.example\r\n", 403),
+    ] {
+        for path in ["/info", "/health", "/docs"] {
+            // Hyper refuses what has no host as HTTP/1.1.
+            let version = if host.is_empty() { "1.0" } else { "1.1" };
+            let head = format!("GET {path} HTTP/{version}\r\n{host}");
+            let status = raw(&server, &head, "");
+            assert!(status == want || want == 403 && status == 400, "{host} {path}: {status}");
+        }
+    }
+    let head = "GET http://evil.example/info HTTP/1.1\r\nhost: localhost\r\n";
+    assert_eq!(raw(&server, head, ""), 403);
+}
+
+#[test]
+fn a_page_of_another_site_sends_nothing_unasked() {
+    let server = Server::start(&["--cors-allow-origin", "https://a.example"]);
+    let own = format!("http://{}", server.address);
+    for (headers, want) in [
+        ("content-type: text/plain\r\n".to_owned(), 200),
+        ("content-type: text/plain\r\norigin: https://a.example\r\n".into(), 200),
+        (format!("content-type: text/plain\r\norigin: {own}\r\n"), 200),
+        ("content-type: text/plain\r\norigin: https://b.example\r\n".into(), 403),
+        ("content-type: text/plain;charset=UTF-8\r\norigin: https://b.example\r\n".into(), 403),
+        ("content-type: application/x-www-form-urlencoded\r\norigin: null\r\n".into(), 403),
+        ("origin: https://b.example\r\n".into(), 403),
+        ("content-type: text/plain\r\nsec-fetch-site: cross-site\r\n".into(), 403),
+        ("content-type: text/plain\r\nsec-fetch-site: none\r\n".into(), 200),
+        // Its browser asked first, and was told that it may not: this is no browser's.
+        ("content-type: application/json\r\norigin: https://b.example\r\n".into(), 200),
+    ] {
+        let head = format!("POST /embed HTTP/1.1\r\nhost: {}\r\n{headers}", server.address);
+        let status = raw(&server, &head, r#"{"inputs":"a"}"#);
+        assert_eq!(status, want, "{headers}");
+    }
 }

@@ -19,9 +19,14 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let options =
+        Self::with(&[])
+    }
+
+    /// With these options beside its own.
+    fn with(options: &[&str]) -> Self {
+        let own =
             ["serve", "bert-as-service", "-port", "0", "-port_out", "0", "-cpu", "-log", "off"];
-        let (child, (input, output)) = spawn(&options, |line| {
+        let (child, (input, output)) = spawn(&[&own, options].concat(), |line| {
             let (_, places) = line.split_once("listening on tcp://")?;
             let (input, rest) = places.split_once(" for requests, tcp://")?;
             Some((input.to_owned(), rest.split(' ').next()?.to_owned()))
@@ -178,6 +183,36 @@ fn wrong_frames_wedge_nothing() {
     drop((requests, answers, huge, half, topics));
     crate::client::within(Duration::from_secs(20), "files are closed", || server.files() <= files);
     works(&server, "last");
+}
+
+#[test]
+fn answers_are_for_the_one_who_asked() {
+    let server = Server::start();
+    // All that PUB would send: every topic, and a beginning of the other's.
+    let mut nosy = hello(&server.output, "SUB");
+    for topic in [&b"\x01"[..], b"\x01s", b"\x01some", b"\x01somebody-else"] {
+        send(&mut nosy, &[topic]);
+    }
+    works(&server, "somebody");
+    // The first that it hears is its own.
+    let mut requests = server.push();
+    send(&mut requests, &[b"somebody-else", b"[\"mine\"]", b"9", b"1"]);
+    let heard = message(&mut nosy);
+    assert_eq!((&heard[0][..], &heard[3][..]), (&b"somebody-else"[..], &b"9"[..]));
+}
+
+#[test]
+fn only_where_it_is_allowed_a_client_ends_the_server() {
+    for (allowed, flag) in [(false, "-show_tokens_to_client"), (true, "-allow_terminate")] {
+        let mut server = Server::with(&["-host", "0.0.0.0", flag]);
+        let mut requests = server.push();
+        send(&mut requests, &[b"0", b"TERMINATION", b"0", b"0"]);
+        if allowed {
+            assert_eq!(ended(&mut server.child).code(), Some(0));
+        } else {
+            works(&server, "still");
+        }
+    }
 }
 
 #[test]

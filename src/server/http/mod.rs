@@ -12,6 +12,7 @@ mod crowd;
 mod listener;
 mod patient;
 mod routes;
+mod site;
 mod wire;
 
 use std::sync::Arc;

@@ -23,12 +23,14 @@ use super::accept::{self, HTML, JSON, TEXT};
 use super::answer::{Answer, empty};
 use super::coding::{coding, expanded};
 use super::crowd::{Seat, Working};
+use super::site::{self, is_allowed};
 use crate::server::batcher::Client;
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
 use crate::server::{about, bert, docs, layers, openai, openapi, tei};
 
-type Shared = Arc<Service>;
+/// What routes share.
+pub type Shared = Arc<Service>;
 type Reply = Result<Answer, Refusal>;
 
 /// Who is at the other end of a connection: an extension of its requests.
@@ -134,18 +136,17 @@ pub fn router(service: &Shared) -> Router {
             Refusal::new(Why::Backend, "the server failed on this request (a panic)")
                 .into_response()
         }));
-    match service.settings.cors.is_empty() {
+    let all = match service.settings.cors.is_empty() {
         true => all,
         false => all.layer(cors(&service.settings.cors)),
-    }
+    };
+    all.layer(middleware::from_fn_with_state(Arc::clone(service), site::hold))
 }
 
 /// What pages of these origins may ask; `*` is any. An answer names the origin it is for.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins = origins.to_vec();
-    let known = move |origin: &HeaderValue| {
-        origins.iter().any(|one| one == "*" || one.as_bytes() == origin.as_bytes())
-    };
+    let known = move |origin: &HeaderValue| is_allowed(&origins, origin.as_bytes());
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| known(origin)))
         .allow_methods([Method::GET, Method::POST])

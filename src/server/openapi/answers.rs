@@ -6,9 +6,10 @@ use crate::server::http::Dialect;
 use crate::server::refusal::Why;
 
 /// What each status says.
-const REFUSALS: [(u16, &str); 11] = [
+const REFUSALS: [(u16, &str); 12] = [
     (400, "a field is wrong, or there is nothing to embed"),
     (401, "no key, or a wrong one"),
+    (403, "the server was called by another name, or by a page of another site"),
     (404, "the model is not served"),
     (406, "no form of the answer is one that Accept names"),
     (408, "the body did not come in time"),

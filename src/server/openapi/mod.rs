@@ -192,7 +192,7 @@ fn post(route: &Route) -> Value {
             content.insert((*kind).into(), json!({ "schema": of("Arrays") }));
         }
     }
-    let statuses = [400, 401, 404, 406, 408, 413, 415, 422, 424, 429, 503];
+    let statuses = [400, 401, 403, 404, 406, 408, 413, 415, 422, 424, 429, 503];
     let mut all = answers::refusals(route.path, &statuses);
     let headers = answers::used(route.answer);
     let done = json!({ "description": "done", "headers": headers, "content": content });
@@ -210,10 +210,10 @@ fn post(route: &Route) -> Value {
 
 fn get(path: &str, summary: &str, tag: &str, kind: &str, schema: &str) -> Value {
     let statuses: &[u16] = match path {
-        "/health" | "/ping" => &[503],
-        "/docs" | "/" => &[406],
-        "/v1/models/{model}" => &[401, 404, 406],
-        _ => &[401, 406],
+        "/health" | "/ping" => &[403, 503],
+        "/docs" | "/" => &[403, 406],
+        "/v1/models/{model}" => &[401, 403, 404, 406],
+        _ => &[401, 403, 406],
     };
     let mut all = answers::refusals(path, statuses);
     let schema = match schema {
