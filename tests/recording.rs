@@ -7,9 +7,9 @@ mod toy;
 
 use everylayer::ErrorKind;
 use everylayer::model::layout::Layout;
-use everylayer::model::spec::Spec;
+use everylayer::model::spec::{Rope, Spec};
 use everylayer::schedule::params::Params;
-use everylayer::schedule::recording::{Bind, Dispatch, Readback};
+use everylayer::schedule::recording::{Bind, Dispatch, Fill, Readback};
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
     Abilities, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant,
@@ -454,4 +454,46 @@ fn pooled_vectors_that_no_binding_holds_are_refused() {
     let e = with(bytes - 1).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Usage);
     assert!(e.to_string().contains("6 pooled vectors for each of 100 texts take 76800"), "{e}");
+}
+
+/// Whatever places a caller gives, the shaders read inside the tables that they index by them.
+#[test]
+fn places_stay_inside_the_tables_that_are_read_by_them() {
+    for padding in [None, Some(1)] {
+        let mut spec = SMALL.spec();
+        let table = spec.embedding.position.as_mut().unwrap();
+        table.padding = padding;
+        let rows = table.rows;
+        for block in &mut spec.blocks {
+            block.attention.rope = Some(Rope::new(10_000.0, SMALL.head_dim));
+        }
+        let layout = Layout::new(&spec);
+        let mut rng = Rng::new(3);
+        let (mut refused, mut written) = (0, 0);
+        for round in 0..300 {
+            let lengths = [1 + rng.below(40), 1 + rng.below(40), 1 + rng.below(200)];
+            let mut batch = pack(&mut rng, &spec, &lengths);
+            // Near the end of the table, beyond it, and never 0, by which a text's first token is known.
+            let top = [spec.positions, spec.positions + 3, 40][round % 3];
+            batch.positions.iter_mut().for_each(|place| *place = 1 + rng.below(top) as u32);
+            let Ok(recording) = record(&spec, &layout, &batch, &states([2]), &CAPS) else {
+                refused += 1;
+                continue;
+            };
+            written += 1;
+            let upload = |name: &str| {
+                let found =
+                    recording.uploads.iter().find(|(id, _)| recording.buffer(*id).name == name);
+                let (id, fill) = found.unwrap();
+                let Fill::Words(words) = fill else { panic!("{name} is gathered") };
+                (recording.buffer(*id).shape[0], words)
+            };
+            let ((_, tokens), (turns, _)) = (upload("tokens"), upload("turns"));
+            for token in tokens.chunks_exact(4) {
+                assert!((token[1] as usize) < rows, "row {} of {rows}", token[1]);
+                assert!((token[3] as usize) < turns, "place {} of {turns}", token[3]);
+            }
+        }
+        assert!(refused > 20 && written > 20, "{refused} refused, {written} written");
+    }
 }

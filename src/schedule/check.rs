@@ -8,8 +8,51 @@ use super::plan::Exit;
 use super::variant::PoolMode;
 use crate::error::{Result, fail};
 use crate::model::layout::Layout;
-use crate::model::spec::Spec;
+use crate::model::spec::{Positions, Spec};
 use crate::text::pack::PackedBatch;
+
+/// The row of each token in the position table.
+///
+/// # Errors
+///
+/// `Checkpoint` for a row that the table does not have.
+pub fn position_rows(batch: &PackedBatch, positions: Option<&Positions>) -> Result<Vec<u32>> {
+    let Some(positions) = positions else { return Ok(vec![0; batch.ids.len()]) };
+    let rows = match positions.padding {
+        None => batch.positions.clone(),
+        Some(padding) => counted_rows(batch, padding as u32),
+    };
+    inside("position row", &rows, positions.rows)?;
+    Ok(rows)
+}
+
+/// The rows of a family that counts from the row behind padding's: `create_position_ids_from_input_ids`
+/// of transformers `modeling_roberta.py`.
+fn counted_rows(batch: &PackedBatch, padding: u32) -> Vec<u32> {
+    let mut rows = Vec::with_capacity(batch.ids.len());
+    for text in batch.offsets.windows(2) {
+        let text = text[0] as usize..text[1] as usize;
+        let mut last = padding;
+        for (&id, &place) in batch.ids[text.clone()].iter().zip(&batch.positions[text]) {
+            if place == 0 {
+                last = padding;
+            }
+            last = last.saturating_add(u32::from(id != padding));
+            rows.push(if id == padding { padding } else { last });
+        }
+    }
+    rows
+}
+
+/// No value is beyond its table.
+fn inside(what: &str, values: &[u32], rows: usize) -> Result<()> {
+    match values.iter().max() {
+        Some(&v) if v as usize >= rows => {
+            Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Refuses what [`super::record`] could not write down truthfully.
 pub fn check(
@@ -73,12 +116,6 @@ fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -
     if let Some(text) = batch.offsets.windows(2).enumerate().position(|pair| !seen(pair)) {
         return Err(fail!(Usage, "text {text} of a batch has no token that is seen"));
     }
-    let inside = |what: &str, values: &[u32], rows: usize| match values.iter().max() {
-        Some(&v) if v as usize >= rows => {
-            Err(fail!(Checkpoint, "{what} {v} is outside its table of {rows} rows"))
-        }
-        _ => Ok(()),
-    };
     inside("token id", &batch.ids, spec.vocab)?;
     inside("position", &batch.positions, spec.positions)?;
     match spec.embedding.token_type {

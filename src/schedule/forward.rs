@@ -8,7 +8,7 @@ mod leave;
 mod product;
 
 use super::caps::Caps;
-use super::check::check;
+use super::check::{check, position_rows};
 use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{BufferId, Fill, Recording};
@@ -50,6 +50,7 @@ pub fn record_all(
     caps: &Caps,
 ) -> Result<Recording> {
     check(spec, layout, batch, exits, caps)?;
+    let positions = position_rows(batch, spec.embedding.position.as_ref())?;
     let deepest = exits.iter().map(Exit::deepest).max().unwrap_or(0);
     let mut pass = Pass {
         spec,
@@ -78,13 +79,14 @@ pub fn record_all(
     let tiles = tiles::attention_tiles(batch, layout.head_dim);
     let tile_count = tiles.len() / 4;
     let lengths = || batch.offsets.windows(2).map(|o| o[1] - o[0]);
-    let longest = lengths().max().unwrap_or(0);
+    // What a rotation reads is as long as the furthest place, whoever made the places.
+    let places = batch.positions.iter().max().map_or(0, |place| place + 1);
 
-    let mut x = pass.embed(batch, caps.gathers_on_host(layout));
+    let mut x = pass.embed(batch, &positions, caps.gathers_on_host(layout));
     pass.capture(0, x);
     if deepest > 0 {
         let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
-        let texts = Texts { tiles, tile_count, longest, lengths: lengths().collect() };
+        let texts = Texts { tiles, tile_count, places, lengths: lengths().collect() };
         for state in 1..=deepest {
             x = pass.block(state, x, &texts);
             pass.capture(state, x);
@@ -138,8 +140,8 @@ impl<'a> Door<'a> {
 struct Texts {
     tiles: BufferId,
     tile_count: usize,
-    /// Tokens of the longest.
-    longest: u32,
+    /// One more than the furthest place of a token in its text.
+    places: u32,
     /// Tokens of each.
     lengths: Vec<u32>,
 }
@@ -177,7 +179,7 @@ impl Pass<'_> {
             self.qk_norm(at("q and k norms"), qkv, norms, id);
         }
         if let Some(rope) = &block.attention.rope {
-            self.rope(at("rope"), qkv, rope, texts.longest);
+            self.rope(at("rope"), qkv, rope, texts.places);
         }
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
         let context = self.attention(at("attention"), qkv, texts, &block.attention.bias, ids.bias);

@@ -12,7 +12,7 @@ use crate::schedule::variant::{Elem, NormInput, Scores, Staging, Variant};
 
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
-    pub(super) fn rope(&mut self, label: String, qkv: BufferId, rope: &Rope, longest: u32) {
+    pub(super) fn rope(&mut self, label: String, qkv: BufferId, rope: &Rope, places: u32) {
         let half = rope.angles.len();
         let turns = match self.turns.iter().find(|(known, _)| known == rope) {
             Some(&(_, turns)) => turns,
@@ -24,8 +24,8 @@ impl Pass<'_> {
                         [(cosine as f32).to_bits(), (sine as f32).to_bits()]
                     })
                 };
-                let words = Fill::Words((0..longest).flat_map(turn).collect());
-                let turns = self.recorder.upload("turns", &[longest as usize, half, 2], words);
+                let words = Fill::Words((0..places).flat_map(turn).collect());
+                let turns = self.recorder.upload("turns", &[places as usize, half, 2], words);
                 self.turns.push((rope.clone(), turns));
                 turns
             }

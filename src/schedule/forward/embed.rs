@@ -1,7 +1,7 @@
 //! Into block 1: the rows of the tables added up and normalised.
 
 use super::Pass;
-use crate::model::spec::{Activation, Positions};
+use crate::model::spec::Activation;
 use crate::schedule::params::{EmbedParams, Params};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
@@ -10,14 +10,19 @@ use crate::text::pack::PackedBatch;
 
 impl Pass<'_> {
     /// x₀ = W norm(word[id] + position[p] + type[t])  // (tokens, width)
-    pub(super) fn embed(&mut self, batch: &PackedBatch, on_host: bool) -> BufferId {
+    /// `positions` are the tokens' rows of the position table.
+    pub(super) fn embed(
+        &mut self,
+        batch: &PackedBatch,
+        positions: &[u32],
+        on_host: bool,
+    ) -> BufferId {
         let l = self.layout;
         // Gathered rows are numbered in the order of their first use.
         let (words, rows) =
             if on_host { number_rows(&batch.ids) } else { (batch.ids.clone(), vec![]) };
-        let positions = position_rows(batch, self.spec.embedding.position.as_ref());
         let typed = u32::from(self.spec.embedding.token_type.is_some());
-        let lines = words.iter().zip(&positions).zip(&batch.types).zip(&batch.positions);
+        let lines = words.iter().zip(positions).zip(&batch.types).zip(&batch.positions);
         let lines = lines.flat_map(|(((&w, &p), &t), &place)| [w, p, t * typed, place]).collect();
         let tokens = self.recorder.upload("tokens", &[self.tokens, 4], Fill::Words(lines));
         self.rows = tokens;
@@ -81,24 +86,4 @@ fn number_rows(ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
         })
         .collect();
     (numbered, rows)
-}
-
-/// The row of each token in the position table.
-fn position_rows(batch: &PackedBatch, positions: Option<&Positions>) -> Vec<u32> {
-    let Some(positions) = positions else { return vec![0; batch.ids.len()] };
-    let Some(padding) = positions.padding else { return batch.positions.clone() };
-    // `create_position_ids_from_input_ids` of transformers `modeling_roberta.py`.
-    let padding = padding as u32;
-    let mut last = padding;
-    let row = |(&id, &place): (&u32, &u32)| {
-        if place == 0 {
-            last = padding;
-        }
-        if id == padding {
-            return padding;
-        }
-        last += 1;
-        last
-    };
-    batch.ids.iter().zip(&batch.positions).map(row).collect()
 }
