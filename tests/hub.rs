@@ -242,6 +242,21 @@ fn offline_a_complete_model_is_enough() {
     assert!(Hub::open_with("org/name@other", None, offline()).is_err());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_fifo_in_the_cache_is_refused_at_once() {
+    let cache = cache_by_hand("fifo");
+    let offline = || HubOptions { offline: true, ..options(&cache, "http://127.0.0.1:1") };
+    let folder = cache.join("models--org--name");
+    for file in [format!("snapshots/{COMMIT}/config.json"), "refs/main".into()] {
+        let place = folder.join(&file);
+        fs::remove_file(&place).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let e = Hub::open_with("org/name", None, offline()).unwrap_err();
+        assert!(e.to_string().contains(&format!("{file} is a FIFO, not a file")), "{e}");
+    }
+}
+
 #[test]
 fn a_token_is_sent() {
     let server = Server::start(&[("config.json", "{}")], Mood::Gated);

@@ -37,9 +37,11 @@ fn a_directory_is_a_source() {
     let source = Directory::open(&root).unwrap();
     assert!(source.has("1_Pooling/config.json").unwrap());
     assert!(!source.has("1_Pooling").unwrap());
-    for none in ["modules.json", "1_Pooling", "2_Dense/config.json", "config.json/x"] {
+    for none in ["modules.json", "2_Dense/config.json", "config.json/x"] {
         assert!(source.open(none).unwrap().is_none(), "{none}");
     }
+    let e = source.open("1_Pooling").unwrap_err();
+    assert!(e.to_string().contains("1_Pooling is a folder, not a file"), "{e}");
     for bad in ["../x", "/etc/passwd", "a/../b", "", "a//b", "./a", "a\\b", "C:x", "a\0b", "a/"] {
         assert!(source.open(bad).is_err(), "{bad:?}");
         assert!(source.has(bad).is_err(), "{bad:?}");
@@ -80,6 +82,123 @@ fn what_is_no_model_is_said() {
     }
     let e = Directory::open(empty.join("gone")).unwrap_err();
     assert!(e.to_string().contains("gone does not exist"), "{e}");
+}
+
+/// A folder on disk, and the name of every file that was asked of it.
+#[cfg(unix)]
+struct Asked(Directory, std::sync::Mutex<std::collections::BTreeSet<String>>);
+
+#[cfg(unix)]
+impl Source for Asked {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn open(
+        &self,
+        path: &str,
+    ) -> everylayer::Result<Option<Box<dyn everylayer::model::source::Blob>>> {
+        self.1.lock().unwrap().insert(path.to_owned());
+        self.0.open(path)
+    }
+}
+
+/// What the loader says of the folder `root`, within the time that opening a FIFO takes for ever.
+#[cfg(unix)]
+fn loaded(root: &std::path::Path) -> String {
+    use everylayer::{Device, Encoder, LoadOptions};
+    let (done, answer) = std::sync::mpsc::channel();
+    let root = root.display().to_string();
+    std::thread::spawn(move || {
+        let options = LoadOptions::default().device(Device::Cpu);
+        let loaded = Encoder::open_blocking(&root, &options);
+        let _ = done.send(loaded.map_or_else(|e| e.to_string(), |_| "it loads".into()));
+    });
+    let limit = std::time::Duration::from_secs(20);
+    answer.recv_timeout(limit).unwrap_or_else(|_| "it hangs".into())
+}
+
+/// A FIFO in place of any file that a model may have, those that it lacks among them.
+#[cfg(unix)]
+#[test]
+fn a_fifo_a_device_or_a_folder_is_no_file_of_a_model() {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let root = folder("fifos");
+    for model in ["pipelines/dense_tanh", "pipelines/legacy", "families/albert-a", "adapters/bert"]
+    {
+        let copy = root.join(model.replace('/', "-"));
+        copy_all(&fixtures.join(model), &copy);
+        if model == "adapters/bert" {
+            let base = fs::read_to_string(copy.join("base.json")).unwrap();
+            let base: Value = serde_json::from_str(&base).unwrap();
+            copy_all(&fixtures.join(base["base"].as_str().unwrap()), &copy);
+        }
+        let asked = Asked(Directory::open(&copy).unwrap(), Default::default());
+        let options = everylayer::LoadOptions::default().device(everylayer::Device::Cpu);
+        everylayer::Encoder::load_blocking(&asked, &options).unwrap();
+        let names = asked.1.into_inner().unwrap();
+        assert!(names.len() > 5, "{names:?}");
+        for (i, name) in names.iter().enumerate() {
+            let (place, kept) = (copy.join(name), root.join("kept"));
+            let was = place.exists();
+            if was {
+                fs::rename(&place, &kept).unwrap();
+            }
+            if let Some(folder) = place.parent() {
+                fs::create_dir_all(folder).unwrap();
+            }
+            let what = ["a FIFO", "a device", "a folder"][i % 3];
+            match what {
+                "a FIFO" => {
+                    assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+                }
+                "a device" => symlink("/dev/zero", &place).unwrap(),
+                _ => fs::create_dir(&place).unwrap(),
+            }
+            let said = loaded(&copy);
+            let want = format!("{name} is {what}, not a file");
+            assert!(said.contains(&want), "{model}: {want}: {said}");
+            let gone = if what == "a folder" { fs::remove_dir } else { fs::remove_file };
+            gone(&place).unwrap();
+            if was {
+                fs::rename(&kept, &place).unwrap();
+            }
+        }
+    }
+    // A shard, and what an index names in its stead.
+    let copy = root.join("families-albert-a");
+    fs::remove_file(copy.join("model.safetensors")).unwrap();
+    fs::write(copy.join("model.safetensors.index.json"), r#"{"weight_map": {"a": "shard"}}"#)
+        .unwrap();
+    assert!(Command::new("mkfifo").arg(copy.join("shard")).status().unwrap().success());
+    let said = loaded(&copy);
+    assert!(said.contains("shard is a FIFO, not a file"), "{said}");
+    for out in ["../shard", "/etc/passwd", "a/../../shard"] {
+        let index = format!(r#"{{"weight_map": {{"a": "{out}"}}}}"#);
+        fs::write(copy.join("model.safetensors.index.json"), index).unwrap();
+        let said = loaded(&copy);
+        assert!(said.contains("leaves the model's folder"), "{said}");
+    }
+    let fifo = root.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let said = loaded(&fifo);
+    assert!(said.contains("fifo is a FIFO: name the folder"), "{said}");
+}
+
+/// Copies the files of a folder, and those of its folders.
+#[cfg(unix)]
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_all(&path, &to),
+            false => drop(fs::copy(&path, &to).unwrap()),
+        }
+    }
 }
 
 #[test]

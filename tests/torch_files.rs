@@ -72,6 +72,36 @@ fn a_long_axis_is_read_in_pieces() {
     assert!(got.iter().enumerate().all(|(i, x)| *x == stored[2 + 3 * i]));
 }
 
+/// A zip file of `records`, stored as they are.
+fn zip(records: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in records {
+        let sizes = [[0; 4], (data.len() as u32).to_le_bytes(), (data.len() as u32).to_le_bytes()];
+        let lengths = [&(name.len() as u16).to_le_bytes()[..], &[0, 0]].concat();
+        let at = (bytes.len() as u32).to_le_bytes();
+        let common = [&[0; 10][..], &sizes.concat(), &lengths].concat();
+        directory.extend([b"PK\x01\x02\0\0", &common[..], &[0; 10], &at].concat());
+        directory.extend(name.bytes());
+        bytes.extend([b"PK\x03\x04", &common[..], name.as_bytes(), data].concat());
+    }
+    let (size, start) = (directory.len() as u32, bytes.len() as u32);
+    bytes.extend(directory);
+    bytes.extend([b"PK\x05\x06", &[0; 8][..], &size.to_le_bytes(), &start.to_le_bytes()].concat());
+    bytes.extend([0, 0]);
+    bytes
+}
+
+#[test]
+fn a_file_with_two_roots_is_refused_by_both_names() {
+    let empty = b"\x80\x02}.";
+    let one = zip(&[("a/data.pkl", empty), ("a/version", b"3\n"), ("a/b/data.pkl", empty)]);
+    assert_eq!(open(one).unwrap().names().count(), 0);
+    let said = open(zip(&[("b/data.pkl", empty), ("a/data.pkl", empty)])).unwrap_err().to_string();
+    assert!(said.contains("two models in it (a/data.pkl and b/data.pkl)"), "{said}");
+    let said = open(zip(&[("a/data.pkl", empty), ("a/data.pkl", empty)])).unwrap_err().to_string();
+    assert!(said.contains("two records are called a/data.pkl"), "{said}");
+}
+
 #[test]
 fn a_file_under_the_name_of_the_other_format_is_told() {
     let said = open(sample("expected.safetensors")).unwrap_err().to_string();

@@ -3,10 +3,10 @@
 //! Files are read at offsets without a shared cursor, so threads may read one file at once.
 //! Links are followed: the snapshots of the hub's cache are made of them.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, fail};
 use crate::model::bytes::ends_early;
 use crate::model::recognise;
 use crate::model::source::{Blob, Source, check_path};
@@ -67,20 +67,76 @@ pub(crate) struct FileBlob {
 }
 
 impl FileBlob {
-    /// The file at `path`; `None` where there is no such file.
+    /// The file at `path`; `None` where there is nothing of that name.
+    ///
+    /// # Errors
+    ///
+    /// `Checkpoint` for a folder, a FIFO or a device, which is not opened; `Io` for the rest.
     pub(crate) fn open(path: PathBuf) -> Result<Option<Self>> {
         use std::io::ErrorKind::{NotADirectory, NotFound};
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        let failed = |e| Error::io(path.display(), e);
+        // Opening a FIFO waits for its writer, and opening a device may do anything.
+        match std::fs::metadata(&path) {
+            Ok(found) => plain(&path, &found)?,
             Err(e) if matches!(e.kind(), NotFound | NotADirectory) => return Ok(None),
-            Err(e) => return Err(Error::io(path.display(), e)),
-        };
-        let metadata = file.metadata().map_err(|e| Error::io(path.display(), e))?;
-        if !metadata.is_file() {
-            return Ok(None);
+            Err(e) => return Err(failed(e)),
         }
-        Ok(Some(Self { file, path, size: metadata.len() }))
+        let file = File::open(&path).map_err(failed)?;
+        let found = file.metadata().map_err(failed)?;
+        plain(&path, &found)?;
+        Ok(Some(Self { file, path, size: found.len() }))
     }
+
+    /// The text of the small file at `path`, at most `max_bytes` of it; `None` where there is
+    /// nothing of that name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FileBlob::open`]; `Checkpoint` for a file that is larger, or not UTF-8.
+    pub(crate) fn read_text(path: PathBuf, max_bytes: usize) -> Result<Option<String>> {
+        let Some(blob) = Self::open(path)? else { return Ok(None) };
+        let place = blob.place();
+        let size = usize::try_from(blob.size).ok().filter(|size| *size <= max_bytes);
+        let size = size.ok_or_else(|| {
+            fail!(Checkpoint, "{place}: {} bytes, at most {max_bytes} are read", blob.size)
+        })?;
+        let mut bytes = vec![0; size];
+        blob.read_at(0, &mut bytes)?;
+        let text = String::from_utf8(bytes);
+        text.map(Some).map_err(|e| fail!(Checkpoint, "{place}: {e}").with_source(e))
+    }
+}
+
+/// Refuses what is no file.
+fn plain(path: &Path, found: &Metadata) -> Result<()> {
+    match found.is_file() {
+        true => Ok(()),
+        false => Err(fail!(
+            Checkpoint,
+            "{} is {}, not a file: the files of a model are read from plain files",
+            path.display(),
+            kind(found)
+        )),
+    }
+}
+
+/// What a place in a folder is that holds no file.
+pub(crate) fn kind(found: &Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let is = found.file_type();
+        for (is_that, name) in [
+            (is.is_fifo(), "a FIFO"),
+            (is.is_socket(), "a socket"),
+            (is.is_char_device() || is.is_block_device(), "a device"),
+        ] {
+            if is_that {
+                return name;
+            }
+        }
+    }
+    if found.is_dir() { "a folder" } else { "something else" }
 }
 
 impl Blob for FileBlob {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result, fail};
 use crate::model::adapter;
 use crate::model::directory::FileBlob;
 use crate::model::locate::is_hub_id;
+use crate::model::recognise::MAX_REF;
 use crate::model::source::{Blob, Source, check_path};
 
 const ENDPOINT: &str = "https://huggingface.co";
@@ -171,15 +172,13 @@ impl Hub {
     }
 
     /// The commit that the revision stands for, as far as the cache knows.
-    fn commit(&self) -> Option<String> {
+    fn commit(&self) -> Result<Option<String>> {
         let folder = self.folder();
-        let commit = match std::fs::read_to_string(folder.join("refs").join(&self.revision)) {
-            Ok(commit) => commit.trim().to_owned(),
-            Err(_) => self.revision.clone(),
-        };
+        let commit = FileBlob::read_text(folder.join("refs").join(&self.revision), MAX_REF)?;
+        let commit = commit.map_or(self.revision.clone(), |commit| commit.trim().to_owned());
         let known = |kind: &str| folder.join(kind).join(&commit).is_dir();
-        (check_path(&commit).is_ok() && (known("snapshots") || known(".no_exist")))
-            .then_some(commit)
+        let is_known = check_path(&commit).is_ok() && (known("snapshots") || known(".no_exist"));
+        Ok(is_known.then_some(commit))
     }
 
     /// Looks for `path` in the cache.
@@ -195,7 +194,7 @@ impl Hub {
     /// What to do about `path`: it is cached, known to be absent, or to be asked of the hub.
     fn look(&self, path: &str) -> Result<Look<'_>> {
         check_path(path)?;
-        let commit = self.commit();
+        let commit = self.commit()?;
         if let Some(commit) = &commit {
             match self.cached(commit, path)? {
                 Cached::File(blob) => return Ok(Look::File(blob)),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, fail};
 use crate::model::adapter;
+use crate::model::directory::{self, FileBlob};
 use crate::model::source::Source;
 
+/// The largest file that names a commit in the hub's cache.
+pub(crate) const MAX_REF: usize = 1024;
 /// The most names of a folder that are looked at.
 const MAX_NAMES: usize = 1000;
 
@@ -140,6 +143,16 @@ pub(crate) fn model_folder(root: PathBuf) -> Result<PathBuf> {
         return Err(file(&root));
     }
     let shown = root.display();
+    if let Ok(found) = std::fs::metadata(&root)
+        && !found.is_dir()
+    {
+        return Err(fail!(
+            NotFound,
+            "{shown} is {}: name the folder that holds the model (config.json, tokenizer.json, \
+             model.safetensors)",
+            directory::kind(&found)
+        ));
+    }
     if !root.is_dir() {
         return Err(fail!(
             NotFound,
@@ -157,10 +170,11 @@ pub(crate) fn model_folder(root: PathBuf) -> Result<PathBuf> {
 }
 
 fn is_model(folder: &Path) -> bool {
-    // An adapter alone is refused where the model is read, with the name of its base.
+    // An adapter alone is refused where the model is read, with the name of its base; and so is
+    // what has the name of a file and is none.
     ["config.json", "modules.json", adapter::FILE]
         .into_iter()
-        .any(|file| folder.join(file).is_file())
+        .any(|file| folder.join(file).exists())
 }
 
 /// Names in a folder, sorted; those that are not Unicode are left out.
@@ -184,7 +198,7 @@ fn snapshot(root: &Path) -> Result<Option<PathBuf>> {
     }
     let all: Vec<String> =
         names(&snapshots).into_iter().filter(|name| is_model(&snapshots.join(name))).collect();
-    let main = std::fs::read_to_string(main).unwrap_or_default();
+    let main = FileBlob::read_text(main, MAX_REF)?.unwrap_or_default();
     let main = all.iter().find(|name| *name == main.trim());
     match (main, &all[..]) {
         (Some(name), _) | (None, [name]) => Ok(Some(snapshots.join(name))),

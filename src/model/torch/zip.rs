@@ -29,13 +29,7 @@ struct Record {
 /// The tensors of the zip file `blob`.
 pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     let records = directory(blob)?;
-    let root = records.keys().find_map(|name| {
-        let root = name.strip_suffix("/data.pkl")?;
-        (!root.contains('/')).then(|| root.to_owned())
-    });
-    let Some(root) = root else {
-        return Err(fail!(Checkpoint, "it has no data.pkl: it is not a file of torch"));
-    };
+    let root = root(&records)?;
     if let Some(order) = records.get(&format!("{root}/byteorder")) {
         let (start, size) = stored(blob, "byteorder", *order)?;
         if bytes(blob, start, size.min(16))? != b"little" {
@@ -72,6 +66,26 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
         entries.push(entry(name, &tensor, start, size)?);
     }
     Ok(entries)
+}
+
+/// The folder that all of a file of torch is in.
+fn root(records: &HashMap<String, Record>) -> Result<String> {
+    let mut roots: Vec<&str> = records
+        .keys()
+        .filter_map(|name| name.strip_suffix("/data.pkl"))
+        .filter(|root| !root.contains('/'))
+        .collect();
+    roots.sort_unstable();
+    match roots[..] {
+        [root] => Ok(root.to_owned()),
+        [] => Err(fail!(Checkpoint, "it has no data.pkl: it is not a file of torch")),
+        // torch takes the folder of the first record, whichever that is.
+        [one, other, ..] => Err(fail!(
+            Checkpoint,
+            "it has two models in it ({one}/data.pkl and {other}/data.pkl): save the one that is \
+             meant alone"
+        )),
+    }
 }
 
 /// Where the bytes of a record begin, and how many there are.
@@ -142,9 +156,10 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
         let packed = word(entry, 20);
         widen(&mut record, packed, &entry[46 + name..46 + name + extra])?;
         let name = String::from_utf8_lossy(&entry[46..46 + name]).into_owned();
-        if records.insert(name, record).is_some() {
-            return Err(damaged());
+        if records.contains_key(&name) {
+            return Err(fail!(Checkpoint, "two records are called {name}: fetch it again"));
         }
+        records.insert(name, record);
         rest = &rest[all..];
     }
     Ok(records)
