@@ -160,7 +160,7 @@ fn each_is_refused_with_one_sentence_that_names_it() {
             "more layers",
             set("num_hidden_layers", json!(9)),
             Checkpoint,
-            &["encoder.layer.", "model.safetensors"],
+            &["`num_hidden_layers` is 9", "tensors of 2 layers"],
         ),
         ("fewer layers", set("num_hidden_layers", json!(1)), Unsupported, &["encoder.layer.1."]),
         ("vocabulary", set("vocab_size", json!(7)), Checkpoint, &[WORD, "7"]),

@@ -2,6 +2,8 @@
 //! and 4.57 make of it. `tests/fixtures/make_config_keys.py` made the table.
 
 mod common;
+#[path = "config_keys/sizes.rs"]
+mod sizes;
 
 use std::collections::HashMap;
 

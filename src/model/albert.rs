@@ -15,13 +15,13 @@ use crate::error::Result;
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     config.require_given("position_embedding_type", &[json!("absolute")])?;
-    let sizes = Sizes::bert(config, [4096, 64, 12, 16384])?;
-    let groups = config.size("num_hidden_groups", 1)?;
+    let groups = config.layers("num_hidden_groups", 1)?;
     // Each layer of a group gives a state of its own, as Transformers counts them.
-    let inside = config.size("inner_group_num", 1)?;
+    let inside = config.layers("inner_group_num", 1)?;
+    let sizes = Sizes::shared(config, [4096, 64, 12, 16384], inside)?;
     let activation = activation(config, "hidden_act", "gelu_new")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
-    let width = config.size("embedding_size", 128)?;
+    let width = config.width("embedding_size", 128)?;
     let p = prefix(has, &["", "albert."], "embeddings.word_embeddings.weight")?;
     let block = |n: usize| {
         let (i, layer) = (n / inside, n % inside);
@@ -48,7 +48,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             ..Block::default()
         }
     };
-    let rows = config.size("max_position_embeddings", 512)?;
+    let rows = config.length("max_position_embeddings", 512)?;
     let table = format!("{p}embeddings.position_embeddings.weight");
     let pooler = format!("{p}pooler");
     Ok(Spec {

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::config::Config;
+use super::config::{Config, short};
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
@@ -56,7 +56,7 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
     let Style { defaults, .. } = style;
     let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, defaults.sizes)?;
     let embedding = match defaults.embedding {
-        Some(narrow) => config.size("embedding_size", narrow)?,
+        Some(narrow) => config.width("embedding_size", narrow)?,
         None => {
             config.require("embedding_size", &[json!(width)])?;
             width
@@ -93,6 +93,7 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
         Some(None) => Some(1),
         Some(Some(id)) => {
             Some(id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or_else(|| {
+                let id = short(id);
                 fail!(Checkpoint, "config.json: `pad_token_id` is {id}, expected a token id")
             })?)
         }
@@ -134,7 +135,7 @@ pub fn positions(
     config: &Config<'_>,
     padding: Option<usize>,
 ) -> Result<(usize, usize, Option<usize>)> {
-    let rows = config.size("max_position_embeddings", 512)?;
+    let rows = config.length("max_position_embeddings", 512)?;
     let Some(padding) = padding else { return Ok((rows, rows, None)) };
     let usable =
         rows.checked_sub(padding.saturating_add(1)).filter(|n| *n > 0).ok_or_else(|| {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::error::{Result, fail};
 use crate::model::adapter::{Adapter, Delta};
+use crate::model::config::Tensors;
 use crate::model::source::{Blob, Source, check_path, read_json};
 use crate::model::{recognise, safetensors, stand_in, torch, values};
 
@@ -227,6 +228,19 @@ impl Checkpoint {
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// What the tensors say of the sizes in a config. Those that an index names and no file has are
+    /// counted among the layers, so that they are named when they are asked for.
+    pub(crate) fn sizes(&self) -> Tensors {
+        let has_values = |t: &&TensorInfo| !t.shape.contains(&0);
+        let axes = self.tensors.values().filter(has_values).flat_map(|t| &t.shape);
+        let names = self.tensors.keys().chain(self.lost.keys());
+        let numbers = names.flat_map(|name| name.split('.')).filter_map(|part| part.parse().ok());
+        Tensors {
+            layers: numbers.max().map_or(0, |last: usize| last.saturating_add(1)),
+            longest: axes.copied().max().unwrap_or(0),
+        }
     }
 
     /// What is known of the tensor `name`, `None` where the checkpoint has none.

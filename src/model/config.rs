@@ -4,18 +4,41 @@ use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
 
+/// The largest sizes that are taken for such, many times those of any encoder there is. What is
+/// made of them before they are held against the tensors stays small.
+const MAX_SIZE: usize = 1 << 24;
+const MAX_WIDTH: usize = 1 << 16;
+const MAX_LENGTH: usize = 1 << 20;
+/// Layers of a model, those counted that share their tensors.
+pub const MAX_LAYERS: usize = 1 << 10;
+
 /// A parsed `config.json`.
 pub struct Config<'a> {
     fields: &'a Map<String, Value>,
+    tensors: Option<Tensors>,
+}
+
+/// What the tensors of a checkpoint say of the sizes in its config.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensors {
+    /// One more than the largest number in their names: there are no more layers.
+    pub layers: usize,
+    /// The longest axis of one that has values.
+    pub longest: usize,
 }
 
 impl<'a> Config<'a> {
     /// The fields of the JSON object `value`.
     pub fn new(value: &'a Value) -> Result<Self> {
         match value {
-            Value::Object(fields) => Ok(Self { fields }),
+            Value::Object(fields) => Ok(Self { fields, tensors: None }),
             _ => Err(fail!(Checkpoint, "config.json is not a JSON object")),
         }
+    }
+
+    /// The same, its sizes held against the tensors that are there.
+    pub fn with_tensors(self, tensors: Tensors) -> Self {
+        Self { tensors: Some(tensors), ..self }
     }
 
     /// The field `key`, `None` where it is absent or null: for the keys whose null Transformers takes
@@ -45,22 +68,91 @@ impl<'a> Config<'a> {
     /// A positive whole number, `default` where the field is absent: that of the family's
     /// configuration class in Transformers.
     pub fn size(&self, key: &str, default: usize) -> Result<usize> {
-        match self.given(key)? {
-            Some(_) => self.stated_size(key),
-            None => Ok(default),
-        }
+        Ok(self.at_most(key, MAX_SIZE)?.unwrap_or(default))
     }
 
     /// A positive whole number that has no default.
     pub fn stated_size(&self, key: &str) -> Result<usize> {
-        let value = self
-            .given(key)?
-            .ok_or_else(|| fail!(Checkpoint, "config.json has no field `{key}`"))?;
+        self.stated(key, MAX_SIZE)
+    }
+
+    /// [`Config::size`] of a width, or of a count of heads.
+    pub fn width(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.at_most(key, MAX_WIDTH)?.unwrap_or(default))
+    }
+
+    /// [`Config::size`] of a number of tokens, or of a distance in layers: no tensor need have it.
+    pub fn length(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.at_most(key, MAX_LENGTH)?.unwrap_or(default))
+    }
+
+    /// [`Config::length`] without a default.
+    pub fn stated_length(&self, key: &str) -> Result<usize> {
+        self.stated(key, MAX_LENGTH)
+    }
+
+    /// [`Config::length`], `None` where the field is absent.
+    pub fn given_length(&self, key: &str) -> Result<Option<usize>> {
+        self.at_most(key, MAX_LENGTH)
+    }
+
+    /// [`Config::size`] of a number of layers that each have tensors of their own, under their
+    /// number.
+    pub fn layers(&self, key: &str, default: usize) -> Result<usize> {
+        let layers = self.shared_layers(key, default)?;
+        match self.tensors {
+            Some(tensors) if layers > tensors.layers => {
+                let what = match self.get(key) {
+                    Some(_) => format!("`{key}` is {layers}"),
+                    None => format!("`{key}` is absent, which stands for {layers}"),
+                };
+                Err(fail!(
+                    Checkpoint,
+                    "config.json: {what}, and the checkpoint has tensors of {} layers",
+                    tensors.layers
+                ))
+            }
+            _ => Ok(layers),
+        }
+    }
+
+    /// [`Config::size`] of a number of layers that may share their tensors.
+    pub fn shared_layers(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.at_most(key, MAX_LAYERS)?.unwrap_or(default))
+    }
+
+    /// [`Config::stated_size`] of what has a tensor with an axis of at least this length.
+    pub fn stated_axis(&self, key: &str) -> Result<usize> {
+        let size = self.stated_size(key)?;
+        match self.tensors {
+            Some(tensors) if size > tensors.longest => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {size}, and no tensor of the checkpoint has an axis of more \
+                 than {}",
+                tensors.longest
+            )),
+            _ => Ok(size),
+        }
+    }
+
+    fn stated(&self, key: &str, most: usize) -> Result<usize> {
+        let size = self.at_most(key, most)?;
+        size.ok_or_else(|| fail!(Checkpoint, "config.json has no field `{key}`"))
+    }
+
+    /// A positive whole number up to `most`; `None` where the field is absent.
+    fn at_most(&self, key: &str, most: usize) -> Result<Option<usize>> {
+        let Some(value) = self.given(key)? else { return Ok(None) };
         match value.as_u64() {
-            Some(n) if (1..=u64::from(u32::MAX)).contains(&n) => Ok(n as usize),
+            Some(n) if (1..=most as u64).contains(&n) => Ok(Some(n as usize)),
+            Some(n) if n > 0 => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {value}, at most {most} are computed"
+            )),
             _ => Err(fail!(
                 Checkpoint,
-                "config.json: `{key}` is {value}, expected a positive whole number"
+                "config.json: `{key}` is {}, expected a positive whole number",
+                short(value)
             )),
         }
     }
@@ -70,13 +162,19 @@ impl<'a> Config<'a> {
         let Some(value) = self.given(key)? else { return Ok(default) };
         match value.as_f64().map(|x| (x, x as f32)) {
             // An ε that becomes 0 would divide by 0 where a row is constant.
-            Some((x, rounded)) if x > 0.0 && (rounded == 0.0 || rounded.is_infinite()) => Err(
-                fail!(Checkpoint, "config.json: `{key}` is {value}, which f32 rounds to {rounded}"),
-            ),
-            Some((x, rounded)) if x > 0.0 => Ok(rounded),
-            _ => {
-                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected a number above 0"))
+            Some((x, rounded)) if x > 0.0 && (rounded == 0.0 || rounded.is_infinite()) => {
+                Err(fail!(
+                    Checkpoint,
+                    "config.json: `{key}` is {}, which f32 rounds to {rounded}",
+                    short(value)
+                ))
             }
+            Some((x, rounded)) if x > 0.0 => Ok(rounded),
+            _ => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {}, expected a number above 0",
+                short(value)
+            )),
         }
     }
 
@@ -85,9 +183,11 @@ impl<'a> Config<'a> {
         match self.given(key)? {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(value) => {
-                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected true or false"))
-            }
+            Some(value) => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {}, expected true or false",
+                short(value)
+            )),
         }
     }
 
@@ -96,9 +196,11 @@ impl<'a> Config<'a> {
         match self.given(key)? {
             None => Ok(default),
             Some(Value::String(s)) => Ok(s),
-            Some(value) => {
-                Err(fail!(Checkpoint, "config.json: `{key}` is {value}, expected a string"))
-            }
+            Some(value) => Err(fail!(
+                Checkpoint,
+                "config.json: `{key}` is {}, expected a string",
+                short(value)
+            )),
         }
     }
 
@@ -117,10 +219,20 @@ impl<'a> Config<'a> {
                 let list = if list.is_empty() { "absent".to_owned() } else { list.join(", ") };
                 Err(fail!(
                     Unsupported,
-                    "config.json: `{key}` is {value}, which is not supported (supported: {list})"
+                    "config.json: `{key}` is {}, which is not supported (supported: {list})",
+                    short(value)
                 ))
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// `value` as JSON, its first 200 characters.
+pub fn short(value: &Value) -> String {
+    let whole = value.to_string();
+    match whole.char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &whole[..end]),
+        None => whole,
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Rules: transformers 5.23 `models/deberta_v2/modeling_deberta_v2.py`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::bert::is_head;
-use super::config::Config;
+use super::config::{Config, short};
 use super::family::HasTensor;
 use super::parts::{Sizes, activation, prefix, refuse_variants};
 use super::spec::{
@@ -18,12 +20,12 @@ use crate::error::{Result, fail};
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, [1536, 24, 24, 6144])?;
-    let embedding = config.size("embedding_size", width)?;
+    let embedding = config.width("embedding_size", width)?;
     let is_narrow = embedding != width;
     config.require_given("attention_head_size", &[json!(head_dim)])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-7)?;
-    let rows = config.size("max_position_embeddings", 512)?;
+    let rows = config.length("max_position_embeddings", 512)?;
     let p = prefix(has, &["", "deberta."], "embeddings.word_embeddings.weight")?;
     let relative = match config.flag("relative_attention", false)? {
         true => Some(Relative::read(config, rows, p, eps)?),
@@ -90,7 +92,7 @@ fn convolution(config: &Config<'_>, p: &str, eps: f32) -> Result<Option<Convolut
     if config.given("conv_kernel_size")?.is_none_or(|n| *n == json!(0)) {
         return Ok(None);
     }
-    let taps = config.stated_size("conv_kernel_size")?;
+    let taps = config.stated_axis("conv_kernel_size")?;
     if taps.is_multiple_of(2) {
         return Err(fail!(
             Unsupported,
@@ -112,7 +114,7 @@ struct Relative {
     table: String,
     norm: Norm,
     span: usize,
-    rows: Vec<usize>,
+    rows: Arc<[usize]>,
     shared: bool,
     content_to_position: bool,
     position_to_content: bool,
@@ -120,12 +122,10 @@ struct Relative {
 
 impl Relative {
     fn read(config: &Config<'_>, positions: usize, p: &str, eps: f32) -> Result<Self> {
-        let count = |key: &str| match config.given(key)?.map(|v| (v, v.as_i64())) {
-            None => Ok(None),
-            Some((_, Some(n))) => Ok(usize::try_from(n).ok().filter(|n| *n > 0)),
-            Some((v, None)) => {
-                Err(fail!(Checkpoint, "config.json: `{key}` is {v}, expected a whole number"))
-            }
+        // Zero and less are "as many as there are positions", and "no buckets".
+        let count = |key: &str| match config.given(key)?.and_then(Value::as_i64) {
+            Some(..=0) => Ok(None),
+            _ => config.given_length(key),
         };
         let reach = count("max_relative_positions")?.unwrap_or(positions);
         let buckets = count("position_buckets")?;
@@ -185,7 +185,7 @@ impl Relative {
             table: self.table.clone(),
             norm: self.norm.clone(),
             span: self.span,
-            rows: self.rows.clone(),
+            rows: Arc::clone(&self.rows),
             query: of(self.position_to_content, "query_proj", "pos_query_proj", true),
             key: of(self.content_to_position, "key_proj", "pos_key_proj", true),
         }))
@@ -204,7 +204,8 @@ fn terms<'a>(config: &Config<'a>) -> Result<Vec<&'a str>> {
             list.and_then(|l: Option<Vec<_>>| l).ok_or_else(|| {
                 fail!(
                     Checkpoint,
-                    "config.json: `pos_att_type` is {value}, expected a list of names"
+                    "config.json: `pos_att_type` is {}, expected a list of names",
+                    short(value)
                 )
             })
         }

@@ -49,7 +49,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             ..Block::default()
         }
     };
-    let rows = config.size("max_position_embeddings", 512)?;
+    let rows = config.length("max_position_embeddings", 512)?;
     let table = format!("{p}embeddings.position_embeddings.weight");
     Ok(Spec {
         family: "distilbert",

@@ -14,7 +14,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_scaling(config)?;
     let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
     let kv_heads = match config.get("num_key_value_heads") {
-        Some(_) => config.stated_size("num_key_value_heads")?,
+        Some(_) => config.width("num_key_value_heads", heads)?,
         None => heads,
     };
     if heads % kv_heads != 0 {
@@ -57,7 +57,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     Ok(Spec {
         family: "eurobert",
         vocab: config.size("vocab_size", 128_256)?,
-        positions: config.size("max_position_embeddings", 8192)?,
+        positions: config.length("max_position_embeddings", 8192)?,
         types: 1,
         width,
         heads,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::Config;
+use super::config::{Config, short};
 use super::spec::Spec;
 use super::{
     albert, bert, deberta, distilbert, electra, eurobert, gte, jina, modernbert, mpnet, nomic,
@@ -54,7 +54,8 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
         Some(other) => {
             return Err(fail!(
                 Checkpoint,
-                "config.json: `model_type` is {other}, expected a string"
+                "config.json: `model_type` is {}, expected a string",
+                short(other)
             ));
         }
         None => {

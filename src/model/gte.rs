@@ -5,9 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, short};
 use super::family::HasTensor;
-use super::parts::{Sizes, activation, prefix, refuse_variants, rope, rope_base, scales_nothing};
+use super::parts::{
+    Sizes, activation, finite, prefix, refuse_variants, rope, rope_base, scales_nothing,
+};
 use super::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
 use crate::error::{Result, fail};
 
@@ -65,7 +67,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     Ok(Spec {
         family: "gte",
         vocab: config.size("vocab_size", vocab)?,
-        positions: config.size("max_position_embeddings", positions)?,
+        positions: config.length("max_position_embeddings", positions)?,
         types: if is_typed { config.size("type_vocab_size", 1)? } else { 1 },
         width,
         heads,
@@ -98,15 +100,15 @@ fn angles(config: &Config<'_>, head_dim: usize, default: f64) -> Result<Rope> {
     let factor = scaling.get("factor").and_then(Value::as_f64).filter(|f| *f > 0.0 && !is_mixed);
     match (kind, factor) {
         (Some("ntk"), Some(factor)) => {
-            let mut rope = rope(base * factor, head_dim)?;
+            let rope = rope(base * factor, head_dim)?;
             let shrink = factor.powf(2.0 / head_dim as f64) as f32;
-            rope.angles.iter_mut().for_each(|angle| *angle /= shrink);
-            Ok(rope)
+            finite(rope.angles.iter().map(|angle| angle / shrink).collect())
         }
         _ => Err(fail!(
             Unsupported,
-            "config.json: `rope_scaling` is {scaling}, which is not supported (supported: type \
-             ntk with a factor and no mixed_b)"
+            "config.json: `rope_scaling` is {}, which is not supported (supported: type \
+             ntk with a factor and no mixed_b)",
+            short(scaling)
         )),
     }
 }

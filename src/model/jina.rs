@@ -6,6 +6,8 @@
 //! `modeling_bert.py`, as read by text-embeddings-inference (`jina.rs`, `jina_code.rs`).
 //! Transformers has no class for them.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::bert::is_head;
@@ -69,7 +71,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
                 output: Linear::new(format!("{at}.attention.output.dense")),
                 query_key_norms: is_code.then(|| ["q", "k"].map(own_norm)),
                 rope: None,
-                bias: Bias::Alibi(slopes.clone()),
+                bias: Bias::Alibi(Arc::clone(&slopes)),
             },
             attention_norm: Some(Norm::layer(format!("{at}.attention.output.LayerNorm"), eps)),
             second_norm: is_code.then(|| Norm::layer(format!("{at}.layer_norm_1"), eps)),
@@ -85,7 +87,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     Ok(Spec {
         family: if is_code { "bert (Jina v2 code)" } else { "bert (JinaBERT v2)" },
         vocab: config.size("vocab_size", 30_522)?,
-        positions: config.size("max_position_embeddings", 512)?,
+        positions: config.length("max_position_embeddings", 512)?,
         types: config.size("type_vocab_size", 2)?,
         width,
         heads,
@@ -109,7 +111,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// Slopes of the heads (Press et al. 2022): 2^(-8i/n) for a power of two n; for other counts those of
 /// the power below, then every other one of the power above.
-fn slopes(heads: usize) -> Vec<f32> {
+fn slopes(heads: usize) -> Arc<[f32]> {
     let of = |n: usize| (1..=n).map(move |i| 2f64.powf(-8.0 * i as f64 / n as f64) as f32);
     let below = 1 << heads.ilog2();
     of(below).chain(of(2 * below).step_by(2)).take(heads).collect()

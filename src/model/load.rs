@@ -67,6 +67,7 @@ impl Model {
         if let Some(adapter) = Adapter::open(source, &checkpoint, family)? {
             checkpoint.merge(adapter);
         }
+        let config = config.with_tensors(checkpoint.sizes());
         let has = |tensor: &str| checkpoint.get(tensor).is_some();
         let mut spec = (family.spec)(&config, &has).map_err(at_model)?;
         let left_out = match positions {

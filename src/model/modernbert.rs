@@ -36,7 +36,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let local = rope_base(config, Some("sliding_attention"), legacy, default)?;
     let (whole, local) = (rope(whole, head_dim)?, rope(local, head_dim)?);
     // Half of it lies on each side.
-    let window = config.size("local_attention", 128)? / 2;
+    let window = config.length("local_attention", 128)? / 2;
     let is_global = layers(config, depth)?;
     let block = |i: usize| {
         let at = format!("{p}layers.{i}");
@@ -68,7 +68,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     Ok(Spec {
         family: "modernbert",
         vocab: config.size("vocab_size", 50_368)?,
-        positions: config.size("max_position_embeddings", 8192)?,
+        positions: config.length("max_position_embeddings", 8192)?,
         types: 1,
         width,
         heads,
@@ -93,7 +93,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 /// Which layers see the whole text.
 fn layers(config: &Config<'_>, depth: usize) -> Result<Vec<bool>> {
     let Some(types) = config.get("layer_types") else {
-        let every = config.size("global_attn_every_n_layers", 3)?;
+        let every = config.length("global_attn_every_n_layers", 3)?;
         return Ok((0..depth).map(|i| i % every == 0).collect());
     };
     let known = |value: &Value| match value.as_str() {

@@ -57,8 +57,8 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         config.positive(if legacy { "layer_norm_epsilon" } else { "layer_norm_eps" }, 1e-12)?;
     let base = rope_base(config, None, ROPE_BASES, 1000.0)?;
     let positions = match legacy {
-        true => config.stated_size("n_positions")?,
-        false => config.size("max_position_embeddings", 2048)?,
+        true => config.stated_length("n_positions")?,
+        false => config.length("max_position_embeddings", 2048)?,
     };
     let frame = Frame {
         family: "nomic_bert",
@@ -103,7 +103,7 @@ pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         vocab: 250_002,
         types: 1,
     };
-    let positions = config.size("max_position_embeddings", 8194)?;
+    let positions = config.length("max_position_embeddings", 8194)?;
     frame.spec(config, has, &sizes, positions, |_, at, _| {
         let linear = |name: &str| Linear::new(format!("{at}.mlp.{name}"));
         let (up, down) = (linear("fc1"), linear("fc2"));
@@ -149,7 +149,7 @@ impl Mixture {
             return Ok(None);
         }
         let (count, chosen) =
-            (config.stated_size("num_experts")?, config.stated_size("moe_top_k")?);
+            (config.stated_axis("num_experts")?, config.stated_size("moe_top_k")?);
         if chosen > count {
             return Err(fail!(
                 Checkpoint,
@@ -159,7 +159,7 @@ impl Mixture {
         config.require("moe_normalize_expert_weights", &[json!(false), json!(0)])?;
         config.require("expert_choice_router", &[json!(false)])?;
         config.require("num_shared_experts", &[json!(0)])?;
-        Ok(Some(Self { every: config.stated_size("moe_every_n_layers")?, count, chosen }))
+        Ok(Some(Self { every: config.stated_length("moe_every_n_layers")?, count, chosen }))
     }
 
     /// Whether layer `i` has them.

@@ -1,8 +1,10 @@
 //! What the families' files share: reading sizes, activations, rotary positions, prefixes.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, MAX_LAYERS, short};
 use super::family::HasTensor;
 use super::spec::{Activation, Rope};
 use crate::error::{Result, fail};
@@ -19,14 +21,20 @@ pub struct Sizes {
 impl Sizes {
     /// From the fields that a family calls `[width, heads, depth, inner]`, each with what its class in
     /// Transformers takes for an absent one; `head_dim` too where the config has it.
-    pub fn read(
+    pub fn read(config: &Config<'_>, names: [&str; 4], defaults: [usize; 4]) -> Result<Self> {
+        let depth = config.layers(names[2], defaults[2])?;
+        Self::with_depth(config, names, defaults, depth)
+    }
+
+    fn with_depth(
         config: &Config<'_>,
-        [width, heads, depth, inner]: [&str; 4],
+        [width, heads, _, inner]: [&str; 4],
         defaults: [usize; 4],
+        depth: usize,
     ) -> Result<Self> {
-        let (w, h) = (config.size(width, defaults[0])?, config.size(heads, defaults[1])?);
+        let (w, h) = (config.width(width, defaults[0])?, config.width(heads, defaults[1])?);
         let head_dim = match config.get("head_dim") {
-            Some(_) => config.stated_size("head_dim")?,
+            Some(_) => config.width("head_dim", 0)?,
             None if w.is_multiple_of(h) => w / h,
             None => {
                 return Err(fail!(
@@ -35,16 +43,31 @@ impl Sizes {
                 ));
             }
         };
-        let (depth, inner) = (config.size(depth, defaults[2])?, config.size(inner, defaults[3])?);
-        Ok(Self { width: w, heads: h, head_dim, depth, inner })
+        Ok(Self { width: w, heads: h, head_dim, depth, inner: config.size(inner, defaults[3])? })
     }
 
     /// From BERT's names for them; the defaults of most families are BERT's own, [`Sizes::BASE`].
     pub fn bert(config: &Config<'_>, defaults: [usize; 4]) -> Result<Self> {
-        let names =
-            ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"];
-        Self::read(config, names, defaults)
+        Self::read(config, Self::NAMES, defaults)
     }
+
+    /// [`Sizes::bert`] of a family whose layers share their tensors, `inside` of them for each that
+    /// the config counts.
+    pub fn shared(config: &Config<'_>, defaults: [usize; 4], inside: usize) -> Result<Self> {
+        let depth = config.shared_layers(Self::NAMES[2], defaults[2])?;
+        if depth * inside > MAX_LAYERS {
+            return Err(fail!(
+                Checkpoint,
+                "config.json: `{}` is {depth} with {inside} layers in each, at most {MAX_LAYERS} in \
+                 all are computed",
+                Self::NAMES[2]
+            ));
+        }
+        Self::with_depth(config, Self::NAMES, defaults, depth)
+    }
+
+    const NAMES: [&str; 4] =
+        ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size"];
 
     /// Width, heads, depth and inner width of BERT-base.
     pub const BASE: [usize; 4] = [768, 12, 12, 3072];
@@ -90,7 +113,8 @@ fn number(object: &Value, at: &str, key: &str) -> Result<Option<f64>> {
             Some(x) => Ok(Some(x)),
             None => Err(fail!(
                 Checkpoint,
-                "config.json: `{at}.{key}` is {value}, expected a number above 0"
+                "config.json: `{at}.{key}` is {}, expected a number above 0",
+                short(value)
             )),
         },
     }
@@ -136,6 +160,7 @@ fn parameters(config: &Config<'_>, layers: Option<&str>) -> Result<Option<f64>> 
         object = of_layers;
     }
     if !object.is_object() {
+        let object = short(object);
         return Err(fail!(Checkpoint, "config.json: `{at}` is {object}, expected an object"));
     }
     // `type` is the name of old.
@@ -163,7 +188,8 @@ pub fn refuse_scaling(config: &Config<'_>) -> Result<()> {
         None => Ok(()),
         Some(scaling) => Err(fail!(
             Unsupported,
-            "config.json: `rope_scaling` is {scaling}, which is not supported (supported: null)"
+            "config.json: `rope_scaling` is {}, which is not supported (supported: null)",
+            short(scaling)
         )),
     }
 }
@@ -184,5 +210,17 @@ pub fn rope(base: f64, head_dim: usize) -> Result<Rope> {
             "config.json: heads of {head_dim} numbers, an odd number, cannot have rotary positions"
         ));
     }
-    Ok(Rope::new(base, head_dim))
+    finite(Rope::new(base, head_dim).angles)
+}
+
+/// Rotary positions of `angles`, which are none of an absurd base or factor.
+pub fn finite(angles: Arc<[f32]>) -> Result<Rope> {
+    match angles.iter().all(|angle| angle.is_finite()) {
+        true => Ok(Rope { angles }),
+        false => Err(fail!(
+            Checkpoint,
+            "config.json: the base or the factor of the rotary positions makes an angle that f32 \
+             does not hold"
+        )),
+    }
 }

@@ -4,6 +4,7 @@
 //! recording. Nothing here reads a file or knows a device.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The function between the two products of a feed-forward layer, each computed exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -166,7 +167,7 @@ impl Norm {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Angle a position of each pair, in radians: (rotated / 2).
-    pub angles: Vec<f32>,
+    pub angles: Arc<[f32]>,
 }
 
 impl Rope {
@@ -190,7 +191,7 @@ pub enum Bias {
     /// Only keys at most so many tokens away.
     Window(usize),
     /// −slope |i − j| (Press et al. 2022), a slope a head.
-    Alibi(Vec<f32>),
+    Alibi(Arc<[f32]>),
     /// A table row a bucket of the distance, (buckets, heads) (Raffel et al. 2020).
     Relative {
         /// Name of the table.
@@ -198,7 +199,7 @@ pub enum Bias {
         /// Its rows.
         buckets: usize,
         /// Row of each distance from −reach to reach; further ones have those of the ends.
-        rows: Vec<usize>,
+        rows: Arc<[usize]>,
     },
     /// Disentangled attention (He et al. 2021): content to position and position to content.
     Disentangled(Box<Disentangled>),
@@ -214,7 +215,7 @@ pub struct Disentangled {
     /// Half of its rows.
     pub span: usize,
     /// Row of each distance i − j from −reach to reach; further ones have those of the ends.
-    pub rows: Vec<usize>,
+    pub rows: Arc<[usize]>,
     /// Queries of the position table, where position to content counts.
     pub query: Option<Linear>,
     /// Keys of the position table, where content to position counts.
