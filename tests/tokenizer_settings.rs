@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use everylayer::encoder::Intake;
 use everylayer::model::bytes::Bytes;
@@ -11,11 +12,14 @@ use everylayer::text::{Overflow, Text, Tokenizer, Tokens};
 use everylayer::{Capture, Device, Encoder, ErrorKind, LoadOptions};
 use serde_json::{Value, json};
 
-const SETTINGS: &str = include_str!("fixtures/tokenizers/settings.json");
+static SETTINGS: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("fixtures/tokenizers/settings.json")).unwrap()
+});
 const CLASSES: &str = include_str!("fixtures/tokenizers/classes.json");
 
 /// The folder of a case: what is not a JSON file of its own is built from the shared parts.
-fn folder(case: &Value, fixture: &Value) -> Bytes {
+fn folder(case: &Value) -> Bytes {
+    let fixture = &*SETTINGS;
     let files = case["files"].as_object().unwrap().iter().map(|(name, value)| {
         let text = match name.as_str() {
             "vocab.txt" => {
@@ -44,7 +48,7 @@ fn answer(tokens: &Tokens) -> Value {
 
 #[test]
 fn settings_hold_as_in_transformers() {
-    let fixture: Value = serde_json::from_str(SETTINGS).unwrap();
+    let fixture = &*SETTINGS;
     let texts: Vec<&str> =
         fixture["texts"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
     let pair = (fixture["pair"][0].as_str().unwrap(), fixture["pair"][1].as_str().unwrap());
@@ -55,7 +59,7 @@ fn settings_hold_as_in_transformers() {
     let cases = fixture["cases"].as_array().unwrap();
     for case in cases {
         let name = case["name"].as_str().unwrap();
-        let tokenizer = match Tokenizer::from_source(&folder(case, &fixture)) {
+        let tokenizer = match Tokenizer::from_source(&folder(case)) {
             Ok(tokenizer) => tokenizer,
             Err(e) => {
                 wrong.push(format!("{name}: {e}"));
@@ -76,12 +80,11 @@ fn settings_hold_as_in_transformers() {
 
 /// A folder of BERT with this `tokenizer_config.json` and `config.json`.
 fn bert(config: &Value, model: &Value) -> Bytes {
-    let fixture: Value = serde_json::from_str(SETTINGS).unwrap();
     let case = json!({"files": {
         "tokenizer.json": {"base": "bert", "changes": {}}, "tokenizer_config.json": config,
         "config.json": model,
     }});
-    folder(&case, &fixture)
+    folder(&case)
 }
 
 #[test]
@@ -126,16 +129,15 @@ fn an_unknown_key_is_refused_by_name() {
             ("tokenizer_config.json", json!({"tokenizer_class": "BertTokenizer"})),
             ("config.json", model.clone()),
         ]);
-        let fixture: Value = serde_json::from_str(SETTINGS).unwrap();
         match file {
             "tokenizer.json" => {
-                let mut changes = fixture["bases"]["bert"].clone();
+                let mut changes = SETTINGS["bases"]["bert"].clone();
                 change(&mut changes);
                 files.insert(file, json!({"base": "bert", "changes": changes}));
             }
             _ => change(files.entry(file).or_insert(json!({}))),
         }
-        Tokenizer::from_source(&folder(&json!({"files": files}), &fixture))
+        Tokenizer::from_source(&folder(&json!({"files": files})))
     };
     type Change = fn(&mut Value);
     let cases: [(&str, Change, &[&str]); 13] = [
