@@ -11,7 +11,7 @@ fn tokens(ids: &[u32]) -> Tokens {
     let mut tokens = Tokens::default();
     tokens.ids = ids.to_vec();
     tokens.types = vec![0; ids.len()];
-    tokens.pieces = vec![String::new(); ids.len()];
+    tokens.pieces = ids.iter().map(|_| "").collect();
     tokens.spans = vec![[0, 0]; ids.len()];
     tokens.words = vec![None; ids.len()];
     tokens.special = vec![false; ids.len()];

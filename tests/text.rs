@@ -140,6 +140,37 @@ fn of_a_pair_the_longer_is_cut_first() {
 }
 
 #[test]
+fn a_long_text_is_counted_and_kept_at_either_end() {
+    let text = "hello, playing 中 ".repeat(20_000);
+    let tokens = cut(&toy(), text.as_str(), 8);
+    assert_eq!(tokens.pieces, ["[CLS]", "hello", ",", "play", "##ing", "中", "hello", "[SEP]"]);
+    assert_eq!((tokens.spans[6], tokens.words[6], tokens.lost), ([17, 22], Some(4), 99_994));
+    let left = r#"{"truncation_side": "left"}"#;
+    let left = source(&[("vocab.txt", VOCAB), ("tokenizer_config.json", left)]);
+    let left = Tokenizer::from_source(&left).unwrap();
+    let tokens = cut(&left, text.as_str(), 4);
+    assert_eq!(tokens.pieces, ["[CLS]", "##ing", "中", "[SEP]"]);
+    let last = 17 * 19_999;
+    assert_eq!(tokens.spans[1..3], [[last + 11, last + 14], [last + 15, last + 16]]);
+    assert_eq!((tokens.words[2], tokens.lost), (Some(79_999), 99_998));
+    // All of them, with one frame around.
+    let all = toy().encode(&text.as_str().into(), 8, Overflow::Window { stride: None }).unwrap();
+    assert_eq!((all.len(), all.lost), (100_002, 0));
+    assert_eq!(all.special.iter().filter(|special| **special).count(), 2);
+    for (i, row) in (1..=100_000).enumerate() {
+        let (at, of) = ((i / 5 * 17) as u32, i % 5);
+        let [start, end] = [[0, 5], [5, 6], [7, 11], [11, 14], [15, 16]][of];
+        assert_eq!(all.spans[row], [at + start, at + end]);
+        assert_eq!(all.ids[row], [5, 9, 7, 8, 10][of]);
+        assert_eq!(all.words[row], Some((i / 5 * 4 + [0, 1, 2, 2, 3][of]) as u32));
+    }
+    let e = toy().encode(&text.as_str().into(), 8, Overflow::Error).unwrap_err().to_string();
+    assert!(e.contains("has 100002 tokens, the limit is 8"), "{e}");
+    let pair = cut(&toy(), (text.as_str(), text.as_str()), 11);
+    assert_eq!((pair.len(), pair.lost), (11, 199_992));
+}
+
+#[test]
 fn too_long_and_too_small_are_errors() {
     let e = toy().encode(&"a b c d e".into(), 5, Overflow::Error).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLong);
@@ -336,7 +367,7 @@ fn a_prompt_takes_no_span_and_no_word_of_the_text() {
     let mut tokens = Tokens::default();
     tokens.ids = vec![1, 10, 11, 12, 13, 2];
     tokens.types = vec![0; 6];
-    tokens.pieces = ["[CLS]", "ask", ":", "new", "york", "[SEP]"].map(String::from).to_vec();
+    tokens.pieces = ["[CLS]", "ask", ":", "new", "york", "[SEP]"].into_iter().collect();
     tokens.spans = vec![[0, 0], [0, 3], [3, 4], [5, 8], [9, 13], [0, 0]];
     tokens.words = vec![None, Some(0), Some(1), Some(2), Some(3), None];
     tokens.special = vec![true, false, false, false, false, true];

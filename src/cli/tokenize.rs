@@ -107,7 +107,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
 fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Row {
     let info = |i: usize| {
         let span = tokens.spans[i].map(|end| end as usize);
-        TokenInfo::new(tokens.pieces[i].clone(), tokens.ids[i], span, tokens.words[i])
+        TokenInfo::new(tokens.pieces[i].to_owned(), tokens.ids[i], span, tokens.words[i])
     };
     let words = tokens.words(text).into_iter();
     Row {

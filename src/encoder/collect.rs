@@ -217,7 +217,7 @@ pub fn word_info(word: Word) -> WordInfo {
 pub fn token_infos(tokens: &Tokens) -> Vec<TokenInfo> {
     (0..tokens.len())
         .map(|i| TokenInfo {
-            text: tokens.pieces[i].clone(),
+            text: tokens.pieces[i].to_owned(),
             id: tokens.ids[i],
             start: tokens.spans[i][0] as usize,
             end: tokens.spans[i][1] as usize,

@@ -271,7 +271,7 @@ pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answe
                 let slice = characters.get(start as usize..stop as usize);
                 let text = match (special, slice) {
                     (false, Some(slice)) => slice.iter().collect(),
-                    _ => tokens.pieces[i].clone(),
+                    _ => tokens.pieces[i].to_owned(),
                 };
                 let place = |at| (!special).then_some(at);
                 Token { id: tokens.ids[i], text, special, start: place(start), stop: place(stop) }

@@ -2,17 +2,21 @@
 //!
 //! Here are the plain types; reading a tokenizer and encoding are in [`tokenizer`], what the files
 //! beside a vocabulary say in `settings`, `keys`, `class`, `rules` and `added`, vocabularies without
-//! a `tokenizer.json` in `wordpiece` and `files`, windows of long texts in [`window`], batches in
-//! [`mod@pack`]. Nothing here knows a model or a device.
+//! a `tokenizer.json` in `wordpiece` and `files`, long texts in `stretch`, `seams` and `kept`, their
+//! windows in [`window`], batches in [`mod@pack`]. Nothing here knows a model or a device.
 
 mod added;
 mod class;
 mod file;
 mod files;
+mod kept;
 mod keys;
 pub mod pack;
 mod rules;
+mod seams;
 mod settings;
+mod stretch;
+mod strings;
 pub mod tokenizer;
 pub mod window;
 mod wordpiece;
@@ -25,6 +29,7 @@ use tokenizers::{NormalizedString, Normalizer};
 
 pub use keys::known_keys;
 pub use pack::{PackedBatch, pack, pack_some};
+pub use strings::Strings;
 pub use tokenizer::Tokenizer;
 
 /// A text, or a pair of texts that a model reads together.
@@ -109,7 +114,7 @@ pub struct Tokens {
     /// Token type (segment) of each token: 1 for the second text of a BERT pair.
     pub types: Vec<u32>,
     /// Each token as the vocabulary spells it, such as `##ing`.
-    pub pieces: Vec<String>,
+    pub pieces: Strings,
     /// Start and end of each token in the text that it belongs to, counted in characters (Unicode
     /// scalar values); `[0, 0]` for a special token.
     pub spans: Vec<[u32; 2]>,
@@ -232,7 +237,7 @@ impl<'a> Characters<'a> {
     /// `to`, or the end of the marks that follow it before `limit`, where normalisation joined them to
     /// the letter before: `a` and an accent to `á`, whose token spans the `a` alone. A piece that
     /// ends in the letter itself has lost its marks instead.
-    fn with_marks(&self, to: u32, limit: u32, pieces: &[String], last: usize) -> u32 {
+    fn with_marks(&self, to: u32, limit: u32, pieces: &Strings, last: usize) -> u32 {
         if self.bytes.is_empty() {
             return to;
         }

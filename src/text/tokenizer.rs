@@ -4,23 +4,26 @@
 //! truncation are dropped: limits come from the caller, and batches are not padded.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rayon::prelude::*;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::utils::truncation::truncate_encodings;
-use tokenizers::{
-    Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper, TruncationDirection,
-    TruncationParams, TruncationStrategy,
-};
+use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper};
 
 use crate::error::{ErrorKind, Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
 use crate::text::added::Declared;
 use crate::text::files::Frame;
+use crate::text::kept::{Keep, Kept};
+use crate::text::seams::Seams;
 use crate::text::settings::Settings;
+use crate::text::stretch::Sizes;
 use crate::text::wordpiece::from_vocab;
-use crate::text::{Overflow, Side, Text, Tokens, file, files, rules};
+use crate::text::{Overflow, Side, Text, Tokens, file, files, kept, rules, stretch};
+
+/// Tokens that special tokens are put around at once.
+const FRAMED: usize = 1 << 14;
 
 /// Turns texts into tokens.
 pub struct Tokenizer {
@@ -28,6 +31,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Adds the special tokens.
     post: Option<PostProcessorWrapper>,
+    /// Where a long text may be taken apart.
+    seams: Seams,
     vocab_size: usize,
     limit: Option<usize>,
     /// Whether the model is given token types.
@@ -91,7 +96,13 @@ impl Tokenizer {
             Some(names) => names.contains(&"token_type_ids"),
             None => settings.class.typed,
         };
-        Ok(Self { inner, post, vocab_size, limit, typed, side })
+        let seams = Seams::of(&inner);
+        Ok(Self { inner, post, seams, vocab_size, limit, typed, side })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_inner(self) -> tokenizers::Tokenizer {
+        self.inner
     }
 
     /// Has texts become lower case before all else, where the normalizer does not do so already
@@ -207,13 +218,20 @@ impl Tokenizer {
         overflow: Overflow,
         side: Option<Side>,
     ) -> Result<Tokens> {
-        let failed = |e: tokenizers::Error| fail!(Text, "the tokenizer failed: {e}").with_source(e);
-        let encode = |text: &str| self.inner.encode_char_offsets(text, false).map_err(failed);
-        let first = encode(&text.text)?;
-        let second = text.pair.as_deref().map(encode).transpose()?;
+        let whole = matches!(overflow, Overflow::Window { .. });
+        let side = side.unwrap_or(self.side);
+        let keep = |most: usize| match side {
+            _ if whole => Keep::First(usize::MAX),
+            Side::Left => Keep::Last(most),
+            Side::Right => Keep::First(most),
+        };
+        let encode =
+            |text: &str| stretch::encode(&self.inner, &self.seams, text, keep(room), Sizes::USUAL);
+        let mut first = encode(&text.text)?;
+        let mut second = text.pair.as_deref().map(encode).transpose()?;
 
-        let count = |second: &Option<Encoding>| second.as_ref().map_or(0, Encoding::len);
-        let found = first.len() + count(&second);
+        let counts = (first.count, second.as_ref().map(|second| second.count));
+        let found = counts.0 + counts.1.unwrap_or(0);
         if found > room && overflow == Overflow::Error {
             return Err(fail!(
                 TooLong,
@@ -222,7 +240,6 @@ impl Tokenizer {
                 room + added
             ));
         }
-        let whole = matches!(overflow, Overflow::Window { .. });
         if found > room && whole && second.is_some() {
             return Err(fail!(
                 Unsupported,
@@ -232,25 +249,55 @@ impl Tokenizer {
                 room + added
             ));
         }
-        let params = TruncationParams {
-            direction: match side.unwrap_or(self.side) {
-                Side::Left => TruncationDirection::Left,
-                Side::Right => TruncationDirection::Right,
-            },
-            max_length: if whole { usize::MAX } else { room },
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
+        let lengths = match whole {
+            true => (counts.0, counts.1.unwrap_or(0)),
+            false => kept::lengths(counts.0, counts.1, room),
         };
-        let (mut first, mut second) = truncate_encodings(first, second, &params).map_err(failed)?;
-        let lost = found - first.len() - count(&second);
-        // What was cut off is kept beside; it is not wanted.
-        first.take_overflowing();
+        first.cut(keep(lengths.0));
         if let Some(second) = &mut second {
-            second.take_overflowing();
-            second.set_type_ids(vec![1; second.len()]);
+            second.cut(keep(lengths.1));
         }
+        let mut tokens = self.framed(&first, second.as_ref())?;
+        tokens.lost = found - lengths.0 - lengths.1;
+        if !self.typed {
+            tokens.types.fill(0);
+        }
+        Ok(tokens)
+    }
 
-        let encoding = match &self.post {
+    /// The tokens with the special ones around them.
+    fn framed(&self, first: &Kept, second: Option<&Kept>) -> Result<Tokens> {
+        let mut tokens = Tokens::default();
+        let all = first.ids.len();
+        if let Some(second) = second {
+            let encoding = self.process(first.encoding(0..all, 0), Some(second))?;
+            let ahead = first.words.last().map_or(0, |word| word + 1);
+            append(&mut tokens, &encoding, 0..encoding.len(), ahead)?;
+            return Ok(tokens);
+        }
+        // Some at a time: the crate takes far more memory for a token than it has in the result.
+        let mut start = 0;
+        loop {
+            let end = all.min(start + FRAMED);
+            // The first token of a text has a rule of its own, so the one before comes along.
+            let before = start.min(1);
+            let encoding = self.process(first.encoding(start - before..end, 0), None)?;
+            let special = encoding.get_special_tokens_mask();
+            let head = special.iter().take_while(|&&special| special != 0).count();
+            let from = if start == 0 { 0 } else { head + before };
+            let to = if end == all { encoding.len() } else { head + before + end - start };
+            append(&mut tokens, &encoding, from..to, 0)?;
+            if end == all {
+                return Ok(tokens);
+            }
+            start = end;
+        }
+    }
+
+    /// What the post-processor makes of a text or a pair.
+    fn process(&self, first: Encoding, second: Option<&Kept>) -> Result<Encoding> {
+        let second = second.map(|second| second.encoding(0..second.ids.len(), 1));
+        match &self.post {
             Some(post) => post.process(first, second, true),
             None => <dyn PostProcessor>::default_process(
                 [first].into_iter().chain(second).collect(),
@@ -258,12 +305,7 @@ impl Tokenizer {
             )
             .map(|encodings| Encoding::merge(encodings, false)),
         }
-        .map_err(failed)?;
-        let mut tokens = to_tokens(&encoding, lost)?;
-        if !self.typed {
-            tokens.types.fill(0);
-        }
-        Ok(tokens)
+        .map_err(|e| fail!(Text, "the tokenizer failed: {e}").with_source(e))
     }
 
     /// [`Tokenizer::encode`] of many texts on all cores, in their order. The error is that of the
@@ -357,36 +399,25 @@ fn guard<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-fn to_tokens(encoding: &Encoding, lost: usize) -> Result<Tokens> {
-    let narrow = |at: usize| {
-        u32::try_from(at)
-            .map_err(|e| fail!(Text, "the text is too long: {at} characters").with_source(e))
-    };
-    let spans = encoding.get_offsets().iter();
-    let spans = spans.map(|&(start, end)| Ok([narrow(start)?, narrow(end)?]));
-    let second: Vec<bool> =
-        encoding.get_sequence_ids().into_iter().map(|sequence| sequence == Some(1)).collect();
-    let special: Vec<bool> = encoding.get_special_tokens_mask().iter().map(|&m| m != 0).collect();
-
-    let word_ids = encoding.get_word_ids();
-    let own = |wanted: bool| {
-        let words = word_ids.iter().zip(&second);
-        words.filter(move |&(_, &second)| second == wanted).filter_map(|(word, _)| *word)
-    };
-    let ahead = own(false).max().map_or(0, |word| word + 1);
-    let words = word_ids.iter().zip(second.iter().zip(&special));
-    let words = words.map(|(word, (&second, &special))| match special {
-        true => None,
-        false => word.map(|word| if second { ahead + word } else { word }),
-    });
-    Ok(Tokens {
-        ids: encoding.get_ids().to_vec(),
-        types: encoding.get_type_ids().to_vec(),
-        pieces: encoding.get_tokens().to_vec(),
-        spans: spans.collect::<Result<_>>()?,
-        words: words.collect(),
-        special,
-        second,
-        lost,
-    })
+/// Adds the `rows` of `encoding` to `tokens`. Words of the second text of a pair go on from `ahead`.
+fn append(tokens: &mut Tokens, encoding: &Encoding, rows: Range<usize>, ahead: u32) -> Result<()> {
+    let long = |at: usize| fail!(Text, "the text is too long: {at} characters");
+    let narrow = |at: usize| u32::try_from(at).map_err(|e| long(at).with_source(e));
+    let of = encoding.get_sequence_ids();
+    for row in rows {
+        let (start, end) = encoding.get_offsets()[row];
+        tokens.spans.push([narrow(start)?, narrow(end)?]);
+        let second = of[row] == Some(1);
+        let special = encoding.get_special_tokens_mask()[row] != 0;
+        let word = encoding.get_word_ids()[row].filter(|_| !special);
+        tokens.words.push(word.map(|word| if second { ahead + word } else { word }));
+        tokens.second.push(second);
+        tokens.special.push(special);
+        tokens.ids.push(encoding.get_ids()[row]);
+        tokens.types.push(encoding.get_type_ids()[row]);
+        if !tokens.pieces.push(&encoding.get_tokens()[row]) {
+            return Err(fail!(Text, "the text is too long: its tokens are spelt in over 4 GiB"));
+        }
+    }
+    Ok(())
 }

@@ -68,7 +68,7 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
     let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
     let own = |text: &str| -> Result<Vec<(u32, String)>, Refusal> {
         let t = tokenizer.encode_whole(&Text::from(text))?;
-        let all = t.ids.into_iter().zip(t.pieces).zip(t.special);
+        let all = t.ids.into_iter().zip(t.pieces.iter().map(str::to_owned)).zip(t.special);
         Ok(all.filter(|(_, special)| !special).map(|(token, _)| token).collect())
     };
     let unknown = ["[UNK]", "<unk>"].iter().find_map(|p| Some((tokenizer.id_of(p)?, *p)));
@@ -164,7 +164,7 @@ fn assemble(
     let tokens = Tokens {
         ids: kept.iter().map(|t| t.0).collect(),
         types: kept.iter().map(|t| t.2).collect(),
-        pieces: kept.iter().map(|t| t.1.clone()).collect(),
+        pieces: kept.iter().map(|t| &t.1).collect(),
         spans: vec![[0, 0]; kept.len()],
         words: vec![None; kept.len()],
         special: kept.iter().map(|t| t.3).collect(),
