@@ -7,12 +7,17 @@
 mod ahead;
 mod bad;
 mod form;
+#[cfg(test)]
+mod fuzz;
+mod guard;
 mod json;
 mod lines;
 mod open;
+mod pages;
 mod quotes;
 mod seen;
 mod table;
+mod thrift;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Parquet: the text in one column, others carried along.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -15,14 +16,14 @@ use everylayer::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::bad::{Bad, wrong};
+use super::guard::guard;
+use super::pages;
 use super::seen::Again;
 use super::{Item, Rows};
-
-/// Rows decoded at a time.
-const BATCH: usize = 1024;
 
 /// The rows of `file`, which errors call `name`.
 ///
@@ -35,7 +36,10 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String]) -> Result<Row
         let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
         Error::new(ErrorKind::Text, said)
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(&e))?;
+    pages::footer(&file).map_err(|e| broken(&e))?;
+    let again = Arc::new(file.again(0).map_err(|e| broken(&e))?);
+    let builder = guard(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let builder = builder.map_err(|e| broken(&e))?.map_err(|e| broken(&e))?;
     let fields = builder.schema().fields();
     let known = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
     let mut roots = Vec::new();
@@ -64,30 +68,55 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String]) -> Result<Row
         roots.push(root);
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let reader = builder.with_projection(mask).with_batch_size(BATCH).build();
-    let reader = reader.map_err(|e| broken(&e))?;
+    let metadata = Arc::clone(builder.metadata());
+    let largest = guard(|| largest(&again, &metadata, &mask)).and_then(|largest| largest);
+    let largest = largest.map_err(|e| broken(&e))?;
+    let total = metadata.file_metadata().num_rows();
+    let reader = builder.with_projection(mask).with_batch_size(pages::batch(largest));
+    let reader = guard(|| reader.build()).map_err(|e| broken(&e))?;
+    let mut reader = reader.map_err(|e| broken(&e))?;
     let (field, keep) = (field.to_owned(), keep.to_vec());
     let mut line = 0;
     let mut failed = false;
-    let batches = reader.map_while(move |batch| {
+    let mut next = move || guard(|| reader.next().transpose());
+    let batches = std::iter::from_fn(move || {
         if failed {
             return None;
         }
-        let items = match batch {
-            Ok(batch) => {
+        let said = match next() {
+            Ok(Ok(Some(batch))) => {
                 let items = items(&name, &batch, &field, &keep, line);
                 line += batch.num_rows() as u64;
-                items
+                return Some(items);
             }
-            Err(e) => {
-                failed = true;
-                let said = format!("{name}: after row {line}: {e}");
-                vec![Err(Bad::from(Error::new(ErrorKind::Text, said)))]
-            }
+            Ok(Ok(None)) if i64::try_from(line) == Ok(total) => return None,
+            Ok(Ok(None)) => format!("its metadata says that there are {total} rows"),
+            Ok(Err(e)) => e.to_string(),
+            Err(panic) => format!("it is damaged ({panic})"),
         };
-        Some(items)
+        failed = true;
+        let said =
+            format!("{name}: after row {line}: {said}: write it anew, or use .jsonl or .csv");
+        Some(vec![Err(Bad::from(Error::new(ErrorKind::Text, said)))])
     });
     Ok(Box::new(batches.flatten()))
+}
+
+/// Looks over the columns in `mask`; the bytes of the largest page.
+fn largest(
+    file: &Arc<Again>,
+    metadata: &ParquetMetaData,
+    mask: &ProjectionMask,
+) -> Result<u64, String> {
+    let mut largest = 0;
+    for group in metadata.row_groups() {
+        for (i, chunk) in group.columns().iter().enumerate() {
+            if mask.leaf_included(i) {
+                largest = largest.max(pages::chunk(file, chunk, group.num_rows())?);
+            }
+        }
+    }
+    Ok(largest)
 }
 
 impl Length for Again {
