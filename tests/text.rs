@@ -332,23 +332,6 @@ fn vocab_that_is_not_text_is_named_with_its_line() {
 }
 
 #[test]
-fn a_template_that_lies_is_an_error() {
-    // It asks for a second text where there is one: an index out of bounds in the crate.
-    let mut json = word_level();
-    json["post_processor"] = json!({
-        "type": "TemplateProcessing",
-        "single": [{"Sequence": {"id": "B", "type_id": 0}}],
-        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {},
-    });
-    let tokenizer = Tokenizer::from_source(&source(&[("tokenizer.json", &json.to_string())]));
-    if let Ok(tokenizer) = tokenizer {
-        let e = tokenizer.encode(&"a".into(), NO_LIMIT, Overflow::Truncate).unwrap_err();
-        assert_eq!(e.kind(), ErrorKind::Text);
-    }
-}
-
-#[test]
 fn an_unknown_word_without_unk_is_an_error() {
     let mut json = word_level();
     json["model"] = json!({"type": "WordLevel", "vocab": {"a": 1}, "unk_token": "gone"});

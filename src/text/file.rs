@@ -14,6 +14,7 @@ use crate::error::{Result, fail};
 use crate::model::source::parse_json;
 use crate::text::files::MAX_PIECE;
 use crate::text::keys::unknown;
+use crate::text::sound::{self, MAX_ID};
 
 /// The file, its vocabulary passed over.
 #[derive(Deserialize)]
@@ -44,17 +45,21 @@ struct File {
 
 #[derive(Deserialize)]
 struct Model {
-    #[serde(rename = "vocab")]
-    _vocab: Option<Vocabulary>,
-    #[serde(rename = "merges")]
-    _merges: Option<IgnoredAny>,
+    vocab: Option<Vocabulary>,
+    #[serde(default)]
+    merges: Vec<Merge>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
-/// A vocabulary, passed over. Its pieces are short where it is a list (Unigram): the crate
-/// `tokenizers` keeps a node a byte of a piece and drops them by recursion.
-struct Vocabulary;
+/// A vocabulary, passed over but for its bounds.
+///
+/// Its pieces are short where it is a list (Unigram): the crate `tokenizers` keeps a node a byte of a
+/// piece and drops them by recursion.
+struct Vocabulary {
+    /// Bytes of the longest piece.
+    longest: usize,
+}
 
 impl<'de> Deserialize<'de> for Vocabulary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -72,19 +77,44 @@ impl<'de> Visitor<'de> for Pieces {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Vocabulary, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Vocabulary)
+        let mut longest = 0;
+        while let Some((piece, id)) = map.next_entry::<Cow<'_, str>, u64>()? {
+            if id >= MAX_ID {
+                return Err(A::Error::custom(format!("a piece has the id {id}")));
+            }
+            longest = longest.max(piece.len());
+        }
+        Ok(Vocabulary { longest })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Vocabulary, A::Error> {
+        let mut longest = 0;
         while let Some((piece, _)) = seq.next_element::<(Cow<'_, str>, IgnoredAny)>()? {
             if piece.len() > MAX_PIECE {
                 let size = piece.len();
                 let said = format!("a piece has {size} bytes, at most {MAX_PIECE} are read");
                 return Err(A::Error::custom(said));
             }
+            longest = longest.max(piece.len());
         }
-        Ok(Vocabulary)
+        Ok(Vocabulary { longest })
+    }
+}
+
+/// A merge of byte pairs, in either of its spellings.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Line(String),
+}
+
+impl Merge {
+    fn parts(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Pair(first, second) => Some((first, second)),
+            Self::Line(line) => line.split_once(' '),
+        }
     }
 }
 
@@ -172,6 +202,11 @@ fn members(file: &File) -> Result<()> {
     part("pre_tokenizer", &file.pre_tokenizer, PRE_TOKENIZERS)?;
     part("post_processor", &file.post_processor, POST_PROCESSORS)?;
     fields("model", &file.model.others, MODELS)?;
+    sound::normalizer(&file.normalizer)?;
+    sound::pre_tokenizer(&file.pre_tokenizer)?;
+    sound::post_processor(&file.post_processor)?;
+    sound::model(&file.model.others)?;
+    merges(&file.model)?;
     match file.model.others.get("dropout").and_then(Value::as_f64) {
         Some(share) if share > 0.0 => Err(fail!(
             Unsupported,
@@ -180,6 +215,24 @@ fn members(file: &File) -> Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Holds the merges against the pieces: the crate takes a place of the longest one for what a merge
+/// makes, and the prefix off its second part.
+fn merges(model: &Model) -> Result<()> {
+    let prefix = model.others.get("continuing_subword_prefix").and_then(Value::as_str);
+    let prefix = prefix.unwrap_or_default();
+    let longest = model.vocab.as_ref().map_or(0, |vocab| vocab.longest);
+    for (at, merge) in model.merges.iter().enumerate() {
+        let fits = merge.parts().is_some_and(|(first, second)| {
+            let second = second.strip_prefix(prefix);
+            second.is_some_and(|second| first.len() + second.len() <= longest)
+        });
+        if !fits {
+            return Err(fail!(Checkpoint, "model: merge {at} makes no piece of the vocabulary"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks a part that may be absent, and those that it is made of.

@@ -15,6 +15,7 @@ pub mod pack;
 mod rules;
 mod seams;
 mod settings;
+mod sound;
 mod stretch;
 mod strings;
 pub mod tokenizer;

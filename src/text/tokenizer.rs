@@ -20,7 +20,7 @@ use crate::text::seams::Seams;
 use crate::text::settings::Settings;
 use crate::text::stretch::Sizes;
 use crate::text::wordpiece::from_vocab;
-use crate::text::{Overflow, Side, Text, Tokens, file, files, kept, rules, stretch};
+use crate::text::{Overflow, Side, Text, Tokens, file, files, kept, rules, sound, stretch};
 
 /// Tokens that special tokens are put around at once.
 const FRAMED: usize = 1 << 14;
@@ -68,6 +68,7 @@ impl Tokenizer {
         guard(|| declared.add_to(&mut inner))
             .unwrap_or_else(|| Err(fail!(Checkpoint, "the declared tokens cannot be added")))
             .map_err(|e| e.at(source.name()))?;
+        sound::added(&inner).map_err(|e| e.at(source.name()))?;
         if let Some(frame) = frame {
             let post = frame.processor(&inner).map_err(|e| e.at(source.name()))?;
             inner.with_post_processor(Some(post));

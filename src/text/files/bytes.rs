@@ -15,6 +15,7 @@ use super::spm::Model;
 use super::{Begun, Folder};
 use crate::error::{Result, fail};
 use crate::model::source::{MAX_JSON_BYTES, parse_json, read_all};
+use crate::text::sound::MAX_ID;
 
 const MERGES: &str = "merges.txt";
 
@@ -38,6 +39,12 @@ pub(super) fn gpt2(folder: &mut Folder<'_>) -> Result<Begun> {
 fn byte_level(folder: &Folder<'_>, add_prefix_space: bool) -> Result<Tokenizer> {
     let (bytes, place) = folder.vocabulary(MAX_JSON_BYTES)?;
     let vocab: HashMap<String, u32> = parse_json(&bytes, &place)?;
+    if let Some((piece, id)) = vocab.iter().find(|(_, id)| u64::from(**id) >= MAX_ID) {
+        return Err(fail!(
+            Checkpoint,
+            "{place}: {piece:?} has the id {id}, at most {MAX_ID} are read"
+        ));
+    }
     let merges = read_merges(folder, &vocab)?;
     let model = BPE::builder()
         .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)

@@ -2,12 +2,15 @@
 
 use tokenizers::normalizers::Precompiled;
 
+/// Bytes of what a character may become; the longest of NFKC has 33.
+const MAX_REPLACEMENT: usize = 256;
+
 /// The normalizer of `bytes`, checked: the crate that runs it trusts every index in them.
 ///
 /// # Errors
 ///
 /// What is wrong.
-pub(super) fn compile(bytes: &[u8]) -> Result<Precompiled, String> {
+pub(crate) fn compile(bytes: &[u8]) -> Result<Precompiled, String> {
     let broken = |what: &str| format!("precompiled_charsmap: {what}");
     let (size, rest) = bytes.split_first_chunk().ok_or_else(|| broken("it ends in its size"))?;
     let size = usize::try_from(u32::from_le_bytes(*size)).unwrap_or(usize::MAX);
@@ -20,6 +23,9 @@ pub(super) fn compile(bytes: &[u8]) -> Result<Precompiled, String> {
     let units: Vec<u32> = units.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
     if !units.iter().enumerate().all(|(at, &unit)| fits(at, unit, &units, text)) {
         return Err(broken("its trie leads out of itself"));
+    }
+    if text.split('\0').any(|replacement| replacement.len() > MAX_REPLACEMENT) {
+        return Err(broken("a replacement of it is too long"));
     }
     Precompiled::from(bytes).map_err(|e| broken(&e.to_string()))
 }

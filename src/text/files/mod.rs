@@ -17,6 +17,7 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{AddedToken, Tokenizer, decoders};
 
+pub(crate) use self::charsmap::compile as compile_charsmap;
 pub(crate) use self::frame::Frame;
 pub(crate) use self::spm::MAX_PIECE;
 use crate::error::{Result, fail};
