@@ -221,10 +221,10 @@ pub fn run(words: &[String]) -> Result<()> {
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };
     let level = level.parse().map_err(|_| usage(format!("-log {level} is not known")))?;
-    let _log = super::log::start(level, false, None)?;
+    let log = super::log::start(level, false, None)?;
     let idle = words.idle();
     if !idle.is_empty() {
-        say::note(&format!("{} changes nothing here", idle.join(", ")));
+        log.note(&format!("{} changes nothing here", idle.join(", ")));
     }
     let device = match words.has("cpu") {
         true => Device::Cpu,
@@ -236,7 +236,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let model = words.text("model_dir").to_owned();
     let allow_terminate = host.is_loopback() || words.has("allow_terminate");
     if allow_terminate && !host.is_loopback() {
-        say::note("-allow_terminate: whoever can connect can end this server");
+        log.note("-allow_terminate: whoever can connect can end this server");
     }
     let settings = Settings {
         cors: access::origins("-cors", words.given("cors"))?,
@@ -248,27 +248,28 @@ pub fn run(words: &[String]) -> Result<()> {
     let service = Service::open(&[(model.clone(), model)], &[options], settings, config)?;
     let encoder = service.models[0].batcher.encoder();
     service.bert.check(&encoder)?;
-    say::note(&format!("{} on {}", encoder.name(), encoder.device()));
+    log.note(&format!("{} on {}", encoder.name(), encoder.device()));
     let (input, output) = (words.port("port")?, words.port("port_out")?);
     let http_port = match words.text("http_port") {
         "" | "None" => None,
         _ => Some(words.port("http_port")?),
     };
-    serve::runtime()?.block_on(async {
+    serve::runtime(service.settings.max_connections)?.block_on(async {
+        super::heap::keep_small(&service);
         let sockets = Sockets::open((host, input).into(), (host, output).into()).await?;
         let [input, output] = sockets.places();
-        let stop = serve::stop()?;
+        let stop = serve::stop(log.lines())?;
         // A client can end the server too, which HTTP would not hear of.
         let (tell, told) = watch::channel(false);
         let http = match http_port {
             None => None,
             Some(port) => {
                 let listener = Listener::tcp(SocketAddr::new(host, port)).await?;
-                say::note(&format!("listening on {}", listener.place()));
+                log.note(&format!("listening on {}", listener.place()));
                 Some(tokio::spawn(http::serve(service.clone(), listener, told)))
             }
         };
-        say::note(&format!("listening on {input} for requests, {output} for answers"));
+        log.note(&format!("listening on {input} for requests, {output} for answers"));
         sockets.serve(service, stop).await;
         let _ = tell.send(true);
         if let Some(http) = http {

@@ -21,6 +21,8 @@ mod info;
 mod input;
 mod licenses;
 #[cfg(feature = "server")]
+mod lines;
+#[cfg(feature = "server")]
 mod log;
 mod progress;
 mod say;

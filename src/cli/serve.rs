@@ -15,8 +15,8 @@ use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use super::args::{LoadArgs, count, device, switch};
+use super::lines::Lines;
 use super::log::{self, Otlp};
-use super::say;
 use access::AccessArgs;
 use tei::TeiArgs;
 
@@ -46,7 +46,7 @@ what to use.
 Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity,
 /tokenize, /decode, /info, /health, /metrics (Text Embeddings Inference),
 /v1/layers, /encode (BERT-as-Service).
-SIGTERM finishes accepted work; new work gets 503.";
+SIGTERM and SIGHUP finish accepted work; new work gets 503.";
 
 /// `everylayer serve`
 #[derive(Debug, Args)]
@@ -127,6 +127,9 @@ pub struct HttpArgs {
     /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
     #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = count)]
     pub max_result_bytes: usize,
+    /// Most bytes of bodies of requests under way, all together; beyond it they wait, then get 429
+    #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = count)]
+    pub max_body_bytes: usize,
     /// Most connections at once; others wait in the system's queue, while connections end with their
     /// answers and those that have sent nothing for 3 seconds make room
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
@@ -176,6 +179,7 @@ impl HttpArgs {
             batch_time: (self.batch_ms > 0).then(|| Duration::from_millis(self.batch_ms)),
             max_batch_tokens: self.load.batch_tokens.or(self.tei.max_batch_tokens),
             max_result_bytes: self.max_result_bytes,
+            max_body_bytes: self.max_body_bytes,
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
             allow_terminate: false,
@@ -245,9 +249,11 @@ pub fn address(host: &str) -> Result<IpAddr> {
     v4.or(found.first()).copied().ok_or_else(|| off("the name has none"))
 }
 
-/// The threads that wait for clients.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
+/// The threads that wait for clients; of each connection one may write its answer while its client
+/// reads it, beside those that parse and tokenise.
+pub fn runtime(connections: usize) -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.max_blocking_threads(connections.saturating_add(512));
     builder.worker_threads(2).enable_all().build().map_err(|e| {
         Error::new(ErrorKind::Io, format!("the system gives no threads: {e}")).with_source(e)
     })
@@ -256,11 +262,11 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 fn serve_http(args: &HttpArgs) -> Result<()> {
     let otlp = args.otlp_endpoint.as_deref();
     let otlp = otlp.map(|endpoint| Otlp { endpoint, name: &args.otlp_service_name });
-    let _log = log::start(args.log, args.json_output, otlp)?;
+    let log = log::start(args.log, args.json_output, otlp)?;
     args.tei.check()?;
     let models = args.named()?;
     if let Some(said) = tei::unread() {
-        say::note(&said);
+        log.note(&said);
     }
     super::heap::bound();
     let settings = Settings { web: args.site()?, ..args.settings()? };
@@ -271,11 +277,12 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
     for model in &service.models {
         for worker in model.batcher.workers() {
             let encoder = worker.encoder();
-            say::note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
-            encoder.notes().iter().for_each(|note| say::note(note));
+            log.note(&format!("{}: {} on {}", model.name, encoder.name(), encoder.device()));
+            encoder.notes().iter().for_each(|note| log.note(note));
         }
     }
-    runtime()?.block_on(async {
+    runtime(args.max_connections)?.block_on(async {
+        super::heap::keep_small(&service);
         let listener = match &args.uds_path {
             #[cfg(unix)]
             Some(path) => Listener::unix(path)?,
@@ -286,11 +293,11 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
             }
             None => Listener::tcp((args.host, args.port).into()).await?,
         };
-        say::note(&format!("listening on {}", listener.place()));
+        log.note(&format!("listening on {}", listener.place()));
         if web && args.uds_path.is_none() {
-            say::note(&format!("the demo is on {}/web/demo/", listener.place()));
+            log.note(&format!("the demo is on {}/web/demo/", listener.place()));
         }
-        http::serve(service, listener, stop()?).await;
+        http::serve(service, listener, stop(log.lines())?).await;
         if let Some(path) = &args.uds_path {
             let _ = std::fs::remove_file(path);
         }
@@ -298,8 +305,16 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
     })
 }
 
+/// Whether SIGHUP is ignored, as after `nohup`.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 1)
+}
+
 /// Says `true` once the program is told to end.
-pub fn stop() -> Result<watch::Receiver<bool>> {
+pub fn stop(lines: Lines) -> Result<watch::Receiver<bool>> {
     let (tell, told) = watch::channel(false);
     #[cfg(unix)]
     {
@@ -307,9 +322,20 @@ pub fn stop() -> Result<watch::Receiver<bool>> {
         let failed = |e: std::io::Error| Error::new(ErrorKind::Io, format!("signals: {e}"));
         let mut term = signal(SignalKind::terminate()).map_err(failed)?;
         let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+        // Where nohup had it ignored, it stays so.
+        let mut hangup = match is_hangup_ignored() {
+            true => None,
+            false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+        };
         tokio::spawn(async move {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            say::note("finishing accepted work");
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => _ = hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = hung_up => {} }
+            lines.put("everylayer: finishing accepted work");
             let _ = tell.send(true);
         });
     }

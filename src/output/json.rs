@@ -82,6 +82,35 @@ pub fn to_string(embeddings: &Embeddings) -> Result<String> {
         .map_err(|error| fail!(Text, "the results are not UTF-8").with_source(error))
 }
 
+/// Holds that JSON can say every number.
+///
+/// # Errors
+/// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN or infinity.
+#[cfg(feature = "server")]
+pub(crate) fn check(embeddings: &Embeddings) -> Result<()> {
+    embeddings.texts.iter().try_for_each(finite)
+}
+
+/// Writes the object of [`to_string`] but for its opening brace, without a copy of the results; they
+/// were held by [`check`].
+///
+/// # Errors
+/// `Io`, where nothing more can be written.
+#[cfg(feature = "server")]
+pub(crate) fn write_fields(embeddings: &Embeddings, out: &mut dyn Write) -> Result<()> {
+    let header = embeddings.header();
+    let int8 = (!embeddings.int8.is_empty()).then(|| Ranges::to_json(&embeddings.int8));
+    let truncated = embeddings.texts.iter().filter(|text| text.lost > 0).count();
+    let lost = embeddings.texts.iter().map(|text| text.lost).sum();
+    let head = head(&header, int8.as_ref(), truncated, lost)?;
+    out.write_all(&head[1..]).map_err(broken)?;
+    for (i, text) in embeddings.texts.iter().enumerate() {
+        out.write_all(if i == 0 { b"\n" } else { b",\n" }).map_err(broken)?;
+        write_result(&mut *out, &header, text, &[], &[])?;
+    }
+    out.write_all(if embeddings.texts.is_empty() { b"]}\n" } else { b"\n]}\n" }).map_err(broken)
+}
+
 /// The fields before `results`, in their order.
 #[derive(serde::Serialize)]
 struct Head<'a> {
@@ -129,6 +158,18 @@ pub(super) fn result(
     columns: &[String],
     kept: &[Kept],
 ) -> Result<Vec<u8>> {
+    let mut line = Vec::new();
+    write_result(&mut line, header, text, columns, kept)?;
+    Ok(line)
+}
+
+fn write_result(
+    out: impl Write,
+    header: &Header,
+    text: &TextEmbedding,
+    columns: &[String],
+    kept: &[Kept],
+) -> Result<()> {
     #[derive(serde::Serialize)]
     struct One<'a> {
         index: usize,
@@ -144,7 +185,7 @@ pub(super) fn result(
         #[serde(skip_serializing_if = "Option::is_none")]
         words: Option<&'a [WordInfo]>,
     }
-    encode(&One {
+    let one = One {
         index: text.index,
         kept: Fields::new(columns, kept, text.index)?,
         text_tokens: text.text_tokens,
@@ -152,7 +193,9 @@ pub(super) fn result(
         vectors: Vectors { header, text },
         tokens: (header.rows == Rows::Tokens).then_some(&text.tokens),
         words: (header.rows == Rows::Words).then_some(&text.words),
-    })
+    };
+    serde_json::to_writer(out, &one)
+        .map_err(|error| fail!(Text, "the results are no JSON: {error}").with_source(error))
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>> {

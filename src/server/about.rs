@@ -1,49 +1,14 @@
-//! What the server says of itself: `/health`, `/metrics`, `/info`.
+//! What the server says of itself: `/metrics`, `/info`. `/health` is in `health.rs`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::batcher::{Batcher, Worker};
 use super::http::{Answer, of_bytes, of_json};
-use super::reading::{Input, Reading};
-use super::refusal::{Refusal, Why};
 use super::service::Service;
-use crate::capture::Capture;
 use crate::encoder::Encoder;
 use crate::schedule::PoolMode;
-
-/// `GET /health`: a text through every model.
-pub async fn health(service: &Service) -> Result<Answer, Refusal> {
-    if service.is_closing() {
-        return Err(Refusal::closing());
-    }
-    for model in &service.models {
-        if model.batcher.is_lost() {
-            let said = format!("{}: the device is lost", model.name);
-            return Err(Refusal::new(Why::Unhealthy, said));
-        }
-        let texts = vec![Input::Text("health".into())];
-        let captures = vec![Capture::default()];
-        let run = service.embed(0, model, texts, Reading::default(), captures, false);
-        let run = tokio::time::timeout(Duration::from_secs(20), run).await;
-        match run {
-            // A full queue is work to do, not ill health.
-            Ok(Err(refusal)) if refusal.why == Why::Overloaded => {}
-            Ok(Err(refusal)) => {
-                let said = format!("{}: {refusal}", model.name);
-                return Err(Refusal::new(Why::Unhealthy, said));
-            }
-            Err(_) => {
-                let said = format!("{}: no answer from the model in 20 s", model.name);
-                return Err(Refusal::new(Why::Unhealthy, said));
-            }
-            Ok(Ok(_)) => {}
-        }
-    }
-    Ok(of_json(&json!({ "status": "ok" })))
-}
 
 /// `GET /metrics`
 pub fn metrics(service: &Service) -> Answer {
@@ -113,6 +78,7 @@ pub fn info(service: &Service) -> Answer {
         "max_request_tokens": settings.max_request_tokens,
         "batch_ms": settings.batch_time.map_or(0, |time| time.as_millis() as u64),
         "max_result_bytes": settings.max_result_bytes,
+        "max_body_bytes": settings.max_body_bytes,
         "payload_limit": settings.payload_limit,
         "auto_truncate": settings.auto_truncate,
         "tokenization_workers": service.tokenizers(),

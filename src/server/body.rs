@@ -13,10 +13,13 @@ use serde::de::{
     DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
-use super::refusal::{Refusal, Why};
+use super::refusal::{Refusal, Why, visible};
 
 /// Characters of a client's own words that an error repeats.
 const SHOWN: usize = 60;
+
+/// Characters of a word, and of its error, that are more than any right one has.
+const QUOTED: usize = 200;
 
 /// Reads an object of fields. `null` is an absent field wherever one may be absent.
 ///
@@ -197,7 +200,16 @@ pub struct Word<T>(pub T);
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        text.parse().map(Self).map_err(|e: T::Err| D::Error::custom(e))
+        text.parse().map(Self).map_err(|e: T::Err| D::Error::custom(quoted(&text, &e)))
+    }
+}
+
+/// The error of a word. The grammars repeat what they do not know, which a client may have made long.
+pub fn quoted(text: &str, error: &dyn fmt::Display) -> String {
+    let said = error.to_string();
+    match text.chars().nth(QUOTED) {
+        Some(_) => visible(&said.replace(text, &shortened(text)), QUOTED),
+        None => said,
     }
 }
 

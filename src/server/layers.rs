@@ -2,28 +2,28 @@
 
 mod fields;
 
-use std::io::Cursor;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use fields::{Input, LayersWord};
 
 use super::batcher::{Client, Ready};
 use super::body::{Count, Object, Word};
 use super::http::accept::{JSON, NPZ, SAFETENSORS};
-use super::http::{Answer, aside, of_bytes, parse};
+use super::http::{Answer, aside, of_bytes, parse, written};
 use super::openai::held;
 use super::reading::{Cut, Reading, limits, some};
 use super::refusal::{Refusal, Why};
 use super::service::{Outcome, Service};
 use super::tei::{named_prompt, with_times};
 use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
-use crate::embeddings::Embeddings;
 use crate::encoder::{token_infos, word_info};
-use crate::output::{self, Extra, Extras, Format};
+use crate::output::{self, Extra, Format};
 
 /// Outputs of one request at most.
 pub const MOST_OUTPUTS: usize = 64;
@@ -121,23 +121,49 @@ pub async fn layers(
     let (tokens, words) = (body.tokens.unwrap_or(false), body.words.unwrap_or(false));
     let keep = tokens || words;
     let outcome = service.embed(client, model, inputs, reading, captures, keep).await?;
-    let bytes = outcome.bytes();
-    let model = model.name.clone();
-    let write = move || -> Result<Answer, Refusal> {
-        let file = |format| -> Result<Answer, Refusal> {
-            let extras = extras(&outcome.ready, tokens, words);
-            let bytes = output::join(format, &plain(&names), &outcome.results, &extras)?;
-            Ok(of_bytes(bytes, form))
-        };
-        let answer = match form {
-            SAFETENSORS => file(Format::Safetensors)?,
-            NPZ => file(Format::Npz)?,
-            ARROW => of_bytes(as_arrow(&names, &outcome, tokens, words)?, ARROW),
-            _ => as_json(&model, &names, &outcome, tokens, words)?,
-        };
-        Ok(with_times(answer, &outcome))
+    let outcome = Arc::new(outcome);
+    let shared = Arc::clone(&outcome);
+    let answer = if form == JSON {
+        outcome.results.iter().try_for_each(output::json::check)?;
+        let model = model.name.clone();
+        let write = move |out: &mut dyn Write| as_json(out, &model, &names, &shared, tokens, words);
+        written(outcome.bytes(), JSON, write).await?
+    } else {
+        // The file is there beside the vectors for a moment, then alone until it is sent.
+        let room = service.reserve(outcome.bytes())?;
+        let write = move || as_file(form, &names, &shared, tokens, words);
+        let file = aside(outcome.bytes(), write).await??;
+        of_bytes(Bytes::from_owner(Roomed { file, _room: room }), form)
     };
-    aside(bytes, write).await?
+    Ok(with_times(answer, &outcome))
+}
+
+/// A file with the room that it takes.
+struct Roomed {
+    file: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.file
+    }
+}
+
+fn as_file(
+    form: &str,
+    names: &[String],
+    outcome: &Outcome,
+    tokens: bool,
+    words: bool,
+) -> Result<Vec<u8>, Refusal> {
+    let format = match form {
+        SAFETENSORS => Format::Safetensors,
+        NPZ => Format::Npz,
+        _ => return as_arrow(names, outcome, tokens, words),
+    };
+    let extras = extras(&outcome.ready, tokens, words);
+    Ok(output::join(format, &plain(names), &outcome.results, &extras)?)
 }
 
 /// The names of the outputs: their own, else their number.
@@ -221,29 +247,31 @@ fn as_arrow(
     Ok(output::arrow_stream(&plain(names), &outcome.results, texts)?)
 }
 
-fn written(format: Format, result: &Embeddings) -> crate::Result<Vec<u8>> {
-    let extras = Extras { ranges: result.int8.clone(), ..Extras::default() };
-    let mut sink = output::start_with(format, Cursor::new(Vec::new()), result.header(), &extras)?;
-    result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
-    Ok(sink.finish()?.into_inner())
-}
-
+/// The answer in JSON, each token and each number made as it is written.
 fn as_json(
+    out: &mut dyn Write,
     model: &str,
     names: &[String],
     outcome: &Outcome,
     tokens: bool,
     words: bool,
-) -> Result<Answer, Refusal> {
-    let text = |(index, ready): (usize, &Arc<Ready>)| {
+) -> io::Result<()> {
+    let head = json!({
+        "model": model, "usage": { "total_tokens": outcome.tokens },
+        "truncated": outcome.truncated.0, "tokens_lost": outcome.truncated.1,
+    });
+    open(out, &head)?;
+    out.write_all(b",\"texts\":[")?;
+    for (index, ready) in outcome.ready.iter().enumerate() {
         let t = &ready.tokens;
-        let mut one = json!({ "index": index, "text_tokens": t.len(), "tokens_lost": t.lost });
+        out.write_all(if index == 0 { b"" } else { b"," })?;
+        open(out, &json!({ "index": index, "text_tokens": t.len(), "tokens_lost": t.lost }))?;
         if tokens {
             let token = |i: usize| {
                 let ([start, end], word) = (t.spans[i], t.words[i]);
                 json!({ "text": t.pieces[i], "id": t.ids[i], "start": start, "end": end, "word": word })
             };
-            one["tokens"] = (0..t.len()).map(token).collect();
+            list(out, "tokens", (0..t.len()).map(token))?;
         }
         if words {
             let word = |w: &crate::text::Word| {
@@ -252,24 +280,32 @@ fn as_json(
                     "tokens": [w.tokens.start, w.tokens.end],
                 })
             };
-            one["words"] = ready.words.iter().map(word).collect();
+            list(out, "words", ready.words.iter().map(word))?;
         }
-        one
-    };
-    let texts: Vec<Value> = outcome.ready.iter().enumerate().map(text).collect();
-    let head = json!({
-        "model": model, "usage": { "total_tokens": outcome.tokens },
-        "truncated": outcome.truncated.0, "tokens_lost": outcome.truncated.1, "texts": texts,
-    });
-    let mut bytes = head.to_string().into_bytes();
-    bytes.pop();
-    bytes.extend(b",\"outputs\":[");
-    for (i, (name, result)) in names.iter().zip(&outcome.results).enumerate() {
-        bytes.extend(if i == 0 { &b"{\"name\":"[..] } else { b",{\"name\":" });
-        bytes.extend(Value::from(name.as_str()).to_string().into_bytes());
-        bytes.push(b',');
-        bytes.extend(&written(Format::Json, result)?[1..]);
+        out.write_all(b"}")?;
     }
-    bytes.extend(b"]}");
-    Ok(of_bytes(bytes, "application/json"))
+    out.write_all(b"],\"outputs\":[")?;
+    for (i, (name, result)) in names.iter().zip(&outcome.results).enumerate() {
+        out.write_all(if i == 0 { b"" } else { b"," })?;
+        open(out, &json!({ "name": name }))?;
+        out.write_all(b",")?;
+        output::json::write_fields(result, out).map_err(io::Error::other)?;
+    }
+    out.write_all(b"]}")
+}
+
+/// An object without its end, for more fields to follow.
+fn open(out: &mut dyn Write, object: &Value) -> io::Result<()> {
+    let text = object.to_string();
+    out.write_all(text.strip_suffix('}').unwrap_or(&text).as_bytes())
+}
+
+/// A field more, which is a list.
+fn list(out: &mut dyn Write, name: &str, items: impl Iterator<Item = Value>) -> io::Result<()> {
+    write!(out, ",\"{name}\":[")?;
+    for (i, item) in items.enumerate() {
+        out.write_all(if i == 0 { b"" } else { b"," })?;
+        serde_json::to_writer(&mut *out, &item)?;
+    }
+    out.write_all(b"]")
 }

@@ -13,8 +13,10 @@
 mod about;
 pub mod batcher;
 pub mod bert;
+mod bodies;
 mod body;
 mod docs;
+mod health;
 pub mod http;
 mod layers;
 pub mod metrics;

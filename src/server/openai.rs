@@ -1,6 +1,8 @@
 //! OpenAI's routes: `POST /v1/embeddings`, `GET /v1/models`.
 
+use std::io::Write;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use bytes::Bytes;
@@ -9,12 +11,14 @@ use serde_json::json;
 
 use super::batcher::Client;
 use super::body::{Count, Items, Listed, TokenId, Word, not_one_of, plain};
-use super::http::{Answer, aside, of_json, parse};
+use super::http::accept::JSON;
+use super::http::{Answer, of_json, parse, written};
 use super::reading::{Cut, Input, Reading, some};
 use super::refusal::{Refusal, Why};
-use super::service::{Hosted, Outcome, Service};
+use super::service::{Hosted, Service};
 use super::tei::with_times;
 use crate::capture::{Capture, Precision};
+use crate::embeddings::Embeddings;
 
 /// One text or several, as words or as rows of the vocabulary.
 pub enum Inputs {
@@ -111,36 +115,26 @@ pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Resul
     let reading = Reading { cut, ..Reading::default() };
     let inputs = some(body.input.0.into_vec(), "input")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
-    let (bytes, model) = (outcome.bytes(), model.name.clone());
-    aside(bytes, move || reply(&outcome, &model, encoding)).await
+    let outcome = Arc::new(outcome);
+    let (shared, model) = (Arc::clone(&outcome), model.name.clone());
+    let write = move |out: &mut dyn Write| {
+        let usage = json!({ "prompt_tokens": shared.tokens, "total_tokens": shared.tokens });
+        let data = Data(&shared.results[0], encoding);
+        Ok(serde_json::to_writer(out, &Reply { object: "list", data, model: &model, usage })?)
+    };
+    Ok(with_times(written(outcome.bytes(), JSON, write).await?, &outcome))
 }
 
-fn reply(outcome: &Outcome, model: &str, encoding: Encoding) -> Answer {
-    let result = &outcome.results[0];
-    let vectors = (0..result.texts.len()).filter_map(|i| Some((i, result.vector(i, 0, 0)?)));
-    let data: Vec<_> = vectors
-        .map(|(index, vector)| {
-            let embedding = match encoding {
-                Encoding::Float => Vector::Float(vector),
-                Encoding::Base64 => {
-                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    Vector::Base64(base64::engine::general_purpose::STANDARD.encode(bytes))
-                }
-            };
-            json_item(index, embedding)
-        })
-        .collect();
-    #[derive(Serialize)]
-    struct Reply<'a> {
-        object: &'static str,
-        data: Vec<Datum<'a>>,
-        model: &'a str,
-        usage: serde_json::Value,
-    }
-    let usage = json!({ "prompt_tokens": outcome.tokens, "total_tokens": outcome.tokens });
-    let answer = of_json(&Reply { object: "list", data, model, usage });
-    with_times(answer, outcome)
+#[derive(Serialize)]
+struct Reply<'a> {
+    object: &'static str,
+    data: Data<'a>,
+    model: &'a str,
+    usage: serde_json::Value,
 }
+
+/// The vectors of the texts, each made as it is written.
+struct Data<'a>(&'a Embeddings, Encoding);
 
 #[derive(Serialize)]
 struct Datum<'a> {
@@ -149,8 +143,21 @@ struct Datum<'a> {
     embedding: Vector<'a>,
 }
 
-fn json_item(index: usize, embedding: Vector<'_>) -> Datum<'_> {
-    Datum { object: "embedding", index, embedding }
+impl Serialize for Data<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(result, encoding) = self;
+        let vectors = (0..result.texts.len()).filter_map(|i| Some((i, result.vector(i, 0, 0)?)));
+        to.collect_seq(vectors.map(|(index, vector)| {
+            let embedding = match encoding {
+                Encoding::Float => Vector::Float(vector),
+                Encoding::Base64 => {
+                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                    Vector::Base64(base64::engine::general_purpose::STANDARD.encode(bytes))
+                }
+            };
+            Datum { object: "embedding", index, embedding }
+        }))
+    }
 }
 
 /// `capture`, which the model can do; errors are of `field`, or of `dims` where that asks for too much.

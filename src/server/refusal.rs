@@ -82,6 +82,32 @@ impl Why {
     }
 }
 
+/// Characters of a sentence.
+const LONGEST: usize = 1000;
+
+/// Whether a terminal or a page does otherwise than show it: control characters, C1 among them, and
+/// what turns the direction of text or parts its lines.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with what is hidden in it escaped, and cut after `most` characters.
+pub fn visible(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(4 * most));
+    for (i, c) in text.chars().enumerate() {
+        if i == most {
+            shown.push_str("...");
+            break;
+        }
+        match is_hidden(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// A refusal with its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -94,9 +120,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal that says `message`.
+    /// A refusal that says `message`, in which nothing is hidden and which ends after some hundred
+    /// characters: it may quote its client.
     pub fn new(why: Why, message: impl Into<String>) -> Self {
-        Self { why, message: message.into(), field: None }
+        Self { why, message: visible(&message.into(), LONGEST), field: None }
     }
 
     /// The same, of this field of the body.

@@ -8,6 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
+use super::bodies::Bodies;
+use super::health::Pulse;
 use super::metrics::Metrics;
 use super::reading::{Input, Reading, read};
 use super::refusal::{Refusal, Why};
@@ -25,6 +27,8 @@ pub struct Hosted {
     pub id: String,
     /// Its queue.
     pub batcher: Arc<Batcher>,
+    /// Whether it goes on.
+    pub(super) pulse: Pulse,
 }
 
 /// Everything the front ends share.
@@ -45,6 +49,8 @@ pub struct Service {
     clients: AtomicU64,
     /// HTTP requests under way.
     pub(super) under_way: AtomicU64,
+    /// For bodies.
+    pub(super) bodies: Bodies,
     /// For results, in [`ROOM_UNIT`]s.
     room: Arc<Semaphore>,
     /// Of long texts, how many requests may be tokenised at once.
@@ -141,13 +147,14 @@ impl Service {
         };
         let host = |(name, id, opens)| {
             let batcher = Batcher::start(opens, bounds, Arc::clone(&metrics))?;
-            Ok(Hosted { name, id, batcher })
+            Ok(Hosted { name, id, batcher, pulse: Pulse::default() })
         };
         let models = models.into_iter().map(host).collect::<Result<Vec<_>>>()?;
         if models.is_empty() {
             return Err(crate::error::fail!(Usage, "there is no model to serve: name one"));
         }
         let room = Arc::new(Semaphore::new(settings.max_result_bytes / ROOM_UNIT));
+        let bodies = Bodies::new(settings.max_body_bytes);
         let readers = rayon::current_num_threads().div_ceil(2);
         let reading = rayon::ThreadPoolBuilder::new()
             .num_threads(readers)
@@ -164,6 +171,7 @@ impl Service {
             closing: AtomicBool::new(false),
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
+            bodies,
             room,
             readers: Arc::new(Semaphore::new(2 * readers)),
             reading: Arc::new(reading),
@@ -199,6 +207,12 @@ impl Service {
     /// A new client.
     pub fn client(&self) -> Client {
         self.clients.fetch_add(1, Relaxed)
+    }
+
+    /// Whether no request is under way and no device works.
+    pub fn is_at_rest(&self) -> bool {
+        let is_idle = |model: &Hosted| model.batcher.is_idle();
+        self.under_way.load(Relaxed) == 0 && self.models.iter().all(is_idle)
     }
 
     /// New work is refused from now on.

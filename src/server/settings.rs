@@ -29,6 +29,8 @@ pub struct Settings {
     pub batch_time: Option<Duration>,
     /// Bytes of vectors that requests under way may hold, all together and one alone.
     pub max_result_bytes: usize,
+    /// Bytes of the bodies of requests under way, all together.
+    pub max_body_bytes: usize,
     /// Connections at once.
     pub max_connections: usize,
     /// Whether a text that is too long is cut where the request does not say.
@@ -56,6 +58,7 @@ impl Default for Settings {
             max_batch_tokens: None,
             batch_time: Some(Duration::from_millis(100)),
             max_result_bytes: 1 << 30,
+            max_body_bytes: 256 << 20,
             max_connections: 1024,
             auto_truncate: true,
             allow_terminate: false,

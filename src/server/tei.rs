@@ -1,6 +1,8 @@
 //! The routes of Text Embeddings Inference: its fields, defaults, errors and headers.
 
+use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::batcher::Client;
 use super::body::{Count, Items, Listed, Object, TokenId, Word, not_one_of, plain};
-use super::http::{Answer, aside, of_json, parse};
+use super::http::accept::JSON;
+use super::http::{Answer, aside, of_json, parse, written};
 use super::openai::{Inputs, held};
 use super::reading::{Cut, Input, Reading, known, some};
 use super::refusal::{Refusal, Why};
 use super::service::{Hosted, Outcome, Service};
 use crate::capture::{Capture, Pool};
 use crate::encoder::Encoder;
-use crate::text::Text;
+use crate::text::{Text, Tokens};
 
 #[derive(Clone, Copy)]
 enum Direction {
@@ -131,13 +134,14 @@ pub async fn embed(service: &Service, client: Client, body: Bytes) -> Result<Ans
     let reading = how.reading(service, model)?;
     let inputs = non_empty(inputs, "inputs")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
-    let bytes = outcome.bytes();
-    let write = move || {
-        let result = &outcome.results[0];
+    let outcome = Arc::new(outcome);
+    let shared = Arc::clone(&outcome);
+    let write = move |out: &mut dyn Write| {
+        let result = &shared.results[0];
         let rows: Vec<_> = (0..result.texts.len()).filter_map(|i| result.vector(i, 0, 0)).collect();
-        with_times(of_json(&rows), &outcome)
+        Ok(serde_json::to_writer(out, &rows)?)
     };
-    aside(bytes, write).await
+    Ok(with_times(written(outcome.bytes(), JSON, write).await?, &outcome))
 }
 
 /// `POST /embed_all`
@@ -148,14 +152,15 @@ pub async fn embed_all(service: &Service, client: Client, body: Bytes) -> Result
     let reading = how.reading(service, model)?;
     let inputs = non_empty(inputs, "inputs")?;
     let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
-    let bytes = outcome.bytes();
-    let write = move || {
-        let result = &outcome.results[0];
+    let outcome = Arc::new(outcome);
+    let shared = Arc::clone(&outcome);
+    let write = move |out: &mut dyn Write| {
+        let result = &shared.results[0];
         let rows = |i: usize| (0..result.texts[i].rows).filter_map(move |r| result.vector(i, 0, r));
         let texts: Vec<Vec<_>> = (0..result.texts.len()).map(|i| rows(i).collect()).collect();
-        with_times(of_json(&texts), &outcome)
+        Ok(serde_json::to_writer(out, &texts)?)
     };
-    aside(bytes, write).await
+    Ok(with_times(written(outcome.bytes(), JSON, write).await?, &outcome))
 }
 
 /// Text Embeddings Inference refuses an empty text.
@@ -239,9 +244,9 @@ struct TokenizeBody {
 }
 
 #[derive(Serialize)]
-struct Token {
+struct Token<'a> {
     id: u32,
-    text: String,
+    text: &'a str,
     special: bool,
     start: Option<u32>,
     stop: Option<u32>,
@@ -260,27 +265,72 @@ pub async fn tokenize(service: &Service, _: Client, body: Bytes) -> Result<Answe
         return Err(Refusal::new(Why::TooLarge, format!("more than {most} texts")));
     }
     let bytes = texts.iter().map(String::len).sum();
-    let work = move || -> Result<Answer, Refusal> {
-        let one = |text: &String| {
-            let text = format!("{prompt}{text}");
-            let tokens = encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
-            let characters: Vec<char> = text.chars().collect();
-            let shown = (0..tokens.len()).filter(|&i| specials || !tokens.special[i]);
-            let token = |i: usize| {
-                let ([start, stop], special) = (tokens.spans[i], tokens.special[i]);
-                let slice = characters.get(start as usize..stop as usize);
-                let text = match (special, slice) {
-                    (false, Some(slice)) => slice.iter().collect(),
-                    _ => tokens.pieces[i].to_owned(),
-                };
-                let place = |at| (!special).then_some(at);
-                Token { id: tokens.ids[i], text, special, start: place(start), stop: place(stop) }
-            };
-            Ok(shown.map(token).collect::<Vec<_>>())
-        };
-        Ok(of_json(&texts.iter().map(one).collect::<crate::Result<Vec<_>>>()?))
+    let one = move |text: &String| -> crate::Result<Shown> {
+        let text = format!("{prompt}{text}");
+        let tokens = encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
+        Ok(Shown::new(text, tokens, specials))
     };
-    aside(bytes, work).await?
+    if bytes <= WHOLE {
+        let work = move || texts.iter().map(one).collect::<crate::Result<Vec<_>>>();
+        let all = aside(bytes, work).await??;
+        return written(bytes, JSON, move |out| Ok(serde_json::to_writer(out, &all)?)).await;
+    }
+    // A text at a time, so that the tokens of one alone are in memory.
+    let write = move |out: &mut dyn Write| {
+        for (i, text) in texts.into_iter().enumerate() {
+            out.write_all(if i == 0 { b"[" } else { b"," })?;
+            let tokens = one(&text).map_err(io::Error::other)?;
+            drop(text);
+            serde_json::to_writer(&mut *out, &tokens)?;
+        }
+        out.write_all(b"]")
+    };
+    written(bytes, JSON, write).await
+}
+
+/// Bytes of texts whose tokens are all made before the first is sent.
+const WHOLE: usize = 64 << 10;
+
+/// The tokens of a text, each made as it is told; special ones where `specials` says so.
+struct Shown {
+    text: String,
+    /// Where each character begins, and where the last one ends.
+    starts: Vec<u32>,
+    tokens: Tokens,
+    specials: bool,
+}
+
+impl Shown {
+    fn new(text: String, tokens: Tokens, specials: bool) -> Self {
+        let mut starts: Vec<u32> = text.char_indices().map(|(at, _)| at as u32).collect();
+        starts.push(text.len() as u32);
+        Self { text, starts, tokens, specials }
+    }
+
+    fn token(&self, i: usize) -> Token<'_> {
+        let ([start, stop], special) = (self.tokens.spans[i], self.tokens.special[i]);
+        let at = |place: u32| self.starts.get(place as usize).map(|&at| at as usize);
+        let slice = || self.text.get(at(start)?..at(stop)?);
+        let text = match special {
+            true => None,
+            false => slice(),
+        };
+        let place = |at| (!special).then_some(at);
+        Token {
+            id: self.tokens.ids[i],
+            text: text.unwrap_or(&self.tokens.pieces[i]),
+            special,
+            start: place(start),
+            stop: place(stop),
+        }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let shown = (0..self.tokens.len()).filter(|&i| self.specials || !self.tokens.special[i]);
+        to.collect_seq(shown.map(|i| self.token(i)))
+    }
 }
 
 /// Ids of texts.

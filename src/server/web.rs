@@ -4,15 +4,18 @@
 //! They are the same for everyone: no key is asked for them, and nothing of a request gets in here but
 //! its path and its range.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::http::{Answer, empty};
+use super::http::{Answer, aside, empty};
 use super::refusal::{Refusal, Why};
+use super::service::Service;
 use crate::error::{Error, ErrorKind, Result};
 
 include!(concat!(env!("OUT_DIR"), "/web_files.rs"));
@@ -70,6 +73,7 @@ impl Site {
     /// `NotFound` for every path that names no file, however it is written.
     pub async fn answer(
         &self,
+        service: &Service,
         path: &str,
         headers: &HeaderMap,
     ) -> std::result::Result<Answer, Refusal> {
@@ -94,9 +98,12 @@ impl Site {
             (None, Self::Built) => {
                 FILES.iter().find(|f| f.0 == name).map(|f| Bytes::from_static(f.1))
             }
-            (None, Self::Folder(root)) => of_folder(root.clone(), name.to_owned()).await,
+            (None, Self::Folder(root)) => of_folder(service, root.clone(), name.to_owned()).await?,
         };
-        bytes.map(|bytes| part(&bytes, kind(name), headers)).ok_or_else(missing)
+        let bytes = bytes.ok_or_else(missing)?;
+        let (kind, headers) = (kind(name), headers.clone());
+        // Its checksum is some milliseconds of work for the largest.
+        aside(bytes.len(), move || part(&bytes, kind, &headers)).await
     }
 }
 
@@ -115,13 +122,37 @@ fn of_model(name: &str) -> Option<Bytes> {
     return name.is_empty().then(Bytes::new);
 }
 
+/// A file with the room that it takes in memory until it is sent, in whole or in part.
+struct Roomed {
+    file: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.file
+    }
+}
+
 /// A file of a folder, and of nothing that its links lead to.
-async fn of_folder(root: PathBuf, name: String) -> Option<Bytes> {
-    let read = move || {
+async fn of_folder(
+    service: &Service,
+    root: PathBuf,
+    name: String,
+) -> std::result::Result<Option<Bytes>, Refusal> {
+    let find = move || {
         let path = root.join(name).canonicalize().ok()?;
-        (path.starts_with(&root) && path.is_file()).then(|| std::fs::read(path).ok())?
+        let is_file = path.starts_with(&root) && path.is_file();
+        Some((is_file.then(|| path.metadata().ok())??.len(), path))
     };
-    tokio::task::spawn_blocking(read).await.ok()?.map(Bytes::from)
+    let Some((length, path)) = aside(usize::MAX, find).await? else { return Ok(None) };
+    let room = service.reserve(usize::try_from(length).unwrap_or(usize::MAX))?;
+    let read = move || {
+        let mut file = Vec::new();
+        let read = std::fs::File::open(path).and_then(|f| f.take(length).read_to_end(&mut file));
+        read.ok().map(|_| Bytes::from_owner(Roomed { file, _room: room }))
+    };
+    aside(usize::MAX, read).await
 }
 
 /// What a browser takes a file for. It compiles wasm as it comes under its own name only.
@@ -157,7 +188,7 @@ fn part(bytes: &Bytes, kind: &'static str, headers: &HeaderMap) -> Answer {
             }
         }
     };
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     let head = answer.headers_mut();
     let fixed = [

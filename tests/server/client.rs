@@ -52,6 +52,15 @@ impl Server {
         signal(&self.child, name);
     }
 
+    /// `serve` on the CPU, with a standard error that nobody reads once it listens.
+    pub fn unread(options: &[&str]) -> (Self, BufReader<std::process::ChildStderr>) {
+        let options = [&["serve", "--port", "0", "--device", "cpu"], options].concat();
+        let find =
+            |line: &str| line.split_once("listening on http://").map(|(_, at)| at.to_owned());
+        let (child, address, lines) = start(&options, find);
+        (Self { child, address }, lines)
+    }
+
     /// Waits for the end, a minute at most.
     pub fn ended(&mut self) -> ExitStatus {
         ended(&mut self.child)
@@ -67,7 +76,16 @@ impl Drop for Server {
 
 /// Runs the program until a line of its standard error is what `find` looks for.
 pub fn spawn<T>(options: &[&str], find: impl FnMut(&str) -> Option<T>) -> (Child, T) {
-    let mut find = find;
+    let (child, said, lines) = start(options, find);
+    // What else it says must not fill the pipe.
+    std::thread::spawn(move || lines.lines().for_each(drop));
+    (child, said)
+}
+
+fn start<T>(
+    options: &[&str],
+    mut find: impl FnMut(&str) -> Option<T>,
+) -> (Child, T, BufReader<std::process::ChildStderr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_everylayer"))
         .args(options)
         .env_remove("EVERYLAYER_API_KEY")
@@ -75,11 +93,9 @@ pub fn spawn<T>(options: &[&str], find: impl FnMut(&str) -> Option<T>) -> (Child
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let said = lines.find_map(|line| find(&line.unwrap()));
-    // What else it says must not fill the pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, said.expect("the server says where it listens"))
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let said = lines.by_ref().lines().find_map(|line| find(&line.unwrap()));
+    (child, said.expect("the server says where it listens"), lines)
 }
 
 pub fn signal(child: &Child, name: &str) {
@@ -135,11 +151,30 @@ fn answer(mut stream: impl Read, follows: bool) -> Option<Answer> {
     let split = all.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&all[..split]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let body = all[split + 4..].to_vec();
+    let mut body = all[split + 4..].to_vec();
+    if follows && head.contains("transfer-encoding: chunked") {
+        body = joined(&body)?;
+    }
     let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok());
     length
         .is_none_or(|length: usize| !follows || length == body.len())
         .then_some((status, head, body))
+}
+
+/// The chunks of a body; nothing where the last one is missing.
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|w| w == b"\r\n")?;
+        let length = std::str::from_utf8(&chunks[..end]).ok()?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        let chunk = chunks.get(end + 2..end + 2 + length)?;
+        if length == 0 {
+            return Some(all);
+        }
+        all.extend_from_slice(chunk);
+        chunks = chunks.get(end + 4 + length..)?;
+    }
 }
 
 pub fn post(address: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -7,6 +7,7 @@ mod devices;
 mod dialects;
 mod faults;
 mod fields;
+mod memory;
 mod models;
 mod options;
 #[cfg(feature = "otel")]

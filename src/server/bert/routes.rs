@@ -1,15 +1,17 @@
 //! `POST /encode`, `GET /status/server`, `GET /status/client`.
 
+use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Sequences, compute, show_config};
 use crate::server::batcher::Client;
 use crate::server::body::Items;
-use crate::server::http::{Answer, aside, of_json, parse};
+use crate::server::http::accept::JSON;
+use crate::server::http::{Answer, of_json, parse, written};
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
 
@@ -35,23 +37,38 @@ pub async fn encode(service: &Service, client: Client, body: Bytes) -> Result<An
     service.statistic.see(&client.to_le_bytes(), Some(texts.len()));
     let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
     let bytes = 4 * array.values.len();
-    let write = move || {
-        let result = nested(&array.values, &array.shape);
-        let mut answer = json!({ "id": id, "result": result, "results": result, "status": 200 });
-        if let Some(tokens) = &array.tokens {
-            answer["tokens"] = json!(tokens);
-        }
-        of_json(&answer)
+    let write = move |out: &mut dyn Write| {
+        let result = Nested(&array.values, &array.shape);
+        let tokens = array.tokens.as_deref();
+        let encoded = Encoded { id, result, results: result, status: 200, tokens };
+        Ok(serde_json::to_writer(out, &encoded)?)
     };
-    aside(bytes, write).await
+    written(bytes, JSON, write).await
 }
 
-fn nested(values: &[f32], shape: &[usize]) -> Value {
-    match shape {
-        [] | [_] => json!(values),
-        [_, rest @ ..] => {
-            let each: usize = rest.iter().product::<usize>().max(1);
-            values.chunks(each).map(|part| nested(part, rest)).collect()
+#[derive(Serialize)]
+struct Encoded<'a> {
+    id: Value,
+    result: Nested<'a>,
+    results: Nested<'a>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<&'a [Vec<String>]>,
+}
+
+/// Numbers as lists of a shape.
+#[derive(Clone, Copy)]
+struct Nested<'a>(&'a [f32], &'a [usize]);
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            // In the digits of f64, as Python has them.
+            [] | [_] => to.collect_seq(self.0.iter().map(|&number| f64::from(number))),
+            [_, rest @ ..] => {
+                let each: usize = rest.iter().product::<usize>().max(1);
+                to.collect_seq(self.0.chunks(each).map(|part| Nested(part, rest)))
+            }
         }
     }
 }

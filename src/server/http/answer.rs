@@ -1,7 +1,7 @@
 //! Answers, and refusals in the words of each dialect.
 
+use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::server::body;
 use crate::server::refusal::{Refusal, Why};
 
 /// An answer.
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Body>;
 
 /// The dialects that routes speak.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,14 +73,14 @@ pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
     answer
 }
 
 /// An answer of these bytes.
 pub fn of_bytes(bytes: impl Into<Bytes>, kind: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(bytes.into()));
+    let mut answer = Response::new(Body::from(bytes.into()));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }

@@ -197,7 +197,7 @@ async fn replied(
         // What the layers around a route said of it, such as whose page may read it, stays.
         let mut said = std::mem::take(answer.headers_mut());
         said.remove(header::CONTENT_LENGTH);
-        answer = refused(dialect, &refusal).map(axum::body::Body::new);
+        answer = refused(dialect, &refusal);
         answer.headers_mut().extend(said);
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);

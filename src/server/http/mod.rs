@@ -13,17 +13,19 @@ mod listener;
 mod patient;
 mod routes;
 mod site;
+mod stream;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 pub use answer::{Answer, Dialect, aside, empty, of_bytes, of_json, parse};
 pub use listener::Listener;
+pub use stream::written;
 
+use super::health;
 use super::refusal::Refusal;
 use super::service::Service;
 use connection::{Door, turn_away};
@@ -33,6 +35,8 @@ use crowd::Crowd;
 pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
     let crowd = Crowd::new(service.settings.max_connections);
     let door = Door::new(&service);
+    let watched = Arc::clone(&service);
+    let watch = tokio::spawn(async move { health::watch(&watched).await });
     // One future from beginning to end: connections that keep coming must not begin it anew.
     let over = async {
         ended(&mut stop).await;
@@ -70,6 +74,7 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
             }
         }
     }
+    watch.abort();
     door.close().await;
     service.models.iter().for_each(|model| model.batcher.close());
 }
@@ -88,8 +93,7 @@ async fn drained(service: &Service) {
     loop {
         // A moment for answers on their way, and for those who do not know yet.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let idle = service.models.iter().all(|m| m.batcher.is_idle());
-        if Instant::now() > deadline || idle && service.under_way.load(Relaxed) == 0 {
+        if Instant::now() > deadline || service.is_at_rest() {
             return;
         }
     }

@@ -15,6 +15,7 @@ use hyper::body::Body;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
+use tokio::sync::OwnedSemaphorePermit;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::normalize_path::NormalizePath;
@@ -25,9 +26,10 @@ use super::coding::{coding, expanded};
 use super::crowd::{Seat, Working};
 use super::site::{self, is_allowed};
 use crate::server::batcher::Client;
+use crate::server::bodies::{self, shrink};
 use crate::server::refusal::{Refusal, Why};
 use crate::server::service::Service;
-use crate::server::{about, bert, docs, layers, openai, openapi, tei};
+use crate::server::{about, bert, docs, health, layers, openai, openapi, tei};
 
 /// What routes share.
 pub type Shared = Arc<Service>;
@@ -49,6 +51,8 @@ struct Whole {
     /// The form of the answer, of those that the route has.
     form: &'static str,
     _working: Option<Working>,
+    /// What its body takes, until it is answered.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// A handler of whole requests: `async fn(&Service, Client, Bytes) -> Reply`.
@@ -57,7 +61,7 @@ macro_rules! whole {
         gives(
             &[JSON],
             post(|State(service): State<Shared>, whole: Whole| async move {
-                let Whole { client, body, _working, .. } = whole;
+                let Whole { client, body, _working, _room, .. } = whole;
                 $work(&service, client, body).await
             }),
         )
@@ -97,8 +101,8 @@ pub fn router(service: &Shared) -> Router {
         .route("/docs", shown!(docs::page, HTML))
         .route("/openapi.json", shown!(openapi::openapi, JSON))
         .route("/api-doc/openapi.json", shown!(openapi::openapi, JSON))
-        .route("/health", get(health))
-        .route("/ping", get(health))
+        .route("/health", get(well))
+        .route("/ping", get(well))
         .route("/metrics", shown!(about::metrics, TEXT))
         .route("/info", shown!(about::info, JSON))
         .route("/embed", whole!(tei::embed))
@@ -155,12 +159,12 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers(ExposeHeaders::any())
 }
 
-async fn health(State(service): State<Shared>) -> Reply {
-    about::health(&service).await
+async fn well(State(service): State<Shared>) -> Reply {
+    health::health(&service).await
 }
 
 async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
-    let Whole { client, body, form, _working } = whole;
+    let Whole { client, body, form, _working, _room } = whole;
     layers::layers(&service, client, body, form).await
 }
 
@@ -181,7 +185,7 @@ async fn other_head(uri: Uri, _: Whole) -> Refusal {
 
 async fn page(State(service): State<Shared>, request: Request) -> Reply {
     match &service.settings.web {
-        Some(site) => site.answer(request.uri().path(), request.headers()).await,
+        Some(site) => site.answer(&service, request.uri().path(), request.headers()).await,
         None => Err(no_route(request.method(), request.uri().path())),
     }
 }
@@ -256,13 +260,21 @@ impl FromRequest<Shared> for Whole {
         let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
         let coding = coding(request.headers());
         // Read first: a client that is answered before it has sent all may not see the answer.
-        let mut body = body(service, request).await?;
+        let is_coded = matches!(coding, Ok(Some(_)));
+        let (mut body, mut room) = body(service, request, is_coded).await?;
         if let Some(coding) = coding? {
-            body = expanded(coding, body, service.settings.payload_limit).await?;
+            let limit = service.settings.payload_limit;
+            if room.is_none() {
+                room = Some(service.bodies.room(limit, service.settings.patience).await?);
+            }
+            body = expanded(coding, body, limit).await?;
+        }
+        if let Some(room) = &mut room {
+            shrink(room, body.len());
         }
         let client = guest.as_ref().map_or(0, |guest| guest.client);
         let _working = guest.map(|guest| guest.seat.work());
-        Ok(Self { client, body, form, _working })
+        Ok(Self { client, body, form, _working, _room: room })
     }
 }
 
@@ -274,8 +286,13 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The whole body, held to the limit as it comes.
-async fn body(service: &Service, request: Request) -> Result<Bytes, Refusal> {
+/// The whole body, held to the limit as it comes, and the room that it takes beyond a little; where
+/// it `is_coded`, with what it is expanded to.
+async fn body(
+    service: &Service,
+    request: Request,
+    is_coded: bool,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
     let limit = service.settings.payload_limit;
     let too_large = || {
         let said = format!("the body is larger than {limit} bytes, the limit of this server");
@@ -285,7 +302,8 @@ async fn body(service: &Service, request: Request) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    let mut all = BytesMut::new();
+    let most = body.size_hint().exact().map_or(limit, |length| length as usize);
+    let (mut all, mut room) = (BytesMut::new(), None);
     // However it trickles, a body has some time in all.
     let deadline = tokio::time::Instant::now() + service.settings.patience * 4;
     loop {
@@ -295,17 +313,22 @@ async fn body(service: &Service, request: Request) -> Result<Bytes, Refusal> {
             return Err(Refusal::new(Why::Timeout, "the body did not come in time"));
         };
         match frame {
-            None => return Ok(all.freeze()),
+            None => return Ok((all.freeze(), room)),
             Some(Err(e)) => {
                 return Err(Refusal::new(Why::Malformed, format!("the body broke off: {e}")));
             }
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    if all.len() + data.len() > limit {
-                        return Err(too_large());
-                    }
-                    all.extend_from_slice(data);
+                let Some(data) = frame.data_ref() else { continue };
+                if all.len() + data.len() > limit {
+                    return Err(too_large());
                 }
+                if all.len() + data.len() > bodies::FREE && room.is_none() {
+                    let bytes = if is_coded { most.saturating_add(limit) } else { most };
+                    room = Some(service.bodies.room(bytes, service.settings.patience).await?);
+                    // A buffer that grows by doubling would take twice as much.
+                    all.reserve(most - all.len());
+                }
+                all.extend_from_slice(data);
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::capture::Layers;
+use crate::server::body::quoted;
 use crate::server::reading;
 use crate::text::Text;
 
@@ -105,7 +106,7 @@ impl<'de> Deserialize<'de> for LayersWord {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LayersWord, E> {
-                text.parse().map(LayersWord).map_err(E::custom)
+                text.parse().map(LayersWord).map_err(|e: crate::Error| E::custom(quoted(text, &e)))
             }
 
             fn visit_i64<E: serde::de::Error>(self, state: i64) -> Result<LayersWord, E> {
