@@ -1,6 +1,7 @@
 //! `everylayer embed`: texts in chunks through the encoder, results out as they come.
 
 mod assemble;
+mod chunk;
 mod counts;
 mod fault;
 mod finished;
@@ -20,42 +21,33 @@ mod words;
 
 use std::io::IsTerminal;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use everylayer::capture::Precision;
-use everylayer::embeddings::{Embeddings, Header, Rows};
+use everylayer::embeddings::Header;
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::{AtomicFile, Column, Extras, Format};
 use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 
 use super::args::{EmbedArgs, RejectedRows};
-use super::input::{Bad, Input, Item, Survey, broke_off};
+use super::input::{Input, Survey};
 use super::progress::Progress;
 use super::say;
 use super::target::Target;
 use assemble::{assemble, beside};
 use counts::Counts;
-use flow::{Chunk, Out, Pen, Results};
+use flow::{Out, Pen};
 use part::{Call, Done, Part};
 use recorded::{Recorded, Revision};
 use rejects::Rejects;
 pub use tally::Tally;
 
-/// Texts of a chunk at most.
-const CHUNK_TEXTS: usize = 4096;
-/// Batches of a chunk on a CPU, should all its texts be as long as the model takes them: a chunk
-/// must end now and then for somebody who looks at the bar.
-const CPU_BATCHES: usize = 4;
-/// Results of a chunk at most, should all its texts be as long as the model takes them.
-const CHUNK_BYTES: usize = 1 << 28;
-
 /// Runs the command.
 pub fn run(args: EmbedArgs) -> Result<()> {
     let mut input = Input::choose(args.input.clone())?;
-    input.keep(args.keep.clone())?;
     // What is wrong with the words or the texts is said before a model is loaded.
     let target = Target::choose(args.output.clone(), args.format, &input)?;
+    input.keep(args.keep.clone(), target.format() == Format::Parquet)?;
     words::check(&args, &input, &target)?;
     places::check(&args, &input, &target)?;
     let survey = input.survey(args.rejects.is_some())?;
@@ -317,7 +309,8 @@ impl Job {
     fn extras(&self, survey: Option<&Survey>) -> Extras {
         let kinds = survey.map(|survey| &survey.kinds[..]).unwrap_or_default();
         let columns = self.args.keep.iter().zip(kinds);
-        let columns = columns.map(|(name, &kind)| Column { name: name.clone(), kind }).collect();
+        let columns =
+            columns.map(|(name, kind)| Column { name: name.clone(), kind: kind.clone() }).collect();
         let gaps = self.args.shard.is_some() || self.args.rejects.is_some();
         let rows = survey.map_or(0, |survey| survey.rows);
         let rows = self.args.shard.map_or(0..rows, |shard| shard.range(rows));
@@ -355,93 +348,6 @@ impl Job {
         let rejects = rejects.map(|file| Rejects::Direct(Box::new(file)));
         let out = Out::Direct { writer, held: Vec::new(), rejects };
         Ok(Place { out, from: 0, range })
-    }
-
-    /// [`Job::run_chunk`], of which a panic is an error.
-    fn results(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
-        let run = AssertUnwindSafe(|| {
-            fault::at("run", chunk.next);
-            self.run_chunk(chunk, tally)
-        });
-        catch_unwind(run).unwrap_or_else(|panic| Err(broke_off("runs the model", panic.as_ref())))
-    }
-
-    /// Runs a chunk; texts that are too long go with the rejects where there are any.
-    fn run_chunk(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
-        let Chunk { mut items, mut rejects, next } = chunk;
-        if self.args.rejects.is_some() {
-            items.retain(|item| match self.encoder.tokenize([&item.text], &self.capture) {
-                Err(error) if matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) => {
-                    let error = match self.input.place(item.line) {
-                        Some(place) => error.at(place),
-                        None => error,
-                    };
-                    let text = Some(item.text.text.clone().into_owned());
-                    rejects.push(Bad { row: item.row, ..Bad::row(error, text) });
-                    false
-                }
-                _ => true,
-            });
-            rejects.sort_by_key(|bad| bad.row);
-        }
-        if items.is_empty() {
-            return Ok(Results { texts: Vec::new(), rejects, next });
-        }
-        let done = self.embed(&items)?;
-        if done.texts.len() != items.len() {
-            let (given, back) = (items.len(), done.texts.len());
-            let said = format!("the model was given {given} texts and gave {back} back");
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!("{said}: this is a bug, please report it"),
-            ));
-        }
-        done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
-        let texts = done.texts.into_iter().zip(items);
-        let texts = texts
-            .map(|(mut text, item)| {
-                text.index = item.row;
-                (text, item.kept)
-            })
-            .collect();
-        Ok(Results { texts, rejects, next })
-    }
-
-    /// How many texts are worked on at a time: few on a CPU, and as memory allows on a GPU. No
-    /// number of a result depends on it.
-    fn chunk_texts(&self) -> usize {
-        let longest = self.capture.max_tokens.unwrap_or(self.encoder.max_tokens()).max(1);
-        let rows = if self.header.rows == Rows::Texts { 1 } else { longest };
-        let bytes = rows * self.header.layer_axis * self.header.width * size_of::<f32>();
-        let most = if self.header.device.starts_with("CPU ") {
-            CPU_BATCHES * self.encoder.batch_tokens() / longest
-        } else {
-            CHUNK_TEXTS
-        };
-        most.min(CHUNK_BYTES / bytes.max(1)).max(1)
-    }
-
-    fn embed(&self, items: &[Item]) -> Result<Embeddings> {
-        let texts = items.iter().map(|item| &item.text);
-        self.encoder.embed_blocking(texts, &self.capture).map_err(|e| self.place(items, e))
-    }
-
-    /// Says of which text an error is, by file and line.
-    fn place(&self, items: &[Item], error: Error) -> Error {
-        if !matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) {
-            return error;
-        }
-        let first = items.iter().find_map(|item| {
-            let error = self.encoder.tokenize([&item.text], &self.capture).err()?;
-            Some((item.line, error))
-        });
-        match first {
-            Some((line, error)) => match self.input.place(line) {
-                Some(place) => error.at(place),
-                None => error,
-            },
-            None => error,
-        }
     }
 }
 

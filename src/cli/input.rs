@@ -18,6 +18,7 @@ mod quotes;
 mod seen;
 mod table;
 mod thrift;
+mod values;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,8 @@ pub struct Input {
     origin: Origin,
     field: Option<String>,
     keep: Vec<String>,
+    /// Columns of parquet keep their type: the output is parquet too.
+    exact: bool,
     /// The file as it was first looked at, where it can be read more than once.
     seen: OnceLock<Arc<Seen>>,
 }
@@ -119,15 +122,15 @@ impl Input {
             Some(field) if !fields => Err(usage(&format!(
                 "plain text has no field `{field}`: --field is for .jsonl, .json, .csv, .tsv and .parquet"
             ))),
-            _ => Ok(Self { origin, field, keep: Vec::new(), seen: OnceLock::new() }),
+            _ => Ok(Self { origin, field, keep: Vec::new(), exact: false, seen: OnceLock::new() }),
         }
     }
 
-    /// Carries the columns `keep` along.
+    /// Carries the columns `keep` along; where the output is parquet, those of parquet as they are.
     ///
     /// # Errors
     /// `Usage` where the input has no columns, or cannot be read twice.
-    pub fn keep(&mut self, keep: Vec<String>) -> Result<()> {
+    pub fn keep(&mut self, keep: Vec<String>, parquet: bool) -> Result<()> {
         let columns = matches!(&self.origin, Origin::File(_, form, _) if *form != Form::Lines);
         if !keep.is_empty() && (!columns || self.file().is_none()) {
             return Err(usage(
@@ -136,6 +139,7 @@ impl Input {
             ));
         }
         self.keep = keep;
+        self.exact = parquet && matches!(self.origin, Origin::File(_, Form::Parquet, _));
         Ok(())
     }
 
@@ -224,6 +228,10 @@ impl Input {
         if rows == 0 {
             return Err(self.empty());
         }
+        if self.exact {
+            let kinds = table::kinds(&self.name(), self.seen(path)?.open()?, &self.keep)?;
+            return Ok(Some(Survey { rows, kinds, mixed: Vec::new() }));
+        }
         let mixed = self.keep.iter().zip(&kinds).filter(|(_, kinds)| kinds.is_mixed());
         let mixed = mixed.map(|(name, _)| name.clone()).collect();
         Ok(Some(Survey { rows, kinds: kinds.into_iter().map(Kinds::kind).collect(), mixed }))
@@ -258,7 +266,7 @@ impl Input {
         }
         let file = self.seen(path)?.open()?;
         if form == Form::Parquet {
-            return table::rows(&name, file, self.field(), &self.keep);
+            return table::rows(&name, file, self.field(), &self.keep, self.exact);
         }
         form.rows(packing.open(file, &name)?, &name, self.field(), &self.keep)
     }

@@ -38,6 +38,7 @@ pub fn schema(header: &Header, columns: &[Column]) -> Schema {
             ColumnKind::UInt => DataType::UInt64,
             ColumnKind::Float => DataType::Float64,
             ColumnKind::Text => DataType::Utf8,
+            ColumnKind::Arrow(kind) => kind.data_type().clone(),
         };
         fields.push(Field::new(name, kind, true));
     }
@@ -94,7 +95,7 @@ pub fn arrays(
     };
     let mut all = vec![longs(|text| text.index)];
     for (i, column) in columns.iter().enumerate() {
-        all.push(kept(column.kind, texts.iter().map(|(_, kept)| kept.get(i))));
+        all.push(kept(column, texts.iter().map(|(_, kept)| kept.get(i)))?);
     }
     all.extend([longs(|text| text.text_tokens), longs(|text| text.lost)]);
     all.push(vectors(header, texts, schema.field_with_name("vectors").map_err(unfit)?)?);
@@ -106,8 +107,8 @@ pub fn arrays(
     Ok(all)
 }
 
-fn kept<'a>(kind: ColumnKind, values: impl Iterator<Item = Option<&'a Kept>>) -> ArrayRef {
-    match kind {
+fn kept<'a>(column: &Column, values: impl Iterator<Item = Option<&'a Kept>>) -> Result<ArrayRef> {
+    Ok(match &column.kind {
         ColumnKind::Bool => Arc::new(values.map(|v| v?.as_bool()).collect::<BooleanArray>()),
         ColumnKind::Int => Arc::new(values.map(|v| v?.as_int()).collect::<Int64Array>()),
         ColumnKind::UInt => Arc::new(values.map(|v| v?.as_uint()).collect::<UInt64Array>()),
@@ -115,7 +116,12 @@ fn kept<'a>(kind: ColumnKind, values: impl Iterator<Item = Option<&'a Kept>>) ->
         ColumnKind::Text => {
             Arc::new(values.map(|v| v.cloned()?.into_text()).collect::<StringArray>())
         }
-    }
+        ColumnKind::Arrow(kind) => {
+            let cells: Vec<_> = values.map(|v| v?.as_cell()).collect();
+            let array = super::cells::column(kind.data_type(), &cells);
+            array.map_err(|e| e.at(format_args!("column `{}`", column.name)))?
+        }
+    })
 }
 
 /// Numbers in the order (text, row, layer, width), in the lists of `field`.

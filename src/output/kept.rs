@@ -24,6 +24,33 @@ pub enum Kept {
     Text(String),
     /// JSON of another kind: a list, an object, a whole number of more than 64 bits.
     Json(String),
+    /// The bytes of a value of an Arrow column, from Parquet to Parquet alone.
+    Cell(#[serde(with = "hex")] Vec<u8>),
+}
+
+/// Bytes as two digits each.
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(bytes))
+    }
+
+    pub fn text(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        bytes.iter().flat_map(digits).map(char::from).collect()
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (pairs, rest) = text.as_bytes().as_chunks();
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? * 16 + digit(*low)?) as u8);
+        let bytes = pairs.iter().map(byte).collect::<Option<_>>().filter(|_| rest.is_empty());
+        bytes.ok_or_else(|| D::Error::custom("digits in pairs were expected"))
+    }
 }
 
 /// A float by its bits: JSON has no NaN.
@@ -52,6 +79,7 @@ impl Kept {
             }
             Self::Float(x) => x.to_string(),
             Self::Text(x) | Self::Json(x) => x,
+            Self::Cell(x) => hex::text(&x),
         })
     }
 
@@ -72,6 +100,11 @@ impl Kept {
             Self::Int(x) => u64::try_from(*x).ok(),
             _ => None,
         }
+    }
+
+    #[cfg(feature = "parquet")]
+    pub(super) fn as_cell(&self) -> Option<&[u8]> {
+        if let Self::Cell(x) = self { Some(x) } else { None }
     }
 
     #[cfg(feature = "parquet")]
@@ -124,6 +157,7 @@ impl Serialize for Fields<'_> {
                         RawValue::from_string(x.clone()).map_err(serde::ser::Error::custom)?;
                     map.serialize_entry(name, &raw)?;
                 }
+                Kept::Cell(x) => map.serialize_entry(name, &hex::text(x))?,
             }
         }
         map.end()
@@ -160,7 +194,7 @@ impl Kinds {
                 self.wide |= *x > EXACT;
             }
             Kept::Float(_) => self.floats = true,
-            Kept::Text(_) | Kept::Json(_) => self.others = true,
+            Kept::Text(_) | Kept::Json(_) | Kept::Cell(_) => self.others = true,
         }
     }
 

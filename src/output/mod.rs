@@ -8,6 +8,9 @@ mod array;
 #[cfg(feature = "server")]
 mod arrow;
 #[cfg(feature = "parquet")]
+#[doc(hidden)]
+pub mod cells;
+#[cfg(feature = "parquet")]
 mod columns;
 pub mod file;
 #[cfg(feature = "server")]
@@ -271,7 +274,15 @@ impl FileSink {
     /// # Errors
     /// As [`Sink::finish`] and [`AtomicFile::commit`].
     pub fn finish(self) -> Result<()> {
-        self.0.finish()?.commit()
+        self.end()?.commit()
+    }
+
+    /// Ends the file, which is not in its place yet.
+    ///
+    /// # Errors
+    /// As [`Sink::finish`].
+    pub fn end(self) -> Result<AtomicFile> {
+        self.0.finish()
     }
 }
 
@@ -305,7 +316,7 @@ pub struct Extras {
 }
 
 /// A column that is carried along.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -314,7 +325,8 @@ pub struct Column {
 }
 
 /// What the values of a column are, null aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ColumnKind {
     /// true or false
     Bool,
@@ -326,6 +338,9 @@ pub enum ColumnKind {
     Float,
     /// Text; any other value as JSON.
     Text,
+    /// Of a Parquet file whose columns keep their type in another.
+    #[cfg(feature = "parquet")]
+    Arrow(cells::CellKind),
 }
 
 impl Extras {

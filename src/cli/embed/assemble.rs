@@ -8,6 +8,7 @@ use everylayer::embeddings::{Embeddings, Header, TextEmbedding, Values};
 use everylayer::output::{AtomicFile, Extras, FileSink, Format};
 use everylayer::{Error, ErrorKind, Result};
 
+use super::fault;
 use super::part::{AGAIN, Done, Part};
 use super::spool::Reader;
 
@@ -44,10 +45,13 @@ pub fn assemble(
     let extras = Extras { scratch, ranges, ..extras };
     let mut sink = FileSink::create_with(path, Some(format), last, &extras)?;
     let mut written = 0;
-    if let Some(index) = index {
-        let all = texts()?.map(|text| text.map(|(text, _)| text.index).map_err(read));
-        write_index(&index, all)?;
-    }
+    let index = match index {
+        Some(index) => {
+            let all = texts()?.map(|text| text.map(|(text, _)| text.index).map_err(read));
+            Some((write_index(&index, all)?, index))
+        }
+        None => None,
+    };
     if precision != Precision::Int8 {
         for text in texts()? {
             let (text, kept) = text.map_err(read)?;
@@ -55,7 +59,7 @@ pub fn assemble(
             written += 1;
         }
         all_there(part, done, written)?;
-        return sink.finish();
+        return place(sink, index);
     }
     let mut batch = Vec::new();
     let mut all = texts()?;
@@ -77,7 +81,7 @@ pub fn assemble(
         }
         if ends {
             all_there(part, done, written)?;
-            return sink.finish();
+            return place(sink, index);
         }
     }
 }
@@ -93,6 +97,26 @@ fn all_there(part: &Part, done: &Done, written: usize) -> Result<()> {
     Err(Error::new(ErrorKind::Text, said))
 }
 
+/// Puts the output in its place, and then its `index`. That of another output is away by then, so that a
+/// kill in between leaves an array without a list, never with a wrong one.
+fn place(sink: FileSink, index: Option<(AtomicFile, PathBuf)>) -> Result<()> {
+    let file = sink.end()?;
+    let Some((index, path)) = index else {
+        return file.commit();
+    };
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            let said = format!("{}: {e}: remove it, or name another output", path.display());
+            return Err(Error::new(ErrorKind::Io, said).with_source(e));
+        }
+        _ => {}
+    }
+    fault::at("place array", 0);
+    file.commit()?;
+    fault::at("place index", 0);
+    index.commit()
+}
+
 /// The file that says which rows are in the array `path`.
 pub fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -100,8 +124,8 @@ pub fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes `{"index":[..]}` to `path`.
-fn write_index(path: &Path, all: impl Iterator<Item = Result<usize>>) -> Result<()> {
+/// Writes `{"index":[..]}`, which will be the file `path`.
+fn write_index(path: &Path, all: impl Iterator<Item = Result<usize>>) -> Result<AtomicFile> {
     let failed = |e: std::io::Error| {
         Error::new(ErrorKind::Io, format!("{}: {e}", path.display())).with_source(e)
     };
@@ -112,8 +136,7 @@ fn write_index(path: &Path, all: impl Iterator<Item = Result<usize>>) -> Result<
         write!(file, "{comma}{}", index?).map_err(failed)?;
     }
     file.write_all(b"]}\n").map_err(failed)?;
-    let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.commit()
+    file.into_inner().map_err(|e| failed(e.into_error()))
 }
 
 /// The smallest and the largest value of each coordinate, (layer axis, width).

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use everylayer::Result;
 
@@ -13,6 +13,13 @@ use crate::cli::args::Command;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/tiny-d16");
 const ROWS: usize = 2_000;
+
+/// Faults are of the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn ask(fault: Option<(&'static str, usize)>) {
+    *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+}
 
 fn embed(input: &Path, output: &Path, more: &[&str]) -> Result<()> {
     let words = ["everylayer", "embed", "-q", "--device", "cpu", "-m", MODEL, "-i"];
@@ -34,7 +41,7 @@ fn a_panic_of_any_part_of_a_run_is_its_error() {
     });
     fs::write(at("x.txt"), lines).unwrap();
     embed(&at("x.txt"), &at("whole.npy"), &[]).unwrap();
-    let ask = |fault| *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (place, said) in [
         ("read", "the part that reads the input broke off"),
         ("run", "the part that runs the model broke off"),
@@ -48,5 +55,31 @@ fn a_panic_of_any_part_of_a_run_is_its_error() {
         embed(&at("x.txt"), &at("out.npy"), &["--resume"]).unwrap();
         assert_eq!(fs::read(at("out.npy")).unwrap(), fs::read(at("whole.npy")).unwrap());
         fs::remove_file(at("out.npy")).unwrap();
+    }
+}
+
+#[test]
+fn an_array_never_has_the_list_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let bad = at("bad.jsonl");
+    let more = ["--rejected-rows", "skip", "--rejects", bad.to_str().unwrap()];
+    let rows = |rows: &str| fs::write(at("x.jsonl"), rows).unwrap();
+    let list = || fs::read_to_string(at("out.npy.json")).ok();
+    let run = |more: &[&str]| embed(&at("x.jsonl"), &at("out.npy"), more);
+    for place in ["place array", "place index"] {
+        rows("{\"text\":\"a\"}\n{\"text\":3}\n");
+        run(&more).unwrap();
+        assert_eq!(list().as_deref(), Some("{\"index\":[0]}\n"));
+        rows("{\"text\":3}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n");
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(Some((place, 0)));
+        let broken = std::panic::catch_unwind(|| run(&more));
+        ask(None);
+        assert!(broken.is_err());
+        assert_eq!(list(), None);
+        run(&[&more[..], &["--resume"]].concat()).unwrap();
+        assert_eq!(list().as_deref(), Some("{\"index\":[1,2]}\n"));
+        assert_eq!(fs::read(at("out.npy")).unwrap().len(), 128 + 2 * 64 * 4);
     }
 }

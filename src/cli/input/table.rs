@@ -1,17 +1,14 @@
 //! Parquet: the text in one column, others carried along.
 
+use std::fmt::Display;
 use std::io::Read;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
-};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Fields};
 use bytes::Bytes;
-use everylayer::output::Kept;
+use everylayer::output::cells::{CellKind, cell};
+use everylayer::output::{ColumnKind, Kept};
 use everylayer::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -21,50 +18,83 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::bad::{Bad, wrong};
 use super::guard::guard;
+use super::lines::{MOST, TOO_LONG};
 use super::pages;
 use super::seen::Again;
+use super::values::value;
 use super::{Item, Rows};
 
-/// The rows of `file`, which errors call `name`.
+type Builder = ParquetRecordBatchReaderBuilder<Again>;
+
+fn broken(name: &str, e: impl Display) -> Error {
+    let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
+    Error::new(ErrorKind::Text, said)
+}
+
+fn open(name: &str, file: Again) -> Result<Builder> {
+    pages::footer(&file).map_err(|e| broken(name, e))?;
+    let builder = guard(|| Builder::try_new(file));
+    builder.map_err(|e| broken(name, e))?.map_err(|e| broken(name, e))
+}
+
+/// The column `wanted` of the file `name`: its number and its type.
+fn find<'a>(name: &str, fields: &'a Fields, wanted: &str) -> Result<(usize, &'a DataType)> {
+    match fields.find(wanted) {
+        Some((root, field)) => Ok((root, field.data_type())),
+        None => {
+            let known: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
+            let known = known.join(", ");
+            Err(wrong(format!(
+                "{name}: no column `{wanted}`: it has {known}; name one with --field or --keep"
+            )))
+        }
+    }
+}
+
+fn cell_kind(name: &str, column: &str, kind: &DataType) -> Result<CellKind> {
+    CellKind::new(kind).ok_or_else(|| {
+        let said = format!(
+            "{name}: column `{column}` holds {kind}, which is not carried along: cast it to text, a \
+             number or a list"
+        );
+        Error::new(ErrorKind::Unsupported, said)
+    })
+}
+
+/// The types of the columns `keep` of `file`, for an output that has them too.
+///
+/// # Errors
+/// As [`rows`].
+pub fn kinds(name: &str, file: Again, keep: &[String]) -> Result<Vec<ColumnKind>> {
+    let builder = open(name, file)?;
+    let fields = builder.schema().fields();
+    let kind = |column: &String| {
+        let (_, kind) = find(name, fields, column)?;
+        cell_kind(name, column, kind).map(ColumnKind::Arrow)
+    };
+    keep.iter().map(kind).collect()
+}
+
+/// The rows of `file`, which errors call `name`; where they are `exact`, the columns `keep` are cells.
 ///
 /// # Errors
 /// `Text` for a file that is not parquet and for a column that is not there or holds no text,
 /// `Unsupported` for a column that cannot be carried along.
-pub fn rows(name: &str, file: Again, field: &str, keep: &[String]) -> Result<Rows> {
+pub fn rows(name: &str, file: Again, field: &str, keep: &[String], exact: bool) -> Result<Rows> {
     let name = name.to_owned();
-    let broken = |e: &dyn std::fmt::Display| {
-        let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
-        Error::new(ErrorKind::Text, said)
-    };
-    pages::footer(&file).map_err(|e| broken(&e))?;
+    let broken = |e: &dyn Display| broken(&name, e);
     let again = Arc::new(file.again(0).map_err(|e| broken(&e))?);
-    let builder = guard(|| ParquetRecordBatchReaderBuilder::try_new(file));
-    let builder = builder.map_err(|e| broken(&e))?.map_err(|e| broken(&e))?;
+    let builder = open(&name, file)?;
     let fields = builder.schema().fields();
-    let known = fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
-    let mut roots = Vec::new();
-    for wanted in std::iter::once(field).chain(keep.iter().map(String::as_str)) {
-        let Some((root, column)) = fields.find(wanted) else {
-            let said = format!(
-                "{name}: no column `{wanted}`: it has {known}; name one with --field or --keep"
-            );
-            return Err(wrong(said));
-        };
-        let kind = plain(column.data_type());
-        if roots.is_empty() && !is_text(kind) {
-            let said = format!("{name}: column `{wanted}` holds {kind}, not text: name another");
-            return Err(wrong(said));
-        }
-        if !is_text(kind) && *kind != DataType::Boolean && !kind.is_numeric()
-            || matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..))
-            || matches!(kind, DataType::Decimal32(..) | DataType::Decimal64(..))
-        {
-            let said = format!(
-                "{name}: column `{wanted}` holds {kind}, which is not carried along: cast it to \
-                 text or a number"
-            );
-            return Err(Error::new(ErrorKind::Unsupported, said));
-        }
+    let (root, kind) = find(&name, fields, field)?;
+    if !is_text(plain(kind)) {
+        let said = format!("{name}: column `{field}` holds {kind}, not text: name another");
+        return Err(wrong(said));
+    }
+    let mut roots = vec![root];
+    for column in keep {
+        let (root, kind) = find(&name, fields, column)?;
+        cell_kind(&name, column, kind)?;
         roots.push(root);
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
@@ -85,7 +115,7 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String]) -> Result<Row
         }
         let said = match next() {
             Ok(Ok(Some(batch))) => {
-                let items = items(&name, &batch, &field, &keep, line);
+                let items = items(&name, &batch, &field, (&keep, exact), line);
                 line += batch.num_rows() as u64;
                 return Some(items);
             }
@@ -162,60 +192,24 @@ fn items(
     name: &str,
     batch: &RecordBatch,
     field: &str,
-    keep: &[String],
+    (keep, exact): (&[String], bool),
     before: u64,
 ) -> Vec<Result<Item, Bad>> {
-    let value = |column: &str, row| {
+    let of = |column: &str, row, value: fn(&dyn Array, usize) -> Kept| {
         batch.column_by_name(column).map_or(Kept::Null, |column| value(column.as_ref(), row))
     };
     let item = |row: usize| {
         let line = before + row as u64 + 1;
-        match value(field, row) {
+        let off = |said: &str| Err(Bad::row(wrong(format!("{name}: row {line}: {said}")), None));
+        match of(field, row, value) {
+            Kept::Text(text) if text.len() > MOST => off(TOO_LONG),
             Kept::Text(text) => {
-                let kept = keep.iter().map(|column| value(column, row)).collect();
+                let value = if exact { cell } else { value };
+                let kept = keep.iter().map(|column| of(column, row, value)).collect();
                 Ok(Item { text: text.into(), line, row: 0, kept })
             }
-            _ => {
-                let said = format!("{name}: row {line}: column `{field}` is null, not a string");
-                Err(Bad::row(wrong(said), None))
-            }
+            _ => off(&format!("column `{field}` is null, not a string")),
         }
     };
     (0..batch.num_rows()).map(item).collect()
-}
-
-fn value(column: &dyn Array, row: usize) -> Kept {
-    if column.is_null(row) {
-        return Kept::Null;
-    }
-    macro_rules! number {
-        ($kind:ty, $kept:path) => {
-            $kept(column.as_primitive::<$kind>().value(row).into())
-        };
-    }
-    match column.data_type() {
-        DataType::Utf8 => Kept::Text(column.as_string::<i32>().value(row).into()),
-        DataType::LargeUtf8 => Kept::Text(column.as_string::<i64>().value(row).into()),
-        DataType::Utf8View => Kept::Text(column.as_string_view().value(row).into()),
-        DataType::Boolean => Kept::Bool(column.as_boolean().value(row)),
-        DataType::Int8 => number!(Int8Type, Kept::Int),
-        DataType::Int16 => number!(Int16Type, Kept::Int),
-        DataType::Int32 => number!(Int32Type, Kept::Int),
-        DataType::Int64 => number!(Int64Type, Kept::Int),
-        DataType::UInt8 => number!(UInt8Type, Kept::UInt),
-        DataType::UInt16 => number!(UInt16Type, Kept::UInt),
-        DataType::UInt32 => number!(UInt32Type, Kept::UInt),
-        DataType::UInt64 => number!(UInt64Type, Kept::UInt),
-        DataType::Float16 => number!(Float16Type, Kept::Float),
-        DataType::Float32 => number!(Float32Type, Kept::Float),
-        DataType::Float64 => number!(Float64Type, Kept::Float),
-        DataType::Dictionary(..) => {
-            let dictionary = column.as_any_dictionary();
-            match dictionary.normalized_keys().get(row) {
-                Some(&key) => value(dictionary.values().as_ref(), key),
-                None => Kept::Null,
-            }
-        }
-        _ => Kept::Null,
-    }
 }

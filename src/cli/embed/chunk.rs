@@ -1,0 +1,107 @@
+//! Chunks of texts through the model.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use everylayer::embeddings::{Embeddings, Rows};
+use everylayer::{Error, ErrorKind, Result};
+
+use super::flow::{Chunk, Results};
+use super::{Job, Tally, fault};
+use crate::cli::input::{Bad, Item, broke_off};
+
+/// Texts of a chunk at most.
+const CHUNK_TEXTS: usize = 4096;
+/// Batches of a chunk on a CPU, should all its texts be as long as the model takes them: a chunk
+/// must end now and then for somebody who looks at the bar.
+const CPU_BATCHES: usize = 4;
+/// Results of a chunk at most, should all its texts be as long as the model takes them.
+const CHUNK_BYTES: usize = 1 << 28;
+
+impl Job {
+    /// [`Job::run_chunk`], of which a panic is an error.
+    pub fn results(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
+        let run = AssertUnwindSafe(|| {
+            fault::at("run", chunk.next);
+            self.run_chunk(chunk, tally)
+        });
+        catch_unwind(run).unwrap_or_else(|panic| Err(broke_off("runs the model", panic.as_ref())))
+    }
+
+    /// Runs a chunk; texts that are too long go with the rejects where there are any.
+    fn run_chunk(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
+        let Chunk { mut items, mut rejects, next } = chunk;
+        if self.args.rejects.is_some() {
+            items.retain(|item| match self.encoder.tokenize([&item.text], &self.capture) {
+                Err(error) if matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) => {
+                    let error = match self.input.place(item.line) {
+                        Some(place) => error.at(place),
+                        None => error,
+                    };
+                    let text = Some(item.text.text.clone().into_owned());
+                    rejects.push(Bad { row: item.row, ..Bad::row(error, text) });
+                    false
+                }
+                _ => true,
+            });
+            rejects.sort_by_key(|bad| bad.row);
+        }
+        if items.is_empty() {
+            return Ok(Results { texts: Vec::new(), rejects, next });
+        }
+        let done = self.embed(&items)?;
+        if done.texts.len() != items.len() {
+            let (given, back) = (items.len(), done.texts.len());
+            let said = format!("the model was given {given} texts and gave {back} back");
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("{said}: this is a bug, please report it"),
+            ));
+        }
+        done.rerun.iter().for_each(|rerun| tally.add_rerun(rerun));
+        let texts = done.texts.into_iter().zip(items);
+        let texts = texts
+            .map(|(mut text, item)| {
+                text.index = item.row;
+                (text, item.kept)
+            })
+            .collect();
+        Ok(Results { texts, rejects, next })
+    }
+
+    /// How many texts are worked on at a time: few on a CPU, and as memory allows on a GPU. No
+    /// number of a result depends on it.
+    pub fn chunk_texts(&self) -> usize {
+        let longest = self.capture.max_tokens.unwrap_or(self.encoder.max_tokens()).max(1);
+        let rows = if self.header.rows == Rows::Texts { 1 } else { longest };
+        let bytes = rows * self.header.layer_axis * self.header.width * size_of::<f32>();
+        let most = if self.header.device.starts_with("CPU ") {
+            CPU_BATCHES * self.encoder.batch_tokens() / longest
+        } else {
+            CHUNK_TEXTS
+        };
+        most.min(CHUNK_BYTES / bytes.max(1)).max(1)
+    }
+
+    fn embed(&self, items: &[Item]) -> Result<Embeddings> {
+        let texts = items.iter().map(|item| &item.text);
+        self.encoder.embed_blocking(texts, &self.capture).map_err(|e| self.place(items, e))
+    }
+
+    /// Says of which text an error is, by file and line.
+    pub fn place(&self, items: &[Item], error: Error) -> Error {
+        if !matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) {
+            return error;
+        }
+        let first = items.iter().find_map(|item| {
+            let error = self.encoder.tokenize([&item.text], &self.capture).err()?;
+            Some((item.line, error))
+        });
+        match first {
+            Some((line, error)) => match self.input.place(line) {
+                Some(place) => error.at(place),
+                None => error,
+            },
+            None => error,
+        }
+    }
+}
