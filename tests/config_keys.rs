@@ -1,12 +1,13 @@
 //! Every key of `config.json` that a family reads, absent and null, against what Transformers 5.23
 //! and 4.57 make of it. `tests/fixtures/make_config_keys.py` made the table.
 
+#[path = "fuzz/changed.rs"]
+mod changed;
 mod common;
 #[path = "config_keys/sizes.rs"]
 mod sizes;
 
-use std::collections::HashMap;
-
+use changed::files;
 use common::{Goldens, difference, fixtures};
 use everylayer::model::bytes::Bytes;
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool};
@@ -55,15 +56,7 @@ impl Outcome {
 
 /// The files of a fixture with a changed `config.json`.
 fn model(row: &Row) -> Bytes {
-    let folder = fixtures().join(&row.folder);
-    let mut files = HashMap::new();
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_file() && !name.starts_with("goldens") {
-            files.insert(name, std::fs::read(&path).unwrap());
-        }
-    }
+    let mut files = files(&fixtures().join(&row.folder));
     let mut config: Map<String, Value> = serde_json::from_slice(&files["config.json"]).unwrap();
     config.extend(row.set.clone());
     config.retain(|key, _| !row.drop.contains(key));

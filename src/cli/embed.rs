@@ -6,6 +6,8 @@ mod counts;
 mod fault;
 mod finished;
 mod flow;
+#[cfg(test)]
+mod fuzz;
 mod interrupt;
 mod log;
 mod origin;

@@ -13,6 +13,8 @@ mod completions;
 mod doctor;
 mod embed;
 mod explore;
+#[cfg(test)]
+mod fuzz;
 pub mod headless;
 #[cfg(feature = "server")]
 mod heap;

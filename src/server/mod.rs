@@ -16,6 +16,8 @@ pub mod bert;
 mod bodies;
 mod body;
 mod docs;
+#[cfg(test)]
+mod fuzz;
 mod health;
 pub mod http;
 mod layers;

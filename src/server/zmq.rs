@@ -344,7 +344,7 @@ async fn read_frame(
 }
 
 /// The next message, of at most `limit` bytes; `None` for one of too many frames.
-async fn receive(
+pub(super) async fn receive(
     from: &mut (impl AsyncRead + Unpin),
     limit: usize,
 ) -> std::io::Result<Option<Vec<Vec<u8>>>> {

@@ -1,16 +1,15 @@
 //! Every number of every family's `config.json` made absurd: refused or computed, at once.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use everylayer::model::bytes::Bytes;
 use everylayer::model::load::{self, Model};
-use everylayer::model::source::{Blob, Source};
 use everylayer::{Capture, Device, Encoder, LoadOptions};
 use serde_json::{Value, json};
 
+use crate::changed::{Changed, files};
 use crate::common::fixtures;
 
 /// What a debug build on a busy machine may take of one config, many times what it does.
@@ -40,39 +39,12 @@ const FREE: [&str; 20] = [
     "num_hidden_groups",
 ];
 
-/// A model with another `config.json`.
-struct Changed<'a> {
-    model: &'a Bytes,
-    config: Bytes,
-}
-
-impl Source for Changed<'_> {
-    fn name(&self) -> String {
-        "changed".into()
-    }
-
-    fn open(&self, path: &str) -> everylayer::Result<Option<Box<dyn Blob>>> {
-        match path {
-            "config.json" => self.config.open(path),
-            _ => self.model.open(path),
-        }
-    }
-}
-
-fn changed<'a>(model: &'a Bytes, config: String) -> Changed<'a> {
-    let config = HashMap::from([("config.json".to_owned(), config.into_bytes())]);
-    Changed { model, config: Bytes::new("changed", config) }
+fn changed(model: &Bytes, config: String) -> Changed<'_> {
+    Changed::new(model, "config.json", config.into_bytes())
 }
 
 fn read(folder: &Path) -> (Bytes, Value) {
-    let mut files = HashMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_file() && !name.starts_with("goldens") {
-            files.insert(name, std::fs::read(&path).unwrap());
-        }
-    }
+    let files = files(folder);
     let config = serde_json::from_slice(&files["config.json"]).unwrap();
     (Bytes::new("whole", files), config)
 }

@@ -1,8 +1,7 @@
 //! Bodies that are nearly right: bytes changed, values of other types, values at random.
 
-use serde_json::{Map, Value, json};
-
-use crate::rng::Rng;
+use super::mutate;
+use super::rng::Rng;
 
 /// Sound bodies of every route.
 pub const SEEDS: [(&str, &str); 19] = [
@@ -45,7 +44,15 @@ pub const SEEDS: [(&str, &str); 19] = [
     ("/predict", r#"{"inputs":"a"}"#),
 ];
 
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 34] = [
+    "input",
+    "inputs",
+    "texts",
+    "ids",
+    "outputs",
+    "layers",
+    "pool",
+    "model",
     "",
     "a",
     "all",
@@ -80,96 +87,11 @@ pub fn damaged(rng: &mut Rng) -> (&'static str, Vec<u8>) {
     // Now and then for another route.
     let path = if rng.once_in(20) { rng.pick(&SEEDS).0 } else { path };
     let body = match rng.below(10) {
-        0..=4 => of_bytes(rng, seed.as_bytes().to_vec()),
-        5..=7 => {
-            let mut value: Value = serde_json::from_str(seed).unwrap();
-            for _ in 0..=rng.below(2) {
-                let mut left = rng.below(12);
-                change(rng, &mut value, &mut left);
-            }
-            value.to_string().into_bytes()
-        }
+        0..=7 => mutate::json(rng, seed.as_bytes(), &WORDS),
         8 => odd(rng),
-        _ => value(rng, 4).to_string().into_bytes(),
+        _ => mutate::value(rng, 4, &WORDS).to_string().into_bytes(),
     };
     (path, body)
-}
-
-/// Some bytes changed, left out or put in; the end cut off.
-fn of_bytes(rng: &mut Rng, mut body: Vec<u8>) -> Vec<u8> {
-    const LIKELY: &[u8] = b"{}[]\",:\\/-+.eE0129nulltruefalse \x00\x80\xff\xc3\n";
-    for _ in 0..=rng.below(4) {
-        let at = rng.below(body.len());
-        let byte = if rng.once_in(3) { rng.next() as u8 } else { *rng.pick(LIKELY) };
-        match rng.below(4) {
-            0 if !body.is_empty() => drop(body.remove(at)),
-            1 => body.insert(at, byte),
-            2 if !body.is_empty() => {
-                // A part once more.
-                let end = at + rng.below(body.len() - at);
-                let part = body[at..end].to_vec();
-                body.splice(at..at, part);
-            }
-            _ => {
-                let last = body.len() - 1;
-                body[at.min(last)] = byte;
-            }
-        }
-        if body.is_empty() {
-            return body;
-        }
-    }
-    if rng.once_in(4) {
-        body.truncate(rng.below(body.len()));
-    }
-    body
-}
-
-/// Changes one value of the tree, the `left`th from here.
-fn change(rng: &mut Rng, value_: &mut Value, left: &mut usize) {
-    if *left == 0 {
-        *value_ = value(rng, 2);
-        return;
-    }
-    *left -= 1;
-    match value_ {
-        Value::Array(all) if !all.is_empty() => {
-            let at = rng.below(all.len());
-            match rng.below(8) {
-                0 => drop(all.remove(at)),
-                1 => all.extend(all.clone()),
-                _ => change(rng, &mut all[at], left),
-            }
-        }
-        Value::Object(all) if !all.is_empty() => {
-            let name = all.keys().nth(rng.below(all.len())).unwrap().clone();
-            match rng.below(8) {
-                0 => drop(all.remove(&name)),
-                1 => drop(all.insert(rng.pick(&WORDS).to_string(), value(rng, 1))),
-                _ => change(rng, &mut all[&name], left),
-            }
-        }
-        other => *other = value(rng, 1),
-    }
-}
-
-/// A value at random, at most so deep.
-fn value(rng: &mut Rng, depth: usize) -> Value {
-    match rng.below(if depth == 0 { 7 } else { 9 }) {
-        0 => Value::Null,
-        1 => json!(rng.once_in(2)),
-        2 => json!(rng.below(200)),
-        3 => json!(*rng.pick(&[-1, i64::MIN, i64::MAX, 4_294_967_296, 30_522])),
-        4 => json!(*rng.pick(&[0.5, -0.0, 1e308, 5e-324, 1e20])),
-        5 | 6 => json!(rng.pick(&WORDS).repeat(if rng.once_in(30) { 300 } else { 1 })),
-        7 => (0..rng.below(5)).map(|_| value(rng, depth - 1)).collect(),
-        _ => {
-            let names =
-                ["input", "inputs", "texts", "ids", "outputs", "layers", "pool", "model", "x"];
-            let one = |_| (rng.pick(&names).to_string(), value(rng, depth - 1));
-            Value::Object((0..5).map(one).collect::<Map<_, _>>())
-        }
-    }
 }
 
 /// What no tree of values makes.

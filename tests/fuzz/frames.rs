@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::damage::damaged;
 use crate::rng::Rng;
 use crate::server::Server;
+use crate::zmtp::{frame, message, wrong};
 
 /// ZMTP 3.0: signature, version, mechanism, no server, filler.
 fn greeting() -> Vec<u8> {
@@ -14,20 +14,6 @@ fn greeting() -> Vec<u8> {
     (bytes[0], bytes[9], bytes[10]) = (0xff, 0x7f, 3);
     bytes[12..16].copy_from_slice(b"NULL");
     bytes
-}
-
-/// A frame: flags 1 is that more follow, 2 a long one, 4 a command.
-fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
-    match u8::try_from(body.len()) {
-        Ok(length) => [&[flags, length], body].concat(),
-        Err(_) => [&[flags | 2], &(body.len() as u64).to_be_bytes()[..], body].concat(),
-    }
-}
-
-fn message(frames: &[&[u8]]) -> Vec<u8> {
-    let last = frames.len().saturating_sub(1);
-    let one = |(i, f): (usize, &&[u8])| frame(u8::from(i < last), f);
-    frames.iter().enumerate().flat_map(one).collect()
 }
 
 fn ready(socket: &str) -> Vec<u8> {
@@ -80,36 +66,6 @@ fn encode(server: &Server, identity: &[u8], msg: &[u8]) -> Vec<Vec<u8>> {
         if flags & 1 == 0 {
             return frames;
         }
-    }
-}
-
-/// What a broken peer sends after its handshake, or in its place.
-fn wrong(rng: &mut Rng) -> Vec<u8> {
-    let any = |rng: &mut Rng, most: usize| -> Vec<u8> {
-        (0..rng.below(most)).map(|_| rng.next() as u8).collect()
-    };
-    match rng.below(9) {
-        // Too few frames, or too many.
-        0 => (0..rng.below(40)).flat_map(|_| frame(1, &any(rng, 20))).collect(),
-        // Four, of anything.
-        1 => message(&[&any(rng, 40), &any(rng, 400), &any(rng, 8), &any(rng, 8)]),
-        // A number that is none, or too large.
-        2 => {
-            let numbers: [&[u8]; 4] = [b"x", b"", b"-1", b"99999999999999999999"];
-            message(&[b"me", br#"["a"]"#, numbers[rng.below(4)], b"1"])
-        }
-        // A text that is no list of texts.
-        3 | 4 => message(&[b"me", &damaged(rng).1, b"1", b"1"]),
-        5 => message(&[&any(rng, 400), br#"["a", "b"]"#, b"1", b"1"]),
-        // More promised than comes.
-        6 => {
-            let length = *rng.pick(&[u64::MAX, 1 << 40, 1 << 20, 300]);
-            [&[rng.next() as u8 & 3 | 2], &length.to_be_bytes()[..], &any(rng, 90)].concat()
-        }
-        // Commands in the middle, and flags that there are not.
-        7 => [frame(1, b"me"), frame(4, &any(rng, 90)), frame(rng.next() as u8, &any(rng, 90))]
-            .concat(),
-        _ => any(rng, 300),
     }
 }
 

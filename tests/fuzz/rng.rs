@@ -4,6 +4,11 @@
 pub struct Rng(pub u64);
 
 impl Rng {
+    /// Those of input `number`, which share nothing with those of its neighbours.
+    pub fn of(number: u64) -> Self {
+        Self(Self(number).next())
+    }
+
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 
 pub use answer::{Answer, Dialect, aside, empty, of_bytes, of_json, parse};
 pub use listener::Listener;
+#[cfg(test)]
+pub(super) use routes::router;
 pub use stream::written;
 
 use super::health;
