@@ -23,7 +23,8 @@ use tower::ServiceExt;
 use super::bert::Sequences;
 use super::body::{self, Items};
 use super::refusal::Refusal;
-use super::{Service, Settings, bert, http, zmq};
+use super::zmq::frames;
+use super::{Service, Settings, bert, http};
 use crate::model::directory::Directory;
 use crate::{Device, Encoder, LoadOptions};
 use damage::damaged;
@@ -62,8 +63,10 @@ fn fuzz_frames() {
         let mut rest = &bytes[..];
         // Every message takes at least the two bytes of a frame.
         for _ in 0..=bytes.len() / 2 {
-            let Ok(message) = runtime.block_on(zmq::receive(&mut rest, 100_000)) else { return };
-            for frame in message.into_iter().flatten() {
+            let Ok(message) = runtime.block_on(frames::receive(&mut rest, 100_000, None)) else {
+                return;
+            };
+            for frame in message.0.into_iter().flatten() {
                 let _ = body::read_any::<Items<Sequences>>(&frame);
             }
         }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 
 use fields::{Input, LayersWord};
 
 use super::batcher::{Client, Ready};
 use super::body::{Count, Object, Word};
 use super::http::accept::{JSON, NPZ, SAFETENSORS};
-use super::http::{Answer, aside, of_bytes, parse, written};
+use super::http::{Answer, aside, of_bytes, parse, roomed, written};
 use super::openai::held;
 use super::reading::{Cut, Reading, limits, some};
 use super::refusal::{Refusal, Why};
@@ -133,21 +132,9 @@ pub async fn layers(
         let room = service.reserve(outcome.bytes())?;
         let write = move || as_file(form, &names, &shared, tokens, words);
         let file = aside(outcome.bytes(), write).await??;
-        of_bytes(Bytes::from_owner(Roomed { file, _room: room }), form)
+        of_bytes(roomed(file, room), form)
     };
     Ok(with_times(answer, &outcome))
-}
-
-/// A file with the room that it takes.
-struct Roomed {
-    file: Vec<u8>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Roomed {
-    fn as_ref(&self) -> &[u8] {
-        &self.file
-    }
 }
 
 fn as_file(

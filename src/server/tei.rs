@@ -371,11 +371,12 @@ pub async fn decode(service: &Service, _: Client, body: Bytes) -> Result<Answer,
     all.iter().try_for_each(|ids| known(ids, size)).map_err(|r| r.at("ids"))?;
     let skip = body.skip_special_tokens.unwrap_or(true);
     let bytes = all.iter().map(Vec::len).sum();
-    let work = move || -> Result<Answer, Refusal> {
+    let work = move || {
         let decode = |ids: &Vec<u32>| encoder.intake().tokenizer().decode(ids, skip);
-        Ok(of_json(&all.iter().map(decode).collect::<crate::Result<Vec<_>>>()?))
+        all.iter().map(decode).collect::<crate::Result<Vec<_>>>()
     };
-    aside(bytes, work).await?
+    let texts = aside(bytes, work).await??;
+    written(bytes, JSON, move |out| Ok(serde_json::to_writer(out, &texts)?)).await
 }
 
 /// The routes of models with another head than an embedding's.

@@ -11,9 +11,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::http::{Answer, aside, empty};
+use super::http::{Answer, aside, empty, roomed};
 use super::refusal::{Refusal, Why};
 use super::service::Service;
 use crate::error::{Error, ErrorKind, Result};
@@ -122,18 +121,6 @@ fn of_model(name: &str) -> Option<Bytes> {
     return name.is_empty().then(Bytes::new);
 }
 
-/// A file with the room that it takes in memory until it is sent, in whole or in part.
-struct Roomed {
-    file: Vec<u8>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Roomed {
-    fn as_ref(&self) -> &[u8] {
-        &self.file
-    }
-}
-
 /// A file of a folder, and of nothing that its links lead to.
 async fn of_folder(
     service: &Service,
@@ -150,7 +137,7 @@ async fn of_folder(
     let read = move || {
         let mut file = Vec::new();
         let read = std::fs::File::open(path).and_then(|f| f.take(length).read_to_end(&mut file));
-        read.ok().map(|_| Bytes::from_owner(Roomed { file, _room: room }))
+        read.ok().map(|_| roomed(file, room))
     };
     aside(usize::MAX, read).await
 }

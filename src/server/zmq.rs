@@ -3,6 +3,8 @@
 //! ZMTP 3.0 (rfc.zeromq.org/spec/23) as far as these two sockets need it, written out here: with
 //! lengths held to a limit before they are believed, and a queue an answer's reader cannot fill.
 
+pub(super) mod frames;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,24 +12,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::bert::{self, Sequences};
 use super::body::{self, Items};
+use super::http::patient::Patient;
 use super::refusal::Refusal;
 use super::service::Service;
+use frames::{handshake, receive, write_frame};
 
-/// Frames of a message.
-type Message = Arc<Vec<Vec<u8>>>;
+/// A message with the room that its numbers take, until all have been sent it.
+struct Outgoing {
+    frames: Vec<Vec<u8>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+type Message = Arc<Outgoing>;
 
 /// Answers that wait for a reader; beyond it they are dropped, as PUB does.
 const HIGH_WATER: usize = 1000;
 /// A peer must have said who it is by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Frames of a request at most; more are read and refused.
-const MOST_FRAMES: usize = 16;
 /// Subscriptions of one reader at most.
 const MOST_TOPICS: usize = 10_000;
 /// The sink's delay before it answers a control request, so that the subscription is there.
@@ -132,7 +139,8 @@ impl Hub {
         let client = self.service.client();
         let (mut read, _write) = stream.into_split();
         loop {
-            let Some(message) = receive(&mut read, limit).await? else { continue };
+            let (message, room) = receive(&mut read, limit, Some(&self.service)).await?;
+            let Some(message) = message else { continue };
             let [identity, msg, id, _length] = &message[..] else {
                 tracing::warn!(frames = message.len(), "a request has 4 frames: it is dropped");
                 continue;
@@ -162,6 +170,7 @@ impl Hub {
                 (Arc::clone(self), identity.clone(), msg.clone(), id.clone());
             tokio::spawn(async move {
                 let answer = hub.answer(client, &identity, &msg, &id, is_late).await;
+                drop((msg, room));
                 hub.send(answer);
                 hub.under_way.fetch_sub(1, Relaxed);
             });
@@ -175,7 +184,7 @@ impl Hub {
         msg: &[u8],
         id: &[u8],
         is_late: bool,
-    ) -> Vec<Vec<u8>> {
+    ) -> Outgoing {
         let service = &self.service;
         if msg == b"SHOW_CONFIG" || msg == b"SHOW_STATUS" {
             service.statistic.see(identity, None);
@@ -186,11 +195,8 @@ impl Hub {
             if msg == b"SHOW_STATUS" {
                 all.insert("statistic".into(), service.statistic.json());
             }
-            return vec![
-                identity.to_vec(),
-                Value::Object(all).to_string().into_bytes(),
-                id.to_vec(),
-            ];
+            let all = Value::Object(all).to_string().into_bytes();
+            return Outgoing { frames: vec![identity.to_vec(), all, id.to_vec()], _room: None };
         }
         let parsed = body::read_any::<Items<Sequences>>(msg);
         let result = match parsed {
@@ -202,11 +208,15 @@ impl Hub {
                 bert::compute(service, client, model, &service.bert, sequences).await
             }
         };
-        let (info, bytes) = match result {
+        let (info, bytes, room) = match result {
             Ok(array) => {
                 let tokens = array.tokens.map_or_else(|| json!(""), |t| json!(t));
                 let info = json!({ "dtype": "float32", "shape": array.shape, "tokens": tokens });
-                (info, array.values.iter().flat_map(|x| x.to_le_bytes()).collect())
+                (
+                    info,
+                    array.values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                    Some(array.room),
+                )
             }
             // The protocol has no error. NumPy does not know such a type and says so, sentence and
             // all, in the client that waits; a comma would part it into several types.
@@ -216,20 +226,23 @@ impl Hub {
                 (
                     json!({ "dtype": said, "shape": [0], "tokens": "", "error": refusal.message }),
                     Vec::new(),
+                    None,
                 )
             }
         };
-        vec![identity.to_vec(), info.to_string().into_bytes(), bytes, id.to_vec()]
+        let info = info.to_string().into_bytes();
+        Outgoing { frames: vec![identity.to_vec(), info, bytes, id.to_vec()], _room: room }
     }
 
     /// To the readers that subscribed to the identity in the first frame, and to no other: a
     /// beginning of it, which PUB would take, would show the answers of others.
-    fn send(&self, message: Vec<Vec<u8>>) {
+    fn send(&self, message: Outgoing) {
         let message = Arc::new(message);
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         for reader in readers.iter() {
             let topics = reader.topics.lock().unwrap_or_else(PoisonError::into_inner);
-            if topics.contains(&message[0]) && reader.queue.try_send(Arc::clone(&message)).is_err()
+            if topics.contains(&message.frames[0])
+                && reader.queue.try_send(Arc::clone(&message)).is_err()
             {
                 tracing::warn!("a client does not read its answers: one is dropped");
             }
@@ -243,10 +256,12 @@ impl Hub {
         let (queue, mut answers) = mpsc::channel(HIGH_WATER);
         let reader = Arc::new(Reader { topics: Mutex::default(), queue });
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&reader));
-        let (mut read, mut write) = stream.into_split();
+        let (mut read, write) = stream.into_split();
+        // One that does not read holds what it asked for no longer than over HTTP.
+        let mut write = Patient::new(write, self.service.settings.patience);
         let listen = async {
             loop {
-                let Some(message) = receive(&mut read, 4096).await? else { continue };
+                let Some(message) = receive(&mut read, 4096, None).await?.0 else { continue };
                 let Some((&kind, topic)) = message.first().and_then(|f| f.split_first()) else {
                     continue;
                 };
@@ -264,8 +279,9 @@ impl Hub {
         };
         let speak = async {
             while let Some(message) = answers.recv().await {
-                for (i, frame) in message.iter().enumerate() {
-                    write_frame(&mut write, u8::from(i + 1 < message.len()), frame).await?;
+                for (i, frame) in message.frames.iter().enumerate() {
+                    let more = u8::from(i + 1 < message.frames.len());
+                    write_frame(&mut write, more, frame).await?;
                 }
                 write.flush().await?;
             }
@@ -276,91 +292,5 @@ impl Hub {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|r| !Arc::ptr_eq(r, &reader));
         done
-    }
-}
-
-fn odd(said: &'static str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, said)
-}
-
-/// Greeting and READY, without security, as `socket`.
-async fn handshake(stream: &mut TcpStream, socket: &str) -> std::io::Result<()> {
-    let mut greeting = [0u8; 64];
-    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
-    greeting[12..16].copy_from_slice(b"NULL");
-    stream.write_all(&greeting).await?;
-    let mut theirs = [0u8; 64];
-    stream.read_exact(&mut theirs).await?;
-    if theirs[0] != 0xff || theirs[9] & 1 == 0 || theirs[10] < 3 || &theirs[12..17] != b"NULL\0" {
-        return Err(odd("the peer does not speak ZMTP 3 without security"));
-    }
-    let mut ready = b"\x05READY\x0bSocket-Type".to_vec();
-    ready.extend((socket.len() as u32).to_be_bytes());
-    ready.extend(socket.bytes());
-    write_frame(stream, 4, &ready).await?;
-    stream.flush().await?;
-    let (flags, body) = read_frame(stream, 1024).await?;
-    match flags & 4 != 0 && body.starts_with(b"\x05READY") {
-        true => Ok(()),
-        false => Err(odd("the peer does not say READY")),
-    }
-}
-
-/// Flags: 1 more frames follow, 2 a long frame, 4 a command.
-async fn write_frame(
-    to: &mut (impl AsyncWrite + Unpin),
-    flags: u8,
-    body: &[u8],
-) -> std::io::Result<()> {
-    match u8::try_from(body.len()) {
-        Ok(length) => to.write_all(&[flags, length]).await?,
-        Err(_) => {
-            to.write_all(&[flags | 2]).await?;
-            to.write_all(&(body.len() as u64).to_be_bytes()).await?;
-        }
-    }
-    to.write_all(body).await
-}
-
-async fn read_frame(
-    from: &mut (impl AsyncRead + Unpin),
-    limit: usize,
-) -> std::io::Result<(u8, Vec<u8>)> {
-    let flags = from.read_u8().await?;
-    let length = match flags & 2 {
-        0 => u64::from(from.read_u8().await?),
-        _ => from.read_u64().await?,
-    };
-    if flags & !7 != 0 || length > limit as u64 {
-        return Err(odd("a frame is larger than the limit, or none"));
-    }
-    // Memory is taken as bytes come, not as they are promised.
-    let mut body = Vec::with_capacity(length.min(65_536) as usize);
-    let got = from.take(length).read_to_end(&mut body).await?;
-    match got as u64 == length {
-        true => Ok((flags, body)),
-        false => Err(std::io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-/// The next message, of at most `limit` bytes; `None` for one of too many frames.
-pub(super) async fn receive(
-    from: &mut (impl AsyncRead + Unpin),
-    limit: usize,
-) -> std::io::Result<Option<Vec<Vec<u8>>>> {
-    let (mut frames, mut bytes, mut count) = (Vec::new(), 0, 0usize);
-    loop {
-        let (flags, body) = read_frame(from, limit.saturating_sub(bytes)).await?;
-        if flags & 4 != 0 {
-            continue;
-        }
-        bytes += body.len();
-        count += 1;
-        if count <= MOST_FRAMES {
-            frames.push(body);
-        }
-        if flags & 1 == 0 {
-            return Ok((count <= MOST_FRAMES).then_some(frames));
-        }
     }
 }

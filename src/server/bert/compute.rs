@@ -22,7 +22,7 @@ pub struct Array {
     /// Where clients are shown them.
     pub tokens: Option<Vec<Vec<String>>>,
     /// What it takes, until it is dropped.
-    _room: OwnedSemaphorePermit,
+    pub room: OwnedSemaphorePermit,
 }
 
 /// Computes what BERT-as-Service would.
@@ -102,7 +102,7 @@ pub async fn compute(
         false => vec![count, wide],
     };
     let tokens = config.show_tokens.then(|| rows.into_iter().map(|r| r.pieces).collect());
-    Ok(Array { shape, values, tokens, _room: room })
+    Ok(Array { shape, values, tokens, room })
 }
 
 /// One sequence's numbers: its layers side by side in the caller's order, means before maxima.

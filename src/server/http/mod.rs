@@ -10,7 +10,7 @@ mod coding;
 mod connection;
 mod crowd;
 mod listener;
-mod patient;
+pub(super) mod patient;
 mod routes;
 mod site;
 mod stream;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-pub use answer::{Answer, Dialect, aside, empty, of_bytes, of_json, parse};
+pub use answer::{Answer, Dialect, aside, empty, of_bytes, of_json, parse, roomed};
 pub use listener::Listener;
 #[cfg(test)]
 pub(super) use routes::router;
