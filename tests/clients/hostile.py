@@ -1,7 +1,7 @@
 """A server in hostile hands, on the loopback: more clients than seats, bodies and answers beside its
 memory, its health under load, and a log that nobody reads. Under two minutes.
 
-The last lines are the table of benches/results/*-hostile-server.txt.
+Lines that are no checks are those of benches/results/*-hostile-server.txt.
 """
 import argparse
 import http.client
@@ -14,11 +14,9 @@ import time
 
 from common import BINARY, Http, check, end, free_port
 
-TABLE = []
-
-
 def note(what, value):
-    TABLE.append((what, value))
+    """A row of the table."""
+    print(f"{what}: {value}", flush=True)
 
 
 def ask(port, method, path, body=None, timeout=100):
@@ -202,7 +200,4 @@ for name, work in [
 ]:
     if not words.checks or name in words.checks:
         check(f"hostile: {name}", work)
-width = max((len(what) for what, _ in TABLE), default=0)
-for what, value in TABLE:
-    print(f"{what:<{width}}  {value}")
 end()
