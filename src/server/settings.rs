@@ -56,7 +56,7 @@ impl Default for Settings {
             max_queue: 16_384,
             max_request_tokens: 1 << 21,
             max_batch_tokens: None,
-            batch_time: Some(Duration::from_millis(100)),
+            batch_time: Some(Duration::from_millis(120)),
             max_result_bytes: 1 << 30,
             max_body_bytes: 256 << 20,
             max_connections: 1024,

@@ -32,6 +32,10 @@ pub type Client = u64;
 
 /// Tokens that one of several devices takes at least: less is not worth the sharing.
 const SHARE: usize = 1024;
+/// Work of a text that is short.
+const SHORT: usize = 64;
+/// What a short text may have waited and still be run in one batch with long ones.
+const WAITED: Duration = Duration::from_millis(20);
 /// Work of windows that are one item, so that turns are fair inside a long text.
 const SLICE: usize = 256;
 /// Tokens of a batch on a GPU.
@@ -280,7 +284,12 @@ impl Batcher {
                 return None;
             }
             let budget = worker.pace.budget(self.share(queue.work));
-            let (items, dropped) = queue.take(budget, usize::MAX);
+            // A short text that has waited a while does not wait for a whole batch too.
+            let short = queue.take_short(SHORT.min(budget), WAITED);
+            let (items, dropped) = match short.is_empty() {
+                true => queue.take(budget),
+                false => (short, 0),
+            };
             self.metrics.abandoned.add(dropped);
             if !items.is_empty() {
                 // What is left is for the others.
@@ -294,13 +303,7 @@ impl Batcher {
 
     /// Texts that wait and are next, each and all of no more work than `short`.
     fn take_short(&self, short: usize) -> Vec<Item> {
-        let mut queue = self.queue();
-        if queue.items == 0 {
-            return Vec::new();
-        }
-        let (items, dropped) = queue.take(short, short);
-        self.metrics.abandoned.add(dropped);
-        items
+        self.queue().take_short(short, Duration::ZERO)
     }
 
     /// The work of a batch while so much waits: all that fits, but no more than this device's part
@@ -327,7 +330,7 @@ impl Batcher {
         if !self.workers.iter().all(Worker::is_gone) {
             return;
         }
-        let (items, _) = self.queue().take(usize::MAX, usize::MAX);
+        let (items, _) = self.queue().take(usize::MAX);
         for item in &items {
             item.request.land(item.index, Err(Refusal::lost()));
         }

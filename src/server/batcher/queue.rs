@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Client;
 use super::request::{Ready, Request};
@@ -29,6 +30,9 @@ pub struct Item {
     /// Whether a device was lost while it ran.
     pub again: bool,
 }
+
+/// Clients among whom one with little to do may be served before its turn.
+const NEAR: usize = 8;
 
 /// The texts that wait.
 #[derive(Default)]
@@ -93,14 +97,13 @@ impl Queue {
         }
     }
 
-    /// Items in their order, up to `budget` of work but one at least, none of more than `each`; and
-    /// how many were dropped, their clients having left.
-    pub fn take(&mut self, budget: usize, each: usize) -> (Vec<Item>, u64) {
+    /// Items in their order, up to `budget` of work but one at least; and how many were dropped, their clients having left.
+    pub fn take(&mut self, budget: usize) -> (Vec<Item>, u64) {
         let (mut taken, mut work, mut dropped) = (Vec::new(), 0usize, 0);
         while let Some(first) = self.first() {
             let over = first.request.is_over();
             let fits = taken.is_empty() || work.saturating_add(first.work) <= budget;
-            if !over && (!fits || first.work > each) {
+            if !over && !fits {
                 break;
             }
             let Some(item) = self.pop(over) else { break };
@@ -114,12 +117,39 @@ impl Queue {
             }
         }
         self.running += taken.len();
+        self.settle();
+        (taken, dropped)
+    }
+
+    /// Where nobody waits, nobody is owed anything.
+    fn settle(&mut self) {
         if self.items == 0 {
-            // Nobody waits: nobody is owed anything.
             self.done.clear();
             self.now = 0;
         }
-        (taken, dropped)
+    }
+
+    /// Items of no more work than `short`, each and together, of those that are nearly next: all that
+    /// have waited for `time`.
+    pub fn take_short(&mut self, short: usize, time: Duration) -> Vec<Item> {
+        let (mut taken, mut work) = (Vec::new(), 0);
+        loop {
+            let fits = |item: &Item| {
+                let waited = item.request.began.elapsed() >= time;
+                waited && work + item.work <= short && !item.request.is_over()
+            };
+            let near = self.clients.iter().take(NEAR);
+            let found = near.filter(|(_, items)| items.front().is_some_and(fits));
+            let Some(key) = found.map(|(&key, _)| key).next() else { break };
+            let Some(item) = self.pop_of(key, false) else { break };
+            self.items -= 1;
+            self.work -= item.work;
+            work += item.work;
+            taken.push(item);
+        }
+        self.running += taken.len();
+        self.settle();
+        taken
     }
 
     fn first(&self) -> Option<&Item> {
@@ -132,8 +162,15 @@ impl Queue {
         if let Some(item) = self.back.pop_front() {
             return Some(item);
         }
+        let (&first, _) = self.clients.first_key_value()?;
+        self.pop_of(first, dropped)
+    }
+
+    /// Takes the first item of the client at `key` out.
+    fn pop_of(&mut self, key: (u64, Client), dropped: bool) -> Option<Item> {
         let sharing = self.clients.len() as u64;
-        let ((at, client), mut items) = self.clients.pop_first()?;
+        let (at, client) = key;
+        let mut items = self.clients.remove(&key)?;
         let item = items.pop_front()?;
         let before = if dropped { at.saturating_sub(cost(&item)) } else { at };
         if !dropped {
@@ -205,12 +242,11 @@ mod tests {
         let ((a, _wait_a), (b, _wait_b)) = (request(4), request(1));
         queue.push(1, items(1, &a, &[5; 4]).into_iter());
         queue.push(2, items(2, &b, &[7]).into_iter());
-        let (taken, dropped) = queue.take(17, usize::MAX);
+        let (taken, dropped) = queue.take(17);
         assert_eq!(of(&taken), [(1, 0), (2, 0), (1, 1)]);
         assert_eq!((dropped, queue.items, queue.work), (0, 2, 10));
-        // One item at least, however much work; but none that is too long.
-        assert_eq!(queue.take(1, 4).0.len(), 0);
-        assert_eq!(queue.take(1, 5).0.len(), 1);
+        // One item at least, however much work.
+        assert_eq!(queue.take(1).0.len(), 1);
     }
 
     #[test]
@@ -224,12 +260,26 @@ mod tests {
         }
         // Whenever it comes, what is served next is the small request.
         for client in 10..20 {
-            assert_eq!(queue.take(1, usize::MAX).0[0].work, 250);
+            assert_eq!(queue.take(1).0[0].work, 250);
             let (small, wait) = request(1);
             queue.push(client, items(client, &small, &[10]).into_iter());
             waits.push(wait);
-            assert_eq!(whose(&queue.take(1, usize::MAX).0[0]), client);
+            assert_eq!(whose(&queue.take(1).0[0]), client);
         }
+    }
+
+    #[test]
+    fn short_items_near_the_front_may_be_taken_alone() {
+        let mut queue = Queue::default();
+        let ((a, _wait_a), (b, _wait_b)) = (request(2), request(3));
+        queue.push(1, items(1, &a, &[9, 250]).into_iter());
+        queue.push(2, items(2, &b, &[250, 8, 8]).into_iter());
+        assert!(queue.take_short(64, Duration::from_secs(60)).is_empty());
+        assert_eq!(of(&queue.take_short(64, Duration::ZERO)), [(1, 0)]);
+        assert!(queue.take_short(64, Duration::ZERO).is_empty());
+        assert_eq!((queue.items, queue.work, queue.running), (4, 516, 1));
+        assert_eq!(of(&queue.take(250).0), [(2, 0)]);
+        assert_eq!(of(&queue.take_short(12, Duration::ZERO)), [(2, 1)]);
     }
 
     #[test]
@@ -243,7 +293,7 @@ mod tests {
             let (small, wait) = request(1);
             queue.push(client, items(client, &small, &[10]).into_iter());
             waits.push(wait);
-            let item = &queue.take(1, usize::MAX).0[0];
+            let item = &queue.take(1).0[0];
             served[usize::from(whose(item) != 1)] += item.work;
         }
         assert!(served[0] >= 1000, "{served:?}");
@@ -255,7 +305,7 @@ mod tests {
         queue.push(2, items(2, &b, &[10; 300]).into_iter());
         let mut served = [0usize; 2];
         for _ in 0..60 {
-            let item = &queue.take(1, usize::MAX).0[0];
+            let item = &queue.take(1).0[0];
             served[whose(item) as usize - 1] += item.work;
             assert!(served[0].abs_diff(served[1]) <= 30, "{served:?}");
         }
@@ -268,7 +318,7 @@ mod tests {
         queue.push(1, items(1, &a, &[5; 3]).into_iter());
         queue.push(2, items(2, &b, &[7]).into_iter());
         drop(wait_a);
-        let (taken, dropped) = queue.take(100, usize::MAX);
+        let (taken, dropped) = queue.take(100);
         assert_eq!((of(&taken), dropped), (vec![(2, 0)], 3));
         assert_eq!((queue.items, queue.work, queue.running), (0, 0, 1));
     }
@@ -278,12 +328,12 @@ mod tests {
         let mut queue = Queue::default();
         let ((a, _wait_a), (b, _wait_b)) = (request(3), request(1));
         queue.push(0, items(0, &a, &[5; 3]).into_iter());
-        let (taken, _) = queue.take(10, usize::MAX);
+        let (taken, _) = queue.take(10);
         queue.push(9, items(9, &b, &[7]).into_iter());
         assert_eq!((taken.len(), queue.running), (2, 2));
         queue.give_back(taken);
         assert_eq!((queue.items, queue.work, queue.running), (4, 22, 0));
-        let (taken, _) = queue.take(100, usize::MAX);
+        let (taken, _) = queue.take(100);
         assert_eq!(of(&taken)[..2], [(0, 0), (0, 1)]);
         assert_eq!(taken.len(), 4);
     }

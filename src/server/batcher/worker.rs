@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::Batcher;
 use super::pace::Pace;
 use super::queue::Item;
+use super::{Batcher, SHORT};
 use crate::capture::Capture;
 use crate::encoder::{Encoder, Order, Served, Stretch};
 use crate::error::{ErrorKind, Result, fail};
@@ -35,12 +35,10 @@ const LOST: u8 = 1;
 /// It could not be opened again.
 const GONE: u8 = 2;
 
-/// Work of a text that may always be run between the turns of another batch.
-const SHORT: usize = 64;
 /// Of the device's time, the part that short texts may take between the turns of others: what they
 /// take there is dear, as a batch of few tokens reads all weights.
 const PART: i64 = 12;
-/// Microseconds that they may have saved up of it; half as many they may be ahead.
+/// Microseconds that they may have saved up of it; a third of that they may be ahead.
 const SAVED: i64 = 16_000;
 
 /// A device with the model on it.
@@ -184,7 +182,7 @@ impl Worker {
     /// Short texts took so much of the time of others.
     fn spend(&self, took: Duration) {
         let credit = self.credit.load(Relaxed) - took.as_micros() as i64;
-        self.credit.store(credit.max(-SAVED / 2), Relaxed);
+        self.credit.store(credit.max(-SAVED / 3), Relaxed);
     }
 
     /// Others ran for so long.
