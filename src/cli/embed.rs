@@ -209,7 +209,15 @@ impl Job {
         let (spared, first) = (self.args.rejects.is_some(), range.start);
         let range = from.max(range.start)..range.end;
         let surveyed = survey.map(|survey| range.end.min(survey.rows).saturating_sub(range.start));
-        let mut chunks = flow::read(self.input.texts()?, self.chunk_texts(), range, spared);
+        let (texts, out) = match (self.input.texts(), out) {
+            (Ok(texts), out) => (texts, out),
+            // Nothing was done since: what was done before it is left, where that helps.
+            (Err(error), Out::Spool { part, journalled, .. }) => {
+                return Err(spent(part, &journalled, error));
+            }
+            (Err(error), Out::Direct { .. }) => return Err(error),
+        };
+        let mut chunks = flow::read(texts, self.chunk_texts(), range, spared);
         let mut tally = Tally::default();
         if let Out::Spool { done, .. } = &out {
             let Done { texts, cut, lost, vectors: rows, .. } = *done;

@@ -289,10 +289,15 @@ fn a_full_disk_tells_what_the_journal_has() {
     let (input, output, part) = (at("c.jsonl"), at("out.npy"), at(".out.npy.everylayer-part"));
     corpus(&input, 20_000);
     done(embed(&input, &at("whole.npy"), &[]));
-    // Files may have some 2 MiB; a signal would end the program before it can say so.
-    let call = embed(&input, &output, &[]);
+    killed(embed(&input, &output, &[]), &part);
+    // Files may have little more than the log has by now; a signal would end the program before it
+    // can say so.
+    let sizes = fs::read_dir(&part).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+    let limit = sizes.max().unwrap() / 1024 + 100;
+    let call = embed(&input, &output, &["--resume"]);
     let mut limited = Command::new("bash");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$@\"", "bash"]);
+    let words = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$@\"");
+    limited.args(["-c", &words, "bash"]);
     limited.arg(call.get_program()).args(call.get_args()).env("EVERYLAYER_DEVICE", "cpu");
     let said = refused(limited, 1);
     let texts = said.split(" texts are done").next().unwrap().rsplit(' ').next().unwrap();

@@ -117,7 +117,7 @@ impl Connection {
 
     pub fn answer(&mut self) -> std::io::Result<Answer> {
         let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        let (mut status, mut length, mut stays) = (0, 0, true);
+        let (mut status, mut length, mut stays, mut chunked) = (0, 0, true, false);
         for number in 0.. {
             let mut line = String::new();
             if self.0.read_line(&mut line)? == 0 {
@@ -132,12 +132,24 @@ impl Connection {
             }
             match line.split_once(':') {
                 Some(("content-length", n)) => length = n.trim().parse().map_err(|_| broken())?,
+                Some(("transfer-encoding", how)) => chunked = how.trim() == "chunked",
                 Some(("connection", how)) => stays = how.trim() != "close",
                 _ => {}
             }
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
+        while chunked {
+            let mut line = String::new();
+            self.0.read_line(&mut line)?;
+            let size = usize::from_str_radix(line.trim_end(), 16).map_err(|_| broken())?;
+            // Its bytes and the end of a line.
+            let at = body.len();
+            body.resize(at + size + 2, 0);
+            self.0.read_exact(&mut body[at..])?;
+            body.truncate(at + size);
+            chunked = size > 0;
+        }
         Ok(Answer { status, body, stays })
     }
 }

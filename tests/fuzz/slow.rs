@@ -52,7 +52,8 @@ fn a_crowd_of_slow_connections_shuts_nobody_out() {
         opened.as_secs_f64(),
         slowest.as_millis()
     );
-    assert!(slowest < Duration::from_secs(2), "a sound request took {slowest:?}");
+    // Where all seats are taken, one is free once its connection was silent for three seconds.
+    assert!(slowest < Duration::from_secs(5), "a sound request took {slowest:?}");
     // Patience runs out for all of them, however they began.
     server.settles_at(files + 1);
     for stream in &mut crowd {
