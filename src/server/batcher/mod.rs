@@ -34,8 +34,6 @@ pub type Client = u64;
 const SHARE: usize = 1024;
 /// Work of a text that is short.
 const SHORT: usize = 64;
-/// What a short text may have waited and still be run in one batch with long ones.
-const WAITED: Duration = Duration::from_millis(20);
 /// Work of windows that are one item, so that turns are fair inside a long text.
 const SLICE: usize = 256;
 /// Tokens of a batch on a GPU.
@@ -284,8 +282,8 @@ impl Batcher {
                 return None;
             }
             let budget = worker.pace.budget(self.share(queue.work));
-            // A short text that has waited a while does not wait for a whole batch too.
-            let short = queue.take_short(SHORT.min(budget), WAITED);
+            // A short text that could not be run before does not wait for a batch of long ones too.
+            let short = queue.take_short(budget, SHORT);
             let (items, dropped) = match short.is_empty() {
                 true => queue.take(budget),
                 false => (short, 0),
@@ -303,7 +301,7 @@ impl Batcher {
 
     /// Texts that wait and are next, each and all of no more work than `short`.
     fn take_short(&self, short: usize) -> Vec<Item> {
-        self.queue().take_short(short, Duration::ZERO)
+        self.queue().take_short(short, short)
     }
 
     /// The work of a batch while so much waits: all that fits, but no more than this device's part

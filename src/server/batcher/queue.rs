@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Client;
 use super::request::{Ready, Request};
@@ -129,14 +128,13 @@ impl Queue {
         }
     }
 
-    /// Items of no more work than `short`, each and together, of those that are nearly next: all that
-    /// have waited for `time`.
-    pub fn take_short(&mut self, short: usize, time: Duration) -> Vec<Item> {
+    /// Items of no more work than `short`, of those that are nearly next, up to `budget` together.
+    pub fn take_short(&mut self, budget: usize, short: usize) -> Vec<Item> {
         let (mut taken, mut work) = (Vec::new(), 0);
         loop {
             let fits = |item: &Item| {
-                let waited = item.request.began.elapsed() >= time;
-                waited && work + item.work <= short && !item.request.is_over()
+                let is_short = item.work <= short && work + item.work <= budget;
+                is_short && !item.request.is_over()
             };
             let near = self.clients.iter().take(NEAR);
             let found = near.filter(|(_, items)| items.front().is_some_and(fits));
@@ -274,12 +272,12 @@ mod tests {
         let ((a, _wait_a), (b, _wait_b)) = (request(2), request(3));
         queue.push(1, items(1, &a, &[9, 250]).into_iter());
         queue.push(2, items(2, &b, &[250, 8, 8]).into_iter());
-        assert!(queue.take_short(64, Duration::from_secs(60)).is_empty());
-        assert_eq!(of(&queue.take_short(64, Duration::ZERO)), [(1, 0)]);
-        assert!(queue.take_short(64, Duration::ZERO).is_empty());
+        assert!(queue.take_short(8, 64).is_empty());
+        assert_eq!(of(&queue.take_short(64, 64)), [(1, 0)]);
+        assert!(queue.take_short(64, 64).is_empty());
         assert_eq!((queue.items, queue.work, queue.running), (4, 516, 1));
         assert_eq!(of(&queue.take(250).0), [(2, 0)]);
-        assert_eq!(of(&queue.take_short(12, Duration::ZERO)), [(2, 1)]);
+        assert_eq!(of(&queue.take_short(12, 64)), [(2, 1)]);
     }
 
     #[test]

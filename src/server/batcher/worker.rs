@@ -61,6 +61,8 @@ impl Worker {
     pub(super) fn open(open: Open, target: Option<Duration>) -> Result<Self> {
         let encoder = open()?;
         let name = encoder.device();
+        // On the CPU short texts do not wait for its end, and few tokens at once are slow.
+        let target = target.map(|time| if encoder.is_on_cpu() { 2 * time } else { time });
         let encoder = RwLock::new(Arc::new(encoder));
         let (state, texts, pace) = (AtomicU8::new(WELL), Counter::default(), Pace::new(target));
         let credit = AtomicI64::new(SAVED);
@@ -216,7 +218,7 @@ struct Between<'a> {
 impl Between<'_> {
     /// Runs the batch, which is so much work.
     fn run(&mut self, encoder: &Encoder, orders: &[Order<'_>], work: usize) -> Result<Served> {
-        let short = (self.worker.pace.budget(usize::MAX) / 4).max(SHORT).min(work / 2);
+        let short = SHORT.min(work / 2);
         let mut batch = std::pin::pin!(encoder.embed_orders_in_turns(orders));
         pollster::block_on(std::future::poll_fn(|context| {
             let began = Instant::now();
