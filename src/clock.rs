@@ -8,7 +8,7 @@ pub use std::time::Instant;
 pub use web_time::Instant;
 
 /// Is pending once, for a caller that has something else to do between two polls.
-pub async fn give_way() {
+pub async fn yield_once() {
     let mut gave = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut gave, true) {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Instant, give_way, turn};
+use crate::clock::{Instant, turn, yield_once};
 use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::model::layout::{Layout, Use, WeightId};
@@ -161,7 +161,7 @@ impl Cpu {
             for dispatch in &submit.dispatches {
                 if in_turns && worked >= TURN_FLOPS {
                     worked = 0;
-                    give_way().await;
+                    yield_once().await;
                 }
                 self.dispatch(recording, dispatch, slots)?;
                 worked += dispatch.flops;

@@ -229,13 +229,13 @@ impl Encoder {
                     continue;
                 }
                 let rows = batch.offsets[i] as usize..batch.offsets[i + 1] as usize;
-                let come = Come { place: (i, batch.order.len(), rows), arrived: &arrived };
+                let text = OfBatch { place: (i, batch.order.len(), rows), arrived: &arrived };
                 let result = match order.windows.zip(window) {
                     None if is_bad => Ok(Landed::Spoiled),
                     None => self
-                        .reduce(order, |wish| Ok(come.brought(wish, &group.exits, layout.width))),
+                        .reduce(order, |wish| Ok(text.brought(wish, &group.exits, layout.width))),
                     Some((windows, k)) => {
-                        self.land(order, windows.of, k, (!is_bad).then_some(&come))
+                        self.land(order, windows.of, k, (!is_bad).then_some(&text))
                     }
                 };
                 match result {
@@ -263,15 +263,15 @@ impl Encoder {
         order: &Order<'_>,
         windows: &Windowed,
         k: usize,
-        come: Option<&Come<'_>>,
+        text: Option<&OfBatch<'_>>,
     ) -> Result<Landed> {
         let wishes = order.captures.iter().map(|capture| self.wish(order, capture));
         let wishes = wishes.collect::<Result<Vec<_>>>()?;
         let of = |wish: &Wish<'_>, kept: Range<usize>| {
-            come.map(|come| {
-                let start = come.place.2.start;
+            text.map(|text| {
+                let start = text.place.2.start;
                 let rows = start + kept.start..start + kept.end;
-                collect::states(wish, &rows, self.model.layout.width, come.arrived)
+                collect::states(wish, &rows, self.model.layout.width, text.arrived)
             })
         };
         match windows.take(k, &wishes, of) {
@@ -330,12 +330,12 @@ enum Landed {
 }
 
 /// What a batch brought, and which of it is a text's: its number, the number of texts, its rows.
-struct Come<'a> {
+struct OfBatch<'a> {
     place: (usize, usize, Range<usize>),
     arrived: &'a Arrived,
 }
 
-impl Come<'_> {
+impl OfBatch<'_> {
     fn brought(&self, wish: &Wish<'_>, exits: &[Exit], stride: usize) -> Brought {
         let exit = exits.iter().position(|exit| *exit == wish.exit);
         collect::brought(wish, exit, self.place.clone(), stride, self.arrived)

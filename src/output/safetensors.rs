@@ -31,7 +31,7 @@ pub struct SafetensorsWriter<W> {
 }
 
 /// A tensor: name, type, shape, bytes.
-type Tensor = (&'static str, &'static str, Vec<u64>, u64);
+pub(super) type Tensor<'a> = (&'a str, &'static str, Vec<u64>, u64);
 
 impl<W: Write + Seek> SafetensorsWriter<W> {
     /// Writes the header.
@@ -42,11 +42,11 @@ impl<W: Write + Seek> SafetensorsWriter<W> {
         let metadata = metadata(&header, &extras.metadata);
         let arrays = Arrays::new(header, extras)?;
         let begin = out.stream_position().map_err(broken)?;
-        let wide = |mut tensor: Tensor| {
+        let wide = |mut tensor: Tensor<'static>| {
             tensor.2[0] = u64::MAX;
             tensor
         };
-        let tensors: Vec<Tensor> = tensors(&arrays, false).into_iter().map(wide).collect();
+        let tensors: Vec<Tensor<'_>> = tensors(&arrays, false).into_iter().map(wide).collect();
         // Two offsets a tensor, of up to 20 digits where `head` sees them small.
         let head = head(&metadata, &tensors);
         let room = (head.len() + tensors.len() * 40).next_multiple_of(8);
@@ -87,7 +87,7 @@ impl<W: Write + Seek> Sink<W> for SafetensorsWriter<W> {
 }
 
 /// The tensors in the order in which their bytes lie.
-fn tensors(arrays: &Arrays, vectors_after: bool) -> Vec<Tensor> {
+fn tensors(arrays: &Arrays, vectors_after: bool) -> Vec<Tensor<'static>> {
     let dtype = match arrays.header.precision {
         Precision::F32 => "F32",
         Precision::F16 => "F16",
@@ -97,7 +97,7 @@ fn tensors(arrays: &Arrays, vectors_after: bool) -> Vec<Tensor> {
     let shape = arrays.shape();
     let bytes = shape[0] * arrays.row_bytes() as u64;
     let vectors = ("vectors", dtype, shape, bytes);
-    let mut out: Vec<Tensor> = Vec::new();
+    let mut out: Vec<Tensor<'static>> = Vec::new();
     let (strings, small): (Vec<_>, Vec<_>) =
         arrays.small().iter().partition(|small| small.number == Number::U8);
     let tensor = |small: &&Small| {
@@ -114,7 +114,8 @@ fn tensors(arrays: &Arrays, vectors_after: bool) -> Vec<Tensor> {
     out
 }
 
-fn head(metadata: &[(String, String)], tensors: &[Tensor]) -> Vec<u8> {
+/// The JSON of a file's header: the tensors' bytes follow one after the other, in this order.
+pub(super) fn head(metadata: &[(String, String)], tensors: &[Tensor<'_>]) -> Vec<u8> {
     let mut fields = Map::new();
     let about = metadata.iter().map(|(key, value)| (key.clone(), json!(value)));
     fields.insert("__metadata__".into(), Value::Object(about.collect()));

@@ -55,7 +55,7 @@ pub fn record_all(
     let mut pass = Pass {
         spec,
         layout,
-        doors: exits.iter().map(Door::new).collect(),
+        exits: exits.iter().map(ExitState::new).collect(),
         caps,
         elem: caps.elem,
         can: caps.can,
@@ -111,7 +111,7 @@ struct Pass<'a> {
     recorder: Recorder,
     status: BufferId,
     ranges: Option<BufferId>,
-    doors: Vec<Door<'a>>,
+    exits: Vec<ExitState<'a>>,
     /// What each token is: its rows in the tables, its place in its text. // (tokens, 4)
     rows: BufferId,
     /// Cosines and sines of the places, for each set of angles that was met.
@@ -124,13 +124,13 @@ struct Pass<'a> {
 
 /// An exit and what has been gathered for it.
 #[derive(Clone, Copy)]
-struct Door<'a> {
+struct ExitState<'a> {
     exit: &'a Exit,
     merged: Option<BufferId>,
     pooled: Option<BufferId>,
 }
 
-impl<'a> Door<'a> {
+impl<'a> ExitState<'a> {
     fn new(exit: &'a Exit) -> Self {
         Self { exit, merged: None, pooled: None }
     }

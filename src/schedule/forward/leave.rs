@@ -1,6 +1,6 @@
 //! What leaves the device: captured states, combined and pooled, and the flags of every row.
 
-use super::{Door, Pass};
+use super::{ExitState, Pass};
 use crate::model::spec::{Activation, Order};
 use crate::schedule::params::{CombineParams, Params, PoolParams};
 use crate::schedule::recording::{Bind, BufferId, Output};
@@ -24,20 +24,20 @@ impl Pass<'_> {
     pub(super) fn capture(&mut self, state: usize, x: BufferId) {
         // A state that leaves as it is leaves once, whoever asks for it.
         let mut left = false;
-        for door in 0..self.doors.len() {
-            let exit = self.doors[door].exit;
+        for number in 0..self.exits.len() {
+            let exit = self.exits[number].exit;
             let Some(place) = exit.states.iter().position(|&s| s == state) else { continue };
             if let Some(combination) = &exit.combine {
                 let factor = combination.factors[place];
-                let merged = self.combine(door, (state, x), combination.merge, factor);
+                let merged = self.combine(number, (state, x), combination.merge, factor);
                 if state == exit.deepest() {
                     match exit.pool {
-                        Some(_) => self.pool(door, 0, merged),
-                        None => self.recorder.read(Output::Combined(door), merged),
+                        Some(_) => self.pool(number, 0, merged),
+                        None => self.recorder.read(Output::Combined(number), merged),
                     }
                 }
             } else if exit.pool.is_some() {
-                self.pool(door, place, x);
+                self.pool(number, place, x);
             } else if !left {
                 self.recorder.read(Output::State(state), x);
                 left = true;
@@ -45,21 +45,21 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds a state to what exit `door` merges, which is given back.
+    /// Adds a state to what exit number `number` merges, which is given back.
     fn combine(
         &mut self,
-        door: usize,
+        number: usize,
         (state, x): (usize, BufferId),
         merge: Merge,
         factor: f32,
     ) -> BufferId {
-        let first = self.doors[door].merged.is_none();
+        let first = self.exits[number].merged.is_none();
         let shape = [self.tokens, self.layout.width];
-        let merged = match self.doors[door].merged {
+        let merged = match self.exits[number].merged {
             Some(id) => id,
             None => self.recorder.buffer("merged", &shape),
         };
-        self.doors[door].merged = Some(merged);
+        self.exits[number].merged = Some(merged);
         let vectors = self.tokens * self.layout.width / 4;
         let (grid, row) = tiles::flat_grid(vectors);
         let params =
@@ -77,16 +77,16 @@ impl Pass<'_> {
         merged
     }
 
-    /// Pools the array at `place` of the order of exit `door` into its parts of the result.
-    fn pool(&mut self, door: usize, place: usize, x: BufferId) {
-        let Door { exit, pooled, .. } = self.doors[door];
+    /// Pools the array at `place` of the order of exit number `number` into its parts of the result.
+    fn pool(&mut self, number: usize, place: usize, x: BufferId) {
+        let ExitState { exit, pooled, .. } = self.exits[number];
         let Some((pooling, ranges)) = exit.pool.as_ref().zip(self.ranges) else { return };
         let shape = [exit.parts(), self.texts, self.layout.width];
         let pooled = match pooled {
             Some(id) => id,
             None => self.recorder.buffer("pooled", &shape),
         };
-        self.doors[door].pooled = Some(pooled);
+        self.exits[number].pooled = Some(pooled);
         let stride4 = self.layout.width / 4;
         for (i, &reduce) in pooling.reduces.iter().enumerate() {
             let part = place * pooling.reduces.len() + i;
@@ -111,8 +111,8 @@ impl Pass<'_> {
 
     /// The pooler where it was asked for, then the last readbacks.
     pub(super) fn leave(&mut self) {
-        for door in 0..self.doors.len() {
-            let Door { exit, pooled, .. } = self.doors[door];
+        for number in 0..self.exits.len() {
+            let ExitState { exit, pooled, .. } = self.exits[number];
             let Some((pooled, pooling)) = pooled.zip(exit.pool.as_ref()) else { continue };
             let out = match (pooling.pooler, self.layout.pooler) {
                 (true, Some(pooler)) => self.matmul(
@@ -125,7 +125,7 @@ impl Pass<'_> {
                 ),
                 _ => pooled,
             };
-            self.recorder.read(Output::Pooled(door), out);
+            self.recorder.read(Output::Pooled(number), out);
         }
         self.recorder.read(Output::Status, self.status);
     }

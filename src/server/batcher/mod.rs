@@ -282,8 +282,11 @@ impl Batcher {
                 return None;
             }
             let budget = worker.pace.budget(self.share(queue.work));
-            // A short text that could not be run before does not wait for a batch of long ones too.
-            let short = queue.take_short(budget, SHORT);
+            // Where not all fits, short texts do not wait for a batch of long ones.
+            let short = match queue.work > budget {
+                true => queue.take_short(budget, SHORT),
+                false => Vec::new(),
+            };
             let (items, dropped) = match short.is_empty() {
                 true => queue.take(budget),
                 false => (short, 0),

@@ -30,9 +30,6 @@ pub struct Item {
     pub again: bool,
 }
 
-/// Clients among whom one with little to do may be served before its turn.
-const NEAR: usize = 8;
-
 /// The texts that wait.
 #[derive(Default)]
 pub struct Queue {
@@ -128,17 +125,22 @@ impl Queue {
         }
     }
 
-    /// Items of no more work than `short`, of those that are nearly next, up to `budget` together.
+    /// Items of no more work than `short` that are next, or would be after one that is longer, up to
+    /// `budget` together. None goes before what was given back, nor further ahead of its client's
+    /// share than one such item: a client with many short texts holds nobody up.
     pub fn take_short(&mut self, budget: usize, short: usize) -> Vec<Item> {
         let (mut taken, mut work) = (Vec::new(), 0);
-        loop {
+        let ahead = (short as u64).saturating_mul(UNIT);
+        while self.back.is_empty()
+            && let Some((&(first, _), _)) = self.clients.first_key_value()
+        {
             let fits = |item: &Item| {
                 let is_short = item.work <= short && work + item.work <= budget;
                 is_short && !item.request.is_over()
             };
-            let near = self.clients.iter().take(NEAR);
-            let found = near.filter(|(_, items)| items.front().is_some_and(fits));
-            let Some(key) = found.map(|(&key, _)| key).next() else { break };
+            let near = self.clients.range(..=(first.saturating_add(ahead), Client::MAX));
+            let mut found = near.filter(|(_, items)| items.front().is_some_and(fits));
+            let Some((&key, _)) = found.next() else { break };
             let Some(item) = self.pop_of(key, false) else { break };
             self.items -= 1;
             self.work -= item.work;
@@ -307,6 +309,40 @@ mod tests {
             served[whose(item) as usize - 1] += item.work;
             assert!(served[0].abs_diff(served[1]) <= 30, "{served:?}");
         }
+    }
+
+    #[test]
+    fn short_items_do_not_starve_long_ones() {
+        let mut queue = Queue::default();
+        let ((long, _wait_a), (short, _wait_b)) = (request(1), request(1));
+        queue.push(1, items(1, &long, &[250; 9]).into_iter());
+        queue.push(2, items(2, &short, &[10; 900]).into_iter());
+        // As a device takes them: short ones first, where there are some.
+        let mut served = [0usize; 2];
+        for _ in 0..100 {
+            let mut taken = queue.take_short(500, 64);
+            if taken.is_empty() {
+                taken = queue.take(500).0;
+            }
+            taken.iter().for_each(|item| served[whose(item) as usize - 1] += item.work);
+            assert!(served[0].abs_diff(served[1]) <= 600, "{served:?}");
+            if served[0] == 9 * 250 {
+                return;
+            }
+        }
+        panic!("the long texts are not served: {served:?}");
+    }
+
+    #[test]
+    fn what_was_given_back_is_not_overtaken_by_short_items() {
+        let mut queue = Queue::default();
+        let ((a, _wait_a), (b, _wait_b)) = (request(1), request(1));
+        queue.push(1, items(1, &a, &[250]).into_iter());
+        let (taken, _) = queue.take(250);
+        queue.push(2, items(2, &b, &[5]).into_iter());
+        queue.give_back(taken);
+        assert!(queue.take_short(64, 64).is_empty());
+        assert_eq!(of(&queue.take(250).0), [(1, 0)]);
     }
 
     #[test]
