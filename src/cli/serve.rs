@@ -121,8 +121,7 @@ pub struct HttpArgs {
     /// their attention costs (413 beyond it)
     #[arg(long, value_name = "N", default_value = "2097152", value_parser = count)]
     pub max_request_tokens: usize,
-    /// Milliseconds that a batch may take, twice that on the CPU, where short texts are run in between;
-    /// 0 for full batches of --batch-tokens
+    /// Milliseconds that a batch may take: others wait so long; 0 for full batches of --batch-tokens
     #[arg(long, value_name = "MS", default_value = "120")]
     pub batch_ms: u64,
     /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)

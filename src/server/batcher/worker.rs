@@ -61,8 +61,6 @@ impl Worker {
     pub(super) fn open(open: Open, target: Option<Duration>) -> Result<Self> {
         let encoder = open()?;
         let name = encoder.device();
-        // On the CPU short texts do not wait for its end, and few tokens at once are slow.
-        let target = target.map(|time| if encoder.is_on_cpu() { 2 * time } else { time });
         let encoder = RwLock::new(Arc::new(encoder));
         let (state, texts, pace) = (AtomicU8::new(WELL), Counter::default(), Pace::new(target));
         let credit = AtomicI64::new(SAVED);
