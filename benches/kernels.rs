@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use everylayer::cpu::kernels::{self, Positions};
 use everylayer::cpu::product::Packed;
-use everylayer::cpu::vector::activate;
+use everylayer::math::activation::activate;
 use everylayer::model::spec::{Activation, NormKind};
 use everylayer::schedule::params::{AttentionParams, MatmulParams, NormParams};
 

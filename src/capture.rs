@@ -12,7 +12,6 @@ mod overflow;
 pub mod pool;
 pub mod precision;
 pub mod reduce;
-pub mod vector;
 mod wanted;
 
 pub use combine::Combine;

@@ -1,12 +1,12 @@
 //! What runs a recording: the one seam between the schedule and the devices.
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
 use crate::error::{Error, Result, fail};
-use crate::model::layout::{Layout, WeightId};
+use crate::model::layout::WeightId;
+pub use crate::model::weights::Weights;
 use crate::schedule::{Caps, Output, Recording};
 
 /// A boxed future; `Send` wherever the device allows (everywhere but in a browser).
@@ -108,12 +108,6 @@ pub struct Counters {
     pub waits: u64,
     /// The most bytes that its arrays took at once: weights, activations, uniform blocks, staging.
     pub peak_bytes: u64,
-}
-
-/// Where the numbers of a weight come from.
-pub trait Weights: Send + Sync {
-    /// Rows of weight `id`, padded as [`Layout`] says: (rows, cols) row-major.
-    fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>>;
 }
 
 /// Rows that hold NaN or infinity. Attention spreads such a row over its own text, never further.

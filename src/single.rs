@@ -8,9 +8,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cpu::halves;
 use crate::error::Result;
 use crate::execute::{Execute, Weights};
+use crate::math::f16;
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{
@@ -112,7 +112,7 @@ impl Single {
         let mut words = numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         if narrow {
             words.truncate(numbers.len() / 2);
-            halves::pack(&numbers, &mut words);
+            f16::pack(&numbers, &mut words);
         }
         self.array(words, narrow)
     }
@@ -195,7 +195,7 @@ pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>
     let mut arrays = Vec::new();
     let mut sink = |_, numbers: Vec<f32>| {
         arrays.push(match narrow.next() {
-            Some(true) => halves::unpack(bytemuck::cast_slice(&numbers)),
+            Some(true) => f16::unpack(bytemuck::cast_slice(&numbers)),
             _ => numbers,
         });
         Ok(())

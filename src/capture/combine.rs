@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::math::pool::larger;
 use crate::words::{plain, unknown};
 
 /// What is done with the chosen hidden states.
@@ -116,11 +117,6 @@ impl Combine {
         }
         Some(acc.iter().map(|&a| a as f32).collect())
     }
-}
-
-/// The larger of two numbers; NaN wins, as in torch, so that it is not lost.
-pub(crate) fn larger(a: f32, b: f32) -> f32 {
-    if b > a || b.is_nan() { b } else { a }
 }
 
 fn sum(weights: &[f32]) -> f64 {

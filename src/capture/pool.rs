@@ -4,14 +4,13 @@
 //! Layers are combined before; [`reduce`](super::reduce) puts the two together. The pooler's dense
 //! layer is model code and is not here.
 
-mod config;
 mod names;
-mod rows;
 
-pub use crate::schedule::PoolMode;
-pub use config::Pooling;
-pub(crate) use rows::pool_into;
-pub use rows::{pool_rows, pool_words};
+use std::ops::Range;
+
+use crate::math::pool::pool_into;
+pub use crate::math::pool::{PoolMode, pool_rows};
+pub use crate::model::pipeline::Pooling;
 
 /// What one row of the result stands for and how it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -96,9 +95,44 @@ impl WordPool {
     }
 }
 
+/// Pools each word to a row: `rows` is (tokens, `width`), `words` are token ranges. The result is
+/// (words, `width` x 1 or 2), a word beyond the tokens or without any being zeros.
+pub fn pool_words(mode: WordPool, rows: &[f32], width: usize, words: &[Range<usize>]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(words.len() * mode.modes().len() * width);
+    for word in words {
+        let tokens = rows
+            .get(word.start.saturating_mul(width)..word.end.saturating_mul(width))
+            .unwrap_or_default();
+        mode.modes().iter().for_each(|&mode| pool_into(mode, tokens, width, 0, &mut out));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// (4, 2)
+    const ROWS: &[f32] = &[1.0, -2.0, 3.0, 0.0, 5.0, 7.0, -1.0, 4.0];
+
+    #[test]
+    fn words() {
+        let words = [0..1, 1..4];
+        let cases = [
+            (WordPool::Mean, vec![1.0, -2.0, 7.0 / 3.0, 11.0 / 3.0]),
+            (WordPool::First, vec![1.0, -2.0, 3.0, 0.0]),
+            (WordPool::Last, vec![1.0, -2.0, -1.0, 4.0]),
+            (WordPool::FirstLast, vec![1.0, -2.0, 1.0, -2.0, 3.0, 0.0, -1.0, 4.0]),
+        ];
+        for (mode, want) in cases {
+            assert_eq!(pool_words(mode, ROWS, 2, &words), want, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn words_beyond_the_text_are_zeros() {
+        assert_eq!(pool_words(WordPool::Mean, ROWS, 2, &[3..9, 0..0]), [0.0; 4]);
+    }
 
     #[test]
     fn widths_are_those_of_the_modes() {

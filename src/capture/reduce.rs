@@ -2,13 +2,14 @@
 //!
 //! This is the *stream* route, and the reference for what the device does on the *fold* route.
 //! Layers are combined first, tokens pooled after; what follows a pooling (Dense, normalise,
-//! dimensions, precision) is in [`vector`](super::vector) and [`precision`](super::precision).
+//! dimensions, precision) is in [`vector`](crate::math::vector) and [`precision`](super::precision).
 
 use std::ops::Range;
 
 use super::combine::Combine;
-use super::pool::{PoolMode, WordPool, pool_into};
+use super::pool::{PoolMode, WordPool};
 use crate::error::{Result, fail};
+use crate::math::pool::pool_into;
 
 /// What becomes of the tokens of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::product::{Packed, Scratch, product};
-use super::vector::softmax2_rows;
+use crate::math::softmax::softmax2_rows;
 use crate::schedule::params::AttentionParams;
 
 /// Query rows whose scores are held at once.

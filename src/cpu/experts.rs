@@ -1,8 +1,7 @@
 //! `route` and `expert` on the CPU: a mixture of experts in the arrays of the shaders.
 
 use super::product::{Packed, product_parallel};
-use super::vector::activate;
-use crate::model::spec::Activation;
+use crate::math::activation::{Activation, activate};
 use crate::schedule::params::{ExpertParams, RouteParams};
 
 /// Which tokens go through which expert: the number of slots of each, then its slots, then the shares

@@ -7,14 +7,15 @@ use rayon::prelude::*;
 pub use super::attention::{Positions, attention};
 pub use super::experts::{expert, route};
 use super::product::{Packed, Scratch, product, product_parallel};
-use super::vector::{activate, norm_rows};
-use crate::model::spec::{Activation, NormKind};
+use crate::math::activation::{Activation, activate};
+use crate::math::norm::{NormKind, norm_rows};
+use crate::math::pool::PoolMode;
 use crate::schedule::params::{
     CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams, QkNormParams,
     RopeParams, UnfoldParams,
 };
 use crate::schedule::tiles::MATMUL_K;
-use crate::schedule::variant::{Merge, PoolMode};
+use crate::schedule::variant::Merge;
 
 /// Rows a task of an elementwise kernel works on; those of one word of flags.
 const ROWS: usize = 32;

@@ -6,10 +6,8 @@
 mod attention;
 mod ceiling;
 mod experts;
-pub mod halves;
 pub mod kernels;
 pub mod product;
-pub mod vector;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +16,7 @@ use std::time::Duration;
 use crate::clock::{Instant, turn, yield_once};
 use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
+use crate::math::f16;
 use crate::model::layout::{Layout, Use, WeightId};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
@@ -209,14 +208,14 @@ impl Cpu {
         let mut out = std::mem::take(&mut slots[out_slot]);
         // Numbers of 16 bits are worked on in f32: a recording made for a GPU has some.
         let words_out = d.variant.writes_narrow().then(|| {
-            let wide = halves::unpack(bytemuck::cast_slice(&out));
+            let wide = f16::unpack(bytemuck::cast_slice(&out));
             std::mem::replace(&mut out, wide)
         });
         let wide_in = match d.binds.first() {
             Some(Bind::Buffer(id)) if d.variant.reads_narrow() && out_at > 0 => {
                 let buffer = recording.buffer(*id);
                 let words = &slots[buffer.slot][..buffer.bytes as usize / 4];
-                Some(halves::unpack(bytemuck::cast_slice(words)))
+                Some(f16::unpack(bytemuck::cast_slice(words)))
             }
             _ => None,
         };
@@ -311,7 +310,7 @@ impl Cpu {
         }
         slots[out_slot] = match words_out {
             Some(mut words) => {
-                halves::pack(&out, bytemuck::cast_slice_mut(&mut words));
+                f16::pack(&out, bytemuck::cast_slice_mut(&mut words));
                 words
             }
             None => out,

@@ -8,7 +8,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::vector::load;
+use crate::math::simd::load;
 
 /// Rows of A that are packed and worked on together; a multiple of both tile heights below.
 const ROW_BLOCK: usize = 48;

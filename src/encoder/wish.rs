@@ -6,9 +6,10 @@
 use std::ops::Range;
 
 use crate::capture::reduce::{Reduced, Reduction, reduce_text};
-use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode, vector};
+use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode};
 use crate::embeddings::Rows;
 use crate::error::{Result, fail};
+use crate::math::vector;
 use crate::model::pipeline::{LayerMix, Module, Pipeline};
 use crate::model::spec::Spec;
 use crate::schedule::{Combination, Exit, Merge, Pooling};

@@ -17,8 +17,8 @@ use super::layout::{Layout, Part, WeightId};
 use super::pipeline::Folder;
 use super::source::{Source, read_json};
 use super::spec::Spec;
+use super::weights::Weights;
 use crate::error::{ErrorKind, Result, fail};
-use crate::execute::Weights;
 
 /// A model, its weights still in their files.
 #[derive(Debug, Clone)]

@@ -37,3 +37,4 @@ mod stand_in;
 mod suggest;
 mod torch;
 mod values;
+pub mod weights;

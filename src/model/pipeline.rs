@@ -11,6 +11,7 @@ mod entries;
 mod folder;
 mod keys;
 mod modules;
+mod pooling;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,11 @@ use serde_json::Value;
 pub use folder::Folder;
 pub use keys::{KEYS, Key, Keys};
 pub use modules::{Dense, LayerMix, LayerNorm, Module};
+pub use pooling::Pooling;
 
 use self::classes::Class;
 use self::entries::{MODULES, ModuleEntry, entries};
 use super::source::{Source, read_json};
-use crate::capture::Pooling;
 use crate::error::{Result, fail};
 
 /// What sentence-transformers made the repository for.

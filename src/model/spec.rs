@@ -6,62 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The function between the two products of a feed-forward layer, each computed exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Activation {
-    /// x.
-    #[default]
-    Identity,
-    /// GELU with the error function: x/2 (1 + erf(x/√2)) (Hendrycks and Gimpel 2016, eq. 1).
-    Gelu,
-    /// GELU's tanh form: x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))) (the same paper, section 2).
-    GeluTanh,
-    /// max(x, 0).
-    Relu,
-    /// x / (1 + exp(-x)).
-    Silu,
-    /// tanh(x), the pooler's.
-    Tanh,
-}
-
-impl Activation {
-    /// The names of `hidden_act` that are computed (`transformers/activations.py`, `ACT2CLS`). Those
-    /// of GELU's tanh form differ in the order of the operations and in digits of √(2/π) that f32 does
-    /// not hold.
-    pub const NAMES: [(&str, Self); 12] = [
-        ("gelu", Self::Gelu),
-        ("gelu_python", Self::Gelu),
-        ("gelu_new", Self::GeluTanh),
-        ("gelu_fast", Self::GeluTanh),
-        ("gelu_accurate", Self::GeluTanh),
-        ("gelu_pytorch_tanh", Self::GeluTanh),
-        ("gelu_python_tanh", Self::GeluTanh),
-        ("relu", Self::Relu),
-        ("silu", Self::Silu),
-        ("swish", Self::Silu),
-        ("tanh", Self::Tanh),
-        ("linear", Self::Identity),
-    ];
-
-    /// The activation that Transformers calls `name`; `None` for one that is not computed here.
-    pub fn from_config(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation)
-    }
-}
-
-impl fmt::Display for Activation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Identity => "identity",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => "gelu-tanh",
-            Self::Relu => "relu",
-            Self::Silu => "silu",
-            Self::Tanh => "tanh",
-        })
-    }
-}
+pub use crate::math::activation::Activation;
+pub use crate::math::norm::NormKind;
 
 /// y = W x + b with W stored (out, in), as PyTorch's `nn.Linear` does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,18 +52,6 @@ impl Linear {
     pub fn rows(self, first: usize, of: usize) -> Self {
         Self { share: Some(Share { first, of }), ..self }
     }
-}
-
-/// What a normalisation divides by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum NormKind {
-    /// γ (x − mean)/√(var + ε) + β (Ba et al. 2016).
-    #[default]
-    Layer,
-    /// γ x/√(mean x² + ε) (Zhang and Sennrich 2019).
-    Rms,
-    /// x as it is; a kernel that would normalise only looks for NaN and infinity.
-    None,
 }
 
 /// Normalisation over the last axis.

@@ -14,7 +14,9 @@ pub use elem::{Elem, Narrow};
 pub use row::{NormInput, RowCut, RowSum};
 pub use tile::Tile;
 
-use crate::model::spec::{Activation, NormKind};
+use crate::math::activation::Activation;
+use crate::math::norm::NormKind;
+pub use crate::math::pool::PoolMode;
 
 /// Where attention keeps keys and values while it uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,23 +48,6 @@ impl Scores {
     /// Every form.
     pub const ALL: [Self; 5] =
         [Self::Plain, Self::Window, Self::Alibi, Self::Relative, Self::Disentangled];
-}
-
-/// How a text's rows become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PoolMode {
-    /// Mean of the rows.
-    Mean,
-    /// Row 0.
-    Cls,
-    /// The last row.
-    Last,
-    /// Largest number of each column.
-    Max,
-    /// Sum of the rows / √n.
-    MeanSqrt,
-    /// Mean with weights 1..=n.
-    WeightedMean,
 }
 
 /// How the states of several layers become one.

@@ -1,7 +1,7 @@
 //! Activations in 16 bits: every kernel that reads or writes them, and what becomes of a number that
 //! f16 does not hold.
 
-use everylayer::cpu::halves;
+use everylayer::math::f16;
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
 use everylayer::schedule::params::{GateParams, MatmulParams, Params};
@@ -176,9 +176,9 @@ fn check_readers(
     let mut words = vec![0; m * k / 2];
     let mut a = vec![0.0; m * k];
     a[k + 5] = number;
-    halves::pack(&a, &mut words);
+    f16::pack(&a, &mut words);
     let mut one = One::default();
-    let from = one.input_in(true, &halves::unpack(&words), k);
+    let from = one.input_in(true, &f16::unpack(&words), k);
     let to = one.output(m, n);
     let params = Params::Matmul(MatmulParams {
         m: m as u32,

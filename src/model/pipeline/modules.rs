@@ -10,12 +10,11 @@ use serde_json::{Map, Value};
 use super::classes::Class;
 use super::entries::ModuleEntry;
 use super::keys::{self, Keys};
-use crate::capture::vector;
-use crate::cpu::vector::activate;
 use crate::error::{Result, fail};
+use crate::math::activation::{Activation, activate};
+use crate::math::vector;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::source::{Source, read_json};
-use crate::model::spec::Activation;
 
 /// Added to the variance: torch `nn.LayerNorm`.
 const LAYER_NORM_EPS: f64 = 1e-5;

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{Merge, NormInput, PoolMode, Scores, Staging, Variant};
-use crate::model::spec::{Activation, NormKind};
+use super::{Merge, NormInput, Scores, Staging, Variant};
+use crate::math::activation::Activation;
+use crate::math::norm::NormKind;
 
 /// What a variant's name says of its normalisation.
 fn kind_suffix(kind: NormKind) -> &'static str {
@@ -79,18 +80,5 @@ impl fmt::Display for Variant {
             Self::Combine(Merge::Max) => f.write_str(".max"),
             Self::Pool(mode) => write!(f, ".{mode}"),
         }
-    }
-}
-
-impl fmt::Display for PoolMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mean => "mean",
-            Self::Cls => "cls",
-            Self::Last => "last",
-            Self::Max => "max",
-            Self::MeanSqrt => "mean-sqrt",
-            Self::WeightedMean => "weighted-mean",
-        })
     }
 }

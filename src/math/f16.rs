@@ -4,6 +4,8 @@
 
 use half::f16;
 
+use crate::error::{Result, fail};
+
 /// Four NaN, as `out_f16.wgsl` writes them.
 const NAN: [u32; 2] = [0x7e00_7e00; 2];
 
@@ -23,9 +25,26 @@ pub fn pack(numbers: &[f32], words: &mut [u32]) {
     }
 }
 
+/// `values` rounded to 16 bits.
+///
+/// # Errors
+/// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for a value beyond 65504, which 16 bits
+/// cannot hold.
+pub fn to_f16(values: &[f32]) -> Result<Vec<f16>> {
+    let narrow = |&x: &f32| match f16::from_f32(x) {
+        y if y.is_finite() => Ok(y),
+        _ => Err(fail!(
+            NotFinite,
+            "{x} does not fit 16 bits (at most 65504): use precision f32, or normalise"
+        )),
+    };
+    values.iter().map(narrow).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn what_f16_does_not_hold_is_nan() {
@@ -40,6 +59,23 @@ mod tests {
                 pack(&four, &mut words);
                 assert!(unpack(&words).iter().all(|x| x.is_nan()), "{beyond} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn halves_round_and_refuse_to_overflow() {
+        // numpy.float32([0.1, 65519, 1e-8]).astype(numpy.float16)
+        assert_eq!(to_f16(&[0.1, 65519.0, 1e-8]).unwrap().map_f32(), [0.099_975_586, 65504.0, 0.0]);
+        assert_eq!(to_f16(&[1.0, 65520.0]).unwrap_err().kind(), ErrorKind::NotFinite);
+    }
+
+    trait MapF32 {
+        fn map_f32(&self) -> Vec<f32>;
+    }
+
+    impl MapF32 for Vec<f16> {
+        fn map_f32(&self) -> Vec<f32> {
+            self.iter().map(|x| x.to_f32()).collect()
         }
     }
 }

@@ -3,28 +3,42 @@
 //! Formulas: sentence-transformers 6.2.0 `sentence_transformer/modules/pooling.py`,
 //! `Pooling._forward_padded`, for one text without padding.
 
-use std::ops::Range;
+use std::fmt;
 
-use super::{PoolMode, WordPool};
-use crate::capture::combine::larger;
+/// How a text's rows become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// Mean of the rows.
+    Mean,
+    /// Row 0.
+    Cls,
+    /// The last row.
+    Last,
+    /// Largest number of each column.
+    Max,
+    /// Sum of the rows / √n.
+    MeanSqrt,
+    /// Mean with weights 1..=n.
+    WeightedMean,
+}
+
+impl fmt::Display for PoolMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::Cls => "cls",
+            Self::Last => "last",
+            Self::Max => "max",
+            Self::MeanSqrt => "mean-sqrt",
+            Self::WeightedMean => "weighted-mean",
+        })
+    }
+}
 
 /// Pools all of `rows`, (n, `width`), to one row of `width`; of no rows, zeros.
 pub fn pool_rows(mode: PoolMode, rows: &[f32], width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(width);
     pool_into(mode, rows, width, 0, &mut out);
-    out
-}
-
-/// Pools each word to a row: `rows` is (tokens, `width`), `words` are token ranges. The result is
-/// (words, `width` x 1 or 2), a word beyond the tokens or without any being zeros.
-pub fn pool_words(mode: WordPool, rows: &[f32], width: usize, words: &[Range<usize>]) -> Vec<f32> {
-    let mut out = Vec::with_capacity(words.len() * mode.modes().len() * width);
-    for word in words {
-        let tokens = rows
-            .get(word.start.saturating_mul(width)..word.end.saturating_mul(width))
-            .unwrap_or_default();
-        mode.modes().iter().for_each(|&mode| pool_into(mode, tokens, width, 0, &mut out));
-    }
     out
 }
 
@@ -77,6 +91,11 @@ fn weighted(
     out.extend(acc.iter().map(|a| (a / divisor) as f32));
 }
 
+/// The larger of two numbers; NaN wins, as in torch, so that it is not lost.
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,24 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn words() {
-        let words = [0..1, 1..4];
-        let cases = [
-            (WordPool::Mean, vec![1.0, -2.0, 7.0 / 3.0, 11.0 / 3.0]),
-            (WordPool::First, vec![1.0, -2.0, 3.0, 0.0]),
-            (WordPool::Last, vec![1.0, -2.0, -1.0, 4.0]),
-            (WordPool::FirstLast, vec![1.0, -2.0, 1.0, -2.0, 3.0, 0.0, -1.0, 4.0]),
-        ];
-        for (mode, want) in cases {
-            assert_eq!(pool_words(mode, ROWS, 2, &words), want, "{mode:?}");
-        }
-    }
-
-    #[test]
     fn nothing_to_pool_is_zeros() {
         assert_eq!(pool_rows(PoolMode::Max, &[], 2), [0.0, 0.0]);
         assert!(pool_rows(PoolMode::Mean, ROWS, 0).is_empty());
-        assert_eq!(pool_words(WordPool::Mean, ROWS, 2, &[3..9, 0..0]), [0.0; 4]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::PoolMode;
 use crate::error::{Result, fail};
+use crate::math::pool::PoolMode;
 
 /// The booleans that came before `pooling_mode`, in the order in which their results are joined
 /// (`_LEGACY_POOLING_MODE_KWARGS`, sentence-transformers 6.2.0
