@@ -67,7 +67,6 @@
 #[doc(hidden)]
 pub mod cache;
 pub mod capture;
-mod clock;
 pub mod cpu;
 pub mod embeddings;
 pub mod encoder;
@@ -78,6 +77,7 @@ pub mod gpu;
 pub mod math;
 pub mod model;
 pub mod output;
+mod platform;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;

@@ -21,7 +21,6 @@ use crate::text::Text;
 
 pub use files::Files;
 use files::Pages;
-pub(crate) use page::turn;
 use words::{Ask, Opening};
 
 /// Tells the page's console what a panic says, before the engine stops for good.

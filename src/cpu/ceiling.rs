@@ -7,8 +7,8 @@ use std::time::Duration;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::clock::Instant;
 use crate::execute::Ceilings;
+use crate::platform::Instant;
 
 /// Sums that are worked on side by side: latency times throughput of the multiply-add units of
 /// every processor, and one register each on all of them.

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Instant, turn, yield_once};
 use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::math::f16;
 use crate::model::layout::{Layout, Use, WeightId};
+use crate::platform::{Instant, turn, yield_once};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;

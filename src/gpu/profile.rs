@@ -9,8 +9,8 @@ use futures::channel::oneshot;
 
 use super::GpuExecutor;
 use super::device::Gpu;
-use crate::clock::Instant;
 use crate::error::{Result, fail};
+use crate::platform::Instant;
 use crate::schedule::Recording;
 
 /// Passes of one submit: two timestamps each, of which wgpu's query sets hold 4,096.

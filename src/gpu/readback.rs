@@ -8,9 +8,9 @@ use futures::channel::oneshot;
 
 use super::device::Gpu;
 use super::memory::Memory;
-use crate::clock::{Instant, turn};
 use crate::error::{Result, fail};
 use crate::execute::Sink;
+use crate::platform::{Instant, turn};
 use crate::schedule::Output;
 
 /// Staging buffers in flight before the oldest is waited for.

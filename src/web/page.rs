@@ -1,8 +1,7 @@
-//! Errors, numbers and turns between the engine and the page.
+//! Errors and numbers between the engine and the page.
 
-use js_sys::{Float32Array, Function, Int8Array, Promise, Reflect, Uint8Array, Uint16Array};
+use js_sys::{Float32Array, Int8Array, Reflect, Uint8Array, Uint16Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::embeddings::Values;
 use crate::error::{Error, ErrorKind};
@@ -12,33 +11,6 @@ extern "C" {
     /// Writes to the console.
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     pub fn complain(message: &str);
-
-    type MessageChannel;
-    #[wasm_bindgen(constructor)]
-    fn new() -> MessageChannel;
-    #[wasm_bindgen(method, getter)]
-    fn port1(this: &MessageChannel) -> MessagePort;
-    #[wasm_bindgen(method, getter)]
-    fn port2(this: &MessageChannel) -> MessagePort;
-
-    type MessagePort;
-    #[wasm_bindgen(method, setter)]
-    fn set_onmessage(this: &MessagePort, heard: &Function);
-    #[wasm_bindgen(method, js_name = postMessage)]
-    fn post_message(this: &MessagePort, message: &JsValue);
-    #[wasm_bindgen(method)]
-    fn close(this: &MessagePort);
-}
-
-/// Lets the page do what waits. A message comes back at once, a timer after 4 ms at the earliest.
-pub async fn turn() {
-    let channel = MessageChannel::new();
-    let (here, there) = (channel.port1(), channel.port2());
-    let promise = Promise::new(&mut |resolve, _| here.set_onmessage(&resolve));
-    there.post_message(&JsValue::UNDEFINED);
-    // It is never rejected.
-    drop(JsFuture::from(promise).await);
-    here.close();
 }
 
 /// `e` as an `Error` object with its `kind`.
