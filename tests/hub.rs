@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use everylayer::ErrorKind;
 use everylayer::model::hub::{Hub, HubOptions};
-use everylayer::model::source::{Source, read_all};
+use everylayer::model::sources::{Source, read_all};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 

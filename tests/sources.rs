@@ -9,7 +9,7 @@ use everylayer::ErrorKind;
 use everylayer::model::checkpoint::Checkpoint;
 use everylayer::model::directory::Directory;
 use everylayer::model::locate::{is_hub_id, locate};
-use everylayer::model::source::{Source, read_all, read_json};
+use everylayer::model::sources::{Source, read_all, read_json};
 use serde_json::Value;
 
 /// A safetensors file with one value, 7.5, at its very end.
@@ -97,7 +97,7 @@ impl Source for Asked {
     fn open(
         &self,
         path: &str,
-    ) -> everylayer::Result<Option<Box<dyn everylayer::model::source::Blob>>> {
+    ) -> everylayer::Result<Option<Box<dyn everylayer::model::sources::Blob>>> {
         self.1.lock().unwrap().insert(path.to_owned());
         self.0.open(path)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use everylayer::model::bytes::Bytes;
-use everylayer::model::source::{Blob, Source};
+use everylayer::model::sources::{Blob, Source};
 use everylayer::text::{Text, Tokenizer, Tokens};
 use everylayer::{Error, ErrorKind};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use crate::capture::{Capture, Pool};
 use crate::error::{Result, fail};
 use crate::model::load;
 use crate::model::pipeline::{Folder, Pipeline};
-use crate::model::source::Source;
+use crate::model::sources::Source;
 use crate::text::{Overflow, Side, Text, Tokenizer, Tokens};
 
 /// What a model makes of a text before anything is computed.

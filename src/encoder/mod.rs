@@ -31,7 +31,7 @@ use crate::execute::Execute;
 use crate::model::load::Model;
 use crate::model::locate::locate;
 use crate::model::pipeline::Pipeline;
-use crate::model::source::Source;
+use crate::model::sources::Source;
 use crate::model::spec::Spec;
 use crate::schedule::{Elem, Recording, record};
 use crate::text::pack::PackedBatch;

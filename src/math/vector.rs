@@ -1,4 +1,4 @@
-//! What is done to one finished row: scaling to length 1, and keeping its first coordinates.
+//! Rows of numbers: scaling to length 1, keeping the first coordinates, exchanging axes.
 
 use crate::error::{Result, fail};
 
@@ -64,6 +64,12 @@ fn check_dims(dims: usize, width: usize) -> Result<()> {
     Ok(())
 }
 
+/// `values`, (rows, columns), with its axes exchanged.
+pub fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    let column = |c: usize| values.iter().skip(c).step_by(columns.max(1)).copied();
+    (0..columns).flat_map(column).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +114,10 @@ mod tests {
         assert_eq!(finish(rows(), 3, Some(false), Some(2)).unwrap(), (vec![3.0, 4.0, 0.0, 5.0], 2));
         assert!(finish(rows(), 3, None, Some(4)).is_err());
         assert!(finish(Vec::new(), 3, None, Some(4)).is_err(), "whatever the number of rows");
+    }
+
+    #[test]
+    fn axes_are_exchanged() {
+        assert_eq!(transposed(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     }
 }

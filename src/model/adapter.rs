@@ -2,11 +2,10 @@
 //! tensors, and the tensors it has in their place.
 //!
 //! Transformers 5 and sentence-transformers 6 apply an `adapter_config.json` that they find, where
-//! peft is installed. Here it becomes part of the weights when they are read (`delta`), so nothing
+//! peft is installed. Here it becomes part of the weights when they are read (`formats/delta.rs`), so nothing
 //! that runs knows of it. The keys of the config are in `config`, module names in `names` and `pattern`.
 
 mod config;
-mod delta;
 mod names;
 mod pattern;
 
@@ -15,13 +14,14 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::checkpoint::{Checkpoint, TensorInfo};
-use super::family::Family;
-use super::source::{Source, read_json};
+use super::families::Family;
+use super::formats::checkpoint::{Checkpoint, TensorInfo};
+use super::formats::delta::Delta;
+use super::sources::recognise::ADAPTER_CONFIG as FILE;
+use super::sources::{Source, read_json};
 use crate::error::{Result, fail};
-pub(crate) use config::FILE;
+use crate::math::vector::transposed;
 use config::LoraConfig;
-pub(crate) use delta::Delta;
 use names::{Modules, Place, without_prefix};
 use pattern::Named;
 
@@ -254,7 +254,7 @@ impl Reading<'_> {
             let width = rest.iter().product();
             let a = weights.read_f32(a, &[rank, n])?;
             let b = weights.read_f32(b, &[width, rank])?;
-            (delta::turned(&a, n), delta::turned(&b, rank))
+            (transposed(&a, n), transposed(&b, rank))
         } else {
             // A convolution's first product has its taps, the second has one.
             let first = [&[rank], rest].concat();

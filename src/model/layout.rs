@@ -5,12 +5,12 @@
 //! order. Padding lies inside a row (a width of 30 becomes 32, the two columns stay zero through
 //! every kernel); tokens are never padded.
 
-mod made;
+mod builder;
 
 use std::ops::Range;
 
 use super::spec::Spec;
-use made::Made;
+use builder::LayoutBuilder;
 
 /// Rounds up to whole vectors of four numbers, the unit in which kernels read and write.
 pub const fn align4(n: usize) -> usize {
@@ -78,7 +78,7 @@ pub struct Part {
     pub cols: Groups,
     /// Whether its rows are the columns of the weight: `rows` then places its columns, `cols` its
     /// rows.
-    pub turned: bool,
+    pub transposed: bool,
 }
 
 impl Part {
@@ -212,51 +212,51 @@ pub struct Layout {
 impl Layout {
     /// Lays out the tensors of `spec`. Blocks that are equal share their weights.
     pub fn new(spec: &Spec) -> Self {
-        let mut made = Made::new(spec);
+        let mut builder = LayoutBuilder::new(spec);
         let e = &spec.embedding;
         let embedding = align4(e.width);
-        let word = made.table("word table", &e.word, (spec.vocab, e.width));
+        let word = builder.table("word table", &e.word, (spec.vocab, e.width));
         let position = match &e.position {
             Some(p) => {
-                made.table("position table", std::slice::from_ref(&p.table), (p.rows, e.width))
+                builder.table("position table", std::slice::from_ref(&p.table), (p.rows, e.width))
             }
-            None => made.table("position table", &[], (1, e.width)),
+            None => builder.table("position table", &[], (1, e.width)),
         };
         let token_type = match &e.token_type {
             Some(t) => {
-                made.table("token-type table", std::slice::from_ref(t), (spec.types, e.width))
+                builder.table("token-type table", std::slice::from_ref(t), (spec.types, e.width))
             }
-            None => made.table("token-type table", &[], (1, e.width)),
+            None => builder.table("token-type table", &[], (1, e.width)),
         };
-        let embedding_norm = made.norm("embedding norm".to_owned(), &e.norm, e.width);
+        let embedding_norm = builder.norm("embedding norm".to_owned(), &e.norm, e.width);
         let hidden = Groups::whole(0, spec.width);
         let projection = e.projection.as_ref().map(|l| {
             let side = [(l, spec.width, hidden)];
             let inputs = (e.width, Groups::whole(0, e.width));
-            made.linear("projection".to_owned(), &side, (made.width, embedding), inputs)
+            builder.linear("projection".to_owned(), &side, (builder.width, embedding), inputs)
         });
         let projected_norm = e.projected_norm.as_ref();
         let projected_norm =
-            projected_norm.map(|n| made.norm("projected norm".to_owned(), n, spec.width));
+            projected_norm.map(|n| builder.norm("projected norm".to_owned(), n, spec.width));
         let mut blocks: Vec<BlockIds> = Vec::new();
         for (i, block) in spec.blocks.iter().enumerate() {
             let twin = spec.blocks[..i].iter().position(|b| b == block);
-            let ids = twin.map_or_else(|| made.block(i, block), |twin| blocks[twin].clone());
+            let ids = twin.map_or_else(|| builder.block(i, block), |twin| blocks[twin].clone());
             blocks.push(ids);
         }
         let final_norm = spec.final_norm.as_ref();
-        let final_norm = final_norm.map(|n| made.norm("final norm".to_owned(), n, spec.width));
+        let final_norm = final_norm.map(|n| builder.norm("final norm".to_owned(), n, spec.width));
         let pooler = spec.pooler.as_ref().map(|l| {
             let side = [(l, spec.width, hidden)];
-            let shape = (made.width, made.width);
-            made.linear("pooler".to_owned(), &side, shape, (spec.width, hidden))
+            let shape = (builder.width, builder.width);
+            builder.linear("pooler".to_owned(), &side, shape, (spec.width, hidden))
         });
         Self {
-            width: made.width,
+            width: builder.width,
             embedding,
             head_dim: align4(spec.head_dim),
             inner: align4(spec.inner),
-            weights: made.weights,
+            weights: builder.weights,
             word,
             position,
             token_type,

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::adapter::{self, Adapter};
-use super::checkpoint::Checkpoint;
-use super::config::Config;
-use super::family;
+use super::families;
+use super::families::config::Config;
+use super::formats::checkpoint::Checkpoint;
 use super::layout::{Layout, Part, WeightId};
 use super::pipeline::Folder;
-use super::source::{Source, read_json};
+use super::sources::{Source, read_json};
 use super::spec::Spec;
 use super::weights::Weights;
 use crate::error::{ErrorKind, Result, fail};
@@ -62,10 +62,10 @@ impl Model {
         };
         let config = config(source)?;
         let config = Config::new(&config).map_err(at_model)?;
-        let family = family::find(&config).map_err(at_model)?;
+        let family = families::find(&config).map_err(at_model)?;
         let mut checkpoint = Checkpoint::open(source)?;
         if let Some(adapter) = Adapter::open(source, &checkpoint, family)? {
-            checkpoint.merge(adapter);
+            checkpoint.merge(adapter.weights, adapter.whole, adapter.deltas);
         }
         let config = config.with_tensors(checkpoint.sizes());
         let has = |tensor: &str| checkpoint.get(tensor).is_some();
@@ -106,7 +106,7 @@ pub fn positions(source: &dyn Source) -> Result<usize> {
     let config = config(&Folder::of_transformer(source)?)?;
     let positions = || {
         let config = Config::new(&config)?;
-        Ok((family::find(&config)?.spec)(&config, &|_| true)?.positions)
+        Ok((families::find(&config)?.spec)(&config, &|_| true)?.positions)
     };
     positions().map_err(|e: crate::error::Error| e.at(source.name()))
 }
@@ -129,13 +129,13 @@ fn present<'a>(checkpoint: &Checkpoint, part: &'a Part) -> &'a str {
 #[derive(Debug)]
 pub struct CheckpointWeights {
     checkpoint: Checkpoint,
-    /// The last tensor that was turned, which is asked for a few rows at a time.
-    turned: Mutex<Option<Turned>>,
+    /// The last tensor that was transposed, which is asked for a few rows at a time.
+    transposed: Mutex<Option<Transposed>>,
 }
 
 /// Rows of a tensor that become columns of a weight.
 #[derive(Debug)]
-struct Turned {
+struct Transposed {
     name: String,
     take: Range<usize>,
     values: Vec<f32>,
@@ -143,11 +143,11 @@ struct Turned {
 
 impl CheckpointWeights {
     fn new(checkpoint: Checkpoint) -> Self {
-        Self { checkpoint, turned: Mutex::default() }
+        Self { checkpoint, transposed: Mutex::default() }
     }
 
     /// Puts `rows` of a weight into `numbers`, `cols` a row: columns of a tensor.
-    fn put_turned(
+    fn put_transposed(
         &self,
         name: &str,
         part: &Part,
@@ -155,12 +155,12 @@ impl CheckpointWeights {
         cols: usize,
         numbers: &mut [f32],
     ) -> Result<()> {
-        let mut held = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.transposed.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.as_ref().is_some_and(|t| t.name == name && t.take == part.take) {
             let values = self.checkpoint.read_rows_f32(name, &part.shape, part.take.clone())?;
-            *held = Some(Turned { name: name.to_owned(), take: part.take.clone(), values });
+            *held = Some(Transposed { name: name.to_owned(), take: part.take.clone(), values });
         }
-        let values = held.as_ref().map_or(&[][..], |turned| &turned.values);
+        let values = held.as_ref().map_or(&[][..], |transposed| &transposed.values);
         let (_, width) = part.size();
         for (r, line) in values.chunks_exact(width).enumerate() {
             let column = part.cols.place(r);
@@ -182,8 +182,8 @@ impl Weights for CheckpointWeights {
         let mut numbers = vec![0f32; rows.len() * weight.cols];
         for part in &weight.parts {
             let name = present(&self.checkpoint, part);
-            if part.turned {
-                self.put_turned(name, part, rows.clone(), weight.cols, &mut numbers)?;
+            if part.transposed {
+                self.put_transposed(name, part, rows.clone(), weight.cols, &mut numbers)?;
                 continue;
             }
             let (height, width) = part.size();

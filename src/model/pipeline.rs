@@ -27,7 +27,7 @@ pub use pooling::Pooling;
 
 use self::classes::Class;
 use self::entries::{MODULES, ModuleEntry, entries};
-use super::source::{Source, read_json};
+use super::sources::{Source, read_json};
 use crate::error::{Result, fail};
 
 /// What sentence-transformers made the repository for.

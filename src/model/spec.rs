@@ -19,7 +19,7 @@ pub struct Linear {
     /// Which part of a tensor that holds several matrices one above the other; `None` for all of it.
     pub share: Option<Share>,
     /// Whether W is stored (in, out) instead.
-    pub turned: bool,
+    pub transposed: bool,
 }
 
 /// One of `of` equal or unequal runs of rows that a tensor holds.

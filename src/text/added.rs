@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use crate::error::{Result, fail};
-use crate::model::source::{Source, read_json};
+use crate::model::sources::{Source, read_json};
 use crate::text::keys::{check_map, names_token};
 use crate::text::settings::{CONFIG, Settings};
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
-use crate::model::source::parse_json;
+use crate::model::sources::parse_json;
 use crate::text::files::MAX_PIECE;
 use crate::text::keys::unknown;
 use crate::text::sound::{self, MAX_ID};

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
-use crate::model::source::{Source, read_json};
+use crate::model::sources::{Source, read_json};
 use crate::text::class::{self, Class, Rules};
 use crate::text::keys;
 

@@ -12,7 +12,7 @@ use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper};
 
 use crate::error::{ErrorKind, Result, fail};
-use crate::model::source::{MAX_JSON_BYTES, Source, json_error, read_all};
+use crate::model::sources::{MAX_JSON_BYTES, Source, json_error, read_all};
 use crate::text::added::Declared;
 use crate::text::files::Frame;
 use crate::text::kept::{Keep, Kept};

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::{Result, fail};
-use crate::model::source::{MAX_JSON_BYTES, Source, read_all};
+use crate::model::sources::{MAX_JSON_BYTES, Source, read_all};
 use crate::text::added::Declared;
 use crate::text::class::Rules;
 use crate::text::settings::Settings;

@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use super::page;
 use crate::error::Result;
 use crate::model::bytes::ends_early;
-use crate::model::source::{Blob, Source, check_path};
+use crate::model::sources::{Blob, Source, check_path};
 
 #[wasm_bindgen]
 extern "C" {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use everylayer::Result;
 use everylayer::model::bytes::Bytes;
-use everylayer::model::source::{Blob, Source};
+use everylayer::model::sources::{Blob, Source};
 
 /// The files of a folder and of those in it, without what the tests know of the model.
 pub fn files(folder: &Path) -> HashMap<String, Vec<u8>> {

@@ -8,7 +8,7 @@ use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
 use everylayer::gpu::{tune::Timed, winners};
 use everylayer::model::load::Model;
-use everylayer::model::source::Source;
+use everylayer::model::sources::Source;
 use everylayer::schedule::tuning::Tuning;
 use everylayer::{Error, ErrorKind, LoadOptions, Result};
 

@@ -8,7 +8,7 @@ use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::model::load::Model;
-use everylayer::model::source::Source;
+use everylayer::model::sources::Source;
 use everylayer::schedule::{Elem, Exit, Output, record};
 use everylayer::text::pack::{PackedBatch, pack};
 use everylayer::{Capture, Error, ErrorKind, Result, Text};

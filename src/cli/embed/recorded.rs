@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use everylayer::model::source::{Blob, Source};
+use everylayer::model::sources::{Blob, Source};
 use everylayer::{Error, ErrorKind, Result};
 
 /// A model's files, and those that were opened: by name, with what the system said of each then.

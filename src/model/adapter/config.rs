@@ -6,9 +6,6 @@ use serde_json::{Map, Value};
 use super::pattern::{Named, Pattern, ends_with, strings};
 use crate::error::{Result, fail};
 
-/// The file.
-pub(crate) const FILE: &str = "adapter_config.json";
-
 /// Keys that change nothing of a merged adapter's states, whatever they say.
 const HARMLESS: [&str; 17] = [
     // What wrote it, for which head, of which class the base is.

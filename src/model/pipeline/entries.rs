@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::classes::{self, Class};
 use super::keys;
 use crate::error::{Error, Result, fail};
-use crate::model::source::{Source, check_path, read_json};
+use crate::model::sources::{Source, check_path, read_json};
 
 /// The list of modules.
 pub(super) const MODULES: &str = "modules.json";

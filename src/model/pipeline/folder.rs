@@ -3,7 +3,7 @@
 use super::classes::Class;
 use super::entries::{MODULES, entries};
 use crate::error::Result;
-use crate::model::source::{Blob, Source};
+use crate::model::sources::{Blob, Source};
 
 /// A source that has the files of one folder of another.
 pub struct Folder<'a> {

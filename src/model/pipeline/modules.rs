@@ -13,8 +13,8 @@ use super::keys::{self, Keys};
 use crate::error::{Result, fail};
 use crate::math::activation::{Activation, activate};
 use crate::math::vector;
-use crate::model::checkpoint::Checkpoint;
-use crate::model::source::{Source, read_json};
+use crate::model::formats::checkpoint::Checkpoint;
+use crate::model::sources::{Source, read_json};
 
 /// Added to the variance: torch `nn.LayerNorm`.
 const LAYER_NORM_EPS: f64 = 1e-5;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::keys::{self, Keys};
 use super::{Kind, Pipeline};
 use crate::error::{Result, fail};
-use crate::model::source::{Source, read_json};
+use crate::model::sources::{Source, read_json};
 
 /// The names the settings of the Transformer module have had, newest first.
 const SETTINGS: [&str; 7] = [

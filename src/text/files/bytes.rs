@@ -14,7 +14,7 @@ use super::pieces::{SPACE, added, compiled, normalize, scored, trained_unk, unig
 use super::spm::Model;
 use super::{Begun, Folder};
 use crate::error::{Result, fail};
-use crate::model::source::{MAX_JSON_BYTES, parse_json, read_all};
+use crate::model::sources::{MAX_JSON_BYTES, parse_json, read_all};
 use crate::text::sound::MAX_ID;
 
 const MERGES: &str = "merges.txt";

@@ -21,7 +21,7 @@ pub(crate) use self::charsmap::compile as compile_charsmap;
 pub(crate) use self::frame::Frame;
 pub(crate) use self::spm::MAX_PIECE;
 use crate::error::{Result, fail};
-use crate::model::source::{MAX_JSON_BYTES, Source, read_all};
+use crate::model::sources::{MAX_JSON_BYTES, Source, read_all};
 use crate::text::added::Declared;
 use crate::text::class::BACKEND;
 use crate::text::settings::{CONFIG, Settings};
