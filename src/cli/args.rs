@@ -2,7 +2,7 @@
 //!
 //! Typed values are parsed by the library, so that a bad word has the same sentence everywhere.
 
-mod shard;
+pub mod load;
 mod texts;
 mod values;
 mod words;
@@ -12,15 +12,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use everylayer::output::Format;
-use everylayer::{
-    Capture, Combine, Device, Dtype, Error, ErrorKind, Layers, LoadOptions, Overflow, Pool,
-    Precision, Route,
-};
+use everylayer::{Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route};
 
 use super::help;
-pub use shard::Shard;
-use values::{combine, dtype, formats, layers, overflow, pool, precision, route, text_formats};
-pub use values::{device, devices, switch};
+pub use load::DeviceArgs;
+pub use values::{Shard, device, devices, switch};
+use values::{combine, formats, layers, overflow, pool, precision, route, text_formats};
 pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.
@@ -107,39 +104,6 @@ pub struct TextArgs {
     /// The model's own prompt of this name (`everylayer info` lists them)
     #[arg(long, value_name = "NAME")]
     pub prompt_name: Option<String>,
-}
-
-/// Where the work is done.
-#[derive(Debug, Args)]
-pub struct DeviceArgs {
-    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name,
-    /// as `everylayer info` shows them
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
-    #[arg(value_parser = device(), hide_possible_values = true)]
-    pub device: Device,
-    /// How it is loaded there.
-    #[command(flatten)]
-    pub load: LoadArgs,
-}
-
-/// How a model is loaded, on any device.
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
-    #[arg(long, value_name = "TYPE", default_value = "auto")]
-    #[arg(value_parser = dtype(), hide_possible_values = true)]
-    pub dtype: Dtype,
-    /// Most tokens of one batch [default: 8192]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub batch_tokens: Option<usize>,
-    /// Leave alone what `everylayer bench --tune` measured on this adapter
-    #[arg(long)]
-    pub no_tune: bool,
-    /// Multiply on the GPU's cooperative matrices: experimental, not measured on hardware; needs
-    /// --dtype f16
-    #[arg(long)]
-    pub coop: bool,
 }
 
 /// `everylayer embed`
@@ -301,7 +265,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     #[arg(value_parser = device(), hide_possible_values = true)]
-    pub device: Device,
+    pub device: everylayer::Device,
     /// Print one JSON object, to paste into a bug report
     #[arg(long)]
     pub json: bool,
@@ -358,25 +322,6 @@ pub struct CompletionsArgs {
     /// Shell.
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
-}
-
-impl DeviceArgs {
-    /// The library's options for the same.
-    pub fn options(&self) -> LoadOptions {
-        self.load.options(&self.device)
-    }
-}
-
-impl LoadArgs {
-    /// The library's options for the same on `device`.
-    pub fn options(&self, device: &Device) -> LoadOptions {
-        let options = LoadOptions::default().device(device.clone()).dtype(self.dtype);
-        let options = options.untuned(self.no_tune).coop(self.coop);
-        match self.batch_tokens {
-            Some(tokens) => options.batch_tokens(tokens),
-            None => options,
-        }
-    }
 }
 
 impl TextArgs {

@@ -7,7 +7,8 @@ use everylayer::Result;
 use everylayer::output::Format;
 
 use super::args::{Cli, CompletionsArgs, devices};
-use super::{adapter, say};
+use super::info::adapters;
+use super::say;
 
 /// Files of texts.
 const TEXTS: &[&str] = &["txt", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "gz", "zst"];
@@ -32,7 +33,7 @@ pub fn run(args: &CompletionsArgs) -> Result<()> {
 /// `command` whose `--device` knows the adapters of this machine, by number and first word.
 fn named(command: Command) -> Command {
     let mut names: Vec<String> = Vec::new();
-    for adapter in adapter::all() {
+    for adapter in adapters() {
         let words = adapter.name.split(|c: char| !c.is_ascii_alphanumeric());
         let word = words.map(str::to_lowercase).find(|word| !word.is_empty());
         names.push(adapter.index.to_string());

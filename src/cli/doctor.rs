@@ -21,8 +21,8 @@ use everylayer::model::locate::locate_with_progress;
 use everylayer::{Device, Error, ErrorKind, Result};
 use serde::Serialize;
 
-use super::adapter::{self, Adapter};
 use super::args::DoctorArgs;
+use super::info::{Adapter, adapters};
 use super::progress::Progress;
 use super::say;
 use kernels::{Kernel, Kernels};
@@ -108,7 +108,7 @@ fn choose(device: &Device) -> Result<Vec<(usize, Adapter)>> {
             )
         })?,
     };
-    let all = adapter::all();
+    let all = adapters();
     if all.is_empty() {
         let said = "no GPU adapter was found on this machine, so there is nothing to compare with \
                     the CPU executor; install a Vulkan driver";

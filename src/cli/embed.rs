@@ -2,7 +2,6 @@
 
 mod assemble;
 mod chunk;
-mod counts;
 mod fault;
 mod finished;
 mod flow;
@@ -37,11 +36,11 @@ use super::progress::Progress;
 use super::say;
 use super::target::Target;
 use assemble::{assemble, beside};
-use counts::Counts;
 use flow::{Out, Pen};
 use part::{Call, Done, Part};
 use recorded::{Recorded, Revision};
 use rejects::Rejects;
+use tally::Counts;
 pub use tally::Tally;
 
 /// Runs the command.

@@ -3,11 +3,8 @@
 //! Nothing here computes; each command turns its words into calls of the library, whose public
 //! surface is all it sees.
 
-mod adapter;
 mod args;
 mod bench;
-#[cfg(feature = "server")]
-mod bert_as_service;
 mod completions;
 #[cfg(feature = "gpu")]
 mod doctor;
@@ -16,16 +13,9 @@ mod explore;
 #[cfg(test)]
 mod fuzz;
 pub mod headless;
-#[cfg(feature = "server")]
-mod heap;
 mod help;
 mod info;
 mod input;
-mod licenses;
-#[cfg(feature = "server")]
-mod lines;
-#[cfg(feature = "server")]
-mod log;
 mod progress;
 mod say;
 #[cfg(feature = "server")]
@@ -61,7 +51,7 @@ pub fn run(call: Cli) -> ExitCode {
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(*args),
         Command::Completions(args) => completions::run(&args),
-        Command::Licenses => licenses::run(),
+        Command::Licenses => licenses(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,4 +65,10 @@ pub fn run(call: Cli) -> ExitCode {
 fn failed(error: &Error) -> ExitCode {
     say::error(&error.to_string());
     ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+}
+
+/// `everylayer licenses`: its own, and those of what it is linked with (`tools/notices/make.py`).
+fn licenses() -> Result<()> {
+    let texts = [include_str!("../../LICENSE"), include_str!("../../THIRD-PARTY.txt")];
+    texts.iter().try_for_each(|text| say::print(text.as_bytes()))
 }

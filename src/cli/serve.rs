@@ -1,6 +1,10 @@
 //! `everylayer serve`: models behind HTTP, and BERT-as-Service behind ZeroMQ.
 
-pub mod access;
+mod access;
+mod bert_as_service;
+mod heap;
+mod lines;
+mod log;
 mod tei;
 
 use std::net::{IpAddr, ToSocketAddrs};
@@ -14,10 +18,11 @@ use everylayer::server::{Service, Settings, bert, pooling};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
-use super::args::{LoadArgs, count, device, switch};
-use super::lines::Lines;
-use super::log::{self, Otlp};
+use super::args::load::LoadArgs;
+use super::args::{count, device, switch};
 use access::AccessArgs;
+use lines::Lines;
+use log::Otlp;
 use tei::TeiArgs;
 
 /// `everylayer serve --help`
@@ -220,7 +225,7 @@ impl HttpArgs {
 pub fn run(args: ServeArgs) -> Result<()> {
     match args.front {
         None => serve_http(&args.http),
-        Some(Front::BertAsService { words }) => super::bert_as_service::run(&words),
+        Some(Front::BertAsService { words }) => bert_as_service::run(&words),
     }
 }
 
@@ -268,7 +273,7 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
     if let Some(said) = tei::unread() {
         log.note(&said);
     }
-    super::heap::bound();
+    heap::bound();
     let settings = Settings { web: args.site()?, ..args.settings()? };
     let web = settings.web.is_some();
     let options: Vec<_> = args.devices.iter().map(|d| args.load.options(d)).collect();
@@ -282,7 +287,7 @@ fn serve_http(args: &HttpArgs) -> Result<()> {
         }
     }
     runtime(args.max_connections)?.block_on(async {
-        super::heap::keep_small(&service);
+        heap::keep_small(&service);
         let listener = match &args.uds_path {
             #[cfg(unix)]
             Some(path) => Listener::unix(path)?,

@@ -2,7 +2,7 @@
 //!
 //! A note explains; it decides nothing. Whether an adapter computes right is measured.
 
-use crate::cli::adapter::Adapter;
+use crate::cli::info::Adapter;
 
 /// Which adapters a note is for: each part is contained in the adapter's, ignoring case.
 struct Known {

@@ -11,8 +11,8 @@ use everylayer::{Device, Error, ErrorKind, LoadOptions, Result};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::serve::access;
-use super::{say, serve};
+use super::access;
+use crate::cli::{say, serve};
 
 /// Options with a value, their other names, their defaults, and what they do here.
 const VALUES: [(&str, &[&str], &str, &str); 23] = [

@@ -1,0 +1,59 @@
+//! Where a model is loaded, and how: the options that every command with a device has.
+
+use clap::Args;
+use everylayer::{Device, Dtype, LoadOptions};
+
+use super::count;
+use super::values::{device, dtype};
+
+/// Where the work is done.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name,
+    /// as `everylayer info` shows them
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
+    #[arg(value_parser = device(), hide_possible_values = true)]
+    pub device: Device,
+    /// How it is loaded there.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How a model is loaded, on any device.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    #[arg(value_parser = dtype(), hide_possible_values = true)]
+    pub dtype: Dtype,
+    /// Most tokens of one batch [default: 8192]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub batch_tokens: Option<usize>,
+    /// Leave alone what `everylayer bench --tune` measured on this adapter
+    #[arg(long)]
+    pub no_tune: bool,
+    /// Multiply on the GPU's cooperative matrices: experimental, not measured on hardware; needs
+    /// --dtype f16
+    #[arg(long)]
+    pub coop: bool,
+}
+
+impl DeviceArgs {
+    /// The library's options for the same.
+    pub fn options(&self) -> LoadOptions {
+        self.load.options(&self.device)
+    }
+}
+
+impl LoadArgs {
+    /// The library's options for the same on `device`.
+    pub fn options(&self, device: &Device) -> LoadOptions {
+        let options = LoadOptions::default().device(device.clone()).dtype(self.dtype);
+        let options = options.untuned(self.no_tune).coop(self.coop);
+        match self.batch_tokens {
+            Some(tokens) => options.batch_tokens(tokens),
+            None => options,
+        }
+    }
+}
