@@ -3,7 +3,7 @@
 
 use wgpu::{CooperativeScalarType as Scalar, Features};
 
-use super::device::GpuOptions;
+use super::pick::GpuOptions;
 use crate::error::{Result, fail};
 use crate::schedule::Tile;
 

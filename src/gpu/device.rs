@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::coop;
 use super::disk::Disk;
 use super::memory::Account;
-pub use super::pick::{Pick, missing};
+pub use super::pick::{GpuOptions, Pick, missing};
 use super::pick::{choice, no_adapter};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::schedule::{Abilities, Class, Tile};
@@ -30,16 +30,6 @@ pub struct AdapterReport {
     pub coop: Option<Tile>,
     /// Limits that bound a batch, by name.
     pub limits: Vec<(&'static str, u64)>,
-}
-
-/// How to open it.
-#[derive(Debug, Clone, Default)]
-pub struct GpuOptions {
-    /// Stay inside the default WebGPU limits, and with the portable kernels, even where the adapter
-    /// allows more: what a browser runs.
-    pub default_limits: bool,
-    /// Open it for products on cooperative matrices: experimental, measured on no hardware yet.
-    pub coop: bool,
 }
 
 /// An open device.

@@ -1,4 +1,4 @@
-//! Which adapter is meant by a number, a name, or neither.
+//! Which adapter is meant by a number, a name, or neither, and how it is to be opened.
 
 use crate::error::{Error, fail};
 
@@ -13,6 +13,16 @@ pub enum Pick {
     Named(String),
     /// The one at this place of [`list`](super::device::list).
     At(usize),
+}
+
+/// How to open an adapter.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Stay inside the default WebGPU limits, and with the portable kernels, even where the adapter
+    /// allows more: what a browser runs.
+    pub default_limits: bool,
+    /// Open it for products on cooperative matrices: experimental, measured on no hardware yet.
+    pub coop: bool,
 }
 
 impl Pick {
