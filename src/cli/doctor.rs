@@ -4,11 +4,13 @@
 //! executor runs the same. Which cases and how far apart they may be is said in `kernels.rs` and
 //! `states.rs`; here is only who is asked, and the report.
 
-mod beside;
 mod cases;
+mod conv;
 mod judge;
 mod kernels;
+mod moe;
 mod notes;
+mod qk_norm;
 mod rng;
 mod states;
 mod text;

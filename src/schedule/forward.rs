@@ -2,10 +2,12 @@
 //! takes stands in the folder beside: tables, products and norms, attention, what leaves.
 
 mod attend;
-mod beside;
+mod conv;
 mod embed;
 mod leave;
+mod moe;
 mod product;
+mod qk_norm;
 
 use super::caps::Caps;
 use super::check::{check, position_rows};

@@ -8,13 +8,15 @@
 #![cfg(feature = "gpu")]
 
 mod attention;
-mod beside;
 mod combine;
 mod coop;
+mod im2col;
 mod matmul;
+mod moe;
 mod narrow;
 mod not_finite;
 mod pool;
+mod qk_norm;
 mod rows;
 #[path = "../toy/mod.rs"]
 mod toy;

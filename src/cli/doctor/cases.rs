@@ -15,7 +15,9 @@ use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
 use everylayer::single::{Shelf, Single};
 use everylayer::text::pack::PackedBatch;
 
-use super::beside::{self, JOINED, ROUTES, UNFOLDS};
+use super::conv::{self, UNFOLDS};
+use super::moe::{self, ROUTES};
+use super::qk_norm::{self, JOINED};
 use super::rng::Rng;
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
@@ -68,14 +70,14 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Gate { .. } => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
-            Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(beside::unfold(shape))),
+            Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(conv::unfold(shape))),
             Variant::QkNorm => {
-                JOINED.iter().for_each(|&shape| add(beside::qk_norm(shape, shelf)));
+                JOINED.iter().for_each(|&shape| add(qk_norm::qk_norm(shape, shelf)));
             }
-            Variant::Route => ROUTES.iter().for_each(|&shape| add(beside::route(shape))),
+            Variant::Route => ROUTES.iter().for_each(|&shape| add(moe::route(shape))),
             Variant::Expert { shared, .. } => {
                 let shapes = PRODUCTS.iter().filter(|(m, ..)| *m > 1);
-                shapes.for_each(|&shape| add(beside::expert(variant, shared, shape, shelf)));
+                shapes.for_each(|&shape| add(moe::expert(variant, shared, shape, shelf)));
             }
             Variant::Combine(_) => {
                 let shapes = VECTORS.iter().flat_map(|&n| [(n, 1), (n, 0)]);

@@ -194,4 +194,28 @@ impl Pass<'_> {
         self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
         c
     }
+
+    /// norm(x + residual).
+    pub(super) fn residual_norm(
+        &mut self,
+        label: String,
+        name: &'static str,
+        x: BufferId,
+        residual: BufferId,
+        (gamma_beta, norm, state): (WeightId, &Norm, usize),
+    ) -> BufferId {
+        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
+        let binds = [
+            Bind::Buffer(x),
+            Bind::Weight(gamma_beta),
+            Bind::Buffer(y),
+            Bind::Buffer(self.status),
+            Bind::Buffer(residual),
+        ];
+        let cut = self.row_cut(tiles::row_sum);
+        let variant = Variant::Norm { cut, input: NormInput::Residual, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
+        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
+        y
+    }
 }

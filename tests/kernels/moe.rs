@@ -1,110 +1,12 @@
-//! `unfold.wgsl`, `qk_norm.wgsl`, `route.wgsl`, `expert.wgsl`: awkward sizes of each.
+//! `route.wgsl`, `expert.wgsl`: awkward sizes of each.
 
 use everylayer::model::layout::{Use, align4};
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{ExpertParams, Params, QkNormParams, RouteParams, UnfoldParams};
+use everylayer::schedule::params::{ExpertParams, Params, RouteParams};
 use everylayer::schedule::{Elem, Variant, tiles};
 
-use crate::rows::padded;
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, open};
-
-#[test]
-fn unfold_stays_inside_each_text() {
-    let Some(gpu) = gpu() else { return };
-    let pair = open(Shelf::default(), &gpu, Elem::F32);
-    let mut rng = Rng::new(31);
-    let mut report = Report::new("unfold");
-    for (lengths, taps, stride) in [
-        (vec![1], 3, 4),
-        (vec![1, 1, 1], 3, 12),
-        (vec![2, 1, 3], 7, 8),
-        (vec![70, 65, 5, 1], 5, 36),
-        (vec![300, 200], 3, 388),
-    ] {
-        let rows: usize = lengths.iter().sum();
-        let mut one = One::default();
-        let places = lengths.iter().flat_map(|&n: &usize| 0..n as u32);
-        let lines = one.words(places.flat_map(|place| [0, 0, 0, place]).collect());
-        let numbers = rng.normals(rows * stride, 1.0);
-        let x = one.input(&numbers, stride);
-        let y = one.output(rows * taps, stride);
-        let vectors = rows * taps * stride / 4;
-        let (grid, row) = tiles::flat_grid(vectors);
-        let params = UnfoldParams {
-            vectors: vectors as u32,
-            row,
-            stride4: (stride / 4) as u32,
-            taps: taps as u32,
-        };
-        one.dispatch(Variant::Unfold, Params::Unfold(params), &[lines, x, y], grid);
-        let (got, want) = both(&pair, &one.finish());
-        let case = format!("{lengths:?} x {stride}, {taps} taps");
-        report.compare(&case, &got, &want, |_| 0.0);
-        // By its definition, text by text.
-        let mut by_text = Vec::new();
-        let mut first = 0;
-        for &n in &lengths {
-            for at in 0..(n * taps) as isize {
-                let (token, tap) = (at / taps as isize, at % taps as isize);
-                let near = token + tap - taps as isize / 2;
-                match (0..n as isize).contains(&near) {
-                    true => by_text.extend(&numbers[(first + near as usize) * stride..][..stride]),
-                    false => by_text.extend(vec![0.0; stride]),
-                }
-            }
-            first += n;
-        }
-        report.compare(format!("{case} by text"), &got[..by_text.len()], &by_text, |_| 0.0);
-    }
-    report.finish();
-}
-
-#[test]
-fn qk_norm_of_every_head() {
-    let Some(gpu) = gpu() else { return };
-    let shapes = [(1, 1, 4), (2, 3, 10), (65, 6, 12), (33, 12, 64), (7, 5, 31)];
-    let mut rng = Rng::new(32);
-    let mut shelf = Shelf::default();
-    let weights = shapes.map(|(_, heads, head_dim)| {
-        let numbers = padded(rng.normals(4 * heads * head_dim, 1.0), head_dim);
-        shelf.add(Use::Vector, (4, heads * align4(head_dim)), numbers)
-    });
-    let pair = open(shelf, &gpu, Elem::F32);
-    let mut report = Report::new("qk_norm");
-    for ((rows, heads, head_dim), weight) in shapes.into_iter().zip(weights) {
-        let stride = align4(head_dim);
-        let joined = heads * stride;
-        let numbers = padded(rng.normals(rows * 3 * heads * head_dim, 2.0), head_dim);
-        let mut one = One::default();
-        let qkv = one.input(&numbers, 3 * joined);
-        one.read(qkv);
-        let params = QkNormParams {
-            qkv4: (3 * joined / 4) as u32,
-            joined4: (joined / 4) as u32,
-            head4: (stride / 4) as u32,
-            head_dim: head_dim as u32,
-            width: (heads * head_dim) as u32,
-            eps: 1e-5,
-            rows: rows as u32,
-            pad: 0,
-        };
-        let grid = [rows as u32, 2];
-        one.dispatch(Variant::QkNorm, Params::QkNorm(params), &[weight, qkv], grid);
-        let (got, want) = both(&pair, &one.finish());
-        let case = format!("{rows} x {heads} x {head_dim}");
-        // The two sums run in other orders and the division and root have 2.5 units each; γ and
-        // what it multiplies are at most 4 each.
-        report.compare(&case, &got, &want, |_| 1e-5);
-        let values = |row: usize| row * 3 * joined + 2 * joined..(row + 1) * 3 * joined;
-        let kept = (0..rows).all(|row| got[values(row)] == numbers[values(row)]);
-        report.check(kept, || format!("{case}: values have changed"));
-        let padding = |i: &usize| i % stride >= head_dim;
-        let kept = (0..rows * 3 * joined).filter(padding).all(|i| got[i] == 0.0);
-        report.check(kept, || format!("{case}: padding is not zero"));
-    }
-    report.finish();
-}
 
 fn routes_of(
     rng: &mut Rng,

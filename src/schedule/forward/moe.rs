@@ -1,10 +1,9 @@
-//! What few families have beside the plain block: experts, a convolution, normalised queries and keys,
-//! a second norm.
+//! A mixture of experts in place of the feed-forward layer.
 
 use super::Pass;
 use crate::model::layout::{ExpertIds, LinearIds, WeightId};
-use crate::model::spec::{Activation, Convolution, Experts, Norm};
-use crate::schedule::params::{ExpertParams, Params, QkNormParams, RouteParams, UnfoldParams};
+use crate::model::spec::{Activation, Experts, Norm};
+use crate::schedule::params::{ExpertParams, Params, RouteParams};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::variant::{NormInput, Variant};
@@ -96,85 +95,5 @@ impl Pass<'_> {
         let grid = tiles::expert_grid(self.tokens, w.n);
         let label = format!("{label} {}", expert + 1);
         self.recorder.dispatch(label, variant, Params::Expert(params), &binds, grid, flops);
-    }
-
-    /// norm(y + act(W x)) with W over the neighbours of each token.
-    pub(super) fn convolve(
-        &mut self,
-        state: usize,
-        x: BufferId,
-        y: BufferId,
-        convolution: &Convolution,
-        (product, norm): (LinearIds, WeightId),
-    ) -> BufferId {
-        let at = |what: &str| format!("block {state} {what}");
-        let (tokens, taps, width) = (self.tokens, convolution.taps, self.layout.width);
-        let unfolded = self.recorder.buffer("neighbours", &[tokens, taps, width]);
-        let vectors = tokens * taps * width / 4;
-        let (grid, row) = tiles::flat_grid(vectors);
-        let params = UnfoldParams {
-            vectors: vectors as u32,
-            row,
-            stride4: (width / 4) as u32,
-            taps: taps as u32,
-        };
-        let binds = [Bind::Buffer(self.rows), Bind::Buffer(x), Bind::Buffer(unfolded)];
-        let params = Params::Unfold(params);
-        self.recorder.dispatch(at("neighbours"), Variant::Unfold, params, &binds, grid, 0);
-        let activation = convolution.activation;
-        let label = at("convolution");
-        let out = self.matmul(label, "convolved", unfolded, product, activation, tokens);
-        let norm = (norm, &convolution.norm, state);
-        self.residual_norm(at("convolution norm"), "x", out, y, norm)
-    }
-
-    /// norm(x + residual).
-    pub(super) fn residual_norm(
-        &mut self,
-        label: String,
-        name: &'static str,
-        x: BufferId,
-        residual: BufferId,
-        (gamma_beta, norm, state): (WeightId, &Norm, usize),
-    ) -> BufferId {
-        let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
-        let binds = [
-            Bind::Buffer(x),
-            Bind::Weight(gamma_beta),
-            Bind::Buffer(y),
-            Bind::Buffer(self.status),
-            Bind::Buffer(residual),
-        ];
-        let cut = self.row_cut(tiles::row_sum);
-        let variant = Variant::Norm { cut, input: NormInput::Residual, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
-        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
-        y
-    }
-
-    /// Queries and keys normalised in place, each over all its heads.
-    pub(super) fn qk_norm(
-        &mut self,
-        label: String,
-        qkv: BufferId,
-        norms: &[Norm; 2],
-        id: WeightId,
-    ) {
-        let (spec, head) = (self.spec, self.layout.head_dim);
-        let joined = spec.heads * head;
-        let params = QkNormParams {
-            qkv4: (3 * joined / 4) as u32,
-            joined4: (joined / 4) as u32,
-            head4: (head / 4) as u32,
-            head_dim: spec.head_dim as u32,
-            width: (spec.heads * spec.head_dim) as u32,
-            eps: norms[0].eps,
-            rows: self.tokens as u32,
-            pad: 0,
-        };
-        let binds = [Bind::Weight(id), Bind::Buffer(qkv)];
-        let params = Params::QkNorm(params);
-        let grid = [self.tokens as u32, 2];
-        self.recorder.dispatch(label, Variant::QkNorm, params, &binds, grid, 0);
     }
 }
