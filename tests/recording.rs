@@ -214,7 +214,7 @@ fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
         (Variant::Rope, _) => (&[0, 1, 2], &[2]),
         (Variant::Gate { .. } | Variant::Route, _) => (&[0], &[1]),
         (Variant::QkNorm, _) => (&[0, 1], &[1]),
-        (Variant::Unfold, _) => (&[0, 1], &[2]),
+        (Variant::Im2col, _) => (&[0, 1], &[2]),
         (Variant::Expert { .. }, _) => (&[0, 1, 2], &[3]),
         (Variant::Attention { .. } | Variant::Pool(_), _) => (&[0, 1], &[2]),
     }

@@ -7,8 +7,8 @@ use std::mem::offset_of;
 
 use everylayer::gpu::kernels::{Access, bindings, source, variants};
 use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, MatmulParams,
-    NormParams, PoolParams, QkNormParams, RopeParams, RouteParams, UnfoldParams,
+    AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, Im2colParams,
+    MatmulParams, NormParams, PoolParams, QkNormParams, RopeParams, RouteParams,
 };
 use everylayer::schedule::variant::{Abilities, Class, Variant};
 use naga::back::{hlsl, msl, spv};
@@ -150,7 +150,7 @@ fn rust_block(variant: Variant) -> Block {
         }
         Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
         Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
-        Variant::Unfold => block!(UnfoldParams: vectors, row, stride4, taps),
+        Variant::Im2col => block!(Im2colParams: vectors, row, stride4, taps),
         Variant::QkNorm => {
             block!(QkNormParams: qkv4, joined4, head4, head_dim, width, eps, rows)
         }

@@ -11,8 +11,8 @@ use crate::math::activation::{Activation, activate};
 use crate::math::norm::{NormKind, norm_rows};
 use crate::math::pool::PoolMode;
 use crate::schedule::params::{
-    CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, PoolParams, QkNormParams,
-    RopeParams, UnfoldParams,
+    CombineParams, EmbedParams, GateParams, Im2colParams, MatmulParams, NormParams, PoolParams,
+    QkNormParams, RopeParams,
 };
 use crate::schedule::tiles::MATMUL_K;
 use crate::schedule::variant::Merge;
@@ -172,7 +172,7 @@ pub fn gate(p: &GateParams, activation: Activation, both: &[f32], y: &mut [f32])
 
 /// y is (tokens, taps, stride): tap i of a token is its text's token i - taps / 2 further on, or zeros
 /// where the text has none there; `tokens` is (tokens, 4) with the place in the text last.
-pub fn unfold(p: &UnfoldParams, tokens: &[u32], x: &[f32], y: &mut [f32]) {
+pub fn im2col(p: &Im2colParams, tokens: &[u32], x: &[f32], y: &mut [f32]) {
     let (stride, taps) = (4 * p.stride4 as usize, p.taps as usize);
     let rows = p.vectors as usize / (p.stride4 as usize * taps);
     let y = &mut y[..rows * taps * stride];

@@ -199,7 +199,7 @@ impl Cpu {
         let out_at = match d.variant {
             Variant::Embed { .. } => 5,
             Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
-            Variant::Pool(_) | Variant::Unfold => 2,
+            Variant::Pool(_) | Variant::Im2col => 2,
             Variant::Matmul { .. } | Variant::Expert { .. } => 3,
             Variant::Gate { .. } | Variant::Combine(_) => 1,
             Variant::QkNorm | Variant::Route => 1,
@@ -285,8 +285,8 @@ impl Cpu {
             (Variant::Gate { activation, .. }, Params::Gate(p)) => {
                 kernels::gate(p, *activation, input()?, &mut out);
             }
-            (Variant::Unfold, Params::Unfold(p)) => {
-                kernels::unfold(p, words(0)?, read(1)?, &mut out);
+            (Variant::Im2col, Params::Im2col(p)) => {
+                kernels::im2col(p, words(0)?, read(1)?, &mut out);
             }
             (Variant::QkNorm, Params::QkNorm(p)) => {
                 kernels::qk_norm(p, read(0)?, &mut out);

@@ -32,7 +32,7 @@ pub fn bindings(variant: Variant) -> &'static [Access] {
         Variant::Attention { .. } => &[Read, Read, Write, Read],
         Variant::Rope => &[Read, Read, Write],
         Variant::Gate { .. } => &[Read, Write],
-        Variant::Unfold => &[Read, Read, Write],
+        Variant::Im2col => &[Read, Read, Write],
         Variant::QkNorm => &[Read, Write],
         Variant::Route => &[Read, Write],
         Variant::Expert { .. } => &[Read, Read, Read, Write],
@@ -237,7 +237,7 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
         Variant::Gate { activation, .. } => {
             (String::new(), vec![kernel!("gate"), activate(activation)])
         }
-        Variant::Unfold => (String::new(), vec![kernel!("unfold")]),
+        Variant::Im2col => (String::new(), vec![kernel!("im2col")]),
         Variant::QkNorm => (String::new(), vec![kernel!("qk_norm")]),
         Variant::Route => (String::new(), vec![kernel!("route")]),
         Variant::Expert { weights, activation, shared } => (
@@ -384,7 +384,7 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
         all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
     }
-    all.extend([Variant::Rope, Variant::Unfold, Variant::QkNorm, Variant::Route]);
+    all.extend([Variant::Rope, Variant::Im2col, Variant::QkNorm, Variant::Route]);
     for weights in Elem::ALL {
         let up = ENDS.map(|activation| (activation, false));
         let all_of = up.into_iter().chain([(Activation::Identity, true)]);

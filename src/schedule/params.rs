@@ -96,10 +96,10 @@ pub struct GateParams {
     pub pad: u32,
 }
 
-/// `shaders/unfold.wgsl`.
+/// `shaders/im2col.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub struct UnfoldParams {
+pub struct Im2colParams {
     /// Vectors in the result.
     pub vectors: u32,
     /// Vectors a row of workgroups covers.
@@ -206,7 +206,7 @@ pub enum Params {
     Attention(AttentionParams),
     Rope(RopeParams),
     Gate(GateParams),
-    Unfold(UnfoldParams),
+    Im2col(Im2colParams),
     QkNorm(QkNormParams),
     Route(RouteParams),
     Expert(ExpertParams),
@@ -224,7 +224,7 @@ impl Params {
             Self::Attention(p) => bytemuck::bytes_of(p),
             Self::Rope(p) => bytemuck::bytes_of(p),
             Self::Gate(p) => bytemuck::bytes_of(p),
-            Self::Unfold(p) => bytemuck::bytes_of(p),
+            Self::Im2col(p) => bytemuck::bytes_of(p),
             Self::QkNorm(p) => bytemuck::bytes_of(p),
             Self::Route(p) => bytemuck::bytes_of(p),
             Self::Expert(p) => bytemuck::bytes_of(p),

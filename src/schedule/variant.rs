@@ -118,7 +118,7 @@ pub enum Variant {
         narrow: bool,
     },
     /// The neighbours of each token side by side.
-    Unfold,
+    Im2col,
     /// Normalise queries and keys over all their heads, in place.
     QkNorm,
     /// Which tokens go through which expert.
@@ -175,7 +175,7 @@ impl Variant {
             Self::Norm { cut, .. } => summed(cut.sum),
             Self::Embed { cut, tables, .. } => summed(cut.sum) && stored(*tables),
             Self::Expert { weights, .. } => stored(*weights),
-            Self::Unfold | Self::QkNorm | Self::Route => true,
+            Self::Im2col | Self::QkNorm | Self::Route => true,
             Self::Rope | Self::Gate { .. } | Self::Combine(_) | Self::Pool(_) => true,
         }
     }
@@ -206,7 +206,7 @@ impl Variant {
             Self::Attention { .. } => "attention",
             Self::Rope => "rope",
             Self::Gate { .. } => "gate",
-            Self::Unfold => "unfold",
+            Self::Im2col => "im2col",
             Self::QkNorm => "qk_norm",
             Self::Route => "route",
             Self::Expert { .. } => "expert",

@@ -43,8 +43,8 @@ fn every_kernel_and_every_state_is_compared() {
     let names: Vec<&str> = kernels.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
     let narrow = ["matmul f16", "attention f16", "gate f16"];
     let plain = ["embed", "norm", "matmul", "attention", "rope", "gate"];
-    let beside = ["unfold", "qk_norm", "route", "expert", "combine", "pool"];
-    assert_eq!(names[..15], [&plain[..], &beside, &narrow].concat());
+    let others = ["im2col", "qk_norm", "route", "expert", "combine", "pool"];
+    assert_eq!(names[..15], [&plain[..], &others, &narrow].concat());
     let coop = adapter["coop"].as_str().unwrap();
     match names[15..] {
         [] => assert!(coop.starts_with("not on this adapter ("), "{coop}"),

@@ -1,17 +1,17 @@
 //! `im2col.wgsl`: awkward sizes.
 
-use everylayer::schedule::params::{Params, UnfoldParams};
+use everylayer::schedule::params::{Im2colParams, Params};
 use everylayer::schedule::{Elem, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, open};
 
 #[test]
-fn unfold_stays_inside_each_text() {
+fn im2col_stays_inside_each_text() {
     let Some(gpu) = gpu() else { return };
     let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut rng = Rng::new(31);
-    let mut report = Report::new("unfold");
+    let mut report = Report::new("im2col");
     for (lengths, taps, stride) in [
         (vec![1], 3, 4),
         (vec![1, 1, 1], 3, 12),
@@ -28,13 +28,13 @@ fn unfold_stays_inside_each_text() {
         let y = one.output(rows * taps, stride);
         let vectors = rows * taps * stride / 4;
         let (grid, row) = tiles::flat_grid(vectors);
-        let params = UnfoldParams {
+        let params = Im2colParams {
             vectors: vectors as u32,
             row,
             stride4: (stride / 4) as u32,
             taps: taps as u32,
         };
-        one.dispatch(Variant::Unfold, Params::Unfold(params), &[lines, x, y], grid);
+        one.dispatch(Variant::Im2col, Params::Im2col(params), &[lines, x, y], grid);
         let (got, want) = both(&pair, &one.finish());
         let case = format!("{lengths:?} x {stride}, {taps} taps");
         report.compare(&case, &got, &want, |_| 0.0);

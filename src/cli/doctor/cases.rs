@@ -15,7 +15,7 @@ use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
 use everylayer::single::{Shelf, Single};
 use everylayer::text::pack::PackedBatch;
 
-use super::conv::{self, UNFOLDS};
+use super::conv::{self, IM2COLS};
 use super::moe::{self, ROUTES};
 use super::qk_norm::{self, JOINED};
 use super::rng::Rng;
@@ -70,7 +70,7 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
             Variant::Gate { .. } => {
                 [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
             }
-            Variant::Unfold => UNFOLDS.iter().for_each(|&shape| add(conv::unfold(shape))),
+            Variant::Im2col => IM2COLS.iter().for_each(|&shape| add(conv::im2col(shape))),
             Variant::QkNorm => {
                 JOINED.iter().for_each(|&shape| add(qk_norm::qk_norm(shape, shelf)));
             }

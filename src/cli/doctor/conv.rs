@@ -1,6 +1,6 @@
 //! The cases of a convolution's neighbours.
 
-use everylayer::schedule::params::{Params, UnfoldParams};
+use everylayer::schedule::params::{Im2colParams, Params};
 use everylayer::schedule::recording::Recording;
 use everylayer::schedule::{Variant, tiles};
 use everylayer::single::Single;
@@ -9,10 +9,10 @@ use super::cases::finish;
 use super::rng::Rng;
 
 /// (tokens a text, texts, numbers in a row, taps).
-pub const UNFOLDS: [(usize, usize, usize, usize); 3] =
+pub const IM2COLS: [(usize, usize, usize, usize); 3] =
     [(1, 1, 12, 3), (3, 5, 36, 5), (70, 2, 4, 3)];
 
-pub fn unfold((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Recording {
+pub fn im2col((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Recording {
     let mut rng = Rng::new(1000 * tokens + stride);
     let mut single = Single::over(texts);
     let rows = tokens * texts;
@@ -22,11 +22,11 @@ pub fn unfold((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Re
     let y = single.output(rows * taps, stride);
     let vectors = rows * taps * stride / 4;
     let (grid, row) = tiles::flat_grid(vectors);
-    let params = UnfoldParams {
+    let params = Im2colParams {
         vectors: vectors as u32,
         row,
         stride4: (stride / 4) as u32,
         taps: taps as u32,
     };
-    finish(single, Variant::Unfold, Params::Unfold(params), vec![lines, x, y], grid)
+    finish(single, Variant::Im2col, Params::Im2col(params), vec![lines, x, y], grid)
 }

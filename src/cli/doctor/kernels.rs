@@ -27,7 +27,7 @@ use everylayer::single::{Held, Shelf, run};
 /// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
 /// * `rope`: two products and a sum of numbers up to 16;
 /// * `gate`: the activation's exponential and a product of numbers up to 8;
-/// * `unfold` copies;
+/// * `im2col` copies;
 /// * `qk_norm`: as `norm`;
 /// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
 /// * `expert`: as `matmul`;
@@ -43,7 +43,7 @@ const TOLERANCES: [(&str, f32); 15] = [
     ("attention", 5e-5),
     ("rope", 2e-6),
     ("gate", 1e-5),
-    ("unfold", 0.0),
+    ("im2col", 0.0),
     ("qk_norm", 1e-5),
     ("route", 5e-6),
     ("expert", 2e-5),

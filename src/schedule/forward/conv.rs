@@ -3,7 +3,7 @@
 use super::Pass;
 use crate::model::layout::{LinearIds, WeightId};
 use crate::model::spec::Convolution;
-use crate::schedule::params::{Params, UnfoldParams};
+use crate::schedule::params::{Im2colParams, Params};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::variant::Variant;
@@ -23,15 +23,15 @@ impl Pass<'_> {
         let columns = self.recorder.buffer("neighbours", &[tokens, taps, width]);
         let vectors = tokens * taps * width / 4;
         let (grid, row) = tiles::flat_grid(vectors);
-        let params = UnfoldParams {
+        let params = Im2colParams {
             vectors: vectors as u32,
             row,
             stride4: (width / 4) as u32,
             taps: taps as u32,
         };
         let binds = [Bind::Buffer(self.rows), Bind::Buffer(x), Bind::Buffer(columns)];
-        let params = Params::Unfold(params);
-        self.recorder.dispatch(at("neighbours"), Variant::Unfold, params, &binds, grid, 0);
+        let params = Params::Im2col(params);
+        self.recorder.dispatch(at("neighbours"), Variant::Im2col, params, &binds, grid, 0);
         let activation = convolution.activation;
         let label = at("convolution");
         let out = self.matmul(label, "convolved", columns, product, activation, tokens);

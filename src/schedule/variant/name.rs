@@ -67,7 +67,7 @@ impl fmt::Display for Variant {
                 })?;
                 f.write_str(in_16(*narrow))
             }
-            Self::Rope | Self::Unfold | Self::QkNorm | Self::Route => Ok(()),
+            Self::Rope | Self::Im2col | Self::QkNorm | Self::Route => Ok(()),
             Self::Expert { weights, activation, shared } => {
                 f.write_str(weights.suffix())?;
                 if *activation != Activation::Identity {

@@ -2,14 +2,14 @@
 // (tokens, taps, stride4), tap i of a token being its text's token i - taps / 2 further on, or zeros
 // where the text has none there.
 
-struct UnfoldParams {
+struct Im2colParams {
     vectors: u32,
     row: u32,
     stride4: u32,
     taps: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: UnfoldParams;
+@group(0) @binding(0) var<uniform> params: Im2colParams;
 @group(0) @binding(1) var<storage, read> tokens: array<vec4<u32>>; // (tokens): .w is the place
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>; // (tokens, stride4)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>; // (tokens, taps, stride4)
