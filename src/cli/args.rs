@@ -16,6 +16,8 @@ use everylayer::{Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Pre
 
 use super::help;
 pub use load::DeviceArgs;
+#[cfg(feature = "server")]
+pub use values::log_level;
 pub use values::{Shard, device, devices, switch};
 use values::{combine, formats, layers, overflow, pool, precision, route, text_formats};
 pub use words::joined;
@@ -70,11 +72,11 @@ pub struct InputArgs {
     /// lines on standard input
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub texts: Vec<String>,
-    /// File of texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet; `-` is lines on standard
-    /// input
+    /// File of texts: .txt (one a line), .jsonl, .json, .csv, .tsv (all also with .gz or .zst) or
+    /// .parquet; `-` is lines on standard input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// Field or column that holds the text, in .jsonl, .csv, .tsv and .parquet [default: text]
+    /// Field or column that holds the text, in all of them but .txt [default: text]
     #[arg(long, value_name = "NAME")]
     pub field: Option<String>,
 }

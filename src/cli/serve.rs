@@ -19,7 +19,7 @@ use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use super::args::load::LoadArgs;
-use super::args::{count, device, switch};
+use super::args::{count, device, log_level, switch};
 use access::AccessArgs;
 use lines::Lines;
 use log::Otlp;
@@ -164,6 +164,7 @@ pub struct HttpArgs {
     pub otlp_service_name: String,
     /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    #[arg(value_parser = log_level(), hide_possible_values = true)]
     pub log: tracing::level_filters::LevelFilter,
     /// What Text Embeddings Inference calls otherwise.
     #[command(flatten)]
@@ -211,9 +212,13 @@ impl HttpArgs {
                 Some((name, id)) => (name, id),
                 None => (word.as_str(), word.as_str()),
             };
-            if name.is_empty() || id.is_empty() || named.iter().any(|(n, _)| n == name) {
-                let said = format!("--model {word}: a name is missing or taken twice");
-                return Err(Error::new(ErrorKind::Usage, said));
+            let off = match named.iter().any(|(taken, _)| taken == name) {
+                _ if name.is_empty() || id.is_empty() => "write it as NAME=MODEL".to_owned(),
+                true => format!("another model is called `{name}`: give each a name of its own"),
+                false => String::new(),
+            };
+            if !off.is_empty() {
+                return Err(Error::new(ErrorKind::Usage, format!("--model {word}: {off}")));
             }
             named.push((name.to_owned(), id.to_owned()));
         }

@@ -33,7 +33,7 @@ struct Head<'a> {
 struct Row {
     index: usize,
     text_tokens: usize,
-    lost: usize,
+    tokens_lost: usize,
     ids: Vec<u32>,
     types: Vec<u32>,
     tokens: Vec<TokenInfo>,
@@ -46,10 +46,6 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     // For people there is a table.
     let looked_at = std::io::stdout().is_terminal();
     let format = args.format.or_else(|| (!looked_at).then(|| default_format(&input)));
-    if let Some(format) = format.filter(|format| !format.is_text()) {
-        let said = format!("tokens are not written as {format}: use json or jsonl");
-        return Err(Error::new(ErrorKind::Usage, said));
-    }
     input.count()?;
     let progress = !args.quiet && std::io::stderr().is_terminal();
     let source = locate_with_progress(&args.model.model, progress)?;
@@ -73,7 +69,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
             })?;
             for tokens in tokens {
                 let row = row(tally.texts, &tokens, &item.text);
-                tally.add(row.lost);
+                tally.add(row.tokens_lost);
                 rows.push(match format {
                     Some(_) => json(&row)?,
                     None => table(&row, &item.text.text),
@@ -111,7 +107,7 @@ fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Row {
     Row {
         index,
         text_tokens: tokens.len(),
-        lost: tokens.lost,
+        tokens_lost: tokens.lost,
         ids: tokens.ids.clone(),
         types: tokens.types.clone(),
         tokens: (0..tokens.len()).map(info).collect(),
@@ -132,7 +128,8 @@ const WIDEST: usize = 28;
 fn table(row: &Row, text: &str) -> String {
     let count = row.text_tokens;
     let tokens = if count == 1 { "token" } else { "tokens" };
-    let lost = if row.lost > 0 { format!(", {} cut off", row.lost) } else { String::new() };
+    let lost =
+        if row.tokens_lost > 0 { format!(", {} cut off", row.tokens_lost) } else { String::new() };
     let mut out = format!("{}: {}  ({count} {tokens}{lost})\n", row.index + 1, shown(text, 48));
     let names: Vec<String> = row.tokens.iter().map(|token| shown(&token.text, WIDEST)).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
@@ -184,7 +181,7 @@ mod tests {
         let row = Row {
             index: 0,
             text_tokens: 3,
-            lost: 2,
+            tokens_lost: 2,
             ids: vec![101, 7632, 102],
             types: vec![0; 3],
             tokens: vec![

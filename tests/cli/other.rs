@@ -20,7 +20,7 @@ fn tokens_with_spans_and_words() {
 
     let got = run(&["tokenize", "--max-tokens", "4", "--prompt", "a ", "b c"]);
     let all = got.json();
-    assert_eq!((&all["tokens_lost"], &all["results"][0]["lost"]), (&json!(1), &json!(1)));
+    assert_eq!((&all["tokens_lost"], &all["results"][0]["tokens_lost"]), (&json!(1), &json!(1)));
     assert_eq!(got.notes(), ["1 of 1 texts were cut to 4 tokens: 1 tokens are lost"]);
     let lines = pipe(&["tokenize"], b"one\ntwo\n").lines();
     assert_eq!(lines[1]["tokens"][1]["text"], "two");

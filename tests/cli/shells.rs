@@ -65,6 +65,7 @@ fn a_bash_completes_values_and_files() {
         ("everylayer info --device c", &["cpu"]),
         ("everylayer embed --input ", &["folder", "lines.txt"]),
         ("everylayer embed -o v", &["vectors.npy"]),
+        ("everylayer serve --log ", &["debug", "error", "info", "off", "warn"]),
         ("everylayer embed --normal", &["--normalize"]),
         ("everylayer comple", &["completions"]),
     ] {

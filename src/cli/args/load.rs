@@ -27,7 +27,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     #[arg(value_parser = dtype(), hide_possible_values = true)]
     pub dtype: Dtype,
-    /// Most tokens of one batch [default: 8192]
+    /// Most tokens of one batch [default: 8192, 4096 where `serve` runs on the CPU]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_tokens: Option<usize>,
     /// Leave alone what `everylayer bench --tune` measured on this adapter

@@ -11,6 +11,8 @@ use everylayer::output::Format;
 use everylayer::{
     Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route,
 };
+#[cfg(feature = "server")]
+use tracing::level_filters::LevelFilter;
 
 /// What reads a value: the sentence of a bad one is the library's.
 type Read<T> = Arc<dyn Fn(&str) -> Result<T, Error> + Send + Sync>;
@@ -45,7 +47,15 @@ pub fn formats() -> Values<Format> {
 /// `--format` of what is text alone
 pub fn text_formats() -> Values<Format> {
     let texts = Format::ALL.into_iter().filter(|format| format.is_text());
-    values(texts.map(|format| format.to_string()))
+    let names: Vec<String> = texts.map(|format| format.to_string()).collect();
+    let taken = names.join(" or ");
+    let read = move |word: &str| {
+        word.parse().ok().filter(|format: &Format| format.is_text()).ok_or_else(|| {
+            let said = format!("tokens are not written as `{word}`: use {taken}");
+            Error::new(ErrorKind::Usage, said)
+        })
+    };
+    Values { names, read: Arc::new(read) }
 }
 
 /// `--precision`
@@ -77,6 +87,19 @@ pub fn dtype() -> Values<Dtype> {
 /// `--route`
 pub fn route() -> Values<Route> {
     values(["auto", "stream", "fold"])
+}
+
+/// `--log`
+#[cfg(feature = "server")]
+pub fn log_level() -> Values<LevelFilter> {
+    let names = ["off", "error", "warn", "info", "debug"];
+    let read = move |word: &str| {
+        word.parse().map_err(|_| {
+            let said = format!("level `{word}` is not known: use one of {}", names.join(", "));
+            Error::new(ErrorKind::Usage, said)
+        })
+    };
+    Values { names: names.map(str::to_owned).to_vec(), read: Arc::new(read) }
 }
 
 /// Values that `T` reads from a word, `names` among them.
