@@ -63,7 +63,9 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     places::check_model(&args, &target, &source.places())?;
     let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
-    for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| !args.quiet) {
+    // JSON holds each value as it is.
+    let has_types = target.format() == Format::Parquet && !args.quiet;
+    for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| has_types) {
         say::note(&format!(
             "column `{column}` holds values of several kinds and is carried as text"
         ));

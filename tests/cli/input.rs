@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::calls::{everylayer, file, flat, json, pipe, run};
+use crate::calls::{everylayer, file, flat, json, pipe, run, word};
 
 fn alone(text: &str) -> Vec<f64> {
     flat(&json(&["embed", "-q", text])["results"][0]["vectors"])
@@ -98,7 +98,7 @@ fn what_is_wrong_with_a_file() {
         ("field.jsonl", b"{\"body\":\"x\"}\n", "line 1: no field `text`: it has body"),
         ("type.jsonl", b"{\"text\":1}\n", "line 1: field `text` is a number"),
         ("column.csv", b"a,b\n1,2\n", "line 1: no column `text`: it has a, b"),
-        ("short.csv", b"text,b\n1,2\n1\n", "line 3: 1 fields where the header has 2"),
+        ("short.csv", b"text,b\n1,2\n1\n", "line 3: 1 field where the header has 2"),
         ("x.parquet", b"PAR1", "write it anew"),
     ] {
         let path = file(folder.path(), name, bytes);
@@ -113,4 +113,18 @@ fn what_is_wrong_with_a_file() {
     assert!(run(&["embed", "-i", &path]).error(2).contains(".csv, .tsv (with .gz or .zst"));
     let path = file(folder.path(), "x.txt", "x");
     assert!(run(&["embed", "-i", &path, "--field", "x"]).error(2).contains("--field is for"));
+}
+
+/// JSON holds a value as it is; a column of a table has one type.
+#[test]
+fn values_of_several_kinds_are_told_where_they_become_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "{\"text\":\"a\",\"id\":1}\n{\"text\":\"b\",\"id\":\"x\"}\n";
+    let path = file(folder.path(), "mixed.jsonl", rows);
+    for (name, want) in [("x.jsonl", false), ("x.parquet", true)] {
+        let out = word(folder.path().join(name));
+        let got = run(&["embed", "-i", &path, "--keep", "id", "-o", &out]);
+        assert_eq!(got.code, Some(0), "{}", got.err);
+        assert_eq!(got.err.contains("is carried as text"), want, "{name}: {}", got.err);
+    }
 }
