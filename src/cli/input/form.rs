@@ -132,9 +132,11 @@ fn table(
             (None, _) => {
                 let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
                 let known = known.join(", ");
-                Err(wrong(format!(
-                    "{name}: line 1: no column `{field}`: it has {known}; name one with {option}"
-                )))
+                let parted = match other_delimiter(&header, delimiter) {
+                    Some(other) => format!(", parted by {other}: write it with commas, or as .tsv"),
+                    None => format!("; name one with {option}"),
+                };
+                Err(wrong(format!("{name}: line 1: no column `{field}`: it has {known}{parted}")))
             }
         }
     };
@@ -166,6 +168,14 @@ fn table(
     })))
 }
 
+/// What parts the fields of a `header` that seems to have one column alone, parted by `delimiter`.
+fn other_delimiter(header: &csv::ByteRecord, delimiter: u8) -> Option<&'static str> {
+    let others = [(b';', "semicolons"), (b'\t', "tabs"), (b',', "commas"), (b'|', "bars")];
+    let only = header.get(0).filter(|_| header.len() == 1)?;
+    let found = others.iter().find(|(byte, _)| *byte != delimiter && only.contains(byte));
+    found.map(|(_, name)| *name)
+}
+
 fn line_of(position: Option<&csv::Position>) -> u64 {
     position.map_or(0, csv::Position::line)
 }
@@ -174,9 +184,10 @@ fn table_error(name: &str, lag: u64, e: csv::Error) -> Error {
     let kind = if e.is_io_error() { ErrorKind::Io } else { ErrorKind::Text };
     let said = match e.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-            "{name}: line {}: {len} fields where the header has {expected_len}: quote what holds a \
+            "{name}: line {}: {len} {} where the header has {expected_len}: quote what holds a \
              delimiter",
-            line_of(pos.as_ref()) + lag
+            line_of(pos.as_ref()) + lag,
+            if *len == 1 { "field" } else { "fields" }
         ),
         csv::ErrorKind::Io(e) => format!("{name}: {e}"),
         _ => format!("{name}: {e}"),
@@ -257,7 +268,17 @@ mod tests {
                 "x.jsonl: line 1: field `text_pair` is a list",
             ),
             ("csv", "a,b\n1,2\n", "x.csv: line 1: no column `text`: it has a, b; name one"),
-            ("csv", "text,b\n1,2\n1\n", "x.csv: line 3: 1 fields where the header has 2"),
+            ("csv", "text,b\n1,2\n1\n", "x.csv: line 3: 1 field where the header has 2"),
+            (
+                "csv",
+                "id;text\n1;a\n",
+                "x.csv: line 1: no column `text`: it has id;text, parted by semi",
+            ),
+            (
+                "tsv",
+                "id,text\n1,a\n",
+                "x.tsv: line 1: no column `text`: it has id,text, parted by comm",
+            ),
             ("csv", "text\na\n\"b\nc\n", "x.csv: line 3: a quote is opened and never closed"),
             ("csv", "text,text\na,b\n", "x.csv: line 1: two columns are called `text`"),
             ("json", "[\n{\"b\":1}]", "x.json: line 2: no field `text`: it has b"),

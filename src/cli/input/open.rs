@@ -36,7 +36,8 @@ impl Packing {
     /// The bytes of `file`, which errors call `name`.
     ///
     /// # Errors
-    /// `Io` where it cannot be read, `Text` where it is text in UTF-16 or UTF-32.
+    /// `Io` where it cannot be read, `Text` where it is text in UTF-16 or UTF-32, or packed and its name
+    /// does not say so.
     pub fn open(
         self,
         file: impl Read + Send + 'static,
@@ -56,9 +57,13 @@ impl Packing {
             (b"\xff\xfe", "16"),
             (b"\xfe\xff", "16"),
         ];
-        match wide.iter().find(|(mark, _)| start.starts_with(mark)) {
-            Some((_, bits)) => {
-                Err(wrong(format!("{name}: line 1: it is in UTF-{bits}: save it as UTF-8")))
+        if let Some((_, bits)) = wide.iter().find(|(mark, _)| start.starts_with(mark)) {
+            return Err(wrong(format!("{name}: line 1: it is in UTF-{bits}: save it as UTF-8")));
+        }
+        let packed = [(&b"\x1f\x8b"[..], "gzip", "gz"), (b"\x28\xb5\x2f\xfd", "Zstandard", "zst")];
+        match packed.iter().find(|(mark, ..)| self == Self::None && start.starts_with(mark)) {
+            Some((_, kind, ending)) => {
+                Err(wrong(format!("{name}: it is {kind} data: call it {name}.{ending}")))
             }
             None => Ok(reader),
         }
@@ -137,6 +142,8 @@ mod tests {
             ("x.txt.zst", b"plain text", "no Zstandard data"),
             ("x.txt", b"\xff\xfea\0", "UTF-16"),
             ("x.csv", b"\xfe\xff\0a", "UTF-16"),
+            ("x.jsonl", &whole, "it is gzip data: call it x.jsonl.gz"),
+            ("x.csv", &zstd, "it is Zstandard data: call it x.csv.zst"),
         ] {
             let error = read(name, bytes).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains(want), "{error}");
