@@ -54,7 +54,9 @@ impl Site {
     ///
     /// `NotFound` where there is no package in it.
     pub fn folder(path: &Path) -> Result<Self> {
-        let root = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
+        let root = path
+            .canonicalize()
+            .map_err(|e| Error::io(format_args!("--web-dir {}", path.display()), e))?;
         for part in ["index.js", "demo/index.html", "pkg/everylayer_bg.wasm"] {
             if !root.join(part).is_file() {
                 let said =

@@ -6,6 +6,30 @@ use serde_json::{Value, json};
 
 use crate::client::Server;
 
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_build_that_sends_no_spans_says_so() {
+    let out = Command::new(env!("CARGO_BIN_EXE_everylayer"))
+        .args(["serve", "--device", "cpu", "--otlp-endpoint", "http://localhost:4318"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(error.contains("http://localhost:4318: this build sends no spans"), "{error}");
+    assert!(error.contains("the feature `otel`"), "{error}");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let out = Command::new(env!("CARGO_BIN_EXE_everylayer"))
+        .args(["serve", "--device", "cpu", "--port", &port])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(1) && error.contains("or take another port"), "{error}");
+}
+
 #[test]
 fn info_has_the_numbers_in_force() {
     let server = Server::start(&[
@@ -97,6 +121,9 @@ fn an_option_with_another_meaning_is_refused_by_name() {
         (&["--cors-allow-origin", ""], "https://a.example"),
         (&["--cors-allow-origin", "https://a.example/"], "https://a.example"),
         (&["--allowed-host", ""], "vectors.example"),
+        (&["--log", "loud"], "--log: level `loud` is not known: use one of off, error, warn, info"),
+        (&["--model", "a=bundled", "--model", "a=./x"], "another model is called `a`"),
+        (&["--model", "=bundled"], "NAME=MODEL"),
         (&["--max-batch-tokens", "5", "--batch-tokens", "5"], "--batch-tokens"),
         (
             &["--model", "a=bundled", "--model", "b=bundled", "--served-model-name", "c"],

@@ -92,11 +92,10 @@ fn spans(
 ) -> Result<Log> {
     match otlp {
         None => Ok(Log { lines }),
-        Some(to) => {
+        Some(Otlp { endpoint, name }) => {
             let said = format!(
-                "--otlp-endpoint {}: this build sends no spans to {}'s collector; build it with the \
-                 feature `otel`",
-                to.endpoint, to.name
+                "--otlp-endpoint {endpoint}: this build sends no spans of {name}: build it with the \
+                 feature `otel`"
             );
             Err(Error::new(ErrorKind::Unsupported, said))
         }

@@ -16,6 +16,17 @@ pub enum Listener {
     Unix(tokio::net::UnixListener),
 }
 
+/// The error for a `place` that cannot be listened on; `other` says what to do where it is taken.
+fn refused(place: impl std::fmt::Display, e: std::io::Error, other: &str) -> crate::Error {
+    match e.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let said = format!("{place}: {e}: end the program that has it, or {other}");
+            crate::Error::new(crate::ErrorKind::Io, said).with_source(e)
+        }
+        _ => crate::Error::io(place, e),
+    }
+}
+
 impl Listener {
     /// Opens a port; 0 takes a free one.
     ///
@@ -34,7 +45,7 @@ impl Listener {
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
-        open().map(Self::Tcp).map_err(|e| crate::Error::io(address, e))
+        open().map(Self::Tcp).map_err(|e| refused(address, e, "take another port"))
     }
 
     /// Opens a path, in the place of a socket that nobody serves any more.
@@ -50,7 +61,7 @@ impl Listener {
             let _ = std::fs::remove_file(path);
         }
         let open = tokio::net::UnixListener::bind(path);
-        open.map(Self::Unix).map_err(|e| crate::Error::io(path.display(), e))
+        open.map(Self::Unix).map_err(|e| refused(path.display(), e, "take another path"))
     }
 
     /// Where clients connect to, for people.
