@@ -48,6 +48,10 @@ pub(super) fn meant(model: &str, bundled: Option<&str>) -> String {
         Some((name, revision)) => (name, format!("@{revision}")),
         None => (model, String::new()),
     };
+    if let Some(page) = name.strip_prefix("https://huggingface.co/") {
+        let id: Vec<&str> = page.split('/').filter(|part| !part.is_empty()).take(2).collect();
+        return format!("; did you mean `{}`?", id.join("/"));
+    }
     if name.contains(['/', '\\']) {
         return String::new();
     }
@@ -96,6 +100,9 @@ mod tests {
             ("bge-small-en-v1.5", "; did you mean `BAAI/bge-small-en-v1.5`?"),
             ("bert-base-uncased@main", "; did you mean `google-bert/bert-base-uncased@main`?"),
             ("nosuch/model", ""),
+            ("https://huggingface.co/a/b", "; did you mean `a/b`?"),
+            ("https://huggingface.co/a/b/tree/main", "; did you mean `a/b`?"),
+            ("https://example.com/a/b", ""),
         ] {
             assert_eq!(meant(model, OWN), want, "{model}");
         }
