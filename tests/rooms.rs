@@ -233,8 +233,9 @@ fn imports(at: &[String], text: &str) -> BTreeSet<Vec<String>> {
     for (start, _) in text.match_indices("::") {
         let head = &text[..start];
         let word_at = head.rfind(|c: char| !is_word(c)).map_or(0, |i| i + 1);
-        // Only where a path begins.
-        if head[..word_at].ends_with("::") || head[..word_at].ends_with('$') {
+        // Only where a path begins; `pub(in path)` imports nothing.
+        let before = &head[..word_at];
+        if ["::", "$", "(in "].iter().any(|end| before.ends_with(end)) {
             continue;
         }
         let base = match &head[word_at..] {

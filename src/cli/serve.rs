@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use everylayer::server::http::{self, Listener};
-use everylayer::server::web::Site;
-use everylayer::server::{Service, Settings, bert, pooling};
+use everylayer::server::{Service, Settings, Site, bert, pooling};
 use everylayer::{Device, Error, ErrorKind, Result};
 use tokio::sync::watch;
 

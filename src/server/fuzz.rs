@@ -20,12 +20,12 @@ use axum::body::Body;
 use axum::http::Request;
 use tower::ServiceExt;
 
-use super::bert::Sequences;
-use super::body::{self, Items};
-use super::refusal::Refusal;
-use super::zmq::frames;
 use super::{Service, Settings, bert, http};
 use crate::model::directory::Directory;
+use crate::server::api::bert::Sequences;
+use crate::server::api::body::{self, Items};
+use crate::server::core::error::Refusal;
+use crate::server::transport::zmq::frames;
 use crate::{Device, Encoder, LoadOptions};
 use damage::damaged;
 use harness::fuzz;

@@ -1,39 +1,25 @@
 //! The server: HTTP and ZeroMQ front ends over one batcher a model.
 //!
-//! A front end turns a client's words into texts and captures, [`service::Service`] makes tokens of
-//! the texts, and [`batcher::Batcher`] runs them with those of all other clients. No front end knows
-//! another, and the device's thread knows none.
-//!
 //! ```text
-//! openai, tei, layers, bert (HTTP) --http--.
-//!                                           service --batcher--> Encoder::embed_orders
-//! bert (ZeroMQ) -------------------zmq-----'
+//! transport                 api                      core
+//! http --routes--> openai, tei, layers, bert --.
+//!                                               service --batcher--> Encoder::embed_orders
+//! zmq -----------> bert -----------------------'
 //! ```
 
-mod about;
-pub mod batcher;
-pub mod bert;
-mod bodies;
-mod body;
-mod docs;
+mod api;
+mod core;
 #[cfg(test)]
 mod fuzz;
-mod health;
-pub mod http;
-mod layers;
-pub mod metrics;
-mod openai;
-mod openapi;
-#[cfg(feature = "otel")]
-pub mod otel;
-mod reading;
-pub mod refusal;
-pub mod service;
-mod settings;
-mod tei;
-pub mod web;
-pub mod zmq;
+mod transport;
 
-pub use about::pooling;
-pub use service::Service;
-pub use settings::Settings;
+pub use self::api::about::pooling;
+pub use self::api::bert;
+pub use self::core::error::visible;
+#[cfg(feature = "otel")]
+pub use self::core::otel;
+pub use self::core::service::{self, Service};
+pub use self::core::settings::Settings;
+pub use self::core::site::Site;
+pub use self::core::{batcher, metrics};
+pub use self::transport::{http, zmq};

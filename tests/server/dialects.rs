@@ -246,7 +246,7 @@ fn the_openapi_document_has_every_route() {
         }
     }
     // What is there is documented: the routes are read where they are written.
-    let source = include_str!("../../src/server/http/routes.rs");
+    let source = include_str!("../../src/server/transport/http/routes.rs");
     let calls = source.split(".route(\"").skip(1);
     let routes: Vec<&str> = calls.map(|call| call.split_once('"').unwrap().0).collect();
     assert!(routes.len() > 20, "{routes:?}");

@@ -1,0 +1,173 @@
+//! Answers, and refusals in the words of each dialect.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::body;
+use crate::server::core::error::{Refusal, Why};
+use crate::server::core::service::Outcome;
+
+/// The codings that are read; as `Accept-Encoding` of a refusal names them.
+pub const CODINGS: &str = "gzip, deflate, br, zstd";
+
+/// An answer.
+pub type Answer = Response<Body>;
+
+/// The dialects that routes speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Errors as OpenAI's.
+    OpenAi,
+    /// Errors as those of Text Embeddings Inference.
+    Tei,
+}
+
+impl Dialect {
+    /// What is spoken at `path`.
+    pub fn of(path: &str) -> Self {
+        match path.starts_with("/v1") || path.trim_end_matches('/') == "/embeddings" {
+            true => Self::OpenAi,
+            false => Self::Tei,
+        }
+    }
+}
+
+/// A refusal as `dialect` says it.
+pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
+    let (status, body) = match dialect {
+        Dialect::OpenAi => {
+            let code = match refusal.why {
+                Why::Unauthorized => Some("invalid_api_key"),
+                Why::NotFound => Some("model_not_found"),
+                _ => None,
+            };
+            let error = json!({
+                "message": refusal.message, "type": refusal.openai_type(), "param": refusal.field,
+                "code": code,
+            });
+            (refusal.status(), json!({ "error": error }))
+        }
+        Dialect::Tei => {
+            let body = json!({ "error": refusal.message, "error_type": refusal.why.tei_type() });
+            (refusal.tei_status(), body)
+        }
+    };
+    let mut answer = of_json(&body);
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let headers = answer.headers_mut();
+    if matches!(refusal.why, Why::Overloaded | Why::Unhealthy) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if refusal.why == Why::Unauthorized {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if refusal.why == Why::Media {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
+    }
+    // What is left of the body is not read.
+    if matches!(refusal.why, Why::TooLarge | Why::Timeout) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// An answer of these bytes.
+pub fn of_bytes(bytes: impl Into<Bytes>, kind: &'static str) -> Answer {
+    let mut answer = Response::new(Body::from(bytes.into()));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+/// `bytes` with the room that they take, until they are sent.
+pub fn roomed(bytes: Vec<u8>, room: OwnedSemaphorePermit) -> Bytes {
+    struct Roomed {
+        bytes: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    }
+    impl AsRef<[u8]> for Roomed {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Roomed { bytes, _room: room })
+}
+
+/// An answer in JSON.
+pub fn of_json(value: &impl serde::Serialize) -> Answer {
+    // What is serialised here are strings and finite numbers.
+    of_bytes(serde_json::to_vec(value).unwrap_or_default(), "application/json")
+}
+
+/// Bytes of a request or an answer beyond which it is read or written on a thread of its own: some
+/// tenths of a millisecond of work, in which no other client is heard.
+const LIGHT: usize = 64 << 10;
+
+/// Does `work` on `bytes` bytes: here where that is little, else where no client waits for it.
+///
+/// # Errors
+///
+/// [`Why::Backend`] where it panics.
+pub async fn aside<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if bytes <= LIGHT {
+        return Ok(work());
+    }
+    let failed = |_| Refusal::new(Why::Backend, "the server failed on this request (a panic)");
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+/// Reads the fields that a route takes.
+///
+/// # Errors
+///
+/// [`Why::Malformed`], which names the field.
+pub async fn parse<T>(body: Bytes) -> Result<T, Refusal>
+where
+    T: serde::de::DeserializeOwned + Send + 'static,
+{
+    let bytes = body.len();
+    aside(bytes, move || body::read(&body)).await?
+}
+
+/// The answer with what it took, in the headers of Text Embeddings Inference.
+pub fn with_times(mut answer: Answer, outcome: &Outcome) -> Answer {
+    let times = outcome.times;
+    let whole = times.tokenization + times.queue + times.inference;
+    let ms = |time: Duration| time.as_millis() as u64;
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        ("x-compute-time", ms(whole)),
+        ("x-compute-characters", outcome.characters as u64),
+        ("x-compute-tokens", outcome.tokens as u64),
+        ("x-tokenization-time", ms(times.tokenization)),
+        ("x-queue-time", ms(times.queue)),
+        ("x-inference-time", ms(times.inference)),
+        ("x-truncated-texts", outcome.truncated.0 as u64),
+        ("x-truncated-tokens", outcome.truncated.1 as u64),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+    let device = outcome.results.first().map_or("cpu", |r| {
+        match r.device.to_ascii_lowercase().starts_with("cpu") {
+            true => "cpu",
+            false => "gpu",
+        }
+    });
+    headers.insert(HeaderName::from_static("x-compute-type"), HeaderValue::from_static(device));
+    answer
+}

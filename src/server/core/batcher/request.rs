@@ -1,0 +1,94 @@
+//! A request under way: its results as they land, and who waits for them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::capture::Capture;
+use crate::embeddings::TextEmbedding;
+use crate::error::Result;
+use crate::server::core::error::Refusal;
+use crate::text::{Tokens, Word};
+
+/// A text that has its tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Ready {
+    /// Its tokens.
+    pub tokens: Tokens,
+    /// Place of each token where it is not its number.
+    pub positions: Option<Vec<u32>>,
+    /// Its words, where they are asked for.
+    pub words: Vec<Word>,
+    /// Tokens at its start that are not pooled.
+    pub skip: usize,
+    /// Tokens at its end that look at the others and are not looked at.
+    pub hidden: usize,
+}
+
+/// What came of a request: for each text, a result a capture, in f32.
+#[derive(Debug)]
+pub struct Done {
+    /// (texts, captures)
+    pub texts: Vec<Vec<TextEmbedding>>,
+    /// Until the first text was taken.
+    pub queued: Duration,
+    /// From then to the last result.
+    pub ran: Duration,
+}
+
+/// A request under way.
+pub struct Request {
+    pub captures: Vec<Capture>,
+    pub began: Instant,
+    pub state: Mutex<State>,
+}
+
+/// What has come of it so far.
+pub struct State {
+    pub texts: Vec<Option<Vec<TextEmbedding>>>,
+    pub left: usize,
+    pub taken: Option<Instant>,
+    pub reply: Option<oneshot::Sender<Result<Done, Refusal>>>,
+}
+
+impl Request {
+    /// What has come of it so far.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_over(&self) -> bool {
+        self.state().reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Takes what came of text `index`.
+    pub fn land(&self, index: usize, result: Result<Vec<TextEmbedding>, Refusal>) {
+        let mut state = self.state();
+        match result {
+            Ok(mut texts) => {
+                texts.iter_mut().for_each(|text| text.index = index);
+                state.left -= usize::from(state.texts[index].is_none());
+                state.texts[index] = Some(texts);
+                if state.left == 0
+                    && let Some(reply) = state.reply.take()
+                {
+                    let texts = state.texts.iter_mut().filter_map(Option::take).collect();
+                    let taken = state.taken.unwrap_or(self.began);
+                    let (queued, ran) = (taken - self.began, taken.elapsed());
+                    let _ = reply.send(Ok(Done { texts, queued, ran }));
+                }
+            }
+            Err(refusal) => {
+                if let Some(reply) = state.reply.take() {
+                    let place = match state.texts.len() {
+                        1 => refusal.message,
+                        _ => format!("text {index}: {}", refusal.message),
+                    };
+                    let _ = reply.send(Err(Refusal::new(refusal.why, place)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The memory of request bodies, all together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::{Refusal, Why};
+
+/// Bytes of a body that are taken without asking: connections are bounded, and a small request waits
+/// for no large one.
+pub const FREE: usize = 64 << 10;
+/// Bytes that bodies are counted in.
+const UNIT: usize = 1 << 10;
+
+/// Room for bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    bytes: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// Room for so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        let units = (bytes / UNIT).clamp(1, u32::MAX as usize);
+        Self { bytes, free: Arc::new(Semaphore::new(units)) }
+    }
+
+    /// Room for `bytes`, or all there is for more, kept until it is dropped. Those who ask wait in
+    /// the order of their asking, for `patience`; who waits holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Overloaded`] where none is free in that time.
+    pub async fn room(
+        &self,
+        bytes: usize,
+        patience: Duration,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let units = units(bytes.min(self.bytes));
+        let room = Arc::clone(&self.free).acquire_many_owned(units);
+        match tokio::time::timeout(patience, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => {
+                let said = "the bodies of other requests take all the memory that this server has \
+                            for them: try again in a second";
+                Err(Refusal::new(Why::Overloaded, said))
+            }
+        }
+    }
+}
+
+/// Gives back what `room` is more than `bytes` need.
+pub fn shrink(room: &mut OwnedSemaphorePermit, bytes: usize) {
+    let spare = room.num_permits().saturating_sub(units(bytes) as usize);
+    drop(room.split(spare));
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_wait_for_room_and_are_refused_in_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let bodies = Bodies::new(100 * UNIT);
+            let short = Duration::from_millis(20);
+            let mut first = bodies.room(80 * UNIT, short).await.unwrap();
+            assert_eq!(bodies.room(30 * UNIT, short).await.unwrap_err().why, Why::Overloaded);
+            let (second, ()) = tokio::join!(bodies.room(30 * UNIT, short * 10), async {
+                tokio::time::sleep(short).await;
+                shrink(&mut first, 70 * UNIT);
+            });
+            let second = second.unwrap();
+            drop(first);
+            drop(second);
+            // More than there is takes all there is.
+            assert_eq!(bodies.room(usize::MAX, short).await.unwrap().num_permits(), 100);
+        });
+    }
+}

@@ -1,0 +1,239 @@
+//! From what a client sends to tokens.
+
+use super::batcher::Ready;
+use super::error::{Refusal, Why};
+use crate::capture::{Capture, Overflow};
+use crate::encoder::Encoder;
+use crate::error::Result;
+use crate::text::{Side, Text, Tokens};
+
+/// A text as a client sends it.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A text or a pair.
+    Text(Text<'static>),
+    /// Rows of the vocabulary; special tokens are put around them where they do not stand there.
+    Ids(Vec<u32>),
+}
+
+/// What becomes of a text that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// The end of it that the model's files name goes.
+    #[default]
+    Model,
+    /// Its end goes.
+    Right,
+    /// Its beginning goes.
+    Left,
+    /// The request is refused.
+    Refuse,
+    /// It is run in windows; two share so many tokens.
+    Window(Option<usize>),
+}
+
+impl Cut {
+    /// In the words of a capture; which end goes is not among them.
+    pub fn overflow(self) -> Overflow {
+        match self {
+            Self::Model | Self::Right | Self::Left => Overflow::Truncate,
+            Self::Refuse => Overflow::Error,
+            Self::Window(stride) => Overflow::Window { stride },
+        }
+    }
+
+    /// The end that goes, where the request names one.
+    fn side(self) -> Option<Side> {
+        match self {
+            Self::Left => Some(Side::Left),
+            Self::Right => Some(Side::Right),
+            Self::Model | Self::Refuse | Self::Window(_) => None,
+        }
+    }
+}
+
+/// What a request says of its texts, beside what it wants of them.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Before every text; `None` for the model's own.
+    pub prompt: Option<String>,
+    /// Tokens of a text at most; `None` for the model's own.
+    pub max_tokens: Option<usize>,
+    /// Of longer ones.
+    pub cut: Cut,
+}
+
+/// Two windows share no more than this part of what they hold beside special tokens, or a short
+/// text would be the work of a long one.
+const MOST_SHARED: (usize, usize) = (7, 8);
+
+impl Reading {
+    /// Tokens of a window, and those that two share, where longer texts are run in windows.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Validation`] for windows that share nearly all of what they hold.
+    pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, Refusal> {
+        let Cut::Window(stride) = self.cut else { return Ok(None) };
+        let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
+        let limit = encoder.intake().limit(&capture)?;
+        let (before, after) = frame(encoder)?;
+        let room = limit.saturating_sub(before.len() + after.len());
+        let most = room * MOST_SHARED.0 / MOST_SHARED.1;
+        match stride {
+            // What leaves no room at all is the tokenizer's to say.
+            Some(stride) if stride > most && stride < room => {
+                let said = format!(
+                    "windows that share {stride} of their {room} tokens are {} times the work of the \
+                     text: this server takes window:{most} at most",
+                    room / (room - stride)
+                );
+                Err(Refusal::new(Why::Validation, said).at("overflow"))
+            }
+            _ => Ok(Some((limit, stride))),
+        }
+    }
+}
+
+impl Input {
+    /// Of all of it.
+    pub fn characters(&self) -> usize {
+        match self {
+            Self::Text(t) => {
+                t.text.chars().count() + t.pair.as_deref().map_or(0, |pair| pair.chars().count())
+            }
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+}
+
+/// `inputs`, unless there are none in `field`.
+pub fn some(inputs: Vec<Input>, field: &str) -> Result<Vec<Input>, Refusal> {
+    match inputs.is_empty() {
+        true => Err(Refusal::new(Why::Empty, "the list is empty").at(field)),
+        false => Ok(inputs),
+    }
+}
+
+/// Makes tokens of `inputs`.
+pub fn read(
+    encoder: &Encoder,
+    inputs: Vec<Input>,
+    reading: &Reading,
+    capture: &Capture,
+    words: bool,
+) -> Result<Vec<Ready>, Refusal> {
+    let intake = encoder.intake();
+    let overflow = reading.cut.overflow();
+    let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
+    let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
+    let limit = intake.limit(&capture)?;
+    let skip = intake.skip(&capture, limit)?;
+    let several = inputs.len() > 1;
+    let place = |i: usize, mut refusal: Refusal| {
+        if several && !refusal.message.starts_with("text ") {
+            refusal.message = format!("text {i}: {}", refusal.message);
+        }
+        refusal
+    };
+    let texts: Vec<Text<'_>> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::Text(text) => Some(Text::from(text)),
+            Input::Ids(_) => None,
+        })
+        .collect();
+    let mut of_texts = intake.tokenize_cut(&texts, &capture, reading.cut.side())?.into_iter();
+    let mut ready = Vec::with_capacity(inputs.len());
+    for (i, input) in inputs.iter().enumerate() {
+        let one = match input {
+            Input::Text(text) => {
+                let Some(tokens) = of_texts.next() else { continue };
+                let words = if words { tokens.words(text) } else { Vec::new() };
+                Ready { tokens, words, skip, ..Ready::default() }
+            }
+            Input::Ids(ids) => {
+                let tokens = of_ids(encoder, ids, limit, reading.cut).map_err(|r| place(i, r))?;
+                Ready { tokens, ..Ready::default() }
+            }
+        };
+        if one.tokens.is_empty() {
+            let said = "there are no tokens: this tokenizer adds no special ones";
+            return Err(place(i, Refusal::new(Why::Empty, said)));
+        }
+        ready.push(one);
+    }
+    Ok(ready)
+}
+
+/// Tokens that a text may be limited to: from those that stand around a pair to the positions.
+pub fn limits(encoder: &Encoder) -> (usize, usize) {
+    let framed = encoder.intake().tokenizer().encode_whole(&Text::from(("a", "a")));
+    let frame = framed.map_or(1, |tokens| tokens.special.iter().filter(|s| **s).count());
+    (frame.max(1), encoder.spec().positions)
+}
+
+/// The special tokens before and after a text.
+pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+    let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
+    let before = framed.special.iter().take_while(|s| **s).count();
+    let after = framed.special.iter().rev().take_while(|s| **s).count();
+    let ids = &framed.ids;
+    Ok((ids[..before].to_vec(), ids[ids.len() - after.min(ids.len() - before)..].to_vec()))
+}
+
+/// Holds ids against the rows of a vocabulary.
+pub fn known(ids: &[u32], rows: usize) -> Result<(), Refusal> {
+    let Some(id) = ids.iter().find(|&&id| id as usize >= rows) else { return Ok(()) };
+    let most = rows.saturating_sub(1);
+    let said = format!("token id {id} is not of this model: its ids end at {most}");
+    Err(Refusal::new(Why::Malformed, said))
+}
+
+/// Tokens of ids that a client made itself.
+fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Tokens, Refusal> {
+    if ids.is_empty() {
+        return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
+    }
+    let tokenizer = encoder.intake().tokenizer();
+    known(ids, tokenizer.vocab_size())?;
+    encoder.intake().check_ids(ids)?;
+    let (mut before, mut after) = frame(encoder)?;
+    if ids.starts_with(&before) && ids.ends_with(&after) {
+        (before, after) = (Vec::new(), Vec::new());
+    }
+    let found = before.len() + ids.len() + after.len();
+    let lost = match cut {
+        Cut::Window(_) => 0,
+        _ => found.saturating_sub(limit),
+    };
+    if lost > 0 && cut == Cut::Refuse {
+        let said = format!("the text has {found} tokens, the limit is {limit}");
+        return Err(Refusal::new(Why::Validation, said));
+    }
+    let Some(room) = ids.len().checked_sub(lost) else {
+        let said = format!("a limit of {limit} tokens leaves no room for the special ones");
+        return Err(Refusal::new(Why::Validation, said));
+    };
+    let ids = match cut.side().unwrap_or(tokenizer.truncation_side()) {
+        Side::Left => &ids[lost..],
+        Side::Right => &ids[..room],
+    };
+    let special: Vec<bool> = before
+        .iter()
+        .map(|_| true)
+        .chain(ids.iter().map(|_| false))
+        .chain(after.iter().map(|_| true))
+        .collect();
+    let all: Vec<u32> = before.iter().chain(ids).chain(&after).copied().collect();
+    Ok(Tokens {
+        types: vec![0; all.len()],
+        pieces: all.iter().map(|&id| tokenizer.piece_of(id).unwrap_or_default()).collect(),
+        spans: vec![[0, 0]; all.len()],
+        words: vec![None; all.len()],
+        second: vec![false; all.len()],
+        special,
+        ids: all,
+        lost,
+    })
+}

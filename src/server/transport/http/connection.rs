@@ -1,0 +1,221 @@
+//! One connection: its requests, the word that it must leave, and an end after which its client can
+//! still read what it was sent.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use super::crowd::{Seated, Working};
+use super::patient::Patient;
+use super::routes::{Guest, router};
+use super::wire::{Shared, Wire};
+use crate::server::api::answer::{Dialect, refused};
+use crate::server::core::error::Refusal;
+use crate::server::core::service::Service;
+
+/// What is the same for all connections.
+pub struct Door {
+    service: Arc<Service>,
+    router: Router,
+    graceful: GracefulShutdown,
+    /// Connections that are done with and wait for their clients to close them.
+    lingering: Arc<Semaphore>,
+    seats: usize,
+}
+
+impl Door {
+    /// To the routes of `service`.
+    pub fn new(service: &Arc<Service>) -> Self {
+        let seats = service.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let lingering = Arc::new(Semaphore::new(seats));
+        let (service, router) = (Arc::clone(service), router(service));
+        Self { service, router, graceful: GracefulShutdown::new(), lingering, seats }
+    }
+
+    /// Serves a connection to its end.
+    pub fn admit(&self, wire: Wire, seated: Seated) -> impl Future<Output = ()> + 'static {
+        let (shared, router) = (Arc::clone(&self.service), self.router.clone());
+        let guest = Guest { client: shared.client(), seat: Arc::clone(&seated.seat) };
+        let patience = shared.settings.patience;
+        let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (service, router, guest) = (Arc::clone(&shared), router.clone(), guest.clone());
+            async move { Ok::<_, Infallible>(reply(&service, router, guest, request).await) }
+        });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(patience);
+        builder.max_buf_size(64 << 10);
+        let wire = Arc::new(wire);
+        let stream = Shared { wire: Arc::clone(&wire), seat: Arc::clone(&seated.seat) };
+        let stream = TokioIo::new(Patient::new(stream, patience));
+        let connection = self.graceful.watch(builder.serve_connection(stream, answer));
+        let lingering = Arc::clone(&self.lingering);
+        async move {
+            let seat = Arc::clone(&seated.seat);
+            let mut connection = Box::pin(connection);
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = &mut connection => {
+                        if let Err(e) = ended {
+                            tracing::debug!(error = %e, "a connection ended early");
+                        }
+                        break;
+                    }
+                    () = seat.shown_out() => {
+                        if wire.has_unread() || !seat.is_silent() {
+                            seat.stay();
+                            continue;
+                        }
+                        tracing::debug!("a silent connection made room");
+                        if seat.has_asked() {
+                            turn_away(&wire, &Refusal::crowded());
+                        }
+                        break;
+                    }
+                }
+            }
+            drop(connection);
+            // The seat is free; what is left is to have the client read its answer.
+            drop(seated);
+            if let Ok(_permit) = lingering.try_acquire() {
+                wire.linger().await;
+            }
+        }
+    }
+
+    /// Ends the connections that have nothing to do.
+    pub async fn close(self) {
+        let ended = async {
+            self.graceful.shutdown().await;
+            let all = u32::try_from(self.seats).unwrap_or(u32::MAX);
+            let _ = self.lingering.acquire_many(all).await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), ended).await;
+    }
+}
+
+/// Answers a connection whose request is not read to its end.
+pub fn turn_away(wire: &Wire, refusal: &Refusal) {
+    let status = refusal.status();
+    let body =
+        json!({ "error": refusal.message, "error_type": refusal.why.tei_type() }).to_string();
+    let length = body.len();
+    wire.send_last(
+        format!(
+            "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
+        )
+        .as_bytes(),
+    );
+}
+
+/// The body of an answer; until it is sent, its connection is at work.
+struct Answering {
+    body: Body,
+    _working: Working,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request under way, however it ends.
+struct UnderWay<'a>(&'a Service);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn reply(
+    service: &Service,
+    router: Router,
+    guest: Guest,
+    request: Request<Incoming>,
+) -> Response {
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path().chars().take(200).collect::<String>(),
+        status = tracing::field::Empty,
+    );
+    #[cfg(feature = "otel")]
+    crate::server::core::otel::adopt(&span, request.headers());
+    replied(service, router, guest, request).instrument(span).await
+}
+
+async fn replied(
+    service: &Service,
+    router: Router,
+    guest: Guest,
+    mut request: Request<Incoming>,
+) -> Response {
+    let began = Instant::now();
+    // With a body, its reader says when the request is whole.
+    let whole = request.body().is_end_stream().then(|| Arc::clone(&guest.seat).work());
+    request.extensions_mut().insert(guest.clone());
+    service.under_way.fetch_add(1, Relaxed);
+    let _under_way = UnderWay(service);
+    let work = request.method() == Method::POST;
+    let dialect = Dialect::of(request.uri().path());
+    let Ok(mut answer) = router.oneshot(request).await;
+    if let Some(refusal) = answer.extensions_mut().remove::<Refusal>() {
+        // What the layers around a route said of it, such as whose page may read it, stays.
+        let mut said = std::mem::take(answer.headers_mut());
+        said.remove(header::CONTENT_LENGTH);
+        answer = refused(dialect, &refusal);
+        answer.headers_mut().extend(said);
+    }
+    let time = HeaderValue::from(began.elapsed().as_millis() as u64);
+    answer.headers_mut().insert(HeaderName::from_static("x-total-time"), time);
+    if service.is_closing() || guest.seat.is_wanted() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = answer.status();
+    tracing::Span::current().record("status", status.as_u16());
+    if work {
+        service.metrics.requests.add(1);
+        service.metrics.duration.took(began.elapsed());
+        let counter =
+            if status.is_success() { &service.metrics.success } else { &service.metrics.failure };
+        counter.add(1);
+    }
+    let micros = began.elapsed().as_micros() as u64;
+    tracing::info!(status = status.as_u16(), micros, client = guest.client, "answered");
+    let working = whole.unwrap_or_else(|| guest.seat.work());
+    answer.map(|body| Body::new(Answering { body, _working: working }))
+}

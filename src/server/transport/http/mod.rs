@@ -1,0 +1,97 @@
+//! HTTP/1.1 over TCP or a Unix socket: connections from their beginning to their end.
+//!
+//! Routes are axum's, in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's
+//! matter. Connections are served on hyper itself: who may sit, and for how long nothing may come or be
+//! taken, is not axum's to bound.
+
+mod coding;
+mod connection;
+mod crowd;
+mod listener;
+mod origin;
+pub(super) mod patient;
+mod routes;
+mod wire;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+pub use listener::Listener;
+#[cfg(test)]
+pub(in crate::server) use routes::router;
+
+use crate::server::core::error::Refusal;
+use crate::server::core::health;
+use crate::server::core::service::Service;
+use connection::{Door, turn_away};
+use crowd::Crowd;
+
+/// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
+pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
+    let crowd = Crowd::new(service.settings.max_connections);
+    let door = Door::new(&service);
+    let watched = Arc::clone(&service);
+    let watch = tokio::spawn(async move { health::watch(&watched).await });
+    // One future from beginning to end: connections that keep coming must not begin it anew.
+    let over = async {
+        ended(&mut stop).await;
+        service.close();
+        drained(&service).await;
+    };
+    tokio::pin!(over);
+    loop {
+        // It is kept here while it waits for a seat, so that the end does not reset it.
+        let mut waits = None;
+        let seated = async {
+            waits = Some(listener.accept().await?);
+            Ok::<_, std::io::Error>(crowd.seat().await)
+        };
+        let seated = tokio::select! {
+            biased;
+            () = &mut over => None,
+            seated = seated => Some(seated),
+        };
+        match (seated, waits) {
+            (Some(Ok(seated)), Some(wire)) => _ = tokio::spawn(door.admit(wire, seated)),
+            (Some(Err(e)), _) => {
+                // Out of file descriptors: those who are here must leave first.
+                tracing::warn!(error = %e, "a connection could not be accepted");
+                crowd.make_room();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            (_, waits) => {
+                drop(listener);
+                if let Some(wire) = waits {
+                    turn_away(&wire, &Refusal::closing());
+                    wire.linger().await;
+                }
+                break;
+            }
+        }
+    }
+    watch.abort();
+    door.close().await;
+    service.models.iter().for_each(|model| model.batcher.close());
+}
+
+async fn ended(stop: &mut watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        if stop.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends once nothing is under way, or the time is up.
+async fn drained(service: &Service) {
+    let deadline = Instant::now() + service.settings.grace;
+    loop {
+        // A moment for answers on their way, and for those who do not know yet.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if Instant::now() > deadline || service.is_at_rest() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Whose calls are taken from a browser: by the name it called, and by the page that asks.
+//!
+//! A page of any site can have a browser send requests to this machine. Where its name was made to
+//! resolve to this machine (DNS rebinding) it may read the answers too, but the browser still sends
+//! the name. A form, or text without a type, is sent without asking first; the browser says whose
+//! page it is.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::Method;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::routes::Shared;
+use crate::server::core::error::{Refusal, Why};
+use crate::server::core::settings::Settings;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses what was sent to another name than this server's, and what another site's page sends
+/// without having asked.
+pub async fn hold(
+    State(service): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let (settings, headers) = (&service.settings, request.headers());
+    if let Some(names) = &settings.allowed_hosts {
+        let called = headers.get_all(header::HOST).iter().map(HeaderValue::to_str);
+        let called = called.map(Result::unwrap_or_default);
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        if let Some(other) = called.chain(authority).find(|host| !is_ours(names, host)) {
+            let shown: String = other.chars().take(100).collect();
+            let said = format!(
+                "this server is not called `{shown}`: use localhost, or start it with \
+                 --allowed-host and that name"
+            );
+            return Err(Refusal::new(Why::Forbidden, said));
+        }
+    }
+    if request.method() == Method::POST && is_unasked(headers) && is_foreign(settings, headers) {
+        let said = "another site's page sent this without asking first: send application/json, and \
+                    name its origin with --cors-allow-origin";
+        return Err(Refusal::new(Why::Forbidden, said));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Whether `host`, perhaps with a port, is one of `names` or of this machine.
+fn is_ours(names: &[String], host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let is_near = |ip: std::net::IpAddr| ip.is_loopback();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse().is_ok_and(is_near)
+        || names.contains(&name)
+}
+
+/// Whether a browser sends a body of this type without a preflight: no type, a form, text.
+fn is_unasked(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    kind.is_empty()
+        || [&b"text/plain"[..], b"application/x-www-form-urlencoded", b"multipart/form-data"]
+            .iter()
+            .any(|simple| kind.eq_ignore_ascii_case(simple))
+}
+
+/// Whether it comes from a page of another site that is not allowed to call.
+fn is_foreign(settings: &Settings, headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    if origin.is_some_and(|origin| is_allowed(&settings.cors, origin)) {
+        return false;
+    }
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+        Some(b"same-origin" | b"none") => return false,
+        Some(_) => return true,
+        None => {}
+    }
+    let Some(origin) = origin else { return false };
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let own = [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
+    own.is_none() || own != host
+}
+
+/// Whether pages of `origin` may call.
+pub fn is_allowed(origins: &[String], origin: &[u8]) -> bool {
+    origins.iter().any(|one| one == "*" || one.as_bytes() == origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine_and_those_given_are_ours() {
+        let names = ["vectors.example".to_owned(), "192.0.2.7".to_owned()];
+        for ours in [
+            "localhost",
+            "LOCALHOST:3000",
+            "localhost.",
+            "a.localhost",
+            "127.0.0.1:3000",
+            "127.9.9.9",
+            "[::1]:3000",
+            "vectors.example:80",
+            "192.0.2.7",
+        ] {
+            assert!(is_ours(&names, ours), "{ours}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "vectors.example.evil",
+            "10.0.0.1",
+            "[::2]",
+            "evil.example@localhost",
+        ] {
+            assert!(!is_ours(&names, other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Which route answers, and to whom: the table of routes, keys, and the bodies of requests.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::Uri;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use subtle::ConstantTimeEq;
+use tokio::sync::OwnedSemaphorePermit;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
+use tower_http::normalize_path::NormalizePath;
+
+use super::coding::{coding, expanded};
+use super::crowd::{Seat, Working};
+use super::origin::{self, is_allowed};
+use crate::server::api::accept::{self, HTML, JSON, TEXT};
+use crate::server::api::answer::{Answer, empty};
+use crate::server::api::{about, bert, docs, layers, openai, openapi, tei, web};
+use crate::server::core::batcher::Client;
+use crate::server::core::bodies::{self, shrink};
+use crate::server::core::error::{Refusal, Why};
+use crate::server::core::service::Service;
+
+/// What routes share.
+pub type Shared = Arc<Service>;
+type Reply = Result<Answer, Refusal>;
+
+/// Who is at the other end of a connection: an extension of its requests.
+#[derive(Clone)]
+pub struct Guest {
+    /// What takes turns.
+    pub client: Client,
+    /// Its place.
+    pub seat: Arc<Seat>,
+}
+
+/// A request that is whole; while it is kept, its connection is not shown out.
+struct Whole {
+    client: Client,
+    body: Bytes,
+    /// The form of the answer, of those that the route has.
+    form: &'static str,
+    _working: Option<Working>,
+    /// What its body takes, until it is answered.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// A handler of whole requests: `async fn(&Service, Client, Bytes) -> Reply`.
+macro_rules! whole {
+    ($work:path) => {
+        gives(
+            &[JSON],
+            post(|State(service): State<Shared>, whole: Whole| async move {
+                let Whole { client, body, _working, _room, .. } = whole;
+                $work(&service, client, body).await
+            }),
+        )
+    };
+}
+
+/// A handler of requests without a body: `fn(&Service) -> Answer`, of this media type.
+macro_rules! shown {
+    ($work:path, $kind:expr) => {
+        gives(&[$kind], get(|State(service): State<Shared>| async move { $work(&service) }))
+    };
+}
+
+/// The media type of an answer.
+#[derive(Clone, Copy)]
+struct Form(&'static str);
+
+/// `route` for clients that take one of `kinds`: 406 for others.
+fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    route.route_layer(middleware::from_fn(async move |mut request: Request, next: Next| {
+        let Some(kind) = accept::choose(request.headers(), kinds) else {
+            let said = format!(
+                "no form of this answer is one that Accept names: use {}",
+                kinds.join(", ")
+            );
+            return Err(Refusal::new(Why::Accept, said));
+        };
+        request.extensions_mut().insert(Form(kind));
+        Ok(next.run(request).await)
+    }))
+}
+
+/// Every route. A refusal leaves as an extension of its answer: the caller knows the dialect.
+pub fn router(service: &Shared) -> Router {
+    let api = Router::new()
+        .route("/", shown!(docs::page, HTML).merge(whole!(tei::embed)))
+        .route("/docs", shown!(docs::page, HTML))
+        .route("/openapi.json", shown!(openapi::openapi, JSON))
+        .route("/api-doc/openapi.json", shown!(openapi::openapi, JSON))
+        .route("/health", get(well))
+        .route("/ping", get(well))
+        .route("/metrics", shown!(about::metrics, TEXT))
+        .route("/info", shown!(about::info, JSON))
+        .route("/embed", whole!(tei::embed))
+        .route("/embed_all", whole!(tei::embed_all))
+        .route("/similarity", whole!(tei::similarity))
+        .route("/tokenize", whole!(tei::tokenize))
+        .route("/decode", whole!(tei::decode))
+        .route("/embed_sparse", post(other_head))
+        .route("/predict", post(other_head))
+        .route("/rerank", post(other_head))
+        .route("/embeddings", whole!(openai::embeddings))
+        .route("/v1/embeddings", whole!(openai::embeddings))
+        .route("/v1/models", shown!(openai::models, JSON))
+        .route("/v1/models/{*name}", gives(&[JSON], get(model)))
+        .route("/v1/layers", gives(&layers::FORMS, post(layers)))
+        .route("/encode", whole!(bert::encode))
+        .route("/status/server", shown!(bert::status_server, JSON))
+        .route("/status/client", shown!(bert::status_client, JSON))
+        .method_not_allowed_fallback(other_method)
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(Arc::clone(service), authorize))
+        .with_state(Arc::clone(service));
+    // The pages ask for no key, and to them `/web/demo` is not `/web/demo/`.
+    let pages = match service.settings.web {
+        None => Router::new(),
+        Some(_) => ["/web", "/web/", "/web/{*path}"]
+            .into_iter()
+            .fold(Router::new(), |pages, path| pages.route(path, get(page))),
+    };
+    let all = pages
+        .method_not_allowed_fallback(other_method)
+        .with_state(Arc::clone(service))
+        .fallback_service(NormalizePath::trim_trailing_slash(api))
+        .layer(CatchPanicLayer::custom(|_| {
+            Refusal::new(Why::Backend, "the server failed on this request (a panic)")
+                .into_response()
+        }));
+    let all = match service.settings.cors.is_empty() {
+        true => all,
+        false => all.layer(cors(&service.settings.cors)),
+    };
+    all.layer(middleware::from_fn_with_state(Arc::clone(service), origin::hold))
+}
+
+/// What pages of these origins may ask; `*` is any. An answer names the origin it is for.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.to_vec();
+    let known = move |origin: &HeaderValue| is_allowed(&origins, origin.as_bytes());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| known(origin)))
+        .allow_methods([Method::GET, Method::POST])
+        // Clients send headers of their own, such as OpenAI's x-stainless-lang.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::any())
+}
+
+async fn well(State(service): State<Shared>) -> Reply {
+    about::health(&service).await
+}
+
+async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
+    let Whole { client, body, form, _working, _room } = whole;
+    layers::layers(&service, client, body, form).await
+}
+
+/// `name` may be a hub id, with its slash as it is or escaped; what is no text names no model.
+async fn model(
+    State(service): State<Shared>,
+    uri: Uri,
+    name: Result<Path<String>, PathRejection>,
+) -> Reply {
+    let Path(name) = name.map_err(|_| no_route(&Method::GET, uri.path()))?;
+    openai::model(&service, &name)
+}
+
+/// The body is read first: a client that is answered before it has sent all may not see the answer.
+async fn other_head(uri: Uri, _: Whole) -> Refusal {
+    tei::other_head(uri.path())
+}
+
+async fn page(State(service): State<Shared>, request: Request) -> Reply {
+    match &service.settings.web {
+        Some(site) => web::answer(site, &service, request.uri().path(), request.headers()).await,
+        None => Err(no_route(request.method(), request.uri().path())),
+    }
+}
+
+/// The router says in `Allow` which methods there are.
+async fn other_method(method: Method, uri: Uri) -> Result<Answer, Refusal> {
+    match method {
+        Method::OPTIONS => Ok(empty(StatusCode::NO_CONTENT)),
+        _ => {
+            let said = format!("{} does not take {method}: see Allow", shortened(uri.path()));
+            Err(Refusal::new(Why::Method, said))
+        }
+    }
+}
+
+async fn nowhere(method: Method, uri: Uri) -> Refusal {
+    no_route(&method, uri.path())
+}
+
+fn no_route(method: &Method, path: &str) -> Refusal {
+    let said = format!("there is no route {method} {}: see /docs", shortened(path));
+    Refusal::new(Why::NoRoute, said)
+}
+
+fn shortened(path: &str) -> String {
+    path.chars().take(100).collect()
+}
+
+/// Holds the key of a request against those that are allowed, in constant time. A probe of
+/// `/health` needs none, nor does the page, which says nothing of this server and asks for the key.
+async fn authorize(
+    State(service): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
+    let is_open = matches!(request.uri().path(), "/health" | "/ping" | "/docs" | "/");
+    if !(is_read && is_open) {
+        hold_key(&service, request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+fn hold_key(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
+    let keys = &service.settings.api_keys;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let given = match given.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"Bearer ") => key,
+        _ => b"",
+    };
+    let right = keys.iter().fold(0, |right, key| right | key.as_bytes().ct_eq(given).unwrap_u8());
+    match right {
+        1 => Ok(()),
+        _ => {
+            let said = "the API key is missing or wrong: send `Authorization: Bearer KEY`";
+            Err(Refusal::new(Why::Unauthorized, said))
+        }
+    }
+}
+
+impl FromRequest<Shared> for Whole {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, service: &Shared) -> Result<Self, Refusal> {
+        if service.is_closing() {
+            return Err(Refusal::closing());
+        }
+        let guest = request.extensions().get::<Guest>().cloned();
+        let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
+        let coding = coding(request.headers());
+        // Read first: a client that is answered before it has sent all may not see the answer.
+        let is_coded = matches!(coding, Ok(Some(_)));
+        let (mut body, mut room) = body(service, request, is_coded).await?;
+        if let Some(coding) = coding? {
+            let limit = service.settings.payload_limit;
+            if room.is_none() {
+                room = Some(service.bodies.room(limit, service.settings.patience).await?);
+            }
+            body = expanded(coding, body, limit).await?;
+        }
+        if let Some(room) = &mut room {
+            shrink(room, body.len());
+        }
+        let client = guest.as_ref().map_or(0, |guest| guest.client);
+        let _working = guest.map(|guest| guest.seat.work());
+        Ok(Self { client, body, form, _working, _room: room })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The whole body, held to the limit as it comes, and the room that it takes beyond a little; where
+/// it `is_coded`, with what it is expanded to.
+async fn body(
+    service: &Service,
+    request: Request,
+    is_coded: bool,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
+    let limit = service.settings.payload_limit;
+    let too_large = || {
+        let said = format!("the body is larger than {limit} bytes, the limit of this server");
+        Refusal::new(Why::TooLarge, said)
+    };
+    let mut body = request.into_body();
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let most = body.size_hint().exact().map_or(limit, |length| length as usize);
+    let (mut all, mut room) = (BytesMut::new(), None);
+    // However it trickles, a body has some time in all.
+    let deadline = tokio::time::Instant::now() + service.settings.patience * 4;
+    loop {
+        let next = tokio::time::timeout(service.settings.patience, body.frame());
+        let next = tokio::time::timeout_at(deadline, next).await;
+        let Ok(Ok(frame)) = next else {
+            return Err(Refusal::new(Why::Timeout, "the body did not come in time"));
+        };
+        match frame {
+            None => return Ok((all.freeze(), room)),
+            Some(Err(e)) => {
+                return Err(Refusal::new(Why::Malformed, format!("the body broke off: {e}")));
+            }
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else { continue };
+                if all.len() + data.len() > limit {
+                    return Err(too_large());
+                }
+                if all.len() + data.len() > bodies::FREE && room.is_none() {
+                    let bytes = if is_coded { most.saturating_add(limit) } else { most };
+                    room = Some(service.bodies.room(bytes, service.settings.patience).await?);
+                    // A buffer that grows by doubling would take twice as much.
+                    all.reserve(most - all.len());
+                }
+                all.extend_from_slice(data);
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Connections: HTTP/1.1 and ZeroMQ.
+
+pub mod http;
+pub mod zmq;
