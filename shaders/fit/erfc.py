@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the polynomial of `shaders/lib/act_gelu.wgsl` and `src/cpu/elementwise.rs`.
+"""Fits the polynomial of `shaders/lib/act_gelu.wgsl` and `src/math/activation.rs`.
 
     erfc(z) = t exp(P(t) - z^2),   t = 1 / (1 + z/2),   z >= 0
 
