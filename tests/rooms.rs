@@ -60,6 +60,40 @@ fn every_room_of_the_table_is_there() {
     }
 }
 
+/// Moving a file leaves no comment behind that names it where it was.
+#[test]
+fn files_that_comments_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    ["src", "tests", "shaders", "tools", "benches", "examples"]
+        .iter()
+        .for_each(|folder| walk(&root.join(folder), &mut files));
+    let mut missing = BTreeSet::new();
+    let mut named = 0;
+    for path in &files {
+        let Ok(text) = read_to_string(path) else { continue };
+        let comments = text.lines().filter_map(|line| line.split_once("//").map(|(_, said)| said));
+        for word in
+            comments.flat_map(|said| said.split(|c: char| !is_word(c) && !"/.-".contains(c)))
+        {
+            let word = word.trim_matches('.');
+            // An address of another repository begins with slashes.
+            if word.starts_with('/')
+                || !word.contains('/')
+                || !(word.ends_with(".rs") || word.ends_with(".wgsl"))
+            {
+                continue;
+            }
+            named += 1;
+            if !files.iter().any(|file| file.ends_with(word)) {
+                missing.insert(format!("{}: {word}", path.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    assert!(named > 30, "only {named} names were found: are they still read?");
+    assert!(missing.is_empty(), "files that comments name are not there:\n{missing:#?}");
+}
+
 /// An arrow up is found however it is written.
 #[test]
 fn imports_are_read() {
@@ -152,7 +186,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     for path in entries {
         if path.is_dir() {
             walk(&path, files);
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
+        } else if path.extension().is_some_and(|ext| ext == "rs" || ext == "wgsl") {
             files.push(path);
         }
     }
