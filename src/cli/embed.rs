@@ -1,24 +1,22 @@
 //! `everylayer embed`: texts in chunks through the encoder, results out as they come.
 
 mod assemble;
-mod chunk;
+mod checks;
 mod fault;
 mod finished;
 mod flow;
 #[cfg(test)]
 mod fuzz;
 mod interrupt;
+mod job;
 mod log;
 mod origin;
 mod own;
 mod part;
-mod places;
-mod plan;
 mod recorded;
 mod rejects;
 mod spool;
 mod tally;
-mod words;
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -49,8 +47,8 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     // What is wrong with the words or the texts is said before a model is loaded.
     let target = Target::choose(args.output.clone(), args.format, &input)?;
     input.keep(args.keep.clone(), target.format() == Format::Parquet)?;
-    words::check(&args, &input, &target)?;
-    places::check(&args, &input, &target)?;
+    checks::check_arguments(&args, &input, &target)?;
+    checks::check_files(&args, &input, &target)?;
     let survey = input.survey(args.rejects.is_some())?;
     let total = survey.as_ref().map(|survey| match args.shard {
         Some(shard) => shard.range(survey.rows).len(),
@@ -60,7 +58,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     let looked_at = !args.quiet && std::io::stderr().is_terminal();
     let source = Recorded::new(locate_with_progress(&args.model.model, looked_at)?);
     let encoder = Encoder::load_blocking(&source, &args.device.options())?;
-    places::check_model(&args, &target, &source.places())?;
+    checks::check_model(&args, &target, &source.places())?;
     let capture = capture(&args, args.text.capture(&encoder.pipeline().prompts)?);
     let header = encoder.header(&capture)?;
     // JSON holds each value as it is.

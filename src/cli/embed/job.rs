@@ -1,13 +1,15 @@
-//! Chunks of texts through the model.
+//! The work of a call: chunks of texts through the model, or written down by `embed --plan`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use everylayer::embeddings::{Embeddings, Rows};
+use everylayer::schedule::Counts;
 use everylayer::{Error, ErrorKind, Result};
 
 use super::flow::{Chunk, Results};
 use super::{Job, Tally, fault};
 use crate::cli::input::{Bad, Item, broke_off};
+use crate::cli::say;
 
 /// Texts of a chunk at most.
 const CHUNK_TEXTS: usize = 4096;
@@ -103,5 +105,53 @@ impl Job {
             },
             None => error,
         }
+    }
+}
+
+impl Job {
+    /// Prints the work instead of doing it.
+    pub fn plan(&self) -> Result<()> {
+        let mut texts = self.input.texts()?;
+        let (mut all, mut batches, mut count, mut tokens) = (Counts::default(), 0, 0, 0);
+        loop {
+            let items = texts.chunk(self.chunk_texts())?;
+            if items.is_empty() {
+                break;
+            }
+            let wanted = items.iter().map(|item| &item.text);
+            let recordings = self.encoder.record(wanted, &self.capture);
+            for recording in recordings.map_err(|e| self.place(&items, e))? {
+                let counts = recording.counts();
+                batches += 1;
+                count += recording.texts;
+                tokens += recording.tokens;
+                all = sum(all, counts);
+                say::print(recording.to_string().as_bytes())?;
+            }
+        }
+        if count == 0 {
+            return Err(self.input.empty());
+        }
+        let Counts { dispatches, submits, bytes_up, bytes_down, memory, flops } = all;
+        say::print(
+            format!(
+                "total: {count} texts, {tokens} tokens, {batches} batches, {dispatches} \
+                 dispatches, {submits} submits, {bytes_up} bytes up, {bytes_down} bytes down, \
+                 {memory} bytes of memory, {flops} flops\n"
+            )
+            .as_bytes(),
+        )
+    }
+}
+
+/// Both after one another; memory is used again.
+fn sum(a: Counts, b: Counts) -> Counts {
+    Counts {
+        dispatches: a.dispatches + b.dispatches,
+        submits: a.submits + b.submits,
+        bytes_up: a.bytes_up + b.bytes_up,
+        bytes_down: a.bytes_down + b.bytes_down,
+        memory: a.memory.max(b.memory),
+        flops: a.flops + b.flops,
     }
 }
