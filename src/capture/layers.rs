@@ -51,7 +51,7 @@ impl Layers {
         if items.is_empty() {
             return Err(fail!(
                 Usage,
-                "no layer was asked for: name some of 0..={depth} (L = {depth})"
+                "no layer was asked for: name some of 0..{depth} (L = {depth})"
             ));
         }
         let mut states = Vec::new();
@@ -88,8 +88,8 @@ fn state(index: i32, depth: usize) -> Result<usize> {
     found.filter(|&state| state <= depth).ok_or_else(|| {
         fail!(
             Usage,
-            "layer {index} is out of range: the model has states 0..={depth} (L = {depth}), \
-             or -{}..=-1 from the end",
+            "layer {index} is out of range: the model has states 0..{depth} (L = {depth}), \
+             or -{}..-1 from the end",
             depth + 1
         )
     })

@@ -165,7 +165,7 @@ impl Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "model {}", self.name)?;
         let mut row = |name: &str, value: &dyn Display| writeln!(f, "  {name:<12}{value}");
-        let layers = format_args!("{} (states 0..={})", self.layers, self.states - 1).to_string();
+        let layers = format_args!("{} (states 0..{})", self.layers, self.states - 1).to_string();
         let heads = format!("{} of {}", self.heads, self.head_dim);
         let pooler = if self.pooler { "yes" } else { "no" };
         row("family", &self.family)?;

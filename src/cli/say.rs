@@ -75,6 +75,11 @@ fn sentence(refusal: &clap::Error) -> String {
     let mut parts = said.split("\n\n").map(one_line);
     let first = parts.next().unwrap_or_default();
     let first = first.strip_prefix("error: ").unwrap_or(&first);
+    // Of `--layers` and others some values alone have names.
+    let first = match first.split_once(" [possible values: ") {
+        Some((said, _)) if said.ends_with("but none was supplied") => said,
+        _ => first,
+    };
     let tips: String =
         parts.filter_map(|part| part.strip_prefix("tip: ").map(|tip| format!("; {tip}"))).collect();
     format!("{first}{tips}; --help says more")

@@ -6,7 +6,7 @@ use crate::calls::{done, everylayer, pipe, run, word};
 #[test]
 fn words_that_are_off() {
     for (words, parts) in [
-        (&["embed", "-l", "99", "x"][..], &["99", "L = 6"][..]),
+        (&["embed", "-l", "99", "x"][..], &["99", "states 0..6 (L = 6), or -7..-1"][..]),
         (&["embed", "-l", "6..1", "x"], &["6..1", "reversed"]),
         (&["embed", "-l", "first", "x"], &["--layers: ", "`first`"]),
         (&["embed", "-l", "", "x"], &["no layer"]),
@@ -48,6 +48,16 @@ fn words_that_are_off() {
             assert!(error.contains(part), "{words:?}: {error}");
         }
         assert!(!error.contains('\n') && !error.contains("Usage:"), "{words:?}: {error}");
+    }
+}
+
+/// Words that are taken beside those with a name are not left out of a list.
+#[test]
+fn a_value_that_is_left_out() {
+    for option in ["--layers", "--combine", "--device"] {
+        let got = run(&["embed", "x", option]);
+        let error = got.error(2);
+        assert!(error.contains(option) && !error.contains("possible values"), "{error}");
     }
 }
 

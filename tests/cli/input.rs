@@ -128,3 +128,17 @@ fn values_of_several_kinds_are_told_where_they_become_text() {
         assert_eq!(got.err.contains("is carried as text"), want, "{name}: {}", got.err);
     }
 }
+
+#[test]
+fn json_on_standard_input_is_told_of() {
+    let said = |words: &[&str], lines: &str| {
+        let got = pipe(words, lines.as_bytes());
+        assert_eq!(got.code, Some(0), "{}", got.err);
+        got.err.matches("the first is a JSON object").count()
+    };
+    assert_eq!(said(&["embed"], "{\"text\": \"a\"}\n{\"text\": \"b\"}\n"), 1);
+    for lines in ["a {\"b\": 1}\n", "a\n{\"text\": \"b\"}\n", "[1]\n"] {
+        assert_eq!(said(&["embed"], lines), 0, "{lines}");
+    }
+    assert_eq!(said(&["embed", "-q"], "{\"text\": \"a\"}\n"), 0);
+}

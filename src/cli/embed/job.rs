@@ -1,10 +1,12 @@
 //! The work of a call: chunks of texts through the model, or written down by `embed --plan`.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use everylayer::embeddings::{Embeddings, Rows};
 use everylayer::schedule::Counts;
 use everylayer::{Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
 
 use super::flow::{Chunk, Results};
 use super::{Job, Tally, fault};
@@ -19,6 +21,16 @@ const CPU_BATCHES: usize = 4;
 /// Results of a chunk at most, should all its texts be as long as the model takes them.
 const CHUNK_BYTES: usize = 1 << 28;
 
+/// Says that a line is a text whatever it holds, where the `first` one is a JSON object.
+fn note_json(first: &Item) {
+    if serde_json::from_str::<HashMap<String, IgnoredAny>>(&first.text.text).is_ok() {
+        say::note(
+            "lines of standard input are texts as they stand, and the first is a JSON object: name a \
+             .jsonl file with --input to read a field of it",
+        );
+    }
+}
+
 impl Job {
     /// [`Job::run_chunk`], of which a panic is an error.
     pub fn results(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
@@ -32,6 +44,9 @@ impl Job {
     /// Runs a chunk; texts that are too long go with the rejects where there are any.
     fn run_chunk(&self, chunk: Chunk, tally: &mut Tally) -> Result<Results> {
         let Chunk { mut items, mut rejects, next } = chunk;
+        if tally.texts == 0 && self.input.is_stdin() && !self.args.quiet {
+            items.first().into_iter().for_each(note_json);
+        }
         if self.args.rejects.is_some() {
             items.retain(|item| match self.encoder.tokenize([&item.text], &self.capture) {
                 Err(error) if matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) => {
