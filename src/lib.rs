@@ -78,6 +78,8 @@ pub mod math;
 pub mod model;
 pub mod output;
 mod platform;
+#[doc(hidden)]
+pub mod quote;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;

@@ -2,6 +2,7 @@
 //! then wrongly.
 
 use crate::error::{Error, fail};
+use crate::quote::quote;
 
 /// `text` as grammars know it: without space around it, in lower case, `_` as `-`.
 pub(crate) fn plain(text: &str) -> String {
@@ -14,6 +15,7 @@ pub(crate) fn unknown(what: &str, text: &str, words: &[&str]) -> Error {
         Some(word) => format!(" (did you mean `{word}`?)"),
         None => String::new(),
     };
+    let text = quote(text);
     fail!(Usage, "{what} `{text}` is not known{meant}: use one of {}", words.join(", "))
 }
 

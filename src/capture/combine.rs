@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
 use crate::math::pool::larger;
+use crate::quote::quote;
 use crate::words::{plain, unknown};
 
 /// What is done with the chosen hidden states.
@@ -51,18 +52,21 @@ impl Combine {
         if weights.len() != layers {
             return Err(fail!(
                 Usage,
-                "combine `{self}` has {} weights for {layers} layers: give one weight a layer",
+                "combine `{}` has {} weights for {layers} layers: give one weight a layer",
+                self.quoted(),
                 weights.len()
             ));
         }
         if let Some(bad) = weights.iter().chain([&gamma]).find(|w| !w.is_finite()) {
-            return Err(fail!(Usage, "combine `{self}`: {bad} is not a finite number"));
+            let said = self.quoted();
+            return Err(fail!(Usage, "combine `{said}`: {bad} is not a finite number"));
         }
         if matches!(self, Self::Weighted(_)) && sum(weights) == 0.0 {
             return Err(fail!(
                 Usage,
-                "combine `{self}`: the weights add up to 0 and the sum is divided by that; use `sum`, \
-                 or weights that do not cancel"
+                "combine `{}`: the weights add up to 0 and the sum is divided by that; use `sum`, or \
+                 weights that do not cancel",
+                self.quoted()
             ));
         }
         Ok(())
@@ -97,6 +101,11 @@ impl Combine {
     /// Width of a combined token, of `layers` states of `width`.
     pub fn widen(&self, width: usize, layers: usize) -> usize {
         if *self == Self::Concat { width * layers } else { width }
+    }
+
+    /// How it is written, for a message: there may be any number of weights.
+    pub(crate) fn quoted(&self) -> String {
+        quote(self.to_string())
     }
 
     /// The one state that a linear combination or `max` makes of `states`, all of one length;
@@ -147,9 +156,11 @@ impl FromStr for Combine {
                 Ok(Self::ScalarMix { weights: numbers(text, weights)?, gamma })
             }
             ("weighted" | "scalar-mix", None) => {
+                let text = quote(text);
                 Err(fail!(Usage, "combine `{text}` needs a weight a layer, such as `{name}=1,2,1`"))
             }
             ("stack" | "mean" | "sum" | "max" | "concat", Some(_)) => {
+                let text = quote(text);
                 Err(fail!(Usage, "combine `{text}`: `{name}` takes no weights"))
             }
             _ => Err(unknown("combine", text, &NAMES)),
@@ -168,7 +179,10 @@ fn numbers(whole: &str, list: &str) -> Result<Vec<f32>> {
 fn number(whole: &str, text: &str) -> Result<f32> {
     match text.trim().parse::<f32>() {
         Ok(number) if number.is_finite() => Ok(number),
-        _ => Err(fail!(Usage, "combine `{whole}`: `{text}` is not a finite number")),
+        _ => {
+            let (whole, text) = (quote(whole), quote(text));
+            Err(fail!(Usage, "combine `{whole}`: `{text}` is not a finite number"))
+        }
     }
 }
 

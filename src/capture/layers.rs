@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::quote::quote;
 use crate::words::{nearest, plain};
 
 /// A choice among the L+1 hidden states of a model, in the order they come back.
@@ -138,6 +139,7 @@ impl FromStr for LayerItem {
                 }
                 (None, None) => String::new(),
             };
+            let text = quote(text);
             fail!(
                 Usage,
                 "layer `{text}` is not a layer{meant}: use last, all, blocks, or a list of indices \

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, fail};
+use crate::quote::quote;
 use crate::text::Overflow;
 use crate::words::{plain, unknown};
 
@@ -24,7 +25,9 @@ impl FromStr for Overflow {
                 }
                 Some((stride, _)) => Err(fail!(
                     Usage,
-                    "overflow `{text}`: `{stride}` is not a number of tokens that two windows share"
+                    "overflow `{}`: `{}` is not a number of tokens that two windows share",
+                    quote(text),
+                    quote(stride)
                 )),
                 None => {
                     let names = ["truncate", "error", "window", "window:STRIDE"];

@@ -6,11 +6,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Refusal};
+use everylayer::quote::visible;
 use everylayer::{Error, ErrorKind, Result};
+
+/// Characters of a sentence; what is quoted in one is less.
+const LONGEST: usize = 4000;
 
 /// Says `sentence`. Where standard error is closed there is nobody to tell.
 pub fn note(sentence: &str) {
-    let _ = writeln!(io::stderr(), "everylayer: {}", one_line(sentence));
+    let shown = visible(&one_line(sentence), LONGEST);
+    let _ = writeln!(io::stderr(), "everylayer: {shown}");
 }
 
 /// Says what went wrong.

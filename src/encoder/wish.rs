@@ -273,8 +273,9 @@ fn mixed(mix: &LayerMix, asked: &Combine, depth: usize) -> Result<(Vec<usize>, C
     if device_combination(asked, 1).is_some() {
         return Err(fail!(
             Usage,
-            "combine `{asked}` cannot be applied: this checkpoint combines its layers itself \
-             (WeightedLayerPooling); leave --combine out, or name the layers with --layers"
+            "combine `{}` cannot be applied: this checkpoint combines its layers itself \
+             (WeightedLayerPooling); leave --combine out, or name the layers with --layers",
+            asked.quoted()
         ));
     }
     if mix.first + mix.weights.len() != depth + 1 {

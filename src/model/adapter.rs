@@ -21,6 +21,7 @@ use super::sources::recognise::ADAPTER_CONFIG as FILE;
 use super::sources::{Source, read_json};
 use crate::error::{Result, fail};
 use crate::math::vector::transposed;
+use crate::quote::quote;
 use config::LoraConfig;
 use names::{Modules, Place, without_prefix};
 use pattern::Named;
@@ -176,14 +177,16 @@ impl Reading<'_> {
             return Err(fail!(
                 Checkpoint,
                 "the adapter has tensors for the module `{module}`, which the weights do not have: is \
-                 it an adapter of another model?"
+                 it an adapter of another model?",
+                module = quote(module)
             ));
         };
         if self.config.names_targets() && !self.config.targets(&self.named(module))? {
             return Err(fail!(
                 Checkpoint,
                 "the adapter has tensors for the module `{module}`, which `target_modules` of {FILE} \
-                 does not name"
+                 does not name",
+                module = quote(module)
             ));
         }
         Ok(Some(place))
@@ -228,7 +231,8 @@ impl Reading<'_> {
         let (Some(a), Some(b)) = (&stored.a, &stored.b) else {
             return Err(fail!(
                 Checkpoint,
-                "the adapter has one of lora_A and lora_B alone for the module `{module}`"
+                "the adapter has one of lora_A and lora_B alone for the module `{module}`",
+                module = quote(module)
             ));
         };
         let tensor = format!("{}.weight", place.module);
@@ -237,14 +241,16 @@ impl Reading<'_> {
             return Err(fail!(
                 Unsupported,
                 "the adapter has tensors for the module `{module}`, which is neither a table nor a \
-                 product: that is not supported"
+                 product: that is not supported",
+                module = quote(module)
             ));
         }
         if stored.bias.is_some() != (self.config.bias && !stored.is_table) {
             return Err(fail!(
                 Checkpoint,
                 "`lora_bias` of {FILE} and the adapter's tensors do not agree for the module \
-                 `{module}`"
+                 `{module}`",
+                module = quote(module)
             ));
         }
         let rows = rows_of(info, place)?;
@@ -292,12 +298,14 @@ impl Reading<'_> {
             (Some(_), true) => Err(fail!(
                 Unsupported,
                 "`use_dora` of {FILE} is true for the module `{module}`, which is no linear layer: \
-                 that is not supported; merge the adapter with peft's merge_and_unload()"
+                 that is not supported; merge the adapter with peft's merge_and_unload()",
+                module = quote(module)
             )),
             _ => Err(fail!(
                 Checkpoint,
                 "`use_dora` of {FILE} and the adapter's tensors do not agree for the module \
-                 `{module}`"
+                 `{module}`",
+                module = quote(module)
             )),
         }
     }
@@ -306,7 +314,9 @@ impl Reading<'_> {
         self.base.get(name).filter(|info| !info.shape.is_empty()).ok_or_else(|| {
             fail!(
                 Checkpoint,
-                "the adapter has tensors for the module `{module}`, and the weights no {name}"
+                "the adapter has tensors for the module `{module}`, and the weights no {name}",
+                module = quote(module),
+                name = quote(name)
             )
         })
     }
@@ -328,7 +338,8 @@ impl Reading<'_> {
                 return Err(fail!(
                     Checkpoint,
                     "`target_modules` of {FILE} names the module `{name}`, which the adapter has no \
-                     tensors for: fetch the adapter again"
+                     tensors for: fetch the adapter again",
+                    name = quote(name)
                 ));
             }
         }
@@ -351,7 +362,9 @@ impl Stored {
             None => Ok(()),
             Some(other) => Err(fail!(
                 Checkpoint,
-                "the adapter has the same tensor twice, as {other} and as {name}"
+                "the adapter has the same tensor twice, as {other} and as {name}",
+                other = quote(other),
+                name = quote(name)
             )),
         }
     }
@@ -361,7 +374,8 @@ fn unknown(name: &str) -> crate::Error {
     fail!(
         Unsupported,
         "the adapter holds the tensor `{name}`, which is not supported: merge the adapter into its \
-         base with peft's merge_and_unload() and save that"
+         base with peft's merge_and_unload() and save that",
+        name = quote(name)
     )
 }
 

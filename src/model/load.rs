@@ -19,6 +19,7 @@ use super::sources::{Source, read_json};
 use super::spec::Spec;
 use super::weights::Weights;
 use crate::error::{ErrorKind, Result, fail};
+use crate::quote::quote;
 
 /// A model, its weights still in their files.
 #[derive(Debug, Clone)]
@@ -89,7 +90,8 @@ impl Model {
                 Unsupported,
                 "{name}: the checkpoint holds the tensor `{left}`, which is not part of \
                  model_type \"{}\" as computed here",
-                family.model_type
+                family.model_type,
+                left = quote(left)
             ));
         }
         let layout = Arc::new(layout);

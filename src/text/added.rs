@@ -8,6 +8,7 @@ use tokenizers::AddedToken;
 
 use crate::error::{Result, fail};
 use crate::model::sources::{Source, read_json};
+use crate::quote::quote;
 use crate::text::keys::{check_map, names_token};
 use crate::text::settings::{CONFIG, Settings};
 
@@ -66,7 +67,11 @@ impl Declaration {
             Value::Object(fields) => fields,
             other => {
                 let place = place();
-                return Err(fail!(Checkpoint, "{place} is {other}, expected a token"));
+                return Err(fail!(
+                    Checkpoint,
+                    "{place} is {other}, expected a token",
+                    other = quote(other)
+                ));
             }
         };
         let Some(Value::String(content)) = fields.get("content") else {
@@ -79,7 +84,12 @@ impl Declaration {
                 if key == "content" || key == "__type" || key == "id" {
                     continue;
                 }
-                return Err(fail!(Unsupported, "{}: a token has no setting `{key}`", place()));
+                return Err(fail!(
+                    Unsupported,
+                    "{}: a token has no setting `{key}`",
+                    place(),
+                    key = quote(key)
+                ));
             };
             flags[at] = match value {
                 Value::Null => None,
@@ -88,7 +98,9 @@ impl Declaration {
                     let place = place();
                     return Err(fail!(
                         Checkpoint,
-                        "{place}: `{key}` is {other}, expected true or false"
+                        "{place}: `{key}` is {other}, expected true or false",
+                        key = quote(key),
+                        other = quote(other)
                     ));
                 }
             };
@@ -235,7 +247,11 @@ pub(crate) fn extra_ids(settings: &Settings) -> Result<impl DoubleEndedIterator<
         None => 100,
         Some(count) => count.as_u64().filter(|&count| count <= 10_000).ok_or_else(|| {
             let folder = &settings.folder;
-            fail!(Checkpoint, "{folder}: {CONFIG}: `extra_ids` is {count}, expected at most 10000")
+            fail!(
+                Checkpoint,
+                "{folder}: {CONFIG}: `extra_ids` is {count}, expected at most 10000",
+                count = quote(count)
+            )
         })?,
     };
     Ok((0..count).map(|i| format!("<extra_id_{i}>")))
@@ -248,7 +264,9 @@ fn decoder(settings: &Settings) -> Result<Option<Vec<Declaration>>> {
     let Value::Object(tokens) = value else {
         return Err(fail!(
             Checkpoint,
-            "{CONFIG}: `{key}` is {value}, expected an object of tokens"
+            "{CONFIG}: `{key}` is {value}, expected an object of tokens",
+            key = quote(key),
+            value = quote(value)
         ));
     };
     let mut found = Vec::with_capacity(tokens.len());
@@ -275,7 +293,8 @@ fn added(
         let Some(id) = id.as_u64() else {
             return Err(fail!(
                 Checkpoint,
-                "{ADDED}: `{content}` is {id}, expected the id of the token"
+                "{ADDED}: `{content}` is {id}, expected the id of the token",
+                content = quote(content)
             ));
         };
         let special = special.contains(&content)
@@ -332,7 +351,12 @@ fn further(settings: &Settings, map: &Map<String, Value>) -> Result<Further> {
             Value::Array(list) => list.iter().collect(),
             Value::Object(fields) => fields.values().collect(),
             other => {
-                return Err(fail!(Checkpoint, "{} is {other}, expected a list of tokens", place()));
+                return Err(fail!(
+                    Checkpoint,
+                    "{} is {other}, expected a list of tokens",
+                    place(),
+                    other = quote(other)
+                ));
             }
         };
         for token in tokens {

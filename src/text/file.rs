@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
 use crate::model::sources::parse_json;
+use crate::quote::quote;
 use crate::text::files::MAX_PIECE;
 use crate::text::keys::unknown;
 use crate::text::sound::{self, MAX_ID};
@@ -252,7 +253,11 @@ fn fields(place: &str, found: &Map<String, Value>, known: &[Part]) -> Result<()>
     // The oldest files name no kind; the crate finds it by the members.
     let Some(kind) = found.get("type").and_then(Value::as_str) else { return Ok(()) };
     let Some((_, members)) = known.iter().find(|(name, _)| *name == kind) else {
-        return Err(fail!(Unsupported, "{place}: `type` is {kind:?}, which is not supported"));
+        return Err(fail!(
+            Unsupported,
+            "{place}: `type` is {kind:?}, which is not supported",
+            kind = quote(kind)
+        ));
     };
     let stray = found.keys().find(|key| *key != "type" && !members.contains(&key.as_str()));
     stray.map_or(Ok(()), |key| Err(unknown(&format!("{place}: {kind}"), key)))

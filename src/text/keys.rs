@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 use crate::text::added::ROLES;
 use crate::text::settings::CONFIG;
 
@@ -234,10 +235,11 @@ pub(crate) fn check_config(config: &Map<String, Value>) -> Result<()> {
             Some(Computed | Harmless(_)) => {}
             Some(Only(fits, _)) if fits(value) => {}
             Some(Only(_, why)) => {
-                let shown = short(value);
+                let shown = quote(value);
                 return Err(fail!(
                     Unsupported,
-                    "{CONFIG}: `{key}` is {shown}, which is not supported: {why}"
+                    "{CONFIG}: `{key}` is {shown}, which is not supported: {why}",
+                    key = quote(key)
                 ));
             }
             None => return Err(unknown(CONFIG, key)),
@@ -269,15 +271,7 @@ pub(crate) fn unknown(file: &str, key: &str) -> crate::Error {
     fail!(
         Unsupported,
         "{file}: the key `{key}` is not known here, and might change the tokens: take it out where \
-         it does not"
+         it does not",
+        key = quote(key)
     )
-}
-
-/// `value` for an error, cut where it is long.
-fn short(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(100) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
 }

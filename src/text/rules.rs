@@ -5,6 +5,7 @@ use tokenizers::{
 };
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 use crate::text::Side;
 use crate::text::class::Rules;
 use crate::text::settings::{CONFIG, Settings};
@@ -33,7 +34,8 @@ pub(crate) fn side(inner: &Tokenizer, settings: &Settings) -> Result<Side> {
         Some(other) => Err(fail!(
             Checkpoint,
             "{}: {CONFIG}: `truncation_side` is {other:?}, expected \"left\" or \"right\"",
-            settings.folder
+            settings.folder,
+            other = quote(other)
         )),
     }
 }

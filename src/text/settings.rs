@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
 use crate::model::sources::{Source, read_json};
+use crate::quote::quote;
 use crate::text::class::{self, Class, Rules};
 use crate::text::keys;
 
@@ -53,14 +54,16 @@ impl Settings {
                     Unsupported,
                     "{folder}: {file}: `tokenizer_class` is {name:?}, which is no class of \
                      Transformers that is known here; where the folder has a tokenizer.json that \
-                     holds as it stands, name \"PreTrainedTokenizerFast\""
+                     holds as it stands, name \"PreTrainedTokenizerFast\"",
+                    name = quote(name)
                 )
             })?,
         };
         if let (Rules::Refused(why), Some((name, file))) = (class.rules, named) {
             return Err(fail!(
                 Unsupported,
-                "{folder}: {file}: `tokenizer_class` is {name:?}, which is not supported: {why}"
+                "{folder}: {file}: `tokenizer_class` is {name:?}, which is not supported: {why}",
+                name = quote(name)
             ));
         }
         // After the class, which may be why there are keys that nobody else has.
@@ -114,7 +117,11 @@ impl Settings {
         let Some(value) = self.get(key) else { return Ok(None) };
         as_type(value).map(Some).ok_or_else(|| {
             let folder = &self.folder;
-            fail!(Checkpoint, "{folder}: {CONFIG}: `{key}` is {value}, expected {expected}")
+            fail!(
+                Checkpoint,
+                "{folder}: {CONFIG}: `{key}` is {value}, expected {expected}",
+                value = quote(value)
+            )
         })
     }
 }
@@ -133,7 +140,9 @@ fn name_of_class<'a>(
         Some(Value::String(class)) => Ok((!class.is_empty()).then_some((class.as_str(), name))),
         Some(other) => Err(fail!(
             Checkpoint,
-            "{name}: `tokenizer_class` is {other}, expected the name of a class"
+            "{name}: `tokenizer_class` is {other}, expected the name of a class",
+            name = quote(name),
+            other = quote(other)
         )),
     }
 }

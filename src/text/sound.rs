@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokenizers::{NormalizedString, Normalizer, Tokenizer};
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 use crate::text::files::compile_charsmap;
 
 /// More rows than any vocabulary has.
@@ -154,7 +155,8 @@ pub(crate) fn post_processor(part: &Value) -> Result<()> {
             if id >= MAX_ID {
                 return Err(fail!(
                     Checkpoint,
-                    "{place}: `{key}` is {token}, expected a token and its id"
+                    "{place}: `{key}` is {token}, expected a token and its id",
+                    token = quote(token)
                 ));
             }
         }
@@ -258,14 +260,16 @@ pub(crate) fn added(tokenizer: &Tokenizer) -> Result<()> {
         let mut text = NormalizedString::from(content.as_str());
         if let (true, Some(normalizer)) = (token.normalized, tokenizer.get_normalizer()) {
             normalizer.normalize(&mut text).map_err(|e| {
-                fail!(Checkpoint, "the added token {content:?}: {e}").with_source(e)
+                fail!(Checkpoint, "the added token {content:?}: {e}", content = quote(content))
+                    .with_source(e)
             })?;
         }
         if text.is_empty() {
             return Err(fail!(
                 Checkpoint,
                 "the added token {content:?} is nothing after the normalizer, so that it would be \
-                 found without end: take it out, or set its `normalized` to false"
+                 found without end: take it out, or set its `normalized` to false",
+                content = quote(content)
             ));
         }
         if let (true, Some(other)) =
@@ -274,7 +278,8 @@ pub(crate) fn added(tokenizer: &Tokenizer) -> Result<()> {
             return Err(fail!(
                 Unsupported,
                 "the added tokens {:?} (`rstrip`) and {content:?} both take the space between them",
-                other.content
+                other.content,
+                content = quote(content)
             ));
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Result, fail};
 use crate::model::sources::{MAX_JSON_BYTES, Source, read_all};
+use crate::quote::quote;
 use crate::text::added::Declared;
 use crate::text::class::Rules;
 use crate::text::settings::Settings;
@@ -22,18 +23,18 @@ pub(crate) fn from_vocab(
     let place = format!("{}: vocab.txt", source.name());
     check_settings(settings)?;
     let vocab = parse_vocab(&bytes, &place)?;
-    let special = |role: &str| -> Result<(String, Value)> {
-        let token = declared.role(role).unwrap_or_default();
-        let id = vocab.get(token).cloned().ok_or_else(|| {
+    let special =
+        |role: &str| -> Result<(String, Value)> {
+            let token = declared.role(role).unwrap_or_default();
+            let id = vocab.get(token).cloned().ok_or_else(|| {
             fail!(
                 Checkpoint,
                 "{place}: the special token {token:?} (`{role}`) is not in it: it is no vocabulary \
                  of a {}, or tokenizer_config.json names another token",
-                settings.class.name
-            )
+                settings.class.name, token = quote(token))
         })?;
-        Ok((token.to_owned(), id))
-    };
+            Ok((token.to_owned(), id))
+        };
     let (unk, _) = special("unk_token")?;
     let post_processor = template(special("cls_token")?, special("sep_token")?);
     Ok(Some(json!({

@@ -4,6 +4,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use everylayer::output::Kept;
+use everylayer::quote::quote;
 use everylayer::{Error, ErrorKind, Result};
 
 use super::bad::{Bad, wrong};
@@ -131,7 +132,7 @@ fn table(
             }
             (None, _) => {
                 let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
-                let known = known.join(", ");
+                let known = quote(known.join(", "));
                 let parted = match other_delimiter(&header, delimiter) {
                     Some(other) => format!(", parted by {other}: write it with commas, or as .tsv"),
                     None => format!("; name one with {option}"),

@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use everylayer::output::Kept;
+use everylayer::quote::quote;
 use everylayer::{Result, Text};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -91,7 +92,7 @@ pub fn object(
     };
     let Some(text) = fields.get(field) else {
         let known = fields.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "no field at all".to_owned() } else { known };
+        let known = if known.is_empty() { "no field at all".to_owned() } else { quote(known) };
         return Err(wrong(format!("no field `{field}`: it has {known}; name one with --field")));
     };
     let text = string(field, text)?;

@@ -9,6 +9,7 @@ use arrow_schema::{DataType, Fields};
 use bytes::Bytes;
 use everylayer::output::cells::{CellKind, cell};
 use everylayer::output::{ColumnKind, Kept};
+use everylayer::quote::quote;
 use everylayer::{Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -43,7 +44,7 @@ fn find<'a>(name: &str, fields: &'a Fields, wanted: &str) -> Result<(usize, &'a 
         Some((root, field)) => Ok((root, field.data_type())),
         None => {
             let known: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
-            let known = known.join(", ");
+            let known = quote(known.join(", "));
             Err(wrong(format!(
                 "{name}: no column `{wanted}`: it has {known}; name one with --field or --keep"
             )))
@@ -55,7 +56,8 @@ fn cell_kind(name: &str, column: &str, kind: &DataType) -> Result<CellKind> {
     CellKind::new(kind).ok_or_else(|| {
         let said = format!(
             "{name}: column `{column}` holds {kind}, which is not carried along: cast it to text, a \
-             number or a list"
+             number or a list",
+            kind = quote(kind)
         );
         Error::new(ErrorKind::Unsupported, said)
     })
@@ -88,6 +90,7 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String], exact: bool) 
     let fields = builder.schema().fields();
     let (root, kind) = find(&name, fields, field)?;
     if !is_text(plain(kind)) {
+        let kind = quote(kind);
         let said = format!("{name}: column `{field}` holds {kind}, not text: name another");
         return Err(wrong(said));
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use everylayer::server::visible;
+use everylayer::quote::visible;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written.

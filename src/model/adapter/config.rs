@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::pattern::{Named, Pattern, ends_with, strings};
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// Keys that change nothing of a merged adapter's states, whatever they say.
 const HARMLESS: [&str; 17] = [
@@ -74,7 +75,8 @@ impl LoraConfig {
             return Err(fail!(
                 Unsupported,
                 "`peft_type` is {kind}, which is not supported (supported: \"LORA\"): merge the \
-                 adapter into its base with peft's merge_and_unload() and save that"
+                 adapter into its base with peft's merge_and_unload() and save that",
+                kind = quote(kind)
             ));
         }
         let mut config = Self {
@@ -118,7 +120,9 @@ impl LoraConfig {
                         "`{key}` is {value}, which changes the base's weights and is not supported \
                          (supported: true, false, {}): convert the adapter with \
                          peft's `path_initial_model_for_weight_conversion`, or merge it there",
-                        INITS.join(", ")
+                        INITS.join(", "),
+                        key = quote(key),
+                        value = quote(value)
                     ));
                 }
             }
@@ -129,7 +133,9 @@ impl LoraConfig {
                 return Err(fail!(
                     Unsupported,
                     "`{key}` is {value}, which is not supported: merge the adapter into its base with \
-                     peft's merge_and_unload() and save that"
+                     peft's merge_and_unload() and save that",
+                    key = quote(key),
+                    value = quote(value)
                 ));
             }
         }
@@ -199,7 +205,7 @@ fn is_off(value: &Value) -> bool {
 }
 
 fn expected(key: &str, value: &Value, what: &str) -> crate::Error {
-    fail!(Checkpoint, "`{key}` is {value}, expected {what}")
+    fail!(Checkpoint, "`{key}` is {value}, expected {what}", key = quote(key), value = quote(value))
 }
 
 fn rank(key: &str, value: &Value) -> Result<usize> {

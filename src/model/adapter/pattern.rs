@@ -4,6 +4,7 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// A module as a config may name it.
 #[derive(Debug)]
@@ -46,8 +47,13 @@ pub(crate) enum Pattern {
 impl Pattern {
     /// A list of names, a regular expression, or "all-linear".
     pub fn read(key: &str, value: &Value) -> Result<Self> {
-        let wrong =
-            || fail!(Checkpoint, "`{key}` is {value}, expected a list of names or a string");
+        let wrong = || {
+            fail!(
+                Checkpoint,
+                "`{key}` is {value}, expected a list of names or a string",
+                value = quote(value)
+            )
+        };
         match value {
             Value::Null => Ok(Self::None),
             Value::String(text) if text.eq_ignore_ascii_case("all-linear") => Ok(Self::AllLinear),

@@ -6,10 +6,11 @@
 
 use serde_json::json;
 
-use super::config::{Config, HasTensor, short};
+use super::config::{Config, HasTensor};
 use super::family_util::{Sizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
+use crate::quote::quote;
 
 /// What tells the families apart that have BERT's blocks.
 pub struct Style {
@@ -92,7 +93,7 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
         Some(None) => Some(1),
         Some(Some(id)) => {
             Some(id.as_u64().and_then(|id| usize::try_from(id).ok()).ok_or_else(|| {
-                let id = short(id);
+                let id = quote(id);
                 fail!(Checkpoint, "config.json: `pad_token_id` is {id}, expected a token id")
             })?)
         }

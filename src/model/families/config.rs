@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
 use crate::model::formats::checkpoint::TensorSizes;
+use crate::quote::quote;
 
 /// The largest sizes that are taken for such, many times those of any encoder there is. What is
 /// made of them before they are held against the tensors stays small.
@@ -142,12 +143,13 @@ impl<'a> Config<'a> {
             Some(n) if (1..=most as u64).contains(&n) => Ok(Some(n as usize)),
             Some(n) if n > 0 => Err(fail!(
                 Checkpoint,
-                "config.json: `{key}` is {value}, at most {most} are computed"
+                "config.json: `{key}` is {value}, at most {most} are computed",
+                value = quote(value)
             )),
             _ => Err(fail!(
                 Checkpoint,
                 "config.json: `{key}` is {}, expected a positive whole number",
-                short(value)
+                quote(value)
             )),
         }
     }
@@ -161,14 +163,14 @@ impl<'a> Config<'a> {
                 Err(fail!(
                     Checkpoint,
                     "config.json: `{key}` is {}, which f32 rounds to {rounded}",
-                    short(value)
+                    quote(value)
                 ))
             }
             Some((x, rounded)) if x > 0.0 => Ok(rounded),
             _ => Err(fail!(
                 Checkpoint,
                 "config.json: `{key}` is {}, expected a number above 0",
-                short(value)
+                quote(value)
             )),
         }
     }
@@ -181,7 +183,7 @@ impl<'a> Config<'a> {
             Some(value) => Err(fail!(
                 Checkpoint,
                 "config.json: `{key}` is {}, expected true or false",
-                short(value)
+                quote(value)
             )),
         }
     }
@@ -194,7 +196,7 @@ impl<'a> Config<'a> {
             Some(value) => Err(fail!(
                 Checkpoint,
                 "config.json: `{key}` is {}, expected a string",
-                short(value)
+                quote(value)
             )),
         }
     }
@@ -215,19 +217,10 @@ impl<'a> Config<'a> {
                 Err(fail!(
                     Unsupported,
                     "config.json: `{key}` is {}, which is not supported (supported: {list})",
-                    short(value)
+                    quote(value)
                 ))
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// `value` as JSON, its first 200 characters.
-pub fn short(value: &Value) -> String {
-    let whole = value.to_string();
-    match whole.char_indices().nth(200) {
-        Some((end, _)) => format!("{}...", &whole[..end]),
-        None => whole,
     }
 }

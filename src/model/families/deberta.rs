@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::bert::is_head;
-use super::config::{Config, HasTensor, short};
+use super::config::{Config, HasTensor};
 use super::family_util::{Sizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{
     Attention, Bias, Block, Convolution, Disentangled, Embedding, Linear, Norm, Order, Positions,
     Spec,
 };
+use crate::quote::quote;
 
 /// Reads a DeBERTa v2 config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
@@ -96,7 +97,8 @@ fn convolution(config: &Config<'_>, p: &str, eps: f32) -> Result<Option<Convolut
         return Err(fail!(
             Unsupported,
             "config.json: `conv_kernel_size` is {taps}, which is not supported (supported: odd \
-             numbers)"
+             numbers)",
+            taps = quote(taps)
         ));
     }
     config.require_given("conv_groups", &[json!(1)])?;
@@ -144,7 +146,8 @@ impl Relative {
                 return Err(fail!(
                     Unsupported,
                     "config.json: `norm_rel_ebd` is \"{other}\", which is not supported \
-                     (supported: none, layer_norm)"
+                     (supported: none, layer_norm)",
+                    other = quote(other)
                 ));
             }
         };
@@ -157,7 +160,8 @@ impl Relative {
                     return Err(fail!(
                         Unsupported,
                         "config.json: `pos_att_type` has \"{other}\", which is not supported \
-                         (supported: c2p, p2c)"
+                         (supported: c2p, p2c)",
+                        other = quote(other)
                     ));
                 }
             }
@@ -204,7 +208,7 @@ fn terms<'a>(config: &Config<'a>) -> Result<Vec<&'a str>> {
                 fail!(
                     Checkpoint,
                     "config.json: `pos_att_type` is {}, expected a list of names",
-                    short(value)
+                    quote(value)
                 )
             })
         }

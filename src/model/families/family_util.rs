@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::config::{Config, HasTensor, MAX_LAYERS, short};
+use super::config::{Config, HasTensor, MAX_LAYERS};
 use crate::error::{Result, fail};
 use crate::model::spec::{Activation, Rope};
+use crate::quote::quote;
 
 /// Width, heads and depth, which every family has.
 pub struct Sizes {
@@ -79,7 +80,8 @@ pub fn activation(config: &Config<'_>, key: &str, default: &'static str) -> Resu
         fail!(
             Unsupported,
             "config.json: `{key}` is \"{act}\", which is not supported (supported: {})",
-            Activation::NAMES.map(|(name, _)| name).join(", ")
+            Activation::NAMES.map(|(name, _)| name).join(", "),
+            act = quote(act)
         )
     })
 }
@@ -113,7 +115,7 @@ fn number(object: &Value, at: &str, key: &str) -> Result<Option<f64>> {
             None => Err(fail!(
                 Checkpoint,
                 "config.json: `{at}.{key}` is {}, expected a number above 0",
-                short(value)
+                quote(value)
             )),
         },
     }
@@ -140,7 +142,9 @@ pub fn rope_base(
             Some((other, one)) if one != base => {
                 return Err(fail!(
                     Unsupported,
-                    "config.json: `{other}` is {one} and `{key}` is {base}: take one of them away"
+                    "config.json: `{other}` is {one} and `{key}` is {base}: take one of them away",
+                    one = quote(one),
+                    base = quote(base)
                 ));
             }
             _ => found = Some((key, base)),
@@ -159,15 +163,19 @@ fn parameters(config: &Config<'_>, layers: Option<&str>) -> Result<Option<f64>> 
         object = of_layers;
     }
     if !object.is_object() {
-        let object = short(object);
-        return Err(fail!(Checkpoint, "config.json: `{at}` is {object}, expected an object"));
+        return Err(fail!(
+            Checkpoint,
+            "config.json: `{at}` is {object}, expected an object",
+            object = quote(object)
+        ));
     }
     // `type` is the name of old.
     let kind = object.get("rope_type").or_else(|| object.get("type"));
     if let Some(kind) = kind.filter(|kind| **kind != "default") {
         return Err(fail!(
             Unsupported,
-            "config.json: `{at}.rope_type` is {kind}, which is not supported (supported: default)"
+            "config.json: `{at}.rope_type` is {kind}, which is not supported (supported: default)",
+            kind = quote(kind)
         ));
     }
     let partial = number(object, &at, "partial_rotary_factor")?;
@@ -188,7 +196,7 @@ pub fn refuse_scaling(config: &Config<'_>) -> Result<()> {
         Some(scaling) => Err(fail!(
             Unsupported,
             "config.json: `rope_scaling` is {}, which is not supported (supported: null)",
-            short(scaling)
+            quote(scaling)
         )),
     }
 }

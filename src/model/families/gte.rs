@@ -5,12 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::config::{Config, HasTensor, short};
+use super::config::{Config, HasTensor};
 use super::family_util::{
     Sizes, activation, finite, prefix, refuse_variants, rope, rope_base, scales_nothing,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
+use crate::quote::quote;
 
 const PREFIXES: &[&str] = &["", "new.", "gte."];
 
@@ -107,7 +108,7 @@ fn angles(config: &Config<'_>, head_dim: usize, default: f64) -> Result<Rope> {
             Unsupported,
             "config.json: `rope_scaling` is {}, which is not supported (supported: type \
              ntk with a factor and no mixed_b)",
-            short(scaling)
+            quote(scaling)
         )),
     }
 }

@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::error::{Result, fail};
 use crate::model::spec::Spec;
-use config::{Config, HasTensor, short};
+use crate::quote::quote;
+use config::{Config, HasTensor};
 
 /// How one family is read.
 pub struct Family {
@@ -64,7 +65,7 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
             return Err(fail!(
                 Checkpoint,
                 "config.json: `model_type` is {}, expected a string",
-                short(other)
+                quote(other)
             ));
         }
         None => {
@@ -83,8 +84,7 @@ pub fn find(config: &Config<'_>) -> Result<&'static Family> {
         fail!(
             Unsupported,
             "config.json: `model_type` is \"{model_type}\"{what}, which is not supported (supported: {})",
-            known()
-        )
+            known(), model_type = quote(model_type))
     })
 }
 

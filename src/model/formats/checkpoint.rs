@@ -14,6 +14,7 @@ pub use super::tensor::Dtype;
 use super::{safetensors, torch, values};
 use crate::error::{Result, fail};
 use crate::model::sources::{Blob, Source, check_path, read_json, recognise, stand_in};
+use crate::quote::quote;
 
 /// The files that weights are looked for in, in this order: one file, or an index of several.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -159,7 +160,8 @@ impl Checkpoint {
             let Some(blob) = stand_in::open(source, &within(file))? else {
                 return Err(fail!(
                     Checkpoint,
-                    "{named}: it names the file {file}, which is missing: fetch the model again"
+                    "{named}: it names the file {file}, which is missing: fetch the model again",
+                    file = quote(file)
                 ));
             };
             // As in Transformers, all tensors of a shard are there, whatever the index says of
@@ -242,7 +244,8 @@ impl Checkpoint {
             return Err(fail!(
                 Usage,
                 "{}: rows {start}..{end} were asked of tensor {name}, which has {count}",
-                info.file
+                info.file,
+                name = quote(name)
             ));
         }
         self.read_values(info, rows)
@@ -257,7 +260,8 @@ impl Checkpoint {
             return Err(fail!(
                 Checkpoint,
                 "{files}: tensor {name} {expected:?} is missing among the {} that are there{lost}",
-                self.tensors.len()
+                self.tensors.len(),
+                name = quote(name)
             ));
         };
         if info.shape != expected {
@@ -265,7 +269,8 @@ impl Checkpoint {
                 Checkpoint,
                 "{}: tensor {name} has shape {:?}, the config asks for {expected:?}",
                 info.file,
-                info.shape
+                info.shape,
+                name = quote(name)
             ));
         }
         Ok(info)
@@ -277,7 +282,9 @@ impl Checkpoint {
         let Some(bytes) = dtype.width() else {
             return Err(fail!(
                 Unsupported,
-                "{file}: tensor {name} {shape:?} has type {dtype}, F32, F64, F16 or BF16 is expected"
+                "{file}: tensor {name} {shape:?} has type {dtype}, F32, F64, F16 or BF16 is expected",
+                file = quote(file),
+                name = quote(name)
             ));
         };
         if rows.is_empty() {
@@ -289,7 +296,13 @@ impl Checkpoint {
         let count = rows.len() * width;
         let mut out = Vec::new();
         out.try_reserve_exact(count).map_err(|e| {
-            fail!(OutOfMemory, "{file}: no memory for tensor {name} {shape:?}").with_source(e)
+            fail!(
+                OutOfMemory,
+                "{file}: no memory for tensor {name} {shape:?}",
+                file = quote(file),
+                name = quote(name)
+            )
+            .with_source(e)
         })?;
         out.resize(count, 0.0_f32);
         let blob = &*self.blobs[info.blob];
@@ -311,7 +324,9 @@ impl Checkpoint {
             return Err(fail!(
                 Unsupported,
                 "{file}: tensor {name} {shape:?} has a float64 that float32 does not hold (beyond \
-                 3.4e38): the model cannot be computed in float32"
+                 3.4e38): the model cannot be computed in float32",
+                file = quote(file),
+                name = quote(name)
             ));
         }
         for delta in self.deltas.get(name).into_iter().flatten() {

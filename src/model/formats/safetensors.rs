@@ -15,6 +15,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::tensor::{Dtype, Entry};
 use crate::error::{Result, fail};
 use crate::model::sources::{Blob, parse_json};
+use crate::quote::quote;
 
 /// The largest header that is read, as in the crate `safetensors`.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -66,7 +67,11 @@ pub(crate) fn read_header(blob: &dyn Blob) -> Result<Vec<Entry>> {
 fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Result<Vec<Entry>> {
     let mut seen = HashSet::with_capacity(raw.len());
     if let Some((name, _)) = raw.iter().find(|(name, _)| !seen.insert(name.as_str())) {
-        return Err(fail!(Checkpoint, "{place}: two tensors are called {name}"));
+        return Err(fail!(
+            Checkpoint,
+            "{place}: two tensors are called {name}",
+            name = quote(name)
+        ));
     }
     raw.sort_by_key(|(_, tensor)| tensor.data_offsets);
     let mut entries = Vec::with_capacity(raw.len());
@@ -79,14 +84,16 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
                 Checkpoint,
                 "{place}: tensor {name} has bytes {from}..{to} of the data, which has {}: the file \
                  is cut short or damaged, fetch it again",
-                size - data
+                size - data,
+                name = quote(name)
             ));
         }
         if from != end {
             return Err(fail!(
                 Checkpoint,
                 "{place}: tensor {name} begins at byte {from} of the data, the one before it ends \
-                 at {end}: the header is damaged"
+                 at {end}: the header is damaged",
+                name = quote(name)
             ));
         }
         let needed = shape
@@ -104,7 +111,9 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
                 Checkpoint,
                 "{place}: tensor {name} of type {dtype} has {} bytes, which its shape contradicts: \
                  the header is damaged",
-                to - from
+                to - from,
+                name = quote(name),
+                dtype = quote(dtype)
             ));
         };
         end = to;

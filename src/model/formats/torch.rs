@@ -10,6 +10,7 @@ use super::pickle::Tensor;
 use super::tensor::Entry;
 use crate::error::{Result, fail};
 use crate::model::sources::Blob;
+use crate::quote::quote;
 
 /// The largest pickle and the largest directory that are read: a tensor takes about 200 bytes.
 const MAX_INDEX_BYTES: u64 = 4 << 20;
@@ -65,7 +66,8 @@ fn entry(name: String, tensor: &Tensor, start: u64, size: u64) -> Result<Entry> 
         fail!(
             Checkpoint,
             "tensor {name} {shape:?} with strides {stride:?} does not fit its record of {size} \
-             bytes: the file is damaged"
+             bytes: the file is damaged",
+            name = quote(&name)
         )
     };
     if shape.len() != stride.len() {
@@ -101,7 +103,8 @@ fn entry(name: String, tensor: &Tensor, start: u64, size: u64) -> Result<Entry> 
             Unsupported,
             "tensor {name} {shape:?} repeats {} stored elements, which is read up to \
              {MAX_EXPANDED} in all: save it again after `.contiguous()`",
-            storage.count
+            storage.count,
+            name = quote(&name)
         ));
     }
     let shape = shape.iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>();

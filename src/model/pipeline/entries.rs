@@ -6,6 +6,7 @@ use super::classes::{self, Class};
 use super::keys;
 use crate::error::{Error, Result, fail};
 use crate::model::sources::{Source, check_path, read_json};
+use crate::quote::quote;
 
 /// The list of modules.
 pub(super) const MODULES: &str = "modules.json";
@@ -26,7 +27,11 @@ impl ModuleEntry {
         let text = |key: &str| match fields.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(value) => Err(fail!(Checkpoint, "`{key}` is {value}, expected a string")),
+            Some(value) => Err(fail!(
+                Checkpoint,
+                "`{key}` is {value}, expected a string",
+                value = quote(value)
+            )),
         };
         let path_of_class =
             text("type")?.ok_or_else(|| fail!(Checkpoint, "`type` is missing"))?.to_owned();
@@ -34,7 +39,8 @@ impl ModuleEntry {
             fail!(
                 Unsupported,
                 "the class {path_of_class} is not one of sentence-transformers, and what it does \
-                 is not known: remove the module, or the whole file for plain mean pooling"
+                 is not known: remove the module, or the whole file for plain mean pooling",
+                path_of_class = quote(&path_of_class)
             )
         })?;
         Ok(Self { path: folder(text("path")?.unwrap_or_default())?, path_of_class, class })
@@ -65,7 +71,8 @@ fn folder(path: &str) -> Result<String> {
     if path.contains('\\') {
         return Err(fail!(
             Checkpoint,
-            "`path` is {path:?}: a backslash separates no folders outside Windows, write /"
+            "`path` is {path:?}: a backslash separates no folders outside Windows, write /",
+            path = quote(path)
         ));
     }
     let parts = path.split('/').enumerate();

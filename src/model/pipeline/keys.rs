@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy)]
@@ -264,14 +265,18 @@ pub(super) fn check(fields: &Map<String, Value>, keys: Keys) -> Result<()> {
                     return Err(fail!(
                         Unsupported,
                         "`{key}` is {value}, which is not supported (supported: {}): {why}",
-                        values.join(", ")
+                        values.join(", "),
+                        key = quote(key),
+                        value = quote(value)
                     ));
                 }
             }
             Some(Refused(what)) => {
                 return Err(fail!(
                     Unsupported,
-                    "`{key}` is {value}, which is not supported: {what}"
+                    "`{key}` is {value}, which is not supported: {what}",
+                    key = quote(key),
+                    value = quote(value)
                 ));
             }
             None => {
@@ -280,7 +285,9 @@ pub(super) fn check(fields: &Map<String, Value>, keys: Keys) -> Result<()> {
                     Unsupported,
                     "`{key}` ({value}) is a key that is not known (known: {}): take it out if it \
                      changes no number",
-                    known.join(", ")
+                    known.join(", "),
+                    key = quote(key),
+                    value = quote(value)
                 ));
             }
         }

@@ -15,6 +15,7 @@ use crate::math::activation::{Activation, activate};
 use crate::math::vector;
 use crate::model::formats::checkpoint::Checkpoint;
 use crate::model::sources::{Source, read_json};
+use crate::quote::quote;
 
 /// Added to the variance: torch `nn.LayerNorm`.
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -123,7 +124,8 @@ impl Names {
                 return Err(fail!(
                     Unsupported,
                     "{place}: `{key}` is \"{value}\", which is not supported at this place \
-                     (supported: {wanted})"
+                     (supported: {wanted})",
+                    value = quote(value)
                 ));
             }
         }
@@ -265,7 +267,8 @@ impl Dense {
                 return Err(fail!(
                     Unsupported,
                     "{place}: `activation_function` is \"{name}\", which is not supported \
-                     (supported: torch's Tanh, Identity, ReLU, SiLU, GELU)"
+                     (supported: torch's Tanh, Identity, ReLU, SiLU, GELU)",
+                    name = quote(name)
                 ));
             }
         };

@@ -10,6 +10,7 @@ use super::keys::{self, Keys};
 use super::{Kind, Pipeline};
 use crate::error::{Result, fail};
 use crate::model::sources::{Source, read_json};
+use crate::quote::quote;
 
 /// The names the settings of the Transformer module have had, newest first.
 const SETTINGS: [&str; 7] = [
@@ -56,7 +57,8 @@ pub(super) fn kind(source: &dyn Source, whole: &Map<String, Value>) -> Result<Ki
             Unsupported,
             "{}: {WHOLE}: `model_type` is {value}, which is not supported (supported: {})",
             source.name(),
-            Kind::ALL.map(|kind| kind.to_string()).join(", ")
+            Kind::ALL.map(|kind| kind.to_string()).join(", "),
+            value = quote(value)
         )
     })
 }
@@ -101,8 +103,7 @@ impl Pipeline {
                 fail!(
                     Checkpoint,
                     "{}: {WHOLE}: `default_prompt_name` is \"{name}\", which is not among `prompts`",
-                    source.name()
-                )
+                    source.name(), name = quote(name))
             })?;
             self.default_prompt = Some(prompt.to_owned()).filter(|p| !p.is_empty());
         }
@@ -138,7 +139,8 @@ fn check(settings: &Map<String, Value>) -> Result<Option<usize>> {
             return Err(fail!(
                 Unsupported,
                 "`modality_config` is {config}, which is not supported (supported: \
-                 last_hidden_state of text)"
+                 last_hidden_state of text)",
+                config = quote(config)
             ));
         }
     }
@@ -149,14 +151,23 @@ fn check(settings: &Map<String, Value>) -> Result<Option<usize>> {
                 None | Some(Value::Null) => continue,
                 Some(Value::Object(fields)) => fields,
                 Some(value) => {
-                    return Err(fail!(Checkpoint, "`{name}` is {value}, expected an object"));
+                    return Err(fail!(
+                        Checkpoint,
+                        "`{name}` is {value}, expected an object",
+                        name = quote(name),
+                        value = quote(value)
+                    ));
                 }
             };
             keys::check(fields, keys).map_err(|e| e.at(format!("`{name}`")))?;
             if let Some(value) = fields.get("model_max_length").filter(|value| !value.is_null()) {
                 let n = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
                 longest = Some(n.ok_or_else(|| {
-                    fail!(Checkpoint, "`model_max_length` is {value}, expected a whole number")
+                    fail!(
+                        Checkpoint,
+                        "`model_max_length` is {value}, expected a whole number",
+                        value = quote(value)
+                    )
                 })?);
             }
         }

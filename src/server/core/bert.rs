@@ -11,6 +11,7 @@ use crate::capture::{Capture, Layers, Pool};
 use crate::encoder::Encoder;
 use crate::error::{Result, fail};
 use crate::model::spec::Bias;
+use crate::quote::quote;
 
 /// `-pooling_strategy`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,7 @@ impl std::str::FromStr for Strategy {
             "LAST_TOKEN" | "SEP_TOKEN" | "5" => Self::LastToken,
             "CLS_POOLED" | "6" => Self::ClsPooled,
             _ => {
+                let text = quote(text);
                 return Err(fail!(
                     Usage,
                     "-pooling_strategy {text} is not known: use NONE, REDUCE_MAX, REDUCE_MEAN, \

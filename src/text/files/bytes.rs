@@ -15,6 +15,7 @@ use super::spm::Model;
 use super::{Begun, Folder};
 use crate::error::{Result, fail};
 use crate::model::sources::{MAX_JSON_BYTES, parse_json, read_all};
+use crate::quote::quote;
 use crate::text::sound::MAX_ID;
 
 const MERGES: &str = "merges.txt";
@@ -42,7 +43,8 @@ fn byte_level(folder: &Folder<'_>, add_prefix_space: bool) -> Result<Tokenizer> 
     if let Some((piece, id)) = vocab.iter().find(|(_, id)| u64::from(**id) >= MAX_ID) {
         return Err(fail!(
             Checkpoint,
-            "{place}: {piece:?} has the id {id}, at most {MAX_ID} are read"
+            "{place}: {piece:?} has the id {id}, at most {MAX_ID} are read",
+            piece = quote(piece)
         ));
     }
     let merges = read_merges(folder, &vocab)?;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// What stands around a text, and between the two of a pair.
 #[derive(Debug)]
@@ -77,7 +78,11 @@ impl Frame {
     pub(crate) fn processor(&self, tokenizer: &Tokenizer) -> Result<PostProcessorWrapper> {
         let id = |token: &str| {
             tokenizer.token_to_id(token).ok_or_else(|| {
-                fail!(Checkpoint, "the vocabulary has no {token:?}, which stands around each text")
+                fail!(
+                    Checkpoint,
+                    "the vocabulary has no {token:?}, which stands around each text",
+                    token = quote(token)
+                )
             })
         };
         let value = match self {

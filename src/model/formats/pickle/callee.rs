@@ -1,6 +1,7 @@
 //! The names that a pickle of tensors may have; every other one is an error.
 
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// What a pickle may name.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,7 +57,9 @@ pub fn callee(module: &str, name: &str) -> Result<Callee> {
             return Err(fail!(
                 Unsupported,
                 "the pickle names {module}.{name}: only tensors and containers are read, nothing \
-                 is executed; save the state_dict alone, or as safetensors"
+                 is executed; save the state_dict alone, or as safetensors",
+                module = quote(module),
+                name = quote(name)
             ));
         }
     })

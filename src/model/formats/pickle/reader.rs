@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{Machine, Storage, Tensor, Value, damaged};
 use crate::error::{Result, fail};
+use crate::quote::quote;
 
 /// Tensors by name, and every storage that the pickle names.
 pub(crate) type State = (Vec<(String, Tensor)>, Vec<Storage>);
@@ -108,7 +109,8 @@ impl<'p> Reader<'p> {
                 Value::Tensor(i) => Ok((name.to_owned(), machine.tensors[i].clone())),
                 _ => Err(fail!(
                     Unsupported,
-                    "its entry {name:?} is not a tensor: save the state_dict alone"
+                    "its entry {name:?} is not a tensor: save the state_dict alone",
+                    name = quote(name)
                 )),
             }
         });

@@ -12,6 +12,7 @@ use crate::error::{Result, fail};
 use crate::model::formats::pickle::{Reader, Storage, Tensor};
 use crate::model::formats::tensor::Entry;
 use crate::model::sources::Blob;
+use crate::quote::quote;
 
 /// 0x1950a86a20f9469cfc6c, as it lies in the pickle.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -61,7 +62,11 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     }
     let entries = state.into_iter().map(|(name, tensor)| {
         let Some(&(start, size)) = places.get(tensor.storage.key.as_str()) else {
-            return Err(fail!(Checkpoint, "tensor {name} is in a storage that the file lacks"));
+            return Err(fail!(
+                Checkpoint,
+                "tensor {name} is in a storage that the file lacks",
+                name = quote(name)
+            ));
         };
         entry(name, &tensor, start, size)
     });

@@ -12,6 +12,7 @@ use crate::error::{Result, fail};
 use crate::model::formats::pickle::Reader;
 use crate::model::formats::tensor::Entry;
 use crate::model::sources::Blob;
+use crate::quote::quote;
 
 /// The end of a zip file's directory, and the longest comment after it.
 const END_BYTES: u64 = 22;
@@ -55,7 +56,9 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
                 let Some(record) = records.get(&format!("{root}/data/{key}")) else {
                     return Err(fail!(
                         Checkpoint,
-                        "tensor {name} is in the record data/{key}, which is missing"
+                        "tensor {name} is in the record data/{key}, which is missing",
+                        name = quote(name),
+                        key = quote(key)
                     ));
                 };
                 let place = stored(blob, &format!("data/{key}"), *record)?;
@@ -83,7 +86,9 @@ fn root(records: &HashMap<String, Record>) -> Result<String> {
         [one, other, ..] => Err(fail!(
             Checkpoint,
             "it has two models in it ({one}/data.pkl and {other}/data.pkl): save the one that is \
-             meant alone"
+             meant alone",
+            one = quote(one),
+            other = quote(other)
         )),
     }
 }
@@ -93,7 +98,8 @@ fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
     if record.method != 0 {
         return Err(fail!(
             Unsupported,
-            "the record {name} is compressed, which torch does not do and is not read"
+            "the record {name} is compressed, which torch does not do and is not read",
+            name = quote(name)
         ));
     }
     // The local header has lengths of its own for the name and the padding.
@@ -104,7 +110,11 @@ fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
     let skip = 30 + u64::from(half(&header, 26)) + u64::from(half(&header, 28));
     let start = record.header.checked_add(skip).ok_or_else(damaged)?;
     if start.checked_add(record.size).is_none_or(|end| end > blob.size()) {
-        return Err(fail!(Checkpoint, "the record {name} ends after the file: fetch it again"));
+        return Err(fail!(
+            Checkpoint,
+            "the record {name} ends after the file: fetch it again",
+            name = quote(name)
+        ));
     }
     Ok((start, record.size))
 }
@@ -157,7 +167,11 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
         widen(&mut record, packed, &entry[46 + name..46 + name + extra])?;
         let name = String::from_utf8_lossy(&entry[46..46 + name]).into_owned();
         if records.contains_key(&name) {
-            return Err(fail!(Checkpoint, "two records are called {name}: fetch it again"));
+            return Err(fail!(
+                Checkpoint,
+                "two records are called {name}: fetch it again",
+                name = quote(name)
+            ));
         }
         records.insert(name, record);
         rest = &rest[all..];
