@@ -6,6 +6,7 @@ use everylayer::embeddings::{TokenInfo, WordInfo};
 use everylayer::encoder::Intake;
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::Format;
+use everylayer::quote::is_hidden;
 use everylayer::text::Tokens;
 use everylayer::{Error, ErrorKind, Result, Text};
 use serde::Serialize;
@@ -162,7 +163,7 @@ fn shown(text: &str, most: usize) -> String {
             break;
         }
         match c {
-            c if c.is_control() => out.extend(c.escape_default()),
+            c if is_hidden(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }

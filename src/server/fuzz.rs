@@ -15,6 +15,7 @@ mod rng;
 mod zmtp;
 
 use std::path::Path;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -22,6 +23,7 @@ use tower::ServiceExt;
 
 use super::{Service, Settings, bert, http};
 use crate::model::directory::Directory;
+use crate::quote;
 use crate::server::api::bert::Sequences;
 use crate::server::api::body::{self, Items};
 use crate::server::core::error::Refusal;
@@ -29,6 +31,7 @@ use crate::server::transport::zmq::frames;
 use crate::{Device, Encoder, LoadOptions};
 use damage::damaged;
 use harness::fuzz;
+use rng::Rng;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counted = memory::Counted;
@@ -46,24 +49,56 @@ fn fuzz_http_bodies() {
     let service = Service::host(models, settings, bert::Config::default()).unwrap();
     let router = http::router(&service);
     fuzz("http_bodies", |rng| {
-        let (path, body) = damaged(rng);
+        let (path, mut body) = damaged(rng);
+        if rng.once_in(4) {
+            long(rng, &mut body);
+        }
         let request = Request::post(path).header("host", "localhost").body(Body::from(body));
         let answer = runtime.block_on(router.clone().oneshot(request.unwrap())).unwrap();
         if let Some(refusal) = answer.extensions().get::<Refusal>() {
             assert!(refusal.status() != 500, "{}", refusal.message);
+            let said = [&refusal.message, refusal.field.as_ref().unwrap_or(&refusal.message)];
+            said.into_iter().for_each(|said| is_short(said));
         }
     });
 }
 
+/// Until a message begins, and for its parts.
+const TIMES: (Option<Duration>, Duration) = (None, Duration::from_secs(9));
+
+/// What no message of ours has in it, and what is written in its place.
+const STRANGE: [(&str, &str); 3] = [("Ж", "Ж"), ("\u{9b}", "\\u009b"), ("\u{202e}", "\\u202e")];
+
+/// Makes a name or a string long.
+fn long(rng: &mut Rng, body: &mut Vec<u8>) {
+    let quotes: Vec<usize> = (0..body.len()).filter(|&at| body[at] == b'"').collect();
+    if !quotes.is_empty() {
+        let at = rng.pick(&quotes) + 1;
+        let before = if rng.once_in(2) { "" } else { *rng.pick(&["weighted=", "window:", "0,"]) };
+        let text = [before, &rng.pick(&STRANGE).0.repeat(1 + rng.below(1000))].concat();
+        body.splice(at..at, text.into_bytes());
+    }
+}
+
+/// Holds a message to 200 characters of its client's text, and to what is shown.
+fn is_short(said: &str) {
+    let characters =
+        |(_, shown): &(&str, &str)| said.matches(shown).count() * shown.chars().count();
+    let quoted: usize = STRANGE.iter().map(characters).sum();
+    assert!(quoted <= 2 * quote::MOST, "{quoted} characters: {said}");
+    assert!(!said.chars().any(quote::is_hidden) && said.chars().count() < 700, "{said:?}");
+}
+
 #[test]
 fn fuzz_frames() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     fuzz("frames", |rng| {
         let bytes: Vec<u8> = (0..=rng.below(3)).flat_map(|_| zmtp::wrong(rng)).collect();
         let mut rest = &bytes[..];
         // Every message takes at least the two bytes of a frame.
         for _ in 0..=bytes.len() / 2 {
-            let Ok(message) = runtime.block_on(frames::receive(&mut rest, 100_000, None)) else {
+            let Ok(message) = runtime.block_on(frames::receive(&mut rest, 100_000, TIMES, None))
+            else {
                 return;
             };
             for frame in message.0.into_iter().flatten() {

@@ -15,7 +15,6 @@ mod transport;
 
 pub use self::api::about::pooling;
 pub use self::api::bert;
-pub use self::core::error::visible;
 #[cfg(feature = "otel")]
 pub use self::core::otel;
 pub use self::core::service::{self, Service};

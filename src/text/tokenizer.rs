@@ -175,6 +175,13 @@ impl Tokenizer {
         self.encode(text, usize::MAX, Overflow::Truncate)
     }
 
+    /// The first tokens of `text`, at most `max_tokens` with the special ones, whichever end the
+    /// model's files would cut.
+    #[cfg(feature = "server")]
+    pub(crate) fn encode_first(&self, text: &Text<'_>, max_tokens: usize) -> Result<Tokens> {
+        self.encode_cut(text, max_tokens, Overflow::Truncate, Some(Side::Right))
+    }
+
     /// How many special tokens are added to a text, or to a `pair`.
     pub fn special_tokens(&self, pair: bool) -> usize {
         self.post.as_ref().map_or(0, |post| post.added_tokens(pair))

@@ -12,6 +12,7 @@ mod models;
 mod options;
 #[cfg(feature = "otel")]
 mod otel;
+mod quotes;
 mod refusals;
 mod turns;
 mod web;

@@ -71,6 +71,76 @@ fn bodies_are_bounded_together() {
 }
 
 #[test]
+fn a_body_makes_room_once_its_texts_are_tokens() {
+    let server = Server::start(&["--patience", "2", "--max-body-bytes", "1000000"]);
+    let body = |texts: usize| {
+        let (inputs, other) =
+            (vec!["many words of one text ".repeat(60); texts], "x".repeat(800_000));
+        json!({ "inputs": inputs, "other": other }).to_string()
+    };
+    // Seconds of work, whose body is not needed for it.
+    let (large, small) = (body(80), body(0).replace("[]", "\"a\""));
+    let busy = send(&server, "/embed", large.len(), &large);
+    within(Duration::from_secs(30), "it is queued", || server.metric("te_queue_size") > 20);
+    let ask = || read(send(&server, "/embed", small.len(), &small)).expect("an answer").0;
+    assert_eq!(ask(), 200);
+    assert!(server.metric("te_queue_size") > 0, "the first is still at work");
+    // Nor does a client keep it that leaves, whole or half.
+    for part in [small.len() / 2, small.len()] {
+        for _ in 0..10 {
+            drop(send(&server, "/embed", small.len(), &small[..part]));
+        }
+    }
+    within(Duration::from_secs(20), "the room is free", || ask() == 200);
+    drop(busy);
+}
+
+#[test]
+fn tokens_are_counted_as_results() {
+    let server = Server::start(&["--max-result-bytes", "30000000", "--patience", "5"]);
+    // 500,000 tokens, of which the answer says some 30 MB.
+    let body = json!({ "inputs": "!".repeat(500_000) }).to_string();
+    let ask = || read(send(&server, "/tokenize", body.len(), &body)).expect("an answer");
+    let unread = send(&server, "/tokenize", body.len(), &body);
+    within(Duration::from_secs(30), "it is made", || server.metric("te_request_success") == 1);
+    assert_eq!(ask().0, 429, "the first is not read");
+    let (status, head, answer) = read(unread).unwrap();
+    assert!(status == 200 && head.contains("transfer-encoding: chunked"), "{head}");
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer[0].as_array().unwrap().len(), 500_002);
+    assert_eq!(ask().0, 200);
+    // Those of `/v1/layers`, where they are told.
+    let server = Server::start(&["--max-result-bytes", "500000"]);
+    let ask = |tokens: bool| {
+        let texts = vec!["many words of one text ".repeat(80); 16];
+        server.post("/v1/layers", &json!({ "input": texts, "tokens": tokens })).0
+    };
+    assert_eq!((ask(false), ask(true)), (200, 413));
+}
+
+#[test]
+fn many_who_want_tokens_take_no_more_than_there_is() {
+    let server = Server::start(&["--max-result-bytes", "150000000"]);
+    let body = json!({ "inputs": "!".repeat(1_000_000) }).to_string();
+    let sequences = json!({ "texts": vec!["!".repeat(250_000); 4] }).to_string();
+    let before = server.peak();
+    let statuses = std::thread::scope(|scope| {
+        let ask = |i: usize| {
+            let (path, body) =
+                if i.is_multiple_of(4) { ("/encode", &sequences) } else { ("/tokenize", &body) };
+            read(send(&server, path, body.len(), body)).expect("an answer").0
+        };
+        let all: Vec<_> = (0..40).map(|i| scope.spawn(move || ask(i))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<u16>>()
+    });
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200));
+    let grown = server.peak() - before;
+    // The results, the bodies, and what is worked on.
+    assert!(grown < 400 << 20, "{} MB more", grown >> 20);
+}
+
+#[test]
 fn a_log_that_nobody_reads_holds_up_nothing() {
     let (server, unread) = Server::unread(&["--log", "info"]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
@@ -91,37 +161,6 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
         stream.read_exact(&mut body).unwrap();
     }
     drop((server, unread));
-}
-
-#[test]
-fn what_a_client_said_is_quoted_short_and_shown() {
-    let server = Server::start(&[]);
-    let long = "x".repeat(300_000);
-    for body in [
-        json!({ "input": "a", "outputs": [{ "pool": long }] }),
-        json!({ "input": "a", "outputs": [{ "layers": format!("0,{long}") }] }),
-        json!({ "input": "a", "outputs": [{ "combine": long }] }),
-        json!({ "input": "a", "overflow": long }),
-        json!({ "input": "a", "prompt_name": long }),
-        json!({ "input": "a", "model": long }),
-        json!({ "input": "a", long.clone(): 1 }),
-        json!({ "input": { long.clone(): 1 } }),
-    ] {
-        let (status, answer) = server.post("/v1/layers", &body);
-        let said = answer["error"]["message"].as_str().unwrap();
-        let quoted = said.matches('x').count();
-        assert!((400..=404).contains(&status) && quoted <= 200, "{status} {quoted}: {said:.300}");
-    }
-    let hidden = "a\u{9b}2J\u{202e}\u{7f}";
-    for body in [
-        json!({ "input": "a", "model": hidden }),
-        json!({ "input": "a", "outputs": [{ "pool": hidden }] }),
-        json!({ "input": "a", "outputs": [{ "precision": hidden }] }),
-    ] {
-        let (_, answer) = server.post("/v1/layers", &body);
-        let said = answer["error"]["message"].as_str().unwrap();
-        assert!(!said.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{said:?}");
-    }
 }
 
 #[test]

@@ -215,6 +215,62 @@ fn only_where_it_is_allowed_a_client_ends_the_server() {
     }
 }
 
+/// Whether the server has ended the connection, which is waited for.
+fn is_left(mut stream: TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => true,
+        Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn peers_that_say_nothing_whole_are_left() {
+    let server = Server::with(&["-patience", "1"]);
+    let mut answers = server.subscribe("me");
+    let mut requests = server.push();
+    send(&mut requests, &[b"a message of one frame"]);
+    let mut left: Vec<_> = [&server.input, &server.output]
+        .into_iter()
+        .flat_map(|address| {
+            let silent = TcpStream::connect(address).unwrap();
+            let mut half = TcpStream::connect(address).unwrap();
+            half.write_all(&[0xff; 30]).unwrap();
+            let mut message = hello(address, "PUSH");
+            message.write_all(&[1, 200]).unwrap();
+            message.write_all(b"only this").unwrap();
+            [silent, half, hello(address, "PUSH"), message]
+        })
+        .collect();
+    // A message that has begun has as long as one that is the first.
+    let mut begun = server.push();
+    send(&mut begun, &[b"a message of one frame"]);
+    begun.write_all(&[1]).unwrap();
+    left.push(begun);
+    let kept = left.into_iter().map(is_left).filter(|left| !left).count();
+    assert_eq!(kept, 0, "connections are kept");
+    // Those that have sent one stay.
+    send(&mut requests, &[b"me", b"[\"some words\"]", b"5", b"1"]);
+    assert_eq!(message(&mut answers)[3], b"5");
+}
+
+#[test]
+fn the_longest_silent_makes_room_and_no_one_with_a_request() {
+    let server = Server::with(&["-max_connections", "4"]);
+    // Two that have said something, and nothing since.
+    let idle = [server.subscribe("idle"), server.push()];
+    let mut answers = server.subscribe("busy");
+    let mut requests = server.push();
+    let texts = serde_json::to_vec(&vec!["words of a text ".repeat(20); 3000]).unwrap();
+    send(&mut requests, &[b"busy", &texts, b"1", b"3000"]);
+    let began = std::time::Instant::now();
+    works(&server, "late");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    answers.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    assert_eq!(message(&mut answers)[2].len(), 3000 * 384 * 4);
+    assert!(idle.into_iter().all(is_left));
+}
+
 #[test]
 fn it_ends_when_told_and_finishes_what_it_accepted() {
     for way in ["SIGTERM", "TERMINATION"] {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use everylayer::server::bert::{Config, Strategy};
 use everylayer::server::http::{self, Listener};
@@ -15,7 +17,7 @@ use super::access;
 use crate::cli::{say, serve};
 
 /// Options with a value, their other names, their defaults, and what they do here.
-const VALUES: [(&str, &[&str], &str, &str); 23] = [
+const VALUES: [(&str, &[&str], &str, &str); 25] = [
     ("model_dir", &[], "bundled", "model: a Hugging Face folder, `bundled`, or a name on the hub"),
     ("pooling_layer", &[], "-2", "layers; several are joined"),
     ("pooling_strategy", &[], "REDUCE_MEAN", "how tokens become a vector"),
@@ -36,6 +38,13 @@ const VALUES: [(&str, &[&str], &str, &str); 23] = [
         "name that HTTP clients may call the server by, as serve's (new here)",
     ),
     ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 is every network (new here)"),
+    ("max_connections", &[], "1024", "connections at once, as serve's (new here)"),
+    (
+        "patience",
+        &[],
+        "15",
+        "seconds for a greeting, a first message and each answer, as serve's (new here)",
+    ),
     ("device", &[], "auto", "auto, cpu, gpu, or an adapter's number or name (new here)"),
     ("tuned_model_dir", &[], "", ""),
     ("ckpt_name", &[], "bert_model.ckpt", ""),
@@ -135,6 +144,12 @@ impl Words {
     fn port(&self, name: &str) -> Result<u16> {
         let text = self.text(name);
         text.parse().map_err(|_| usage(format!("-{name} {text} is not a port")))
+    }
+
+    fn count(&self, name: &str) -> Result<u32> {
+        let text = self.text(name);
+        let wrong = |_| usage(format!("-{name} {text} is not a whole number above 0"));
+        Ok(text.parse::<NonZeroU32>().map_err(wrong)?.get())
     }
 
     fn config(&self) -> Result<Config> {
@@ -242,6 +257,8 @@ pub fn run(words: &[String]) -> Result<()> {
         cors: access::origins("-cors", words.given("cors"))?,
         allowed_hosts: access::hosts("-allowed_host", words.given("allowed_host"), Some(host))?,
         allow_terminate,
+        max_connections: words.count("max_connections")? as usize,
+        patience: Duration::from_secs(words.count("patience")?.into()),
         ..Settings::default()
     };
     super::heap::bound();

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body;
 use crate::server::core::error::{Refusal, Why};
@@ -89,20 +88,6 @@ pub fn of_bytes(bytes: impl Into<Bytes>, kind: &'static str) -> Answer {
     let mut answer = Response::new(Body::from(bytes.into()));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
-}
-
-/// `bytes` with the room that they take, until they are sent.
-pub fn roomed(bytes: Vec<u8>, room: OwnedSemaphorePermit) -> Bytes {
-    struct Roomed {
-        bytes: Vec<u8>,
-        _room: OwnedSemaphorePermit,
-    }
-    impl AsRef<[u8]> for Roomed {
-        fn as_ref(&self) -> &[u8] {
-            &self.bytes
-        }
-    }
-    Bytes::from_owner(Roomed { bytes, _room: room })
 }
 
 /// An answer in JSON.

@@ -13,13 +13,11 @@ use serde::de::{
     DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
-use crate::server::core::error::{Refusal, Why, visible};
+use crate::quote::quote;
+use crate::server::core::error::{Refusal, Why};
 
-/// Characters of a client's own words that an error repeats.
-const SHOWN: usize = 60;
-
-/// Characters of a word, and of its error, that are more than any right one has.
-const QUOTED: usize = 200;
+/// Of the items of one list, beside what they point to.
+const MOST_BYTES: usize = 32 << 20;
 
 /// Reads an object of fields. `null` is an absent field wherever one may be absent.
 ///
@@ -55,9 +53,9 @@ fn wrong(path: &str, error: &serde_json::Error) -> Refusal {
         return Refusal::new(Why::Malformed, format!("the body is not JSON: {said}"));
     }
     let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
-    let path = if path == "." { None } else { Some(shortened(path)) };
+    let path = if path == "." { None } else { Some(quote(path)) };
     let place = path.as_deref().map_or("the body".to_owned(), |path| format!("`{path}`"));
-    let ticked = |rest: &str| rest.split('`').nth(1).map(shortened).unwrap_or_default();
+    let ticked = |rest: &str| rest.split('`').nth(1).map(quote).unwrap_or_default();
     let message = if is_range {
         format!("{place}: the number is out of range")
     } else if let Some(rest) = said.strip_prefix("missing field ") {
@@ -89,16 +87,9 @@ fn mismatch(said: &str) -> Option<(String, String)> {
     let found = match found {
         "sequence" => "a list".to_owned(),
         "map" => "an object".to_owned(),
-        found => shortened(&found.replace("floating point", "number").replace("integer", "number")),
+        found => quote(found.replace("floating point", "number").replace("integer", "number")),
     };
     Some((found, wanted.replace("a sequence", "a list")))
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// An object; a list of the fields' values in their order, which serde would take too, is none.
@@ -169,7 +160,7 @@ impl<'de> Deserialize<'de> for Count {
 /// The error of a word that is none of `names`.
 pub fn not_one_of(text: &str, names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("expected {}, found string {:?}", names.join(" or "), shortened(text))
+    format!("expected {}, found string `{}`", names.join(" or "), quote(text))
 }
 
 /// A row of the vocabulary.
@@ -200,16 +191,7 @@ pub struct Word<T>(pub T);
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        text.parse().map(Self).map_err(|e: T::Err| D::Error::custom(quoted(&text, &e)))
-    }
-}
-
-/// The error of a word. The grammars repeat what they do not know, which a client may have made long.
-pub fn quoted(text: &str, error: &dyn fmt::Display) -> String {
-    let said = error.to_string();
-    match text.chars().nth(QUOTED) {
-        Some(_) => visible(&said.replace(text, &shortened(text)), QUOTED),
-        None => said,
+        text.parse().map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -331,7 +313,46 @@ fn rest<'de, I: Deserialize<'de>, A: SeqAccess<'de>>(
 ) -> Result<Vec<I>, A::Error> {
     let mut all = vec![first];
     while let Some(next) = list.next_element()? {
-        all.push(next);
+        push(&mut all, next)?;
     }
     Ok(all)
+}
+
+/// A list, which [`push`] bounds.
+pub struct List<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Items<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    push(&mut all, item)?;
+                }
+                Ok(List(all))
+            }
+        }
+        from.deserialize_seq(Items(PhantomData))
+    }
+}
+
+/// Adds an item to a list of a body. An item may be two bytes there, and many more here.
+///
+/// # Errors
+///
+/// For more than [`MOST_BYTES`] of items.
+pub fn push<I, E: serde::de::Error>(all: &mut Vec<I>, item: I) -> Result<(), E> {
+    let most = MOST_BYTES / size_of::<I>().max(1);
+    if all.len() >= most {
+        return Err(E::custom(format_args!("more than {most} items are not read of one list")));
+    }
+    all.push(item);
+    Ok(())
 }

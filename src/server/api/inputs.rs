@@ -3,6 +3,7 @@
 use super::body::{Listed, TokenId, plain};
 use crate::capture::{Capture, Precision};
 use crate::encoder::Encoder;
+use crate::quote::quote;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::reading::Input;
 use crate::server::core::service::Hosted;
@@ -73,8 +74,7 @@ pub fn named_prompt(encoder: &Encoder, name: &str) -> Result<String, Refusal> {
     prompts.get(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
-        let shown: String = name.chars().take(100).collect();
-        let said = format!("the model has no prompt named `{shown}`: {known}");
+        let said = format!("the model has no prompt named `{}`: {known}", quote(name));
         Refusal::new(Why::Malformed, said).at("prompt_name")
     })
 }

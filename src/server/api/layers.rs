@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 use fields::{Input, LayersWord};
 
 use super::accept::{JSON, NPZ, SAFETENSORS};
-use super::answer::{Answer, aside, of_bytes, parse, roomed, with_times};
-use super::body::{Count, Object, Word};
+use super::answer::{Answer, aside, of_bytes, parse, with_times};
+use super::body::{Count, List, Object, Word};
 use super::inputs::{held, named_prompt};
 use super::stream::written;
 use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
 use crate::encoder::{token_infos, word_info};
 use crate::output::{self, Extra, Format};
-use crate::server::core::batcher::{Client, Ready};
+use crate::server::core::batcher::Ready;
+use crate::server::core::bodies::{Caller, roomed};
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::reading::{Cut, Reading, limits, some};
 use crate::server::core::service::{Outcome, Service};
@@ -33,7 +34,7 @@ struct Body {
     #[serde(alias = "texts", alias = "inputs")]
     input: Input,
     model: Option<String>,
-    outputs: Option<Vec<Object<Output>>>,
+    outputs: Option<List<Object<Output>>>,
     max_tokens: Option<Count>,
     overflow: Option<Word<Overflow>>,
     prompt: Option<String>,
@@ -73,13 +74,13 @@ impl Output {
 /// `POST /v1/layers`; `form` is one of [`FORMS`].
 pub async fn layers(
     service: &Service,
-    client: Client,
+    caller: Caller,
     body: Bytes,
     form: &'static str,
 ) -> Result<Answer, Refusal> {
     let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
-    let outputs = body.outputs.unwrap_or_default();
+    let outputs = body.outputs.map_or_else(Vec::new, |list| list.0);
     let mut outputs: Vec<Output> = outputs.into_iter().map(|object| object.0).collect();
     if outputs.is_empty() {
         outputs.push(Output::default());
@@ -119,7 +120,7 @@ pub async fn layers(
     let reading = Reading { prompt, max_tokens, cut };
     let (tokens, words) = (body.tokens.unwrap_or(false), body.words.unwrap_or(false));
     let keep = tokens || words;
-    let outcome = service.embed(client, model, inputs, reading, captures, keep).await?;
+    let outcome = service.embed(caller, model, inputs, reading, captures, keep).await?;
     let outcome = Arc::new(outcome);
     let shared = Arc::clone(&outcome);
     let answer = if form == JSON {
@@ -129,10 +130,10 @@ pub async fn layers(
         written(outcome.bytes(), JSON, write).await?
     } else {
         // The file is there beside the vectors for a moment, then alone until it is sent.
-        let room = service.reserve(outcome.bytes())?;
+        let room = service.results.reserve(outcome.bytes())?;
         let write = move || as_file(form, &names, &shared, tokens, words);
         let file = aside(outcome.bytes(), write).await??;
-        of_bytes(roomed(file, room), form)
+        of_bytes(roomed(file.into(), Arc::new(room)), form)
     };
     Ok(with_times(answer, &outcome))
 }

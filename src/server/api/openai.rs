@@ -16,7 +16,8 @@ use super::inputs::{Inputs, held};
 use super::stream::written;
 use crate::capture::Capture;
 use crate::embeddings::Embeddings;
-use crate::server::core::batcher::Client;
+use crate::quote::quote;
+use crate::server::core::bodies::Caller;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::reading::{Cut, Reading, some};
 use crate::server::core::service::{Hosted, Service};
@@ -61,7 +62,7 @@ enum Vector<'a> {
 }
 
 /// `POST /v1/embeddings`
-pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn embeddings(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
     let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
     let dims = body.dimensions.map(|n| n.0);
@@ -70,7 +71,7 @@ pub async fn embeddings(service: &Service, client: Client, body: Bytes) -> Resul
     let cut = if service.settings.auto_truncate { Cut::Model } else { Cut::Refuse };
     let reading = Reading { cut, ..Reading::default() };
     let inputs = some(body.input.0.into_vec(), "input")?;
-    let outcome = service.embed(client, model, inputs, reading, vec![capture], false).await?;
+    let outcome = service.embed(caller, model, inputs, reading, vec![capture], false).await?;
     let outcome = Arc::new(outcome);
     let (shared, model) = (Arc::clone(&outcome), model.name.clone());
     let write = move |out: &mut dyn Write| {
@@ -129,7 +130,7 @@ pub fn models(service: &Service) -> Answer {
 /// `GET /v1/models/NAME`
 pub fn model(service: &Service, name: &str) -> Result<Answer, Refusal> {
     let found = service.models.iter().find(|m| m.name == name || m.id == name);
-    let shown: String = name.chars().take(100).collect();
-    let none = || Refusal::new(Why::NotFound, format!("model `{shown}` is not served here"));
+    let none =
+        || Refusal::new(Why::NotFound, format!("model `{}` is not served here", quote(name)));
     found.map(|m| of_json(&card(m))).ok_or_else(none)
 }

@@ -6,13 +6,16 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::answer::{Answer, aside, empty, roomed};
+use super::answer::{Answer, aside, empty};
+use crate::quote::quote;
+use crate::server::core::bodies::roomed;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::service::Service;
 use crate::server::core::site::Site;
@@ -42,10 +45,7 @@ pub async fn answer(
         "demo/" => "demo/index.html",
         name => name,
     };
-    let missing = || {
-        let shown: String = path.chars().take(100).collect();
-        Refusal::new(Why::NotFound, format!("there is no file {shown}"))
-    };
+    let missing = || Refusal::new(Why::NotFound, format!("there is no file {}", quote(path)));
     if !is_plain(name) {
         return Err(missing());
     }
@@ -87,11 +87,11 @@ async fn of_folder(
         Some((is_file.then(|| path.metadata().ok())??.len(), path))
     };
     let Some((length, path)) = aside(usize::MAX, find).await? else { return Ok(None) };
-    let room = service.reserve(usize::try_from(length).unwrap_or(usize::MAX))?;
+    let room = service.results.reserve(usize::try_from(length).unwrap_or(usize::MAX))?;
     let read = move || {
         let mut file = Vec::new();
         let read = std::fs::File::open(path).and_then(|f| f.take(length).read_to_end(&mut file));
-        read.ok().map(|_| roomed(file, room))
+        read.ok().map(|_| roomed(file.into(), Arc::new(room)))
     };
     aside(usize::MAX, read).await
 }
@@ -117,7 +117,10 @@ fn part(bytes: &Bytes, kind: &'static str, headers: &HeaderMap) -> Answer {
     let (status, body, range) = if asked(header::IF_NONE_MATCH).is_some_and(|t| t.contains(&tag)) {
         (StatusCode::NOT_MODIFIED, Bytes::new(), None)
     } else {
-        match asked(header::RANGE).map_or(Asked::All, |text| range(text, bytes.len())) {
+        // A part of another version of the file is of no use.
+        let same = asked(header::IF_RANGE).is_none_or(|t| t == tag);
+        let part = asked(header::RANGE).filter(|_| same);
+        match part.map_or(Asked::All, |text| range(text, bytes.len())) {
             Asked::All => (StatusCode::OK, bytes.clone(), None),
             Asked::Part(from, to) => {
                 let said = format!("bytes {from}-{}/{}", to - 1, bytes.len());
@@ -169,10 +172,15 @@ enum Asked {
 
 /// One range of bytes; several are answered by all.
 fn range(text: &str, size: usize) -> Asked {
-    let Some((from, to)) = text.strip_prefix("bytes=").and_then(|text| text.split_once('-')) else {
+    let of_bytes = text.split_once('=').filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"));
+    let Some((from, to)) = of_bytes.and_then(|(_, range)| range.split_once('-')) else {
         return Asked::All;
     };
-    let number = |text: &str| text.parse::<usize>();
+    // What has more digits than a number is beyond any end; `+5` is no number here.
+    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true if !text.is_empty() => Ok(text.parse::<usize>().unwrap_or(usize::MAX)),
+        _ => Err(()),
+    };
     match (from, to) {
         ("", last) => match number(last) {
             Ok(0) => Asked::Beyond,
@@ -208,7 +216,13 @@ mod tests {
             ("bytes=0-1,4-5", Asked::All),
             ("bytes=x-", Asked::All),
             ("lines=0-3", Asked::All),
-            ("bytes=0-99999999999999999999999", Asked::All),
+            ("bytes=0-99999999999999999999999", Asked::Part(0, 10)),
+            ("bytes=99999999999999999999999-", Asked::Beyond),
+            ("Bytes=0-3", Asked::Part(0, 4)),
+            ("bytes=+0-3", Asked::All),
+            ("bytes=-+3", Asked::All),
+            ("bytes=-", Asked::All),
+            ("bytes", Asked::All),
         ] {
             assert_eq!(range(text, 10), want, "{text}");
         }

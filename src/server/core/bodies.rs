@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::batcher::Client;
 use super::error::{Refusal, Why};
 
 /// Bytes of a body that are taken without asking: connections are bounded, and a small request waits
@@ -12,6 +14,31 @@ use super::error::{Refusal, Why};
 pub const FREE: usize = 64 << 10;
 /// Bytes that bodies are counted in.
 const UNIT: usize = 1 << 10;
+
+/// The room that a body takes, for all who hold a part of it.
+pub type Room = Arc<OwnedSemaphorePermit>;
+
+/// Who asks: what takes turns, and the room that the request takes while its texts are there. Of the
+/// tokens that are made of them the queue and the results have bounds of their own.
+#[derive(Debug, Default)]
+pub struct Caller {
+    pub client: Client,
+    pub room: Option<Room>,
+}
+
+/// `bytes`, which keep `room` until they are dropped.
+pub fn roomed(bytes: Bytes, room: Room) -> Bytes {
+    struct Roomed {
+        bytes: Bytes,
+        _room: Room,
+    }
+    impl AsRef<[u8]> for Roomed {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Roomed { bytes, _room: room })
+}
 
 /// Room for bodies.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::quote::visible;
 
 /// Why a request was refused. The words are those of Text Embeddings Inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,31 +83,8 @@ impl Why {
     }
 }
 
-/// Characters of a sentence.
-const LONGEST: usize = 1000;
-
-/// Whether a terminal or a page does otherwise than show it: control characters, C1 among them, and
-/// what turns the direction of text or parts its lines.
-pub fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// `text` with what is hidden in it escaped, and cut after `most` characters.
-pub fn visible(text: &str, most: usize) -> String {
-    let mut shown = String::with_capacity(text.len().min(4 * most));
-    for (i, c) in text.chars().enumerate() {
-        if i == most {
-            shown.push_str("...");
-            break;
-        }
-        match is_hidden(c) {
-            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => shown.push(c),
-        }
-    }
-    shown
-}
+/// Characters of a sentence: more than any has that quotes as [`quote`](crate::quote::quote) does.
+const LONGEST: usize = 800;
 
 /// A refusal with its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +98,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal that says `message`, in which nothing is hidden and which ends after some hundred
-    /// characters: it may quote its client.
+    /// A refusal that says `message`. What it quotes of its client is cut by whoever writes it
+    /// ([`quote`](crate::quote::quote)); that nothing in it is hidden is held here once more.
     pub fn new(why: Why, message: impl Into<String>) -> Self {
         Self { why, message: visible(&message.into(), LONGEST), field: None }
     }

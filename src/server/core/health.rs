@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::batcher::{Batcher, Worker};
+use super::bodies::Caller;
 use super::error::{Refusal, Why};
 use super::reading::{Input, Reading};
 use super::service::{Hosted, Service};
@@ -101,7 +102,14 @@ async fn ask(service: &Service, model: &Hosted) -> Result<(), Refusal> {
         return Ok(());
     }
     let texts = vec![Input::Text("health".into())];
-    let run = service.embed(0, model, texts, Reading::default(), vec![Capture::default()], false);
+    let run = service.embed(
+        Caller::default(),
+        model,
+        texts,
+        Reading::default(),
+        vec![Capture::default()],
+        false,
+    );
     let said = match tokio::time::timeout(ANSWERS, run).await {
         Ok(Ok(_)) => Ok(()),
         // A full queue is work to do, not ill health; so is all else that goes on.

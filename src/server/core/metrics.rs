@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::error::{Refusal, Why};
+
 /// Upper bounds of the buckets, in seconds.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
@@ -81,7 +83,7 @@ pub struct Metrics {
     pub success: Counter,
     /// Requests that were refused.
     pub failure: Counter,
-    /// Requests refused because the queue was full.
+    /// Requests refused for want of room: in the queue, for results or for bodies.
     pub overloaded: Counter,
     /// From the request's arrival to its answer.
     pub duration: Histogram,
@@ -144,6 +146,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts a request that was refused for want of room.
+    pub fn refused(&self, refusal: &Refusal) {
+        if refusal.why == Why::Overloaded {
+            self.overloaded.add(1);
+        }
+    }
+
     /// The text of `/metrics`; `gauges` are numbers of this moment, or counters
     /// that end in `_total`: name, help, labels, value.
     pub fn write(&self, gauges: &[(&str, &str, String, u64)]) -> String {
@@ -152,7 +161,7 @@ impl Metrics {
             ("te_request_count", "Requests that came.", &self.requests),
             ("te_request_success", "Requests answered with a result.", &self.success),
             ("te_request_failure", "Requests refused.", &self.failure),
-            ("everylayer_overloaded_total", "Requests refused by a full queue.", &self.overloaded),
+            ("everylayer_overloaded_total", "Requests refused for want of room.", &self.overloaded),
             ("everylayer_texts_total", "Texts run.", &self.texts),
             ("everylayer_tokens_total", "Tokens run.", &self.tokens),
             ("everylayer_truncated_total", "Texts that were cut.", &self.truncated),

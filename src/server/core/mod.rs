@@ -12,6 +12,7 @@ pub mod metrics;
 #[cfg(feature = "otel")]
 pub mod otel;
 pub(super) mod reading;
+pub(super) mod results;
 pub mod service;
 pub mod settings;
 pub mod site;

@@ -95,7 +95,35 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// What `inputs` come to at most in tokens, none of which is of less than a byte, but for
+    /// characters that a normalizer makes several of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intake::limit`](crate::encoder::Intake::limit).
+    pub fn most_tokens(&self, encoder: &Encoder, inputs: &[Input]) -> Result<usize, Refusal> {
+        let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
+        let limit = match self.cut {
+            Cut::Window(_) => usize::MAX,
+            _ => encoder.intake().limit(&capture)?,
+        };
+        let (before, after) = frame(encoder)?;
+        let prompt = self.prompt.as_ref().map_or(0, String::len);
+        let around = 2 * (before.len() + after.len()) + prompt;
+        Ok(inputs.iter().map(|input| input.bytes().saturating_add(around).min(limit)).sum())
+    }
+}
+
 impl Input {
+    /// Bytes of all of it; of ids, how many.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(t) => t.text.len() + t.pair.as_deref().map_or(0, str::len),
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+
     /// Of all of it.
     pub fn characters(&self) -> usize {
         match self {

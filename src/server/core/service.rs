@@ -8,16 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
-use super::bodies::Bodies;
+use super::bodies::{self, Bodies, Caller};
 use super::error::{Refusal, Why};
 use super::health::Pulse;
 use super::metrics::Metrics;
 use super::reading::{Input, Reading, read};
+use super::results::{self, Results};
 use super::settings::Settings;
 use crate::capture::{Capture, Pool};
 use crate::embeddings::Embeddings;
 use crate::encoder::{Encoder, LoadOptions};
 use crate::error::Result;
+use crate::quote::quote;
 
 /// A model that is served.
 pub struct Hosted {
@@ -51,8 +53,8 @@ pub struct Service {
     pub(in crate::server) under_way: AtomicU64,
     /// For bodies.
     pub(in crate::server) bodies: Bodies,
-    /// For results, in [`ROOM_UNIT`]s.
-    room: Arc<Semaphore>,
+    /// For results.
+    pub(in crate::server) results: Results,
     /// Of long texts, how many requests may be tokenised at once.
     readers: Arc<Semaphore>,
     /// Where they are: threads of their own, or the model on the CPU would wait for the tokenizer.
@@ -65,8 +67,8 @@ impl Drop for Service {
     }
 }
 
-/// Bytes that results are counted in.
-const ROOM_UNIT: usize = 1 << 10;
+/// Characters whose tokens are made at once, where no other client waits for it.
+pub const SHORT: usize = 4096;
 
 /// What came of a request.
 pub struct Outcome {
@@ -87,9 +89,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Bytes of its vectors in f32.
+    /// Bytes of its vectors in f32, and of the tokens that are kept.
     pub fn bytes(&self) -> usize {
-        self.room.num_permits() * ROOM_UNIT
+        self.room.num_permits() * results::UNIT
     }
 }
 
@@ -153,7 +155,7 @@ impl Service {
         if models.is_empty() {
             return Err(crate::error::fail!(Usage, "there is no model to serve: name one"));
         }
-        let room = Arc::new(Semaphore::new(settings.max_result_bytes / ROOM_UNIT));
+        let results = Results::new(settings.max_result_bytes);
         let bodies = Bodies::new(settings.max_body_bytes);
         let readers = rayon::current_num_threads().div_ceil(2);
         let reading = rayon::ThreadPoolBuilder::new()
@@ -172,31 +174,10 @@ impl Service {
             clients: AtomicU64::new(1),
             under_way: AtomicU64::new(0),
             bodies,
-            room,
+            results,
             readers: Arc::new(Semaphore::new(2 * readers)),
             reading: Arc::new(reading),
         }))
-    }
-
-    /// Room for `bytes` of results, kept until it is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`Why::TooLarge`] for more than there is at all, [`Why::Overloaded`] for more than is free.
-    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let most = self.settings.max_result_bytes;
-        if bytes > most {
-            let said = format!(
-                "the results would take {bytes} bytes, the limit of this server is {most}: ask for \
-                 fewer texts, layers or tokens at a time"
-            );
-            return Err(Refusal::new(Why::TooLarge, said));
-        }
-        let units = u32::try_from(bytes / ROOM_UNIT).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| {
-            self.metrics.overloaded.add(1);
-            Refusal::busy()
-        })
     }
 
     /// Threads that make tokens of long texts.
@@ -234,8 +215,8 @@ impl Service {
         let Some(name) = name else { return Ok(&self.models[0]) };
         self.models.iter().find(|m| m.name == name || m.id == name).ok_or_else(|| {
             let served: Vec<&str> = self.models.iter().map(|m| m.name.as_str()).collect();
-            let shown: String = name.chars().take(100).collect();
-            let said = format!("model `{shown}` is not served here: use {}", served.join(", "));
+            let said =
+                format!("model `{}` is not served here: use {}", quote(name), served.join(", "));
             Refusal::new(Why::NotFound, said)
         })
     }
@@ -247,7 +228,7 @@ impl Service {
     /// What the tokenizer, the queue or the model say.
     pub async fn embed(
         &self,
-        client: Client,
+        Caller { client, room: body }: Caller,
         model: &Hosted,
         inputs: Vec<Input>,
         reading: Reading,
@@ -285,8 +266,18 @@ impl Service {
         let words = keep || plain.iter().any(|c| matches!(c.pool, Pool::Words(_)));
         let first = plain.first().cloned().unwrap_or_default();
         let window = reading.window(&encoder)?;
+        // Tokens that are kept have their room before they are made; of those that are not, the queue
+        // bounds the number.
+        let expected = match keep {
+            true => {
+                let most = reading.most_tokens(&encoder, &inputs)?;
+                results::kept(most.min(self.settings.max_request_tokens))
+            }
+            false => 0,
+        };
         let span = tracing::info_span!("tokenize", texts = inputs.len());
-        let ready = self.read(&encoder, inputs, reading, first, words).instrument(span).await?;
+        let read = self.read(&encoder, (inputs, body), (reading, first, words), expected);
+        let (ready, mut room) = read.instrument(span).await?;
         let ready: Vec<Arc<Ready>> = ready.into_iter().map(Arc::new).collect();
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
@@ -295,7 +286,8 @@ impl Service {
         let truncated = (lost.clone().filter(|&l| l > 0).count(), lost.sum());
         self.metrics.truncated.add(truncated.0 as u64);
         ready.iter().for_each(|r| self.metrics.lengths.see(r.tokens.len() as f64));
-        let room = self.reserve(room(&encoder, &ready, &plain, window)?)?;
+        let size = results::size(&encoder, &ready, &plain, window, keep)?;
+        self.results.resize(&mut room, size)?;
         let kept = if keep { ready.clone() } else { Vec::new() };
         let span = tracing::info_span!("run", model = model.name, tokens);
         let Done { texts, queued, ran } =
@@ -321,57 +313,47 @@ impl Service {
         })
     }
 
-    /// Tokens of `inputs`: here where there is little to do, else on another thread.
+    /// A turn to make tokens of a long text: what waits here has none yet, and goes when its client
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// Where the server ends.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.readers).acquire_owned().await;
+        turn.map_err(|_| Refusal::closing())
+    }
+
+    /// Where turns are given, for work that is not done here.
+    pub fn turns(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.readers)
+    }
+
+    /// Tokens of `inputs`, and room for the `expected` bytes of those that are kept: here where there is
+    /// little to do, else on another thread.
     async fn read(
         &self,
         encoder: &Arc<Encoder>,
-        inputs: Vec<Input>,
-        reading: Reading,
-        capture: Capture,
-        words: bool,
-    ) -> Result<Vec<Ready>, Refusal> {
+        (inputs, body): (Vec<Input>, Option<bodies::Room>),
+        (reading, capture, words): (Reading, Capture, bool),
+        expected: usize,
+    ) -> Result<(Vec<Ready>, OwnedSemaphorePermit), Refusal> {
         let bytes: usize = inputs.iter().map(Input::characters).sum();
         let encoder = Arc::clone(encoder);
         let work = move || read(&encoder, inputs, &reading, &capture, words);
-        if bytes < 4096 {
-            return work();
+        if bytes < SHORT {
+            let room = self.results.expect(expected)?;
+            return Ok((work()?, room));
         }
-        // A turn each: what waits here has no tokens yet, and goes when its client does.
-        let turn = Arc::clone(&self.readers).acquire_owned().await;
-        let turn = turn.map_err(|_| Refusal::closing())?;
+        let turn = self.turn().await?;
+        let room = self.results.expect(expected)?;
         let pool = Arc::clone(&self.reading);
         let work = move || {
-            let _turn = turn;
+            let _held = (turn, body);
             pool.install(work)
         };
         let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
-        tokio::task::spawn_blocking(work).await.map_err(failed)?
+        let ready = tokio::task::spawn_blocking(work).await.map_err(failed)??;
+        Ok((ready, room))
     }
-}
-
-/// Bytes that the results of `ready` take: the vectors, and the states of texts in windows.
-fn room(
-    encoder: &Encoder,
-    ready: &[Arc<Ready>],
-    captures: &[Capture],
-    window: Option<(usize, Option<usize>)>,
-) -> Result<usize, Refusal> {
-    let mut numbers = 0usize;
-    for capture in captures {
-        let header = encoder.header(capture)?;
-        let row = header.layer_axis * header.width;
-        let states = header.layers.len() * encoder.spec().width;
-        for text in ready {
-            let tokens = text.tokens.len();
-            let rows = match capture.pool {
-                Pool::Tokens => tokens,
-                Pool::Words(_) => text.words.len(),
-                _ => 1,
-            };
-            let windows = window.is_some_and(|(limit, _)| tokens > limit);
-            let assembled = if windows { tokens.saturating_mul(states) } else { 0 };
-            numbers = numbers.saturating_add(rows.saturating_mul(row)).saturating_add(assembled);
-        }
-    }
-    Ok(numbers.saturating_mul(4))
 }

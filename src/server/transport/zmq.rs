@@ -5,23 +5,28 @@
 
 pub(in crate::server) mod frames;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
+use super::http::crowd::{Crowd, Seat, Working};
 use super::http::patient::Patient;
 use crate::server::api::bert::{self, Sequences};
 use crate::server::api::body::{self, Items};
+use crate::server::core::bodies::Caller;
 use crate::server::core::error::Refusal;
 use crate::server::core::service::Service;
-use frames::{handshake, receive, write_frame};
+use crate::server::core::settings::Settings;
+use frames::{handshake, odd, receive, write_frame};
 
 /// A message with the room that its numbers take, until all have been sent it.
 struct Outgoing {
@@ -33,8 +38,6 @@ type Message = Arc<Outgoing>;
 
 /// Answers that wait for a reader; beyond it they are dropped, as PUB does.
 const HIGH_WATER: usize = 1000;
-/// A peer must have said who it is by then.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Subscriptions of one reader at most.
 const MOST_TOPICS: usize = 10_000;
 /// The sink's delay before it answers a control request, so that the subscription is there.
@@ -44,6 +47,12 @@ const SLOW_JOINER: Duration = Duration::from_millis(100);
 struct Reader {
     topics: Mutex<BTreeSet<Vec<u8>>>,
     queue: mpsc::Sender<Message>,
+}
+
+impl Reader {
+    fn topics(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Both sockets.
@@ -57,7 +66,30 @@ struct Hub {
     readers: Mutex<Vec<Arc<Reader>>>,
     end: watch::Sender<bool>,
     sockets: [String; 2],
-    under_way: AtomicU64,
+    /// Requests under way, by identity.
+    under_way: Mutex<BTreeMap<Vec<u8>, usize>>,
+}
+
+/// What a peer sends, which its seat hears.
+struct Heard {
+    read: OwnedReadHalf,
+    seat: Arc<Seat>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.read).poll_read(context, buffer);
+        match buffer.filled().len() - before {
+            0 => {}
+            count => self.seat.heard(count),
+        }
+        read
+    }
 }
 
 impl Sockets {
@@ -83,25 +115,26 @@ impl Sockets {
     pub async fn serve(self, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
         let (end, mut ended) = watch::channel(false);
         let sockets = self.places();
-        let room = Arc::new(Semaphore::new(service.settings.max_connections.max(1)));
-        let (readers, under_way) = (Mutex::default(), AtomicU64::new(0));
+        let crowd = Crowd::new(service.settings.max_connections);
+        let (readers, under_way) = (Mutex::default(), Mutex::default());
         let hub = Arc::new(Hub { service, readers, end, sockets, under_way });
         loop {
-            let place = Arc::clone(&room).acquire_owned();
             let accept = async {
-                let permit = place.await.ok();
-                tokio::select! {
-                    s = self.input.accept() => (s, permit, true),
-                    s = self.output.accept() => (s, permit, false),
-                }
+                let (accepted, is_input) = tokio::select! {
+                    accepted = self.input.accept() => (accepted, true),
+                    accepted = self.output.accept() => (accepted, false),
+                };
+                let (stream, _) = accepted?;
+                Ok::<_, std::io::Error>((stream, is_input, crowd.seat().await))
             };
-            let (stream, permit, is_input) = tokio::select! {
+            let (stream, is_input, seated) = tokio::select! {
                 _ = stop.wait_for(|&stop| stop) => break,
                 _ = ended.wait_for(|&ended| ended) => break,
-                (stream, permit, is_input) = accept => match stream {
-                    Ok((stream, _)) => (stream, permit, is_input),
+                accepted = accept => match accepted {
+                    Ok(accepted) => accepted,
                     Err(e) => {
                         tracing::warn!(error = %e, "a connection could not be accepted");
+                        crowd.make_room();
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         continue;
                     }
@@ -111,18 +144,18 @@ impl Sockets {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
                 let done = match is_input {
-                    true => hub.pull(stream).await,
-                    false => hub.publish(stream).await,
+                    true => hub.pull(stream, &seated.seat).await,
+                    false => hub.publish(stream, &seated.seat).await,
                 };
                 if let Err(e) = done {
                     tracing::debug!(error = %e, "a ZeroMQ connection ended");
                 }
-                drop(permit);
+                drop(seated);
             });
         }
         hub.service.close();
         let deadline = tokio::time::Instant::now() + hub.service.settings.grace;
-        while hub.under_way.load(Relaxed) > 0 && tokio::time::Instant::now() < deadline {
+        while !hub.under_way().is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // A moment for what was written to leave.
@@ -130,16 +163,75 @@ impl Sockets {
     }
 }
 
+/// A request of an identity, from when it is whole until its answer is handed on.
+struct UnderWay {
+    hub: Arc<Hub>,
+    identity: Vec<u8>,
+    /// The connection that it came by stays.
+    _working: Working,
+}
+
+impl UnderWay {
+    fn of(hub: &Arc<Hub>, identity: &[u8], seat: &Arc<Seat>) -> Self {
+        *hub.under_way().entry(identity.to_vec()).or_default() += 1;
+        let (hub, _working) = (Arc::clone(hub), Arc::clone(seat).work());
+        Self { hub, identity: identity.to_vec(), _working }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut all = self.hub.under_way();
+        if let Some(count) = all.get_mut(&self.identity) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.identity);
+            }
+        }
+    }
+}
+
+/// Ends where others wait for the place of `seat`, which says nothing and is not `needed`.
+async fn gives_way(seat: &Seat, needed: impl Fn() -> bool) -> std::io::Result<()> {
+    loop {
+        seat.shown_out().await;
+        if seat.is_silent() && !needed() {
+            return Err(odd("a silent connection made room"));
+        }
+        seat.stay();
+    }
+}
+
 impl Hub {
+    /// The identities that have requests under way, and how many.
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, usize>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes requests of one client.
-    async fn pull(self: &Arc<Self>, mut stream: TcpStream) -> std::io::Result<()> {
-        let shake = tokio::time::timeout(HANDSHAKE, handshake(&mut stream, "PULL"));
+    async fn pull(self: &Arc<Self>, stream: TcpStream, seat: &Arc<Seat>) -> std::io::Result<()> {
+        tokio::select! {
+            done = self.requests(stream, seat) => done,
+            left = gives_way(seat, || false) => left,
+        }
+    }
+
+    async fn requests(
+        self: &Arc<Self>,
+        mut stream: TcpStream,
+        seat: &Arc<Seat>,
+    ) -> std::io::Result<()> {
+        let Settings { patience, payload_limit, allow_terminate, .. } = self.service.settings;
+        let shake = tokio::time::timeout(patience, handshake(&mut stream, "PULL"));
         shake.await??;
-        let limit = self.service.settings.payload_limit;
         let client = self.service.client();
-        let (mut read, _write) = stream.into_split();
+        let (read, _write) = stream.into_split();
+        let mut read = Heard { read, seat: Arc::clone(seat) };
+        let mut first = Some(patience);
         loop {
-            let (message, room) = receive(&mut read, limit, Some(&self.service)).await?;
+            let (message, room) =
+                receive(&mut read, payload_limit, (first.take(), patience), Some(&self.service))
+                    .await?;
             let Some(message) = message else { continue };
             let [identity, msg, id, _length] = &message[..] else {
                 tracing::warn!(frames = message.len(), "a request has 4 frames: it is dropped");
@@ -151,7 +243,7 @@ impl Hub {
                 tracing::warn!("a request's number or length is no number: it is dropped");
                 continue;
             }
-            if msg == b"TERMINATION" && !self.service.settings.allow_terminate {
+            if msg == b"TERMINATION" && !allow_terminate {
                 tracing::warn!(
                     "a client may not end this server: it was not started with -allow_terminate"
                 );
@@ -165,23 +257,23 @@ impl Hub {
             // What came before the end was told is accepted.
             let is_late = self.service.is_closing();
             // Bounded by the queue: what does not fit there is refused at once.
-            self.under_way.fetch_add(1, Relaxed);
-            let (hub, identity, msg, id) =
-                (Arc::clone(self), identity.clone(), msg.clone(), id.clone());
+            let under_way = UnderWay::of(self, identity, seat);
+            let (msg, id) = (msg.clone(), id.clone());
             tokio::spawn(async move {
-                let answer = hub.answer(client, &identity, &msg, &id, is_late).await;
-                drop((msg, room));
+                let caller = Caller { client, room: room.map(Arc::new) };
+                let UnderWay { hub, identity, .. } = &under_way;
+                let answer = hub.answer(caller, identity, msg, &id, is_late).await;
                 hub.send(answer);
-                hub.under_way.fetch_sub(1, Relaxed);
+                drop(under_way);
             });
         }
     }
 
     async fn answer(
         &self,
-        client: u64,
+        caller: Caller,
         identity: &[u8],
-        msg: &[u8],
+        msg: Vec<u8>,
         id: &[u8],
         is_late: bool,
     ) -> Outgoing {
@@ -198,14 +290,15 @@ impl Hub {
             let all = Value::Object(all).to_string().into_bytes();
             return Outgoing { frames: vec![identity.to_vec(), all, id.to_vec()], _room: None };
         }
-        let parsed = body::read_any::<Items<Sequences>>(msg);
+        let parsed = body::read_any::<Items<Sequences>>(&msg);
+        drop(msg);
         let result = match parsed {
             Err(refusal) => Err(refusal),
             Ok(_) if is_late => Err(Refusal::closing()),
             Ok(Items(sequences)) => {
                 service.statistic.see(identity, Some(sequences.len()));
                 let model = &service.models[0];
-                bert::compute(service, client, model, &service.bert, sequences).await
+                bert::compute(service, caller, model, &service.bert, sequences).await
             }
         };
         let (info, bytes, room) = match result {
@@ -221,6 +314,7 @@ impl Hub {
             // The protocol has no error. NumPy does not know such a type and says so, sentence and
             // all, in the client that waits; a comma would part it into several types.
             Err(refusal) => {
+                service.metrics.refused(&refusal);
                 tracing::warn!(error = %refusal, "a request was refused");
                 let said = format!("error: {}", refusal.message.replace(',', ";"));
                 (
@@ -240,8 +334,7 @@ impl Hub {
         let message = Arc::new(message);
         let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         for reader in readers.iter() {
-            let topics = reader.topics.lock().unwrap_or_else(PoisonError::into_inner);
-            if topics.contains(&message.frames[0])
+            if reader.topics().contains(&message.frames[0])
                 && reader.queue.try_send(Arc::clone(&message)).is_err()
             {
                 tracing::warn!("a client does not read its answers: one is dropped");
@@ -250,22 +343,50 @@ impl Hub {
     }
 
     /// Sends answers to one client.
-    async fn publish(self: &Arc<Self>, mut stream: TcpStream) -> std::io::Result<()> {
-        let shake = tokio::time::timeout(HANDSHAKE, handshake(&mut stream, "PUB"));
-        shake.await??;
-        let (queue, mut answers) = mpsc::channel(HIGH_WATER);
+    async fn publish(self: &Arc<Self>, stream: TcpStream, seat: &Arc<Seat>) -> std::io::Result<()> {
+        let (queue, answers) = mpsc::channel(HIGH_WATER);
         let reader = Arc::new(Reader { topics: Mutex::default(), queue });
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&reader));
-        let (mut read, write) = stream.into_split();
+        // An answer is on its way to it.
+        let needed = || {
+            let all = self.under_way();
+            let waits = reader.queue.capacity() < HIGH_WATER;
+            waits || reader.topics().iter().any(|topic| all.contains_key(topic))
+        };
+        let done = tokio::select! {
+            done = self.answers(stream, seat, &reader, answers) => done,
+            left = gives_way(seat, needed) => left,
+        };
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|r| !Arc::ptr_eq(r, &reader));
+        done
+    }
+
+    async fn answers(
+        &self,
+        mut stream: TcpStream,
+        seat: &Arc<Seat>,
+        reader: &Arc<Reader>,
+        mut answers: mpsc::Receiver<Message>,
+    ) -> std::io::Result<()> {
+        let patience = self.service.settings.patience;
+        let shake = tokio::time::timeout(patience, handshake(&mut stream, "PUB"));
+        shake.await??;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(reader));
+        let (read, write) = stream.into_split();
+        let mut read = Heard { read, seat: Arc::clone(seat) };
         // One that does not read holds what it asked for no longer than over HTTP.
-        let mut write = Patient::new(write, self.service.settings.patience);
+        let mut write = Patient::new(write, patience);
         let listen = async {
+            let mut first = Some(patience);
             loop {
-                let Some(message) = receive(&mut read, 4096, None).await?.0 else { continue };
+                let times = (first.take(), patience);
+                let Some(message) = receive(&mut read, 4096, times, None).await?.0 else {
+                    continue;
+                };
                 let Some((&kind, topic)) = message.first().and_then(|f| f.split_first()) else {
                     continue;
                 };
-                let mut topics = reader.topics.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut topics = reader.topics();
                 match kind {
                     1 if topics.len() < MOST_TOPICS => {
                         topics.insert(topic.to_vec());
@@ -284,13 +405,10 @@ impl Hub {
                     write_frame(&mut write, more, frame).await?;
                 }
                 write.flush().await?;
+                seat.sent();
             }
             Ok(())
         };
-        let done: std::io::Result<()> =
-            tokio::select! { done = listen => done, done = speak => done };
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.retain(|r| !Arc::ptr_eq(r, &reader));
-        done
+        tokio::select! { done = listen => done, done = speak => done }
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::rows::{Row, rows};
 use super::{Config, Sequences, Strategy};
 use crate::embeddings::TextEmbedding;
-use crate::server::core::batcher::Client;
+use crate::server::core::bodies::Caller;
 use crate::server::core::error::{Refusal, Why};
+use crate::server::core::results::TOKEN;
 use crate::server::core::service::{Hosted, Service};
 
 /// What a request comes to.
@@ -32,7 +33,7 @@ pub struct Array {
 /// What the texts, the queue or the model say.
 pub async fn compute(
     service: &Service,
-    client: Client,
+    Caller { client, room: body }: Caller,
     model: &Hosted,
     config: &Config,
     sequences: Sequences,
@@ -50,7 +51,13 @@ pub async fn compute(
     let capture = config.capture(&encoder)?;
     let states = config.states(&encoder)?;
     let (shared, settings) = (Arc::clone(&encoder), config.clone());
-    let read = tokio::task::spawn_blocking(move || rows(&shared, &settings, sequences));
+    let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
+    let turn = service.turn().await?;
+    let mut room = service.results.expect(sequences.most_tokens(limit).saturating_mul(TOKEN))?;
+    let read = tokio::task::spawn_blocking(move || {
+        let _held = (turn, body);
+        rows(&shared, &settings, sequences)
+    });
     let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
     let rows = read.await.map_err(failed)??;
 
@@ -81,7 +88,9 @@ pub async fn compute(
     };
     let is_ragged = config.strategy == Strategy::None;
     let each = if is_ragged { length * wide } else { wide };
-    let room = service.reserve(count.saturating_mul(each).saturating_mul(4))?;
+    let tokens: usize = rows.iter().map(|row| row.pieces.len()).sum();
+    let numbers = count.saturating_mul(each).saturating_mul(4);
+    service.results.resize(&mut room, numbers.saturating_add(tokens * TOKEN))?;
     let texts = match run.is_empty() {
         true => Vec::new(),
         false => model.batcher.submit(client, run, vec![capture.clone()], None).await?.texts,

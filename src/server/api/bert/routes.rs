@@ -12,7 +12,7 @@ use crate::server::api::accept::JSON;
 use crate::server::api::answer::{Answer, of_json, parse};
 use crate::server::api::body::Items;
 use crate::server::api::stream::written;
-use crate::server::core::batcher::Client;
+use crate::server::core::bodies::Caller;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::service::Service;
 
@@ -25,7 +25,7 @@ struct EncodeBody {
 }
 
 /// `POST /encode`
-pub async fn encode(service: &Service, client: Client, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn encode(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
     let EncodeBody { id, texts: Items(texts), is_tokenized } = parse(body).await?;
     if texts.is_empty() {
         return Err(Refusal::new(Why::Empty, "the list is empty").at("texts"));
@@ -35,8 +35,8 @@ pub async fn encode(service: &Service, client: Client, body: Bytes) -> Result<An
         let said = "it says otherwise than `texts`: send lists of tokens, or strings";
         return Err(Refusal::new(Why::Malformed, said).at("is_tokenized"));
     }
-    service.statistic.see(&client.to_le_bytes(), Some(texts.len()));
-    let array = compute(service, client, &service.models[0], &service.bert, texts).await?;
+    service.statistic.see(&caller.client.to_le_bytes(), Some(texts.len()));
+    let array = compute(service, caller, &service.models[0], &service.bert, texts).await?;
     let bytes = 4 * array.values.len();
     let write = move |out: &mut dyn Write| {
         let result = Nested(&array.values, &array.shape);

@@ -2,7 +2,7 @@
 
 use super::{Config, Strategy};
 use crate::encoder::Encoder;
-use crate::server::api::body::Listed;
+use crate::server::api::body::{List, Listed};
 use crate::server::core::batcher::Ready;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::reading::frame;
@@ -10,6 +10,12 @@ use crate::text::{Text, Tokens};
 
 /// Tokens of a text with their ids.
 type Pieces = Vec<(u32, String)>;
+
+/// Tokens of a text: how many it has, and the first of them.
+struct Own {
+    found: usize,
+    kept: Pieces,
+}
 
 /// The texts of a request: all strings, or all lists of tokens.
 #[derive(Debug, Clone)]
@@ -23,7 +29,7 @@ pub enum Sequences {
 impl Listed for Sequences {
     const WANTED: &'static str = "a list of strings, or a list of lists of tokens";
     const ITEM: &'static str = "a string or a list of tokens";
-    type Inner = Vec<String>;
+    type Inner = List<String>;
 
     fn none() -> Self {
         Self::Texts(Vec::new())
@@ -33,8 +39,8 @@ impl Listed for Sequences {
         Some(Self::Texts(texts))
     }
 
-    fn lists(lists: Vec<Vec<String>>) -> Option<Self> {
-        Some(Self::Tokens(lists))
+    fn lists(lists: Vec<List<String>>) -> Option<Self> {
+        Some(Self::Tokens(lists.into_iter().map(|list| list.0).collect()))
     }
 }
 
@@ -44,6 +50,14 @@ impl Sequences {
         match self {
             Self::Texts(t) => t.len(),
             Self::Tokens(t) => t.len(),
+        }
+    }
+
+    /// Tokens that they come to at most, where each has `limit` at most.
+    pub fn most_tokens(&self, limit: usize) -> usize {
+        match self {
+            Self::Texts(t) => t.iter().map(|text| (text.len() + 3).min(limit)).sum(),
+            Self::Tokens(t) => t.iter().map(|list| (list.len() + 3).min(limit)).sum(),
         }
     }
 
@@ -66,10 +80,14 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
     let tokenizer = encoder.intake().tokenizer();
     let (before, after) = frame(encoder)?;
     let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
-    let own = |text: &str| -> Result<Vec<(u32, String)>, Refusal> {
-        let t = tokenizer.encode_whole(&Text::from(text))?;
+    // No more of a text is kept than one that stands alone has, of which `assemble` cuts.
+    let most = limit.saturating_add(tokenizer.special_tokens(false));
+    let own = |text: &str| -> Result<Own, Refusal> {
+        let t = tokenizer.encode_first(&Text::from(text), most)?;
+        let found = t.special.iter().filter(|special| !**special).count() + t.lost;
         let all = t.ids.into_iter().zip(t.pieces.iter().map(str::to_owned)).zip(t.special);
-        Ok(all.filter(|(_, special)| !special).map(|(token, _)| token).collect())
+        let own = all.filter(|(_, special)| !special).map(|(token, _)| token).collect();
+        Ok(Own { found, kept: own })
     };
     let unknown = ["[UNK]", "<unk>"].iter().find_map(|p| Some((tokenizer.id_of(p)?, *p)));
     let known = |piece: &String| match (tokenizer.id_of(piece), unknown) {
@@ -77,7 +95,7 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
         (None, Some((id, piece))) => Ok((id, piece.to_owned())),
         (None, None) => Err(Refusal::new(Why::Tokenizer, "the vocabulary has no unknown token")),
     };
-    let row = |first: Vec<(u32, String)>, second: Option<Vec<(u32, String)>>, bare: bool| {
+    let row = |first: Own, second: Option<Own>, bare: bool| {
         assemble(encoder, config, (first, second), (&before, &after), limit, bare)
     };
     match sequences {
@@ -97,7 +115,10 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
             .iter()
             .map(|list| {
                 let bare = config.no_special_token;
-                let all = |part: &[String]| part.iter().map(known).collect::<Result<Vec<_>, _>>();
+                let all = |part: &[String]| {
+                    let kept = part.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+                    Ok::<_, Refusal>(Own { found: kept.len(), kept })
+                };
                 match list.iter().position(|piece| piece == "|||") {
                     Some(at) => row(all(&list[..at])?, Some(all(&list[at + 1..])?), bare),
                     None => row(all(list)?, None, bare),
@@ -111,12 +132,13 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
 fn assemble(
     encoder: &Encoder,
     config: &Config,
-    (mut a, mut b): (Pieces, Option<Pieces>),
+    (first, second): (Own, Option<Own>),
     (before, after): (&[u32], &[u32]),
     limit: usize,
     bare: bool,
 ) -> Result<Row, Refusal> {
-    let found = a.len() + b.as_ref().map_or(0, Vec::len);
+    let found = first.found + second.as_ref().map_or(0, |second| second.found);
+    let (mut a, mut b) = (first.kept, second.map(|second| second.kept));
     // An empty second text is none, as in Python.
     if b.as_ref().is_some_and(Vec::is_empty) {
         b = None;

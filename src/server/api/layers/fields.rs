@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::capture::Layers;
-use crate::server::api::body::quoted;
+use crate::server::api::body::push;
 use crate::server::core::reading;
 use crate::text::Text;
 
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Input {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Input, A::Error> {
                 let mut all = Vec::new();
                 while let Some(One(text)) = list.next_element()? {
-                    all.push(text);
+                    push(&mut all, text)?;
                 }
                 Ok(Input(all))
             }
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for LayersWord {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LayersWord, E> {
-                text.parse().map(LayersWord).map_err(|e: crate::Error| E::custom(quoted(text, &e)))
+                text.parse().map(LayersWord).map_err(E::custom)
             }
 
             fn visit_i64<E: serde::de::Error>(self, state: i64) -> Result<LayersWord, E> {
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for LayersWord {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LayersWord, A::Error> {
                 let mut all = Vec::new();
                 while let Some(State(state)) = list.next_element()? {
-                    all.push(state);
+                    push(&mut all, state)?;
                 }
                 self.visit_str(&all.join(","))
             }

@@ -112,7 +112,6 @@ impl Batcher {
         let queue = self.queue();
         let full = queue.items + texts > self.bounds.texts || queue.work > self.bounds.waiting;
         if full && queue.items > 0 {
-            self.metrics.overloaded.add(1);
             return Err(Refusal::busy());
         }
         Ok(())
@@ -206,7 +205,6 @@ impl Batcher {
             let full = queue.items + count > self.bounds.texts
                 || queue.work.saturating_add(work) > self.bounds.waiting;
             if full && queue.items > 0 {
-                self.metrics.overloaded.add(1);
                 return Err(Refusal::busy());
             }
             queue.push(client, items.into_iter());

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
 
+use crate::quote::quote;
 use crate::server::api::answer::{CODINGS, aside};
 use crate::server::core::error::{Refusal, Why};
 
@@ -30,9 +31,7 @@ pub enum Coding {
 ///
 /// [`Why::Media`], which names what is read.
 pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
-    let shown = |value: &HeaderValue| {
-        String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect::<String>()
-    };
+    let shown = |value: &HeaderValue| quote(String::from_utf8_lossy(value.as_bytes()));
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         let text = shown(kind).to_ascii_lowercase();
         let mut parts = text.split(';').map(str::trim);

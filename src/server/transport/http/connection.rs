@@ -26,6 +26,7 @@ use super::crowd::{Seated, Working};
 use super::patient::Patient;
 use super::routes::{Guest, router};
 use super::wire::{Shared, Wire};
+use crate::quote::quote;
 use crate::server::api::answer::{Dialect, refused};
 use crate::server::core::error::Refusal;
 use crate::server::core::service::Service;
@@ -169,8 +170,8 @@ async fn reply(
 ) -> Response {
     let span = tracing::info_span!(
         "request",
-        method = %request.method(),
-        path = request.uri().path().chars().take(200).collect::<String>(),
+        method = quote(request.method()),
+        path = quote(request.uri().path()),
         status = tracing::field::Empty,
     );
     #[cfg(feature = "otel")]
@@ -194,6 +195,7 @@ async fn replied(
     let dialect = Dialect::of(request.uri().path());
     let Ok(mut answer) = router.oneshot(request).await;
     if let Some(refusal) = answer.extensions_mut().remove::<Refusal>() {
+        service.metrics.refused(&refusal);
         // What the layers around a route said of it, such as whose page may read it, stays.
         let mut said = std::mem::take(answer.headers_mut());
         said.remove(header::CONTENT_LENGTH);

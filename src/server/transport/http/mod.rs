@@ -6,7 +6,7 @@
 
 mod coding;
 mod connection;
-mod crowd;
+pub(super) mod crowd;
 mod listener;
 mod origin;
 pub(super) mod patient;

@@ -5,6 +5,8 @@
 //! the name. A form, or text without a type, is sent without asking first; the browser says whose
 //! page it is.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -12,6 +14,7 @@ use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::routes::Shared;
+use crate::quote::quote;
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::settings::Settings;
 
@@ -30,10 +33,10 @@ pub async fn hold(
         let called = called.map(Result::unwrap_or_default);
         let authority = request.uri().authority().map(|authority| authority.as_str());
         if let Some(other) = called.chain(authority).find(|host| !is_ours(names, host)) {
-            let shown: String = other.chars().take(100).collect();
             let said = format!(
-                "this server is not called `{shown}`: use localhost, or start it with \
-                 --allowed-host and that name"
+                "this server is not called `{}`: use localhost, or start it with --allowed-host and \
+                 that name",
+                quote(other)
             );
             return Err(Refusal::new(Why::Forbidden, said));
         }
@@ -48,26 +51,45 @@ pub async fn hold(
 
 /// Whether `host`, perhaps with a port, is one of `names` or of this machine.
 fn is_ours(names: &[String], host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let (name, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some(parts)) => parts,
+        Some(None) => return false,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let is_near = |ip: std::net::IpAddr| ip.is_loopback();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+        return false;
+    }
+    let name = plain(name);
     name == "localhost"
         || name.ends_with(".localhost")
-        || name.parse().is_ok_and(is_near)
-        || names.contains(&name)
+        || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        || names.iter().any(|known| plain(known) == name)
 }
 
-/// Whether a browser sends a body of this type without a preflight: no type, a form, text.
+/// A name of a host as all who mean it write it: an address in its shortest form, no root's dot.
+fn plain(name: &str) -> String {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => name.to_ascii_lowercase(),
+    }
+}
+
+/// Types of what a browser sends without a preflight: forms, text, and reports of a page's policy.
+const UNASKED: [&str; 5] = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "application/csp-report",
+    "application/reports+json",
+];
+
+/// Whether a browser sends a body of this type without a preflight: one of [`UNASKED`], or none.
 fn is_unasked(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.is_empty()
-        || [&b"text/plain"[..], b"application/x-www-form-urlencoded", b"multipart/form-data"]
-            .iter()
-            .any(|simple| kind.eq_ignore_ascii_case(simple))
+    kind.is_empty() || UNASKED.iter().any(|simple| kind.eq_ignore_ascii_case(simple.as_bytes()))
 }
 
 /// Whether it comes from a page of another site that is not allowed to call.
@@ -98,7 +120,7 @@ mod tests {
 
     #[test]
     fn names_of_this_machine_and_those_given_are_ours() {
-        let names = ["vectors.example".to_owned(), "192.0.2.7".to_owned()];
+        let names = ["vectors.example.", "192.0.2.7", "FD00:0::7"].map(str::to_owned);
         for ours in [
             "localhost",
             "LOCALHOST:3000",
@@ -108,7 +130,11 @@ mod tests {
             "127.9.9.9",
             "[::1]:3000",
             "vectors.example:80",
+            "vectors.example.:80",
             "192.0.2.7",
+            "[fd00::7]:3000",
+            "[::FFFF:127.0.0.1]",
+            "localhost:",
         ] {
             assert!(is_ours(&names, ours), "{ours}");
         }
@@ -121,6 +147,12 @@ mod tests {
             "10.0.0.1",
             "[::2]",
             "evil.example@localhost",
+            "localhost:80@evil.example",
+            "localhost:80:80",
+            "[::1].evil.example",
+            "[::1",
+            "0.0.0.0",
+            "fd00::7",
         ] {
             assert!(!is_ours(&names, other), "{other}");
         }

@@ -23,11 +23,12 @@ use tower_http::normalize_path::NormalizePath;
 use super::coding::{coding, expanded};
 use super::crowd::{Seat, Working};
 use super::origin::{self, is_allowed};
+use crate::quote::quote;
 use crate::server::api::accept::{self, HTML, JSON, TEXT};
 use crate::server::api::answer::{Answer, empty};
 use crate::server::api::{about, bert, docs, layers, openai, openapi, tei, web};
 use crate::server::core::batcher::Client;
-use crate::server::core::bodies::{self, shrink};
+use crate::server::core::bodies::{self, Caller, roomed, shrink};
 use crate::server::core::error::{Refusal, Why};
 use crate::server::core::service::Service;
 
@@ -46,23 +47,21 @@ pub struct Guest {
 
 /// A request that is whole; while it is kept, its connection is not shown out.
 struct Whole {
-    client: Client,
+    caller: Caller,
     body: Bytes,
     /// The form of the answer, of those that the route has.
     form: &'static str,
     _working: Option<Working>,
-    /// What its body takes, until it is answered.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
-/// A handler of whole requests: `async fn(&Service, Client, Bytes) -> Reply`.
+/// A handler of whole requests: `async fn(&Service, Caller, Bytes) -> Reply`.
 macro_rules! whole {
     ($work:path) => {
         gives(
             &[JSON],
             post(|State(service): State<Shared>, whole: Whole| async move {
-                let Whole { client, body, _working, _room, .. } = whole;
-                $work(&service, client, body).await
+                let Whole { caller, body, _working, .. } = whole;
+                $work(&service, caller, body).await
             }),
         )
     };
@@ -164,8 +163,8 @@ async fn well(State(service): State<Shared>) -> Reply {
 }
 
 async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
-    let Whole { client, body, form, _working, _room } = whole;
-    layers::layers(&service, client, body, form).await
+    let Whole { caller, body, form, _working } = whole;
+    layers::layers(&service, caller, body, form).await
 }
 
 /// `name` may be a hub id, with its slash as it is or escaped; what is no text names no model.
@@ -195,7 +194,8 @@ async fn other_method(method: Method, uri: Uri) -> Result<Answer, Refusal> {
     match method {
         Method::OPTIONS => Ok(empty(StatusCode::NO_CONTENT)),
         _ => {
-            let said = format!("{} does not take {method}: see Allow", shortened(uri.path()));
+            let (path, method) = (quote(uri.path()), quote(method));
+            let said = format!("{path} does not take {method}: see Allow");
             Err(Refusal::new(Why::Method, said))
         }
     }
@@ -206,12 +206,8 @@ async fn nowhere(method: Method, uri: Uri) -> Refusal {
 }
 
 fn no_route(method: &Method, path: &str) -> Refusal {
-    let said = format!("there is no route {method} {}: see /docs", shortened(path));
+    let said = format!("there is no route {} {}: see /docs", quote(method), quote(path));
     Refusal::new(Why::NoRoute, said)
-}
-
-fn shortened(path: &str) -> String {
-    path.chars().take(100).collect()
 }
 
 /// Holds the key of a request against those that are allowed, in constant time. A probe of
@@ -274,7 +270,11 @@ impl FromRequest<Shared> for Whole {
         }
         let client = guest.as_ref().map_or(0, |guest| guest.client);
         let _working = guest.map(|guest| guest.seat.work());
-        Ok(Self { client, body, form, _working, _room: room })
+        let room = room.map(Arc::new);
+        if let Some(room) = &room {
+            body = roomed(body, Arc::clone(room));
+        }
+        Ok(Self { caller: Caller { client, room }, body, form, _working })
     }
 }
 

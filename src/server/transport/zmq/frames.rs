@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
-use super::HANDSHAKE;
 use crate::server::core::bodies;
 use crate::server::core::service::Service;
 
 /// Frames of a request at most; more are read and refused.
 const MOST_FRAMES: usize = 16;
 
-fn odd(said: &'static str) -> std::io::Error {
+pub fn odd(said: &'static str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, said)
 }
 
@@ -33,7 +33,8 @@ pub async fn handshake(stream: &mut TcpStream, socket: &str) -> std::io::Result<
     ready.extend(socket.bytes());
     write_frame(stream, 4, &ready).await?;
     stream.flush().await?;
-    let (flags, length) = frame_head(stream, 1024).await?;
+    let flags = stream.read_u8().await?;
+    let length = frame_length(stream, flags, 1024).await?;
     let body = frame_body(stream, length).await?;
     match flags & 4 != 0 && body.starts_with(b"\x05READY") {
         true => Ok(()),
@@ -57,18 +58,18 @@ pub async fn write_frame(
     to.write_all(body).await
 }
 
-/// Flags of the next frame, and its length, `limit` at most.
-async fn frame_head(
+/// The length of a frame with these flags, `limit` at most.
+async fn frame_length(
     from: &mut (impl AsyncRead + Unpin),
+    flags: u8,
     limit: usize,
-) -> std::io::Result<(u8, usize)> {
-    let flags = from.read_u8().await?;
+) -> std::io::Result<usize> {
     let length = match flags & 2 {
         0 => u64::from(from.read_u8().await?),
         _ => from.read_u64().await?,
     };
     match usize::try_from(length) {
-        Ok(length) if flags & !7 == 0 && length <= limit => Ok((flags, length)),
+        Ok(length) if flags & !7 == 0 && length <= limit => Ok(length),
         _ => Err(odd("a frame is larger than the limit, or none")),
     }
 }
@@ -87,36 +88,44 @@ async fn frame_body(
 }
 
 /// The next message, of at most `limit` bytes, and the room that it takes of the bodies of `service`;
-/// no message where it has too many frames.
+/// no message where it has too many frames. `times` are how long it may be until it begins, where
+/// that has a bound, and the patience that a body has.
 ///
-/// A large frame waits for room: there is no other way to have its client wait. Once it has room, all
-/// of it must come in time.
+/// A large frame waits for room: there is no other way to have its client wait. Once it has begun,
+/// or has room, all of it must come in time.
 pub async fn receive(
     from: &mut (impl AsyncRead + Unpin),
     limit: usize,
+    (until, patience): (Option<Duration>, Duration),
     service: Option<&Service>,
 ) -> std::io::Result<(Option<Vec<Vec<u8>>>, Option<OwnedSemaphorePermit>)> {
     let (mut frames, mut room, mut bytes, mut count) = (Vec::new(), None, 0, 0usize);
-    let patience = service.map_or(HANDSHAKE, |service| 4 * service.settings.patience);
+    // As over HTTP: however it trickles, it has some time in all.
+    let in_all = || Instant::now() + 4 * patience;
+    let begins = until.map(|until| Instant::now() + until);
+    let mut deadline = None;
     loop {
-        let head = frame_head(from, limit.saturating_sub(bytes));
-        let (flags, length) = match &room {
-            None => head.await?,
-            Some(_) => tokio::time::timeout(patience, head).await??,
+        let flags = match deadline.or(begins) {
+            Some(by) => timeout_at(by, from.read_u8()).await??,
+            None => from.read_u8().await?,
         };
-        let body = match service.filter(|_| length > bodies::FREE) {
-            None if room.is_none() => frame_body(from, length).await?,
-            None => tokio::time::timeout(patience, frame_body(from, length)).await??,
-            Some(service) => {
-                // Those who wait hold nothing, or two could wait for each other.
-                if room.is_some() {
-                    return Err(odd("a request has more than one large frame"));
-                }
-                room = service.bodies.room(length, Duration::MAX).await.ok();
-                tokio::time::timeout(patience, frame_body(from, length)).await??
+        let mut by = *deadline.get_or_insert_with(in_all);
+        let length =
+            timeout_at(by, frame_length(from, flags, limit.saturating_sub(bytes))).await??;
+        if let Some(service) = service.filter(|_| length > bodies::FREE) {
+            // Those who wait hold nothing, or two could wait for each other.
+            if room.is_some() {
+                return Err(odd("a request has more than one large frame"));
             }
-        };
+            room = service.bodies.room(length, Duration::MAX).await.ok();
+            by = *deadline.insert(in_all());
+        }
+        let body = timeout_at(by, frame_body(from, length)).await??;
         if flags & 4 != 0 {
+            // A command between messages, such as a ping, is no part of one.
+            if count == 0 {
+                deadline = None;
+            }
             continue;
         }
         bytes += body.len();

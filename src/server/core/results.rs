@@ -1,0 +1,136 @@
+//! The memory of results, all together: vectors, tokens that clients are told, files made of them.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::batcher::Ready;
+use super::bodies::shrink;
+use super::error::{Refusal, Why};
+use crate::capture::{Capture, Pool};
+use crate::encoder::Encoder;
+
+/// Bytes that results are counted in.
+pub const UNIT: usize = 1 << 10;
+/// Bytes that a token takes with its id, place, word and spelling, or with what is told of it.
+pub const TOKEN: usize = 96;
+/// Bytes that a word takes.
+const WORD: usize = 96;
+
+/// Room for results.
+#[derive(Debug)]
+pub struct Results {
+    bytes: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Results {
+    /// Room for so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self { bytes, free: Arc::new(Semaphore::new(bytes / UNIT)) }
+    }
+
+    /// Room for `bytes`, kept until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::TooLarge`] for more than there is at all, [`Why::Overloaded`] for more than is free.
+    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.bytes;
+        if bytes > most {
+            let said = format!(
+                "the results would take {bytes} bytes, the limit of this server is {most}: ask for \
+                 fewer texts, layers or tokens at a time"
+            );
+            return Err(Refusal::new(Why::TooLarge, said));
+        }
+        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX);
+        Arc::clone(&self.free).try_acquire_many_owned(units).map_err(|_| Refusal::busy())
+    }
+
+    /// Room for what will take `most` bytes at most: that, or all there is.
+    ///
+    /// # Errors
+    ///
+    /// [`Why::Overloaded`] for more than is free.
+    pub fn expect(&self, most: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.reserve(most.min(self.bytes))
+    }
+
+    /// Makes `room` one for `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Results::reserve`].
+    pub fn resize(&self, room: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), Refusal> {
+        let held = room.num_permits() * UNIT;
+        if bytes > self.bytes {
+            self.reserve(bytes).map(drop)?;
+        }
+        match bytes.checked_sub(held) {
+            Some(more) => room.merge(self.reserve(more)?),
+            None => shrink(room, bytes),
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that the results of `ready` take: the vectors and what is told of each row, the states of
+/// texts in windows, and their tokens and words where they are kept.
+pub fn size(
+    encoder: &Encoder,
+    ready: &[Arc<Ready>],
+    captures: &[Capture],
+    window: Option<(usize, Option<usize>)>,
+    keep: bool,
+) -> Result<usize, Refusal> {
+    let mut bytes = 0usize;
+    for capture in captures {
+        let header = encoder.header(capture)?;
+        let row = header.layer_axis * header.width;
+        let states = header.layers.len() * encoder.spec().width;
+        for text in ready {
+            let tokens = text.tokens.len();
+            let (rows, told) = match capture.pool {
+                Pool::Tokens => (tokens, tokens * TOKEN),
+                Pool::Words(_) => (text.words.len(), text.words.len() * WORD),
+                _ => (1, 0),
+            };
+            let windows = window.is_some_and(|(limit, _)| tokens > limit);
+            let assembled = if windows { tokens.saturating_mul(states) } else { 0 };
+            let numbers = rows.saturating_mul(row).saturating_add(assembled);
+            bytes = bytes.saturating_add(numbers.saturating_mul(4)).saturating_add(told);
+        }
+    }
+    let kept = |text: &Arc<Ready>| text.tokens.len() * TOKEN + text.words.len() * WORD;
+    let kept = if keep { ready.iter().map(kept).sum() } else { 0 };
+    Ok(bytes.saturating_add(kept))
+}
+
+/// Bytes that the tokens and words of a text of `tokens` tokens take where they are kept.
+pub fn kept(tokens: usize) -> usize {
+    tokens.saturating_mul(TOKEN + WORD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_is_free_once_it_is_dropped_or_not_needed() {
+        let results = Results::new(100 * UNIT);
+        let why = |bytes| results.reserve(bytes).map(drop).map_err(|refusal| refusal.why);
+        assert_eq!(why(101 * UNIT), Err(Why::TooLarge));
+        let mut first = results.expect(usize::MAX).unwrap();
+        assert_eq!(why(UNIT), Err(Why::Overloaded));
+        results.resize(&mut first, 60 * UNIT).unwrap();
+        assert_eq!(why(40 * UNIT), Ok(()));
+        results.resize(&mut first, 90 * UNIT).unwrap();
+        let refused = |result: Result<(), Refusal>| result.map_err(|refusal| refusal.why);
+        assert_eq!(refused(results.resize(&mut first, 200 * UNIT)), Err(Why::TooLarge));
+        let second = results.reserve(10 * UNIT).unwrap();
+        assert_eq!(refused(results.resize(&mut first, 91 * UNIT)), Err(Why::Overloaded));
+        drop((first, second));
+        assert_eq!(why(100 * UNIT), Ok(()));
+    }
+}
