@@ -13,6 +13,7 @@ mod kept;
 mod keys;
 pub mod pack;
 mod rules;
+mod runs;
 mod seams;
 mod settings;
 mod sound;

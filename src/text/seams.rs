@@ -6,10 +6,14 @@
 //! for the parts below: each normalizes characters by their neighbours, and finds words from left to
 //! right with nothing in mind but where it stands. A part that is not here is not known to do so.
 
+use std::sync::OnceLock;
+
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{ModelWrapper, Tokenizer};
+
+use crate::text::runs::Runs;
 
 /// Patterns of words that look ahead at most to the end of a run of whitespace, as files have them.
 const WORDS: &[&str] = &[
@@ -34,7 +38,7 @@ const WORDS: &[&str] = &[
 const RUNS: &[&str] = &[" {2,}", r"\s{2,}|[\n\r\t]", r"\s{2,}", r"\s+"];
 
 /// What a tokenizer's parts let be done to a long text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Seams {
     /// Whether every part is known.
     pub(crate) known: bool,
@@ -43,6 +47,8 @@ pub(crate) struct Seams {
     pub(crate) margin: usize,
     /// Of WordPiece, the characters above which a word is unknown as a whole.
     pub(crate) word_limit: Option<usize>,
+    /// What takes a long word apart, once one was met.
+    runs: OnceLock<Option<Runs>>,
 }
 
 impl Seams {
@@ -57,7 +63,13 @@ impl Seams {
             _ => None,
         };
         // A normalized token may be longer than it is spelt: a character has up to 18 after NFKD.
-        Self { known, margin: margin.max(longest.saturating_mul(4)).saturating_add(64), word_limit }
+        let margin = margin.max(longest.saturating_mul(4)).saturating_add(64);
+        Self { known, margin, word_limit, runs: OnceLock::new() }
+    }
+
+    /// What takes a long word of `tokenizer` apart, where it can be.
+    pub(crate) fn runs(&self, tokenizer: &Tokenizer) -> Option<&Runs> {
+        self.runs.get_or_init(|| Runs::of(tokenizer)).as_ref()
     }
 }
 

@@ -4,6 +4,8 @@
 //! of a text before any is cut off. Here a long text is walked in stretches that overlap by a few
 //! words. [`Seams`] has what makes the tokens those of the whole text, which the tests hold.
 
+mod long;
+
 use std::ops::Range;
 
 use tokenizers::tokenizer::pre_tokenizer::PreTokenizedString;
@@ -135,8 +137,12 @@ impl Walk<'_> {
                 self.done = words[..last].iter().map(|word| word.bytes.end).max().unwrap_or(at);
                 return Ok(Some(next));
             }
-            if let Some(next) = self.unknown(found, at..end, &words, first, kept)? {
-                return Ok(Some(next));
+            let next = match self.seams.word_limit {
+                Some(_) => self.unknown(found, at..end, &words, first, kept)?,
+                None => self.long(found, at..end, &words, first, kept)?,
+            };
+            if next.is_some() {
+                return Ok(next);
             }
             size = size.saturating_mul(2);
             if size > self.sizes.longest {
@@ -368,7 +374,7 @@ fn take(
     Ok(())
 }
 
-fn failed(e: tokenizers::Error) -> crate::Error {
+pub(crate) fn failed(e: tokenizers::Error) -> crate::Error {
     fail!(Text, "the tokenizer failed: {e}").with_source(e)
 }
 

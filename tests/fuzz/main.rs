@@ -19,6 +19,7 @@ mod memory;
 mod models;
 mod mutate;
 mod rng;
+mod runs;
 mod server;
 mod slow;
 mod weights;
