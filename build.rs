@@ -1,5 +1,5 @@
 //! Puts the browser package and its demo into the binary, where `web/build` has made the package, and
-//! the shaders without their comments, which are a quarter of them: a page fetches the binary.
+//! the shaders, for a page without their comments, which are a quarter of them: it fetches the binary.
 //!
 //! Nothing is built here: without `web/pkg` the list is empty, and `serve --web` says what to do.
 
@@ -17,7 +17,8 @@ fn main() -> io::Result<()> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     println!("cargo:rerun-if-changed=shaders");
-    strip(&package.join("shaders"), &folder.join("shaders"))?;
+    let for_page = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
+    copy_shaders(&package.join("shaders"), &folder.join("shaders"), for_page)?;
     let (root, out) = (package.join("web"), folder.join("web_files.rs"));
     let mut files = Vec::new();
     // The engine itself, compiled for a page, does not hold its own package.
@@ -53,19 +54,20 @@ fn gather(root: &Path, path: &Path, files: &mut Vec<(String, String)>) -> io::Re
     Ok(())
 }
 
-/// Copies the shaders at or below `from`, without lines that are only a comment.
-fn strip(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies the shaders at or below `from`; `bare` leaves out lines that are only a comment, but keeps
+/// those of loops (`//:`, src/gpu/template.rs).
+fn copy_shaders(from: &Path, to: &Path, bare: bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let Some(name) = path.file_name() else { continue };
         if path.is_dir() {
-            strip(&path, &to.join(name))?;
+            copy_shaders(&path, &to.join(name), bare)?;
         } else if path.extension().is_some_and(|kind| kind == "wgsl") {
             let text = fs::read_to_string(&path)?;
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            let code: String = code.flat_map(|line| [line, "\n"]).collect();
-            fs::write(to.join(name), code)?;
+            let is_comment = |line: &str| line.starts_with("//") && !line.starts_with("//:");
+            let kept = text.lines().filter(|line| !bare || !is_comment(line.trim_start()));
+            fs::write(to.join(name), kept.flat_map(|line| [line, "\n"]).collect::<String>())?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 // since a tile knows the first row and the length of its text.
 //
 // For GPUs. A query row belongs to PARTS invocations side by side, each with PART4 vectors of query
-// and result in named registers (`Slice`, from the prelude that src/gpu/heads.rs writes): a large
+// and result in named registers (`Slice`): a large
 // head in one invocation would leave room for few of them. Each adds its part of eight scores, and
 // `join` (attention_one, attention_shared or attention_overlay.wgsl) adds the parts. KEYS keys and
 // values at a time lie in workgroup memory, vector i of part p at i PARTS + p, so that the parts
@@ -33,6 +33,53 @@ fn store_part(at: u32, i: u32, part: u32, value: vec4<f32>) {
     if LINE == HEAD_DIM4 || d < HEAD_DIM4 {
         context[at + d] = store4(value);
     }
+}
+
+/// An invocation's part of a query or of a result.
+struct Slice {
+//: for i in 0..PART4
+    v${i}: vec4<f32>,
+//: end
+}
+
+fn load_query(at: u32, part: u32) -> Slice {
+    return Slice(
+//: for i in 0..PART4
+        load_part(at, ${i}u, part) * params.scale,
+//: end
+    );
+}
+
+/// This part of the scores of eight keys: one chain of multiply-adds a key, the eight are independent.
+fn score(q: ptr<function, Slice>, at: u32) -> Scores {
+    var s = Scores();
+//: for i in 0..PART4
+//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+    let k${key}_${i} = keys[at + ${key}u * LINE + ${i}u * PARTS];
+    s.${place} = fma((*q).v${i}.w, k${key}_${i}.w, fma((*q).v${i}.z, k${key}_${i}.z, fma((*q).v${i}.y, k${key}_${i}.y, fma((*q).v${i}.x, k${key}_${i}.x, s.${place}))));
+//:   end
+//: end
+    return s;
+}
+
+/// o = o fade + p v over eight values.
+fn gather(o: ptr<function, Slice>, p: Scores, fade: f32, at: u32) {
+//: for i in 0..PART4
+//:   for key in 0..8
+    let v${key}_${i} = values[at + ${key}u * LINE + ${i}u * PARTS];
+//:   end
+    let o0_${i} = (*o).v${i} * fade;
+//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+    let o${key + 1}_${i} = fma(vec4<f32>(p.${place}), v${key}_${i}, o${key}_${i});
+//:   end
+    (*o).v${i} = o8_${i};
+//: end
+}
+
+fn put(o: ptr<function, Slice>, factor: f32, at: u32, part: u32) {
+//: for i in 0..PART4
+    store_part(at, ${i}u, part, (*o).v${i} * factor);
+//: end
 }
 
 /// The largest score of a row so far, and the sum of the weights against it.
@@ -72,6 +119,24 @@ fn eight(
     (*run).total = fma((*run).total, fade, sum4(s.a) + sum4(s.b));
     (*run).largest = next;
     gather(o, s, fade, line);
+}
+
+/// Takes UNROLL times eight keys, once in earnest. Copies follow each other as turns of the loop do: no
+/// loads ahead of their turn.
+fn group(
+    q: ptr<function, Slice>,
+    o: ptr<function, Slice>,
+    run: ptr<function, Online>,
+    at: Keys,
+    query: u32,
+    lane: u32,
+) {
+//: for i in 0..UNROLL
+//:   if i > 0
+    workgroupBarrier();
+//:   end
+    eight(q, o, run, Keys(at.start, at.j + ${8 * i}u, at.here), query, lane);
+//: end
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -114,7 +179,7 @@ fn main(
         workgroupBarrier();
 
         let here = min(KEYS, last - start);
-        for (var j = 0u; j < here; j += GROUP) {
+        for (var j = 0u; j < here; j += 8u * UNROLL) {
             group(&q, &o, &run, Keys(start, j, here), query, lane);
         }
     }

@@ -1,10 +1,71 @@
 // softmax(q kᵀ / √d) v within each text, as attention.wgsl, without workgroup memory: for processors
 // that play a GPU (see matmul_direct.wgsl).
 //
-// Four query rows an invocation, which share what is read: q and o are a `Block` of named vectors, from
-// the prelude that src/gpu/heads.rs writes. Four keys at a time, from the start of the text, one after
+// Four query rows an invocation, which share what is read: q and o are a `Block` of named vectors. Four keys at a time, from the start of the text, one after
 // the other; their scores go through a vector a row, which is turned by one number a key, since an
 // index that only the loop knows would put it in memory. The bits of a row depend on its text alone.
+
+/// A head of each of four rows.
+struct Block {
+//: for row in x y z w
+//:   for i in 0..HEAD_DIM4
+    ${row}${i}: vec4<f32>,
+//:   end
+//: end
+}
+
+fn load_queries(at: vec4<u32>) -> Block {
+    return Block(
+//: for row in x y z w
+//:   for i in 0..HEAD_DIM4
+        load4(qkv[at.${row} + ${i}u]) * params.scale,
+//:   end
+//: end
+    );
+}
+
+/// The scores of one key: one chain of multiply-adds a row.
+fn scores(q: ptr<function, Block>, at: u32) -> vec4<f32> {
+//: for i in 0..HEAD_DIM4
+    let k${i} = load4(qkv[at + ${i}u]);
+//: end
+//: for row in x y z w
+    var s${row} = 0.0;
+//:   for i in 0..HEAD_DIM4
+    s${row} = fma((*q).${row}${i}.w, k${i}.w, fma((*q).${row}${i}.z, k${i}.z, fma((*q).${row}${i}.y, k${i}.y, fma((*q).${row}${i}.x, k${i}.x, s${row}))));
+//:   end
+//: end
+    return vec4<f32>(sx, sy, sz, sw);
+}
+
+fn fade(o: ptr<function, Block>, by: vec4<f32>) {
+//: for row in x y z w
+//:   for i in 0..HEAD_DIM4
+    (*o).${row}${i} *= by.${row};
+//:   end
+//: end
+}
+
+/// Adds one value, `p` being its weight in each row.
+fn gather(o: ptr<function, Block>, p: vec4<f32>, at: u32) {
+//: for i in 0..HEAD_DIM4
+    let v${i} = load4(qkv[at + ${i}u]);
+//:   for row in x y z w
+    (*o).${row}${i} = fma(vec4<f32>(p.${row}), v${i}, (*o).${row}${i});
+//:   end
+//: end
+}
+
+/// Writes the rows, of which `left` are in the text.
+fn put(o: ptr<function, Block>, by: vec4<f32>, at: u32, left: u32) {
+//: for r, row in x y z w
+    if left > ${r}u {
+//:   for i in 0..HEAD_DIM4
+        context[at + ${r}u * params.out4 + ${i}u] = store4((*o).${row}${i} * by.${row});
+//:   end
+    }
+//: end
+}
 
 /// The row of a block and of four keys: scores, then weights.
 struct Four {

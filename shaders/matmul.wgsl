@@ -1,7 +1,7 @@
 // C = activate(A Wᵀ + b) (+ residual), tiles in workgroup memory: for GPUs.
 //
 // A workgroup computes a tile of ROWS x 4 COLUMNS4 numbers, an invocation a block of it in named
-// vectors (`Sums`, from the prelude that src/gpu/product.rs writes). Tiles of A and W of depth 16
+// vectors (`Sums`, lib/matmul_sums.wgsl). Tiles of A and W of depth 16
 // lie in workgroup memory, A turned so that a row of four is one vector. W is packed at load into
 // panels of 64 columns, padded with zeros to whole panels and steps, so it is read without a bound
 // but where a tile is wider than a panel.
@@ -12,6 +12,8 @@
 
 const DEPTH = 16u;
 const PANEL4 = 16u;
+// Where the invocations outnumber the blocks of A, one half loads A and the other W.
+const ALL_LOAD_BOTH = INVOCATIONS == LOADERS;
 
 var<workgroup> tile_a: array<vec4<f32>, DEPTH * LINE>; // (DEPTH, LINE): groups of 4 rows, padding
 var<workgroup> tile_w: array<vec4<f32>, DEPTH * COLUMNS4>; // (DEPTH, COLUMNS4)
@@ -21,6 +23,35 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
         return load4(a[row * params.k4 + k4]);
     }
     return vec4<f32>(0.0);
+}
+
+/// Takes UNROLL steps of k: `from_a` and `from_w` are where they begin in the tiles.
+fn multiply(s: ptr<function, Sums>, from_a: u32, from_w: u32) {
+//: for k in 0..UNROLL
+//:   for i in 0..TALL / 4
+    let a${k}_${i} = tile_a[from_a + ${k}u * LINE + ${i}u];
+//:   end
+//:   for j in 0..WIDE
+    let w${k}_${j} = tile_w[from_w + ${k}u * COLUMNS4 + ${j}u * ACROSS];
+//:   end
+//:   for i in 0..TALL / 4
+//:     for part, xxxx in xxxx yyyy zzzz wwww
+//:       for j in 0..WIDE
+    (*s).c${4 * i + part}_${j} = fma(a${k}_${i}.${xxxx}, w${k}_${j}, (*s).c${4 * i + part}_${j});
+//:       end
+//:     end
+//:   end
+//: end
+}
+
+/// Steps of k in a tile. For statistics it is a number that no compiler knows, so that none unrolls
+/// the loop further.
+fn k_end() -> u32 {
+//: if UNROLL == 4
+    return DEPTH;
+//: else
+    return params.k_steps;
+//: end
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -36,7 +67,7 @@ fn main(
     let last_step = min(first_step + steps, params.k_steps);
     let column4 = group.x * COLUMNS4;
     let x = lane % ACROSS; // vectors x, x + ACROSS
-    let y = lane / ACROSS; // rows 4 TALL4 y ..
+    let y = lane / ACROSS; // rows TALL y ..
     // What this invocation loads: four rows of A at one k4; every LOADERS-th vector of W.
     let loader = lane % LOADERS;
     let load_row = row + 4u * (loader / 4u);
@@ -71,9 +102,9 @@ fn main(
         workgroupBarrier();
 
         for (var k = 0u; k < k_end(); k += UNROLL) {
-            multiply(&sums, k * LINE + TALL4 * y, k * COLUMNS4 + x);
+            multiply(&sums, k * LINE + TALL / 4u * y, k * COLUMNS4 + x);
         }
         workgroupBarrier();
     }
-    put(&sums, slice, row + 4u * TALL4 * y, column4 + x);
+    put(&sums, slice, row + TALL * y, column4 + x);
 }

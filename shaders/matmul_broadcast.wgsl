@@ -4,8 +4,7 @@
 //
 // A subgroup computes TALL rows by a panel of 64 columns: lane l holds 8 columns of every row, loads
 // rows l, l + 8, ... of A four numbers at a time, and the rows are handed round by shuffles from a
-// lane that is the same for all, which become one broadcast each. The steps are unrolled by the
-// prelude that src/gpu/product.rs writes. Loads are half of the time: they go in 64-bit words
+// lane that is the same for all, which become one broadcast each. Loads are half of the time: they go in 64-bit words
 // (lib/words.wgsl says why), and the widest there are for W.
 //
 // The chain of each number is that of matmul.wgsl, k = 0, 1, 2, ...
@@ -22,6 +21,36 @@ struct MatmulParams {
 @group(0) @binding(2) var<storage, read> w: array<Packed8>; // (n / 64, k, 8)
 @group(0) @binding(3) var<storage, read> bias: array<vec2<u64>>; // (n4)
 @group(0) @binding(4) var<storage, read_write> c: array<vec2<u64>>; // (m, n4)
+
+/// Takes four steps of k, the vectors `k4` of A and those from `from_w` of W.
+fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {
+//: for i in 0..STARTS
+    let a${i} = four(a[starts.r${i} + k4]);
+//: end
+//: for k in 0..4
+    let w${k} = w[from_w + ${8 * k}u];
+    let w${k}_0 = low4(w${k});
+    let w${k}_1 = high4(w${k});
+//: end
+    var v: vec4<f32>;
+//: for i in 0..TALL
+    v = subgroupShuffle(a${i / 8}, ${i % 8}u);
+//:   for j in 0..WIDE
+    (*s).c${i}_${j} = fma(v.wwww, w3_${j}, fma(v.zzzz, w2_${j}, fma(v.yyyy, w1_${j}, fma(v.xxxx, w0_${j}, (*s).c${i}_${j}))));
+//:   end
+//: end
+}
+
+fn put(s: ptr<function, Sums>, row: u32, column4: u32) {
+//: for j in 0..WIDE
+    if column4 + ${j}u < params.n4 {
+        let b = four(bias[column4 + ${j}u]);
+//:   for i in 0..TALL
+        store(row + ${i}u, column4 + ${j}u, (*s).c${i}_${j} + b);
+//:   end
+    }
+//: end
+}
 
 @compute @workgroup_size(64u / TALL * 8u)
 fn main(

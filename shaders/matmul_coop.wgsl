@@ -1,8 +1,7 @@
 // C = activate(A Wᵀ + b) (+ residual) on cooperative matrices of SIDE x SIDE, f16 in and f32 out: for
 // adapters that have them, where they were asked for. Measured on no hardware yet.
 //
-// A subgroup computes TALL rows by a panel of 64 columns, in named matrices (`Sums`, from the prelude
-// that src/gpu/product.rs writes). How many subgroups the 128 invocations are is known at run time
+// A subgroup computes TALL rows by a panel of 64 columns, in named matrices (`Sums`). How many subgroups the 128 invocations are is known at run time
 // alone: those that there are take TALL rows each, pass by pass, until the ROWS of the tile are done.
 // A is rounded to f16 on its way to workgroup memory, W is stored so.
 //
@@ -26,6 +25,53 @@ var<workgroup> tile_a: array<f16, ROWS * LINE_A>; // (ROWS, DEPTH)
 var<workgroup> tile_w: array<f16, DEPTH * LINE_W>; // (DEPTH, 64)
 var<workgroup> block: array<f32, SLOTS * BLOCK>; // (SLOTS, SIDE, SIDE): sums on their way out
 var<workgroup> magnitude: array<u32, 4u * ROWS>; // (ROWS, 4): the bits of what a lane saw
+
+/// The block of C of a subgroup: matrix (i, j) is SIDE rows and columns of it.
+struct Sums {
+//: for i in 0..TALL / SIDE
+//:   for j in 0..64 / SIDE
+    c${i}_${j}: coop_mat${SIDE}x${SIDE}<f32, C>,
+//:   end
+//: end
+}
+
+fn clear(s: ptr<function, Sums>, at: u32) {
+    let zero = coopLoadT<coop_mat${SIDE}x${SIDE}<f32, C>>(&block[at], SIDE);
+//: for i in 0..TALL / SIDE
+//:   for j in 0..64 / SIDE
+    (*s).c${i}_${j} = zero;
+//:   end
+//: end
+}
+
+/// Takes DEPTH steps of k from the tiles.
+fn multiply(s: ptr<function, Sums>, from_a: u32) {
+//: for k in 0..16 / SIDE
+//:   for i in 0..TALL / SIDE
+    let a${k}_${i} = coopLoadT<coop_mat${SIDE}x${SIDE}<f16, A>>(&tile_a[from_a + ${i * SIDE}u * LINE_A + ${k * SIDE}u], LINE_A);
+//:   end
+//:   for j in 0..64 / SIDE
+    let w${k}_${j} = coopLoadT<coop_mat${SIDE}x${SIDE}<f16, B>>(&tile_w[${k * SIDE}u * LINE_W + ${j * SIDE}u], LINE_W);
+//:     for i in 0..TALL / SIDE
+    (*s).c${i}_${j} = coopMultiplyAdd(a${k}_${i}, w${k}_${j}, (*s).c${i}_${j});
+//:     end
+//:   end
+//: end
+}
+
+/// Stores the blocks of all subgroups, one matrix of each at a time, through workgroup memory.
+fn put(s: ptr<function, Sums>, lane: u32, subgroup: u32, slots: u32, slice: u32, row: u32, column4: u32) {
+//: for i in 0..TALL / SIDE
+//:   for j in 0..64 / SIDE
+    if subgroup < slots {
+        coopStoreT((*s).c${i}_${j}, &block[subgroup * BLOCK], SIDE);
+    }
+    workgroupBarrier();
+    store_blocks(lane, slots, slice, row, ${i * SIDE}u, column4 + ${j * SIDE / 4}u);
+    workgroupBarrier();
+//:   end
+//: end
+}
 
 // Four numbers of A into the tile; returns the largest magnitude among them, as bits: those of
 // infinity and NaN are above all others.

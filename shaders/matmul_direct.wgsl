@@ -5,8 +5,34 @@
 // compilable, and reads what it needs itself.
 //
 // An invocation computes TALL rows by four vectors of a panel of 64 columns, ACROSS of them the panel.
-// The steps are written by src/gpu/product.rs. The chain of each number is that of matmul.wgsl,
+// The chain of each number is that of matmul.wgsl,
 // k = 0, 1, 2, ...
+
+/// Takes four steps of k, the vectors `k4` of A and those from `from_w` of W.
+fn multiply(s: ptr<function, Sums>, starts: Starts, k4: u32, from_w: u32) {
+//: for i in 0..TALL
+    let a${i} = load4(a[starts.r${i} + k4]);
+//: end
+//: for k, xxxx in xxxx yyyy zzzz wwww
+//:   for j in 0..WIDE
+    let w${k}_${j} = unpack4(w[from_w + ${16 * k + ACROSS * j}u]);
+//:   end
+//:   for i in 0..TALL
+//:     for j in 0..WIDE
+    // A sum is written once: a write in a loop is one of those lanes that still run, and reads first.
+//:       if k == 0
+    let c0_${i}_${j} = fma(a${i}.${xxxx}, w0_${j}, (*s).c${i}_${j});
+//:       else
+//:         if k == 3
+    (*s).c${i}_${j} = fma(a${i}.${xxxx}, w3_${j}, c2_${i}_${j});
+//:         else
+    let c${k}_${i}_${j} = fma(a${i}.${xxxx}, w${k}_${j}, c${k - 1}_${i}_${j});
+//:         end
+//:       end
+//:     end
+//:   end
+//: end
+}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(

@@ -1,5 +1,5 @@
 // One row of a hidden state, LANES invocations a row: normalisation, and the flag that a number is
-// not finite. The row lies in registers (`Held`, from the prelude that src/gpu/row.rs writes): read
+// not finite. The row lies in registers (`Held`): read
 // once, written once. A kernel that uses it has `params`, `weight`, `status` (one bit a row, then one
 // word a state), and says where a vector of a row is read (`row_at`) and written (`put_row`); a lib
 // file adds up over the lanes (`row_sum`).
@@ -41,6 +41,48 @@ fn put_part(x: vec4<f32>, row: u32, i: u32) -> bool {
     }
     put_row(row * params.stride4 + i, value);
     return not_finite(value);
+}
+
+/// An invocation's vectors of a row, LANES apart: HELD of them.
+struct Held {
+//: for i in 0..HELD
+    v${i}: vec4<f32>,
+//: end
+}
+
+fn load(row: u32, lane: u32) -> Held {
+    return Held(
+//: for i in 0..HELD
+        load_part(row, lane + ${i}u * LANES),
+//: end
+    );
+}
+
+fn sum_held(h: Held) -> f32 {
+    var sum = h.v0;
+//: for i in 1..HELD
+    sum += h.v${i};
+//: end
+    return sum4(sum);
+}
+
+fn sum_squares(h: Held, mean: f32, lane: u32) -> f32 {
+    var sum = vec4<f32>(0.0);
+    var d: vec4<f32>;
+//: for i in 0..HELD
+    d = within(h.v${i} - mean, 4u * (lane + ${i}u * LANES), params.width);
+    sum = fma(d, d, sum);
+//: end
+    return sum4(sum);
+}
+
+/// Writes the vectors and tells whether one of them is not finite.
+fn put(h: Held, mean: f32, scale: f32, row: u32, lane: u32) -> bool {
+    var bad = false;
+//: for i in 0..HELD
+    bad = put_part((h.v${i} - mean) * scale, row, lane + ${i}u * LANES) || bad;
+//: end
+    return bad;
 }
 
 /// γ (x - mean) / √(var + ε) + β over row `row` (Ba et al. 2016), γ x / √(mean x² + ε) where it is

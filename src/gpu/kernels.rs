@@ -1,7 +1,8 @@
 //! The kernel table: which `.wgsl` files make a variant, with which constants and bindings. The
 //! only place that includes shader text.
 
-use super::{heads, product, row};
+use super::template::Constants;
+use super::{heads, product};
 use crate::model::spec::{Activation, NormKind};
 use crate::schedule::tiles::{DIRECT_HEAD_DIM, attention_parts};
 use crate::schedule::variant::{
@@ -83,7 +84,7 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
 }
 
 fn text(variant: Variant, unroll: usize) -> String {
-    let (prelude, files) = parts(variant, unroll);
+    let (constants, files) = parts(variant, unroll);
     let half = match variant {
         Variant::Matmul { weights, .. } => weights == Elem::Half,
         Variant::Embed { tables, .. } => tables == Elem::Half,
@@ -97,10 +98,14 @@ fn text(variant: Variant, unroll: usize) -> String {
         _ if half => "enable f16;\n",
         _ => "",
     };
-    let mut text = format!("// {variant}\n{enable}{prelude}");
+    let mut text = format!("// {variant}\n{enable}{}", constants.wgsl());
     for file in files.into_iter().chain(storage(variant)) {
         text.push('\n');
-        text.push_str(file);
+        match constants.expand(file) {
+            Ok(lines) => text.push_str(&lines),
+            // The kernels' own files have none, which tests/shaders.rs shows; WGSL refuses this line.
+            Err(e) => text.push_str(&e),
+        }
     }
     text
 }
@@ -133,10 +138,10 @@ fn storage(variant: Variant) -> Vec<&'static str> {
     }
 }
 
-fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
+fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
     match variant {
         Variant::Embed { tables, gathered, cut, kind } => (
-            row::prelude(cut.sum.lanes(), cut.held as usize) + kind_of(kind),
+            row_of(cut, kind),
             vec![
                 kernel!("embed"),
                 lib!("row"),
@@ -146,12 +151,10 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Norm { cut, input, kind } => (
-            row::prelude(cut.sum.lanes(), cut.held as usize)
-                + kind_of(kind)
-                + &match input {
-                    NormInput::Parts(parts) => parts_of(parts),
-                    _ => String::new(),
-                },
+            match input {
+                NormInput::Parts(parts) => row_of(cut, kind).number("SPLITS", parts as usize),
+                _ => row_of(cut, kind),
+            },
             vec![
                 kernel!("norm"),
                 lib!("row"),
@@ -164,9 +167,11 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
             ],
         ),
         Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
-            product::prelude(Tile::Broadcast, unroll),
+            product::constants(Tile::Broadcast, unroll),
             vec![
                 kernel!("matmul_broadcast"),
+                lib!("matmul_sums"),
+                lib!("matmul_starts"),
                 lib!("words"),
                 match weights {
                     Elem::F32 => lib!("words_f32"),
@@ -176,15 +181,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 if residual { lib!("words_residual_add") } else { lib!("residual_none") },
             ],
         ),
-        Variant::Matmul { tile, weights, activation, residual, splits, .. } => (
-            product::prelude(tile, unroll)
-                + &if splits > 1 { parts_of(splits) } else { String::new() },
-            vec![
-                match tile {
-                    Tile::Coop8 | Tile::Coop16 => kernel!("matmul_coop"),
-                    Tile::Direct => kernel!("matmul_direct"),
-                    _ => kernel!("matmul"),
-                },
+        Variant::Matmul { tile, weights, activation, residual, splits, .. } => {
+            let constants = product::constants(tile, unroll);
+            let mut files = match tile {
+                Tile::Coop8 | Tile::Coop16 => vec![kernel!("matmul_coop")],
+                Tile::Direct => vec![
+                    kernel!("matmul_direct"),
+                    lib!("matmul_sums"),
+                    lib!("matmul_starts"),
+                    lib!("matmul_put"),
+                ],
+                _ => vec![kernel!("matmul"), lib!("matmul_sums"), lib!("matmul_put")],
+            };
+            files.extend([
                 lib!("matmul_io"),
                 elem(weights),
                 activate(activation),
@@ -195,18 +204,18 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                     (true, false) => lib!("coop_whole"),
                     (true, true) => lib!("coop_part"),
                 },
-            ],
-        ),
+            ]);
+            match splits {
+                0 | 1 => (constants, files),
+                _ => (constants.number("SPLITS", splits as usize), files),
+            }
+        }
         Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
-            heads::sizes(head_dim as usize),
+            heads::constants(head_dim as usize, unroll),
             vec![kernel!("attention_disentangled"), lib!("attention_io")],
         ),
         Variant::Attention { staging, head_dim, scores, .. } => (
-            match staging {
-                Staging::Workgroup => heads::prelude(head_dim as usize, unroll),
-                Staging::Broadcast => heads::sizes(head_dim as usize),
-                Staging::Direct => heads::direct(head_dim as usize),
-            },
+            heads::constants(head_dim as usize, unroll),
             match staging {
                 Staging::Broadcast => vec![
                     kernel!("attention_broadcast"),
@@ -233,19 +242,19 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 ],
             },
         ),
-        Variant::Rope => (String::new(), vec![kernel!("rope")]),
+        Variant::Rope => (Constants::default(), vec![kernel!("rope")]),
         Variant::Gate { activation, .. } => {
-            (String::new(), vec![kernel!("gate"), activate(activation)])
+            (Constants::default(), vec![kernel!("gate"), activate(activation)])
         }
-        Variant::Im2col => (String::new(), vec![kernel!("im2col")]),
-        Variant::QkNorm => (String::new(), vec![kernel!("qk_norm")]),
-        Variant::Route => (String::new(), vec![kernel!("route")]),
+        Variant::Im2col => (Constants::default(), vec![kernel!("im2col")]),
+        Variant::QkNorm => (Constants::default(), vec![kernel!("qk_norm")]),
+        Variant::Route => (Constants::default(), vec![kernel!("route")]),
         Variant::Expert { weights, activation, shared } => (
-            format!("const SHARED: bool = {shared};\n"),
+            Constants::default().flag("SHARED", shared),
             vec![kernel!("expert"), elem(weights), activate(activation)],
         ),
         Variant::Combine(merge) => (
-            String::new(),
+            Constants::default(),
             vec![
                 kernel!("combine"),
                 match merge {
@@ -264,22 +273,18 @@ fn parts(variant: Variant, unroll: usize) -> (String, Vec<&'static str>) {
                 PoolMode::Last => &[lib!("pool_last")],
                 PoolMode::Max => &[lib!("pool_max")],
             });
-            (String::new(), files)
+            (Constants::default(), files)
         }
     }
 }
 
-/// The number of parts of a product.
-fn parts_of(splits: u32) -> String {
-    format!("const SPLITS: u32 = {splits}u;\n")
-}
-
-fn kind_of(kind: NormKind) -> &'static str {
-    match kind {
-        NormKind::Layer => "const CENTERED = true;\nconst SCALED = true;\n",
-        NormKind::Rms => "const CENTERED = false;\nconst SCALED = true;\n",
-        NormKind::None => "const CENTERED = false;\nconst SCALED = false;\n",
-    }
+/// The constants of a kernel on rows that are shared as `cut`.
+fn row_of(cut: RowCut, kind: NormKind) -> Constants {
+    Constants::default()
+        .number("LANES", cut.sum.lanes())
+        .number("HELD", cut.held as usize)
+        .flag("CENTERED", kind == NormKind::Layer)
+        .flag("SCALED", kind != NormKind::None)
 }
 
 fn adjusted(scores: Scores) -> &'static str {

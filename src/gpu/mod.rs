@@ -14,7 +14,7 @@ mod pipelines;
 mod product;
 mod profile;
 mod readback;
-mod row;
+mod template;
 pub mod tune;
 mod weights;
 pub mod winners;
