@@ -50,6 +50,10 @@ pub enum Command {
     #[cfg(feature = "gpu")]
     #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Print the shader code of the GPU's kernels
+    #[cfg(feature = "gpu")]
+    #[command(after_help = help::WGSL)]
+    Wgsl(WgslArgs),
     /// Measure tokens a second, and where the time of a batch goes
     #[command(after_help = help::BENCH)]
     Bench(BenchArgs),
@@ -271,6 +275,15 @@ pub struct DoctorArgs {
     /// Print one JSON object, to paste into a bug report
     #[arg(long)]
     pub json: bool,
+}
+
+/// `everylayer wgsl`
+#[cfg(feature = "gpu")]
+#[derive(Debug, Args)]
+pub struct WgslArgs {
+    /// Kernel, as `everylayer bench` names it; without it their names are listed
+    #[arg(value_name = "VARIANT")]
+    pub variant: Option<String>,
 }
 
 /// `everylayer bench`

@@ -124,6 +124,21 @@ user's cache folder; they change the speed alone, no bit of a result, and
 nothing; what only a run tells is null in its --json.
 Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
 
+/// `everylayer wgsl --help`
+#[cfg(feature = "gpu")]
+pub const WGSL: &str = "\
+Examples:
+  everylayer wgsl
+      names of the kernels, in every form for common sizes of models
+  everylayer wgsl attention.d64
+      the whole text of one, loops written out, as the driver is given it
+  everylayer wgsl matmul.m+gelu > matmul.wgsl
+      for another compiler
+
+A name is the kernel's file in shaders/, then its choices: the tile of a product
+or the head_dim of attention, the storage of weights, the activation.
+Exit codes: 0 done, 2 no such kernel.";
+
 /// `everylayer licenses --help`
 pub const LICENSES: &str = "\
 Examples:

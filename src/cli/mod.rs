@@ -22,6 +22,8 @@ mod say;
 mod serve;
 mod target;
 mod tokenize;
+#[cfg(feature = "gpu")]
+mod wgsl;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ pub fn run(call: Cli) -> ExitCode {
         Command::Info(args) => info::run(&args),
         #[cfg(feature = "gpu")]
         Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "gpu")]
+        Command::Wgsl(args) => wgsl::run(&args),
         Command::Bench(args) => bench::run(args),
         #[cfg(feature = "server")]
         Command::Serve(args) => serve::run(*args),

@@ -82,6 +82,8 @@ fn help_teaches() {
         &["bench", "-h"],
         &["completions", "-h"],
         &["licenses", "-h"],
+        #[cfg(feature = "gpu")]
+        &["wgsl", "-h"],
     ] {
         let got = run(words);
         assert!(got.text().contains("\nExamples:\n  everylayer "), "{words:?}");
@@ -105,6 +107,24 @@ fn examples_of_the_help_run() {
     ] {
         run(words).text();
     }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn kernels_are_printed() {
+    let names = run(&["wgsl"]).text().to_owned();
+    assert!(names.lines().count() > 300, "{names}");
+    for name in ["attention.d64", "matmul.m+gelu", "norm.shared.x1", "pool.mean"] {
+        assert!(names.lines().any(|line| line == name), "{name}");
+        let text = run(&["wgsl", name]).text().to_owned();
+        assert!(text.starts_with(&format!("// {name}\n")), "{name}");
+        assert!(text.contains("@compute") && !text.contains("//:"), "{name}");
+    }
+    // A head_dim that is not listed.
+    assert!(run(&["wgsl", "attention.d20"]).text().contains("const HEAD_DIM4: u32 = 5u;"));
+    let got = run(&["wgsl", "matmul.huge"]);
+    assert_eq!(got.code, Some(2));
+    assert!(got.err.contains("no kernel is called `matmul.huge`"), "{}", got.err);
 }
 
 #[test]

@@ -104,10 +104,10 @@ fn other_shells_read_their_scripts() {
 fn eighty_columns_hold_everything() {
     let mut calls = vec![vec!["--help"], vec!["info"]];
     for command in
-        ["embed", "tokenize", "explore", "info", "doctor", "bench", "serve", "completions"]
+        ["embed", "tokenize", "explore", "info", "doctor", "wgsl", "bench", "serve", "completions"]
     {
         let built = match command {
-            "doctor" => cfg!(feature = "gpu"),
+            "doctor" | "wgsl" => cfg!(feature = "gpu"),
             "serve" => cfg!(feature = "server"),
             _ => true,
         };
