@@ -57,14 +57,7 @@ fn main() {
     let mut x = numbers(TOKENS * 4 * WIDTH);
     row("gelu, one thread", 0, time(|| activate(&mut x, Activation::Gelu)), "G/s", x.len() as f64);
     let (x, weight, mut y) = (numbers(TOKENS * WIDTH), numbers(2 * WIDTH), numbers(TOKENS * WIDTH));
-    let p = NormParams {
-        rows: TOKENS as u32,
-        stride4: WIDTH as u32 / 4,
-        width: WIDTH as u32,
-        eps: 1e-12,
-        state: 0,
-        pad: [0; 3],
-    };
+    let p = NormParams::new(TOKENS, WIDTH, WIDTH, 1e-12, 0);
     let mut status = vec![0; TOKENS.div_ceil(32) + 1];
     let ms = time(|| {
         kernels::norm(&p, NormKind::Layer, &x, &weight, &mut y, &mut status);

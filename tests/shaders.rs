@@ -20,8 +20,11 @@ use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
 const HEAD_DIMS: [u32; 12] = [4, 8, 12, 16, 32, 48, 64, 80, 96, 128, 160, 256];
 
+/// Numbers of a row, each another number of vectors an invocation.
+const STRIDES: [usize; 3] = [256, 512, 1024];
+
 fn all() -> Vec<Variant> {
-    variants(&HEAD_DIMS)
+    variants(&HEAD_DIMS, &STRIDES)
 }
 
 /// `unpack2x16float` is in WebGPU's core; naga counts it apart for downlevel devices.
@@ -142,8 +145,8 @@ macro_rules! block {
 
 fn rust_block(variant: Variant) -> Block {
     match variant {
-        Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state),
-        Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state),
+        Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state, parts),
+        Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state, parts),
         Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
         Variant::Attention { .. } => {
             block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line, first_head)

@@ -1,20 +1,20 @@
-// The sum over 64 lanes: across each subgroup, then over the subgroups through workgroup memory.
-// The size of a subgroup is known at run time alone; lanes of one follow each other.
+// The sum over 64 lanes: across each subgroup, then over the subgroups through workgroup memory, in the
+// order of their numbers. How many there are (8 at most) is known at run time alone, and WGSL does not
+// promise which lanes make one.
 var<workgroup> partial: array<f32, 16>;
 
 fn row_sum(value: f32, lane: u32, which: u32) -> f32 {
     let sum = subgroupAdd(value);
-    let size = subgroupAdd(1u);
-    if size >= 64u {
+    if subgroups == 1u {
         return sum;
     }
     let first = 8u * which;
-    if lane % size == 0u {
-        partial[first + lane / size] = sum;
+    if lane == subgroupBroadcastFirst(lane) {
+        partial[first + own_subgroup] = sum;
     }
     workgroupBarrier();
     var total = partial[first];
-    for (var i = 1u; i < 64u / size; i++) {
+    for (var i = 1u; i < subgroups; i++) {
         total += partial[first + i];
     }
     return total;

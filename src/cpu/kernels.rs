@@ -117,19 +117,13 @@ pub fn matmul_parts(p: &MatmulParams, splits: u32, a: &[f32], w: &Packed, c: &mu
     }
 }
 
-/// `splits` parts of a product added up, then a bias where there is one, then the residual: what
-/// `norm` reads, (rows, stride). Only a recording made for a GPU asks for it.
-pub fn add_parts(
-    p: &NormParams,
-    splits: u32,
-    x: &[f32],
-    bias: Option<&[f32]>,
-    residual: &[f32],
-) -> Vec<f32> {
+/// The parts of `x` added up, then a bias where there is one, then the residual: what `norm` reads,
+/// (rows, stride).
+pub fn add_parts(p: &NormParams, x: &[f32], bias: Option<&[f32]>, residual: &[f32]) -> Vec<f32> {
     let stride = 4 * p.stride4 as usize;
     let numbers = p.rows as usize * stride;
     let mut sum = x[..numbers].to_vec();
-    for part in x[numbers..].chunks(numbers).take(splits as usize - 1) {
+    for part in x[numbers..].chunks(numbers).take((p.parts as usize).saturating_sub(1)) {
         sum.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
     }
     for (row, residual) in sum.chunks_exact_mut(stride).zip(residual.chunks_exact(stride)) {

@@ -246,9 +246,9 @@ impl Cpu {
             (Variant::Norm { input, kind, .. }, Params::Norm(p)) => {
                 let added = match input {
                     NormInput::Whole => None,
-                    NormInput::Residual => Some(kernels::add_parts(p, 1, read(0)?, None, read(4)?)),
-                    NormInput::Parts(parts) => {
-                        Some(kernels::add_parts(p, *parts, read(0)?, Some(read(4)?), read(5)?))
+                    NormInput::Residual => Some(kernels::add_parts(p, read(0)?, None, read(4)?)),
+                    NormInput::Parts => {
+                        Some(kernels::add_parts(p, read(0)?, Some(read(4)?), read(5)?))
                     }
                 };
                 let x = added.as_deref().map_or_else(|| read(0), Ok)?;

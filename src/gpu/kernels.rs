@@ -151,10 +151,7 @@ fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
             ],
         ),
         Variant::Norm { cut, input, kind } => (
-            match input {
-                NormInput::Parts(parts) => row_of(cut, kind).number("SPLITS", parts as usize),
-                _ => row_of(cut, kind),
-            },
+            row_of(cut, kind),
             vec![
                 kernel!("norm"),
                 lib!("row"),
@@ -162,7 +159,7 @@ fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
                 match input {
                     NormInput::Whole => lib!("norm_whole"),
                     NormInput::Residual => lib!("norm_residual"),
-                    NormInput::Parts(_) => lib!("norm_parts"),
+                    NormInput::Parts => lib!("norm_parts"),
                 },
             ],
         ),
@@ -283,6 +280,7 @@ fn row_of(cut: RowCut, kind: NormKind) -> Constants {
     Constants::default()
         .number("LANES", cut.sum.lanes())
         .number("HELD", cut.held as usize)
+        .flag("SUBGROUPS", cut.sum == RowSum::Subgroup)
         .flag("CENTERED", kind == NormKind::Layer)
         .flag("SCALED", kind != NormKind::None)
 }
@@ -331,8 +329,9 @@ fn activate(activation: Activation) -> &'static str {
     }
 }
 
-/// Every variant of every kernel, for tests and `doctor`; `head_dims` are those of `attention.wgsl`.
-pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
+/// Every variant of every kernel that a recording may hold, for tests and `doctor`: with heads
+/// `head_dims` numbers apart and rows of as many numbers as `strides`.
+pub fn variants(head_dims: &[u32], strides: &[usize]) -> Vec<Variant> {
     let reduces = [
         PoolMode::Mean,
         PoolMode::Cls,
@@ -342,23 +341,19 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         PoolMode::WeightedMean,
     ];
     let mut all = Vec::new();
-    // Rows of up to 256, 512 and 1024 numbers.
-    let strides = [256, 512, 1024];
-    let cuts = RowSum::ALL.iter().flat_map(|&sum| strides.map(|stride| RowCut::new(sum, stride)));
+    let mut cuts: Vec<RowCut> = RowSum::ALL
+        .iter()
+        .flat_map(|&sum| strides.iter().map(move |&stride| RowCut::new(sum, stride)))
+        .collect();
+    cuts.dedup();
     for cut in cuts {
-        let kind = NormKind::Layer;
-        all.extend(NormInput::ALL.map(|input| Variant::Norm { cut, input, kind }));
-        all.push(Variant::Norm { cut, input: NormInput::Whole, kind: NormKind::Rms });
-        for tables in Elem::ALL {
-            let embed = |gathered| Variant::Embed { tables, gathered, cut, kind };
-            all.extend([false, true].map(embed));
+        for kind in NormKind::ALL {
+            all.extend(NormInput::ALL.map(|input| Variant::Norm { cut, input, kind }));
+            for tables in Elem::ALL {
+                let embed = |gathered| Variant::Embed { tables, gathered, cut, kind };
+                all.extend([false, true].map(embed));
+            }
         }
-        all.extend([false, true].map(|gathered| Variant::Embed {
-            tables: Elem::F32,
-            gathered,
-            cut,
-            kind: NormKind::None,
-        }));
     }
     for weights in Elem::ALL {
         // Cooperative matrices read halves as such.
@@ -386,8 +381,7 @@ pub fn variants(head_dims: &[u32]) -> Vec<Variant> {
         }
     }
     for narrow in [false, true] {
-        let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Silu];
-        all.extend(activations.map(|activation| Variant::Gate { activation, narrow }));
+        all.extend(ENDS.map(|activation| Variant::Gate { activation, narrow }));
     }
     all.extend([Variant::Rope, Variant::Im2col, Variant::QkNorm, Variant::Route]);
     for weights in Elem::ALL {

@@ -16,6 +16,11 @@ pub enum NormKind {
     None,
 }
 
+impl NormKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Layer, Self::Rms, Self::None];
+}
+
 /// γ (x − mean) / √(var + ε) + β, or what else `kind` says, of each row of `width` numbers, in rows `stride` apart; numbers
 /// past `width` become zero. `weight` is (2, stride). Returns bit i for row i of at most 32 where it is
 /// not finite.

@@ -19,8 +19,30 @@ pub struct NormParams {
     pub eps: f32,
     /// State whose flag is set where a number is not finite.
     pub state: u32,
+    /// Arrays of rows that are added up, where what is read is in parts; 1 else.
+    pub parts: u32,
     /// Unused.
-    pub pad: [u32; 3],
+    pub pad: [u32; 2],
+}
+
+impl NormParams {
+    /// Of `rows` rows of `width` numbers, `stride` apart, whose flag is that of `state`.
+    pub fn new(rows: usize, stride: usize, width: usize, eps: f32, state: usize) -> Self {
+        Self {
+            rows: rows as u32,
+            stride4: (stride / 4) as u32,
+            width: width as u32,
+            eps,
+            state: state as u32,
+            parts: 1,
+            pad: [0; 2],
+        }
+    }
+
+    /// Whose rows are the sums of those of `parts` arrays.
+    pub fn of_parts(self, parts: usize) -> Self {
+        Self { parts: parts as u32, ..self }
+    }
 }
 
 /// `shaders/embed.wgsl`: its rows are normalised as those of `norm`.

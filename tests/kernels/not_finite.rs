@@ -5,7 +5,7 @@ use everylayer::ErrorKind;
 use everylayer::execute::{Execute, NotFinite};
 use everylayer::model::layout::{Use, align4};
 use everylayer::model::spec::NormKind;
-use everylayer::schedule::params::{EmbedParams, MatmulParams, NormParams, Params};
+use everylayer::schedule::params::{MatmulParams, NormParams, Params};
 use everylayer::schedule::{Elem, Narrow, NormInput, RowCut, RowSum, Tile, Variant, tiles};
 
 use crate::matmul::ACTIVATIONS;
@@ -40,13 +40,11 @@ fn what_is_not_finite_is_told_with_its_state() {
                         let from = one.input(&x, stride);
                         let to = one.output(70, stride);
                         let status = one.status(70, 7);
-                        let (rows, stride4) = (70, (stride / 4) as u32);
-                        let (width, eps, state, pad) = (width as u32, 1e-12, 5, [0; 3]);
+                        let params = NormParams::new(70, stride, width, 1e-12, 5);
                         let grid = tiles::row_grid(70);
                         if embeds {
                             let lines = (0..70).flat_map(|i| [i, i % 9, i % 9, 0]).collect();
                             let tokens = one.words(lines);
-                            let params = EmbedParams { rows, stride4, width, eps, state, pad };
                             let variant = Variant::Embed {
                                 tables: Elem::F32,
                                 gathered: true,
@@ -56,7 +54,6 @@ fn what_is_not_finite_is_told_with_its_state() {
                             let binds = [tokens, from, table, table, norm, to, status];
                             one.dispatch(variant, Params::Embed(params), &binds, grid);
                         } else {
-                            let params = NormParams { rows, stride4, width, eps, state, pad };
                             let binds = [from, norm, to, status];
                             one.dispatch(
                                 Variant::Norm {
@@ -105,7 +102,7 @@ fn of_several_states_the_lowest_is_named() {
     let status = one.status(1, 6);
     for (state, to) in outs {
         let from = if state == 0 { good } else { bad };
-        let params = NormParams { rows: 1, stride4: 1, width: 4, eps: 1e-12, state, pad: [0; 3] };
+        let params = NormParams::new(1, 4, 4, 1e-12, state);
         let variant = Variant::Norm {
             cut: RowCut::new(RowSum::Shared, 4),
             input: NormInput::Whole,

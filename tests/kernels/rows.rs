@@ -74,26 +74,20 @@ fn norm_of_parts() {
     let mut report = Report::new("norm of parts");
     for (width, gamma_beta, bias) in weights {
         let stride = align4(width);
-        let inputs = [NormInput::Residual, NormInput::Parts(2), NormInput::Parts(4)];
+        let part = |parts| (NormInput::Parts, parts);
+        let inputs = [(NormInput::Residual, 1), part(1), part(2), part(3), part(4), part(8)];
         let each =
             inputs.into_iter().flat_map(|input| sums(&gpu).into_iter().map(move |s| (input, s)));
-        for (input, sum) in each {
+        for ((input, parts), sum) in each {
             let rows = 65;
             let mut one = One::default();
-            let x = padded(rng.normals(rows * width * input.parts() as usize, 1.0), width);
+            let x = padded(rng.normals(rows * width * parts, 1.0), width);
             let x = one.input(&x, stride);
             let residual = one.input(&padded(rng.normals(rows * width, 1.0), width), stride);
             let to = one.output(rows, stride);
             let status = one.status(rows, 1);
-            let params = NormParams {
-                rows: rows as u32,
-                stride4: (stride / 4) as u32,
-                width: width as u32,
-                // Rows of one number have no deviation; the rest have one of about 2.
-                eps: 1.0,
-                state: 0,
-                pad: [0; 3],
-            };
+            // Rows of one number have no deviation (ε is 1); the rest have one of about 2.
+            let params = NormParams::new(rows, stride, width, 1.0, 0).of_parts(parts);
             let variant =
                 Variant::Norm { cut: RowCut::new(sum, stride), input, kind: NormKind::Layer };
             let mut binds = vec![x, gamma_beta, to, status];
@@ -103,9 +97,9 @@ fn norm_of_parts() {
             binds.push(residual);
             one.dispatch(variant, Params::Norm(params), &binds, tiles::row_grid(rows));
             let (got, want) = both(&pair, &one.finish());
-            let case = format!("{variant} width {width}");
+            let case = format!("{variant} width {width} parts {parts}");
             zero_padding(&mut report, &case, &got[..rows * stride], width);
-            // Six numbers of size 1 are added in the same order; then as `norm`, γ at most 2.
+            // Up to ten numbers of size 1 are added in the same order; then as `norm`, γ at most 2.
             report.compare(case, &got, &want, |i| if i < rows * stride { 5e-6 } else { 0.0 });
         }
     }
@@ -143,14 +137,7 @@ fn norm_of_every_width() {
                 let from = one.input(&x, stride);
                 let to = one.output(rows, stride);
                 let status = one.status(rows, 5);
-                let params = NormParams {
-                    rows: rows as u32,
-                    stride4: (stride / 4) as u32,
-                    width: width as u32,
-                    eps,
-                    state: 4,
-                    pad: [0; 3],
-                };
+                let params = NormParams::new(rows, stride, width, eps, 4);
                 let grid = tiles::row_grid(rows);
                 let binds = [from, *weight, to, status];
                 let variant = Variant::Norm {
@@ -227,14 +214,7 @@ fn embed_of_every_width() {
                     let to = one.output(rows, stride);
                     let status = one.status(rows, 1);
                     let eps = 1e-12;
-                    let params = EmbedParams {
-                        rows: rows as u32,
-                        stride4: (stride / 4) as u32,
-                        width: width as u32,
-                        eps,
-                        state: 0,
-                        pad: [0; 3],
-                    };
+                    let params = EmbedParams::new(rows, stride, width, eps, 0);
                     let variant = Variant::Embed {
                         tables: elem,
                         gathered,

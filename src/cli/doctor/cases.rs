@@ -22,6 +22,8 @@ use super::rng::Rng;
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
 const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
+/// Numbers of a row that differ in what an invocation holds of it.
+const HELD: [usize; 3] = [256, 512, 1024];
 /// (m, n, k) of products: below, at and past one tile of 64 x 64 x 16.
 const PRODUCTS: [(usize, usize, usize); 4] =
     [(1, 12, 36), (13, 100, 108), (65, 388, 36), (130, 64, 388)];
@@ -37,6 +39,8 @@ const STRIDES: [usize; 2] = [12, 260];
 const SPREAD: f32 = 4.0;
 /// How far tables of distances and windows reach: less than the longer texts.
 const REACH: usize = 20;
+/// Arrays that a normalisation adds up.
+const PARTS: usize = 3;
 /// Rows of a table of places.
 const PLACES: usize = 9;
 /// Rows of the tables: words, positions, token types.
@@ -49,7 +53,7 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
     heads.sort_unstable();
     heads.dedup();
     let mut cases = Vec::new();
-    for variant in variants(&heads).into_iter().filter(|v| stored(v) == elem) {
+    for variant in variants(&heads, &HELD).into_iter().filter(|v| stored(v) == elem) {
         let mut add = |recording| cases.push((variant, recording));
         match variant {
             Variant::Embed { gathered, cut, .. } => {
@@ -144,14 +148,7 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
     let tokens = single.words(lines);
     let x = single.output(rows, stride);
     let status = single.words(vec![0; rows.div_ceil(32) + 1]);
-    let params = EmbedParams {
-        rows: rows as u32,
-        stride4: (stride / 4) as u32,
-        width: width as u32,
-        eps: 1e-12,
-        state: 0,
-        pad: [0; 3],
-    };
+    let params = EmbedParams::new(rows, stride, width, 1e-12, 0);
     let binds = vec![tokens, words, positions, types, weight, x, status];
     finish(single, variant, Params::Embed(params), binds, tiles::row_grid(rows))
 }
@@ -166,24 +163,18 @@ fn norm(
     let mut rng = Rng::new(1000 * rows + width);
     let mut single = Single::default();
     let weight = gamma_beta(&mut rng, width, shelf);
-    let x = single.input(&rng.rows(rows * input.parts() as usize, width, 1.0), stride);
+    let parts = if input == NormInput::Parts { PARTS } else { 1 };
+    let x = single.input(&rng.rows(rows * parts, width, 1.0), stride);
     let bias = shelf.add(Use::Vector, (1, stride), rng.rows(1, width, 1.0));
     let residual = single.input(&rng.rows(rows, width, 1.0), stride);
     let y = single.output(rows, stride);
     let status = single.words(vec![0; rows.div_ceil(32) + 1]);
-    let params = NormParams {
-        rows: rows as u32,
-        stride4: (stride / 4) as u32,
-        width: width as u32,
-        eps: 1e-12,
-        state: 0,
-        pad: [0; 3],
-    };
+    let params = NormParams::new(rows, stride, width, 1e-12, 0).of_parts(parts);
     let mut binds = vec![x, weight, y, status];
     match input {
         NormInput::Whole => {}
         NormInput::Residual => binds.push(residual),
-        NormInput::Parts(_) => binds.extend([bias, residual]),
+        NormInput::Parts => binds.extend([bias, residual]),
     }
     finish(single, variant, Params::Norm(params), binds, tiles::row_grid(rows))
 }

@@ -35,14 +35,9 @@ impl Pass<'_> {
         };
         let name = if l.projection.is_some() { "embedding" } else { "x" };
         let x = self.recorder.buffer(name, &[self.tokens, l.embedding]);
-        let params = EmbedParams {
-            rows: self.tokens as u32,
-            stride4: (l.embedding / 4) as u32,
-            width: self.spec.embedding.width as u32,
-            eps: self.spec.embedding.norm.eps,
-            state: 0,
-            pad: [0; 3],
-        };
+        let embedding = &self.spec.embedding;
+        let (width, eps) = (embedding.width, embedding.norm.eps);
+        let params = EmbedParams::new(self.tokens, l.embedding, width, eps, 0);
         let binds = [
             Bind::Buffer(tokens),
             word,

@@ -57,9 +57,8 @@ impl Pass<'_> {
             Bind::Buffer(h),
         ];
         let cut = self.row_cut(tiles::row_sum);
-        let input = NormInput::Parts(chosen as u32);
-        let variant = Variant::Norm { cut, input, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(tokens, norm, state));
+        let variant = Variant::Norm { cut, input: NormInput::Parts, kind: norm.kind };
+        let params = Params::Norm(self.norm_params(tokens, norm, state).of_parts(chosen));
         let grid = tiles::row_grid(tokens);
         self.recorder.dispatch(at("output norm"), variant, params, &binds, grid, 0);
         y

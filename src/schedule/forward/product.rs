@@ -28,14 +28,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn norm_params(&self, rows: usize, norm: &Norm, state: usize) -> NormParams {
-        NormParams {
-            rows: rows as u32,
-            stride4: (self.layout.width / 4) as u32,
-            width: self.spec.width as u32,
-            eps: norm.eps,
-            state: state as u32,
-            pad: [0; 3],
-        }
+        NormParams::new(rows, self.layout.width, self.spec.width, norm.eps, state)
     }
 
     pub(super) fn row_cut(&self, sum: fn(&Abilities) -> RowSum) -> RowCut {
@@ -69,9 +62,9 @@ impl Pass<'_> {
         (gamma_beta, spec, state): (WeightId, &Norm, usize),
     ) -> BufferId {
         let splits = tiles::matmul_splits(self.can.class, weight.n, weight.k);
-        let params = self.norm_params(self.tokens, spec, state);
+        let params = self.norm_params(self.tokens, spec, state).of_parts(splits);
         let input = match (splits, self.can.class) {
-            (2.., _) => NormInput::Parts(splits as u32),
+            (2.., _) => NormInput::Parts,
             (_, class) if class.is_processor() => NormInput::Residual,
             _ => NormInput::Whole,
         };
@@ -79,7 +72,7 @@ impl Pass<'_> {
         let (sum, here, rest) = match input {
             NormInput::Whole => ("sum", Some(residual), vec![]),
             NormInput::Residual => ("sum", None, vec![Bind::Buffer(residual)]),
-            NormInput::Parts(_) => {
+            NormInput::Parts => {
                 ("parts", None, vec![Bind::Weight(weight.bias), Bind::Buffer(residual)])
             }
         };

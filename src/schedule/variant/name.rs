@@ -30,7 +30,7 @@ impl fmt::Display for Variant {
                 match input {
                     NormInput::Whole => Ok(()),
                     NormInput::Residual => f.write_str("+residual"),
-                    NormInput::Parts(parts) => write!(f, "+parts{parts}"),
+                    NormInput::Parts => f.write_str("+parts"),
                 }
             }
             Self::Embed { tables, gathered, cut, kind } => {

@@ -35,21 +35,13 @@ pub enum NormInput {
     Whole,
     /// Rows and a residual.
     Residual,
-    /// So many parts of a product along k, its bias and a residual.
-    Parts(u32),
+    /// Parts of a sum (of a product along k, of experts), its bias and a residual.
+    Parts,
 }
 
 impl NormInput {
-    /// Every form, with the parts that the schedule uses.
-    pub const ALL: [Self; 4] = [Self::Whole, Self::Residual, Self::Parts(2), Self::Parts(4)];
-
-    /// Arrays of rows in the first binding.
-    pub fn parts(self) -> u32 {
-        match self {
-            Self::Whole | Self::Residual => 1,
-            Self::Parts(parts) => parts,
-        }
-    }
+    /// Every form.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Residual, Self::Parts];
 }
 
 /// The cut of a row between invocations.

@@ -40,6 +40,8 @@ pub struct Row {
 
 /// The head sizes of the attention kernels that are looked at.
 const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
+/// Numbers of a row, each another number of vectors an invocation.
+const STRIDES: [usize; 3] = [256, 512, 1024];
 
 /// Every variant that a GPU with subgroups runs: not those for processors that play one.
 pub fn variants() -> Vec<Variant> {
@@ -47,7 +49,7 @@ pub fn variants() -> Vec<Variant> {
     let coop = Some(Tile::Coop16);
     let can = Abilities { class: Class::Large, subgroups: true, half: true, coop };
     let for_gpus = |variant: &Variant| variant.runs_on(&can);
-    kernels::variants(&HEAD_DIMS).into_iter().filter(for_gpus).collect()
+    kernels::variants(&HEAD_DIMS, &STRIDES).into_iter().filter(for_gpus).collect()
 }
 
 /// Unrolling stops here: a body of more steps tells nothing new and takes seconds to compile.
