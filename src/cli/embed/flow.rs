@@ -91,7 +91,11 @@ fn next(
         texts.unchanged()?;
         return Ok(None);
     }
-    let most = if before < range.start { most.max(4096) } else { most };
+    // Rows that are passed over are not work, and may be more; those after them are a chunk of their own.
+    let most = match range.start.saturating_sub(before) {
+        0 => most,
+        skipped => most.max(4096).min(skipped),
+    };
     let mut rejects = Vec::new();
     let mut items = texts.rows(most, spared.then_some(&mut rejects))?;
     fault::at("read", texts.next_row());

@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use everylayer::Result;
 
 use super::fault::asked::FAULT;
-use crate::cli::args::Command;
+use super::flow;
+use crate::cli::args::{Command, InputArgs};
+use crate::cli::input::Input;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/checkpoints/tiny-d16");
 const ROWS: usize = 2_000;
@@ -81,5 +83,22 @@ fn an_array_never_has_the_list_of_another() {
         run(&[&more[..], &["--resume"]].concat()).unwrap();
         assert_eq!(list().as_deref(), Some("{\"index\":[1,2]}\n"));
         assert_eq!(fs::read(at("out.npy")).unwrap().len(), 128 + 2 * 64 * 4);
+    }
+}
+
+/// A run that goes on would else do thousands of texts before the first is safe, in as much memory.
+#[test]
+fn what_follows_rows_that_are_passed_over_is_no_larger_a_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.txt");
+    fs::write(&path, "a row\n".repeat(500)).unwrap();
+    for (range, want) in
+        [(0..100, &[64, 36][..]), (100..400, &[64, 64, 64, 64, 44]), (499..usize::MAX, &[1])]
+    {
+        let args = InputArgs { texts: Vec::new(), input: Some(path.clone()), field: None };
+        let texts = Input::choose(args).unwrap().texts().unwrap();
+        let chunks = flow::read(texts, 64, range.clone(), false);
+        let sizes: Vec<usize> = chunks.map(|chunk| chunk.unwrap().items.len()).collect();
+        assert_eq!(sizes, want, "{range:?}");
     }
 }
