@@ -36,7 +36,7 @@ use args::{Cli, Command};
 /// The call that `words` make, the program's name first; else the exit code, all being said.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let words = args::joined(Cli::command(), words.collect());
-    let call = Cli::try_parse_from(words.words).map_err(|refusal| say::refusal(&refusal))?;
+    let call = Cli::try_parse_from(words.words).map_err(|error| say::parse_error(&error))?;
     call.settle(words.parted).map_err(|error| failed(&error))
 }
 

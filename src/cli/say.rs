@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind as Refusal};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ParseError};
 use everylayer::quote::visible;
 use everylayer::{Error, ErrorKind, Result};
 
@@ -49,34 +49,34 @@ pub fn is_broken_pipe(error: &Error) -> bool {
 
 /// Prints what clap has to say of a call that is not one: help and version as asked for, else one
 /// sentence.
-pub fn refusal(refusal: &clap::Error) -> ExitCode {
-    match refusal.kind() {
-        Refusal::DisplayHelp | Refusal::DisplayVersion => {
-            return match refusal.print() {
+pub fn parse_error(parse: &clap::Error) -> ExitCode {
+    match parse.kind() {
+        ParseError::DisplayHelp | ParseError::DisplayVersion => {
+            return match parse.print() {
                 Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
                 _ => ExitCode::SUCCESS,
             };
         }
-        Refusal::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = refusal.print();
+        ParseError::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = parse.print();
         }
-        _ => error(&sentence(refusal)),
+        _ => error(&sentence(parse)),
     }
     ExitCode::from(2)
 }
 
 /// The library's sentence where it refused a value, else clap's, with its tip.
-fn sentence(refusal: &clap::Error) -> String {
-    let ours = refusal.source().and_then(|source| source.downcast_ref::<Error>());
+fn sentence(parse: &clap::Error) -> String {
+    let ours = parse.source().and_then(|source| source.downcast_ref::<Error>());
     if let Some(ours) = ours {
-        return match refusal.get(ContextKind::InvalidArg) {
+        return match parse.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(arg)) => {
                 format!("{}: {ours}", arg.split([' ', '[']).next().unwrap_or_default())
             }
             _ => ours.to_string(),
         };
     }
-    let said = refusal.render().to_string();
+    let said = parse.render().to_string();
     let mut parts = said.split("\n\n").map(one_line);
     let first = parts.next().unwrap_or_default();
     let first = first.strip_prefix("error: ").unwrap_or(&first);

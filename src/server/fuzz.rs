@@ -26,7 +26,7 @@ use crate::model::directory::Directory;
 use crate::quote;
 use crate::server::api::bert::Sequences;
 use crate::server::api::body::{self, Items};
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::server::transport::zmq::frames;
 use crate::{Device, Encoder, LoadOptions};
 use damage::damaged;
@@ -55,9 +55,9 @@ fn fuzz_http_bodies() {
         }
         let request = Request::post(path).header("host", "localhost").body(Body::from(body));
         let answer = runtime.block_on(router.clone().oneshot(request.unwrap())).unwrap();
-        if let Some(refusal) = answer.extensions().get::<Refusal>() {
-            assert!(refusal.status() != 500, "{}", refusal.message);
-            let said = [&refusal.message, refusal.field.as_ref().unwrap_or(&refusal.message)];
+        if let Some(error) = answer.extensions().get::<ApiError>() {
+            assert!(error.status() != 500, "{}", error.message);
+            let said = [&error.message, error.field.as_ref().unwrap_or(&error.message)];
             said.into_iter().for_each(|said| is_short(said));
         }
     });

@@ -8,7 +8,7 @@ use super::answer::{Answer, of_bytes, of_json};
 use crate::encoder::Encoder;
 use crate::schedule::PoolMode;
 use crate::server::core::batcher::{Batcher, Worker};
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::server::core::health;
 use crate::server::core::service::Service;
 
@@ -60,7 +60,7 @@ pub fn metrics(service: &Service) -> Answer {
 /// # Errors
 ///
 /// As [`health::check`].
-pub async fn health(service: &Service) -> Result<Answer, Refusal> {
+pub async fn health(service: &Service) -> Result<Answer, ApiError> {
     health::check(service).await?;
     Ok(of_json(&json!({ "status": "ok" })))
 }

@@ -1,4 +1,4 @@
-//! Answers, and refusals in the words of each dialect.
+//! Answers, and errors in the words of each dialect.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::body;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Outcome;
 
-/// The codings that are read; as `Accept-Encoding` of a refusal names them.
+/// The codings that are read; as `Accept-Encoding` of an error names them.
 pub const CODINGS: &str = "gzip, deflate, br, zstd";
 
 /// An answer.
@@ -37,40 +37,40 @@ impl Dialect {
     }
 }
 
-/// A refusal as `dialect` says it.
-pub fn refused(dialect: Dialect, refusal: &Refusal) -> Answer {
+/// An error as `dialect` says it.
+pub fn error_answer(dialect: Dialect, error: &ApiError) -> Answer {
     let (status, body) = match dialect {
         Dialect::OpenAi => {
-            let code = match refusal.why {
-                Why::Unauthorized => Some("invalid_api_key"),
-                Why::NotFound => Some("model_not_found"),
+            let code = match error.code {
+                ErrorCode::Unauthorized => Some("invalid_api_key"),
+                ErrorCode::NotFound => Some("model_not_found"),
                 _ => None,
             };
-            let error = json!({
-                "message": refusal.message, "type": refusal.openai_type(), "param": refusal.field,
+            let body = json!({
+                "message": error.message, "type": error.openai_type(), "param": error.field,
                 "code": code,
             });
-            (refusal.status(), json!({ "error": error }))
+            (error.status(), json!({ "error": body }))
         }
         Dialect::Tei => {
-            let body = json!({ "error": refusal.message, "error_type": refusal.why.tei_type() });
-            (refusal.tei_status(), body)
+            let body = json!({ "error": error.message, "error_type": error.code.tei_type() });
+            (error.tei_status(), body)
         }
     };
     let mut answer = of_json(&body);
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let headers = answer.headers_mut();
-    if matches!(refusal.why, Why::Overloaded | Why::Unhealthy) {
+    if matches!(error.code, ErrorCode::Overloaded | ErrorCode::Unhealthy) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    if refusal.why == Why::Unauthorized {
+    if error.code == ErrorCode::Unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if refusal.why == Why::Media {
+    if error.code == ErrorCode::Media {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
     }
     // What is left of the body is not read.
-    if matches!(refusal.why, Why::TooLarge | Why::Timeout) {
+    if matches!(error.code, ErrorCode::TooLarge | ErrorCode::Timeout) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
@@ -104,15 +104,16 @@ const LIGHT: usize = 64 << 10;
 ///
 /// # Errors
 ///
-/// [`Why::Backend`] where it panics.
+/// [`ErrorCode::Backend`] where it panics.
 pub async fn aside<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiError> {
     if bytes <= LIGHT {
         return Ok(work());
     }
-    let failed = |_| Refusal::new(Why::Backend, "the server failed on this request (a panic)");
+    let failed =
+        |_| ApiError::new(ErrorCode::Backend, "the server failed on this request (a panic)");
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
@@ -120,8 +121,8 @@ pub async fn aside<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// [`Why::Malformed`], which names the field.
-pub async fn parse<T>(body: Bytes) -> Result<T, Refusal>
+/// [`ErrorCode::Malformed`], which names the field.
+pub async fn parse<T>(body: Bytes) -> Result<T, ApiError>
 where
     T: serde::de::DeserializeOwned + Send + 'static,
 {

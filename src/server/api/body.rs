@@ -14,7 +14,7 @@ use serde::de::{
 };
 
 use crate::quote::quote;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 
 /// Of the items of one list, beside what they point to.
 const MOST_BYTES: usize = 32 << 20;
@@ -23,8 +23,8 @@ const MOST_BYTES: usize = 32 << 20;
 ///
 /// # Errors
 ///
-/// [`Why::Malformed`], which names the field.
-pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+/// [`ErrorCode::Malformed`], which names the field.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     read_any(body).map(|Object(fields)| fields)
 }
 
@@ -33,10 +33,10 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 /// # Errors
 ///
 /// As [`read`].
-pub fn read_any<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub fn read_any<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Refusal::new(Why::Malformed, "the body is empty: send JSON"));
+        return Err(ApiError::new(ErrorCode::Malformed, "the body is empty: send JSON"));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut json)
@@ -46,11 +46,11 @@ pub fn read_any<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 /// What an error of the JSON reader is to a client.
-fn wrong(path: &str, error: &serde_json::Error) -> Refusal {
+fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     let said = error.to_string();
     let is_range = said.starts_with("number out of range");
     if !error.is_data() && !is_range {
-        return Refusal::new(Why::Malformed, format!("the body is not JSON: {said}"));
+        return ApiError::new(ErrorCode::Malformed, format!("the body is not JSON: {said}"));
     }
     let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
     let path = if path == "." { None } else { Some(quote(path)) };
@@ -71,10 +71,10 @@ fn wrong(path: &str, error: &serde_json::Error) -> Refusal {
     } else {
         format!("{place}: {said}")
     };
-    let refusal = Refusal::new(Why::Malformed, message);
+    let error = ApiError::new(ErrorCode::Malformed, message);
     match path {
-        Some(path) => refusal.at(path),
-        None => refusal,
+        Some(path) => error.at(path),
+        None => error,
     }
 }
 

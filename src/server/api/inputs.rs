@@ -4,7 +4,7 @@ use super::body::{Listed, TokenId, plain};
 use crate::capture::{Capture, Precision};
 use crate::encoder::Encoder;
 use crate::quote::quote;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::Input;
 use crate::server::core::service::Hosted;
 
@@ -54,9 +54,14 @@ impl Inputs {
 }
 
 /// `capture`, which the model can do; errors are of `field`, or of `dims` where that asks for too much.
-pub fn held(model: &Hosted, capture: Capture, field: &str, dims: &str) -> Result<Capture, Refusal> {
+pub fn checked(
+    model: &Hosted,
+    capture: Capture,
+    field: &str,
+    dims: &str,
+) -> Result<Capture, ApiError> {
     let encoder = model.batcher.encoder();
-    let wrong = |said: String, field: &str| Refusal::new(Why::Malformed, said).at(field);
+    let wrong = |said: String, field: &str| ApiError::new(ErrorCode::Malformed, said).at(field);
     let whole = Capture { dims: None, ..capture.clone() };
     let whole = Capture { precision: Precision::F32, ..whole };
     let width = encoder.header(&whole).map_err(|e| wrong(e.to_string(), field))?.width;
@@ -69,12 +74,12 @@ pub fn held(model: &Hosted, capture: Capture, field: &str, dims: &str) -> Result
 }
 
 /// The model's prompt of this name.
-pub fn named_prompt(encoder: &Encoder, name: &str) -> Result<String, Refusal> {
+pub fn named_prompt(encoder: &Encoder, name: &str) -> Result<String, ApiError> {
     let prompts = &encoder.pipeline().prompts;
     prompts.get(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
         let said = format!("the model has no prompt named `{}`: {known}", quote(name));
-        Refusal::new(Why::Malformed, said).at("prompt_name")
+        ApiError::new(ErrorCode::Malformed, said).at("prompt_name")
     })
 }

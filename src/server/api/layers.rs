@@ -14,14 +14,14 @@ use fields::{Input, LayersWord};
 use super::accept::{JSON, NPZ, SAFETENSORS};
 use super::answer::{Answer, aside, of_bytes, parse, with_times};
 use super::body::{Count, List, Object, Word};
-use super::inputs::{held, named_prompt};
+use super::inputs::{checked, named_prompt};
 use super::stream::written;
 use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
 use crate::encoder::{token_infos, word_info};
 use crate::output::{self, Extra, Format};
 use crate::server::core::batcher::Ready;
 use crate::server::core::bodies::{Caller, roomed};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::{Cut, Reading, limits, some};
 use crate::server::core::service::{Outcome, Service};
 
@@ -77,7 +77,7 @@ pub async fn layers(
     caller: Caller,
     body: Bytes,
     form: &'static str,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
     let outputs = body.outputs.map_or_else(Vec::new, |list| list.0);
@@ -88,7 +88,7 @@ pub async fn layers(
     if outputs.len() > MOST_OUTPUTS {
         let said =
             format!("{} outputs are more than the {MOST_OUTPUTS} of one request", outputs.len());
-        return Err(Refusal::new(Why::TooLarge, said).at("outputs"));
+        return Err(ApiError::new(ErrorCode::TooLarge, said).at("outputs"));
     }
     let names = names(&outputs)?;
     let cut = match body.overflow.map(|word| word.0) {
@@ -98,13 +98,13 @@ pub async fn layers(
     };
     let at = |(i, output): (usize, Output)| {
         let capture = Capture { overflow: cut.overflow(), ..output.capture() };
-        held(model, capture, &format!("outputs[{i}]"), &format!("outputs[{i}].dims"))
+        checked(model, capture, &format!("outputs[{i}]"), &format!("outputs[{i}].dims"))
     };
     let captures = outputs.into_iter().enumerate().map(at).collect::<Result<Vec<_>, _>>()?;
     let prompt = match (&body.prompt, &body.prompt_name) {
         (Some(_), Some(_)) => {
             let said = "`prompt` and `prompt_name` exclude each other: send one";
-            return Err(Refusal::new(Why::Validation, said).at("prompt_name"));
+            return Err(ApiError::new(ErrorCode::Validation, said).at("prompt_name"));
         }
         (Some(prompt), None) => Some(prompt.clone()),
         (None, Some(name)) => Some(named_prompt(&model.batcher.encoder(), name)?),
@@ -115,7 +115,7 @@ pub async fn layers(
     let (least, most) = limits(&model.batcher.encoder());
     if let Some(n) = max_tokens.filter(|n| !(least..=most).contains(n)) {
         let said = format!("expected a whole number from {least} to {most}, found {n}");
-        return Err(Refusal::new(Why::Malformed, said).at("max_tokens"));
+        return Err(ApiError::new(ErrorCode::Malformed, said).at("max_tokens"));
     }
     let reading = Reading { prompt, max_tokens, cut };
     let (tokens, words) = (body.tokens.unwrap_or(false), body.words.unwrap_or(false));
@@ -144,7 +144,7 @@ fn as_file(
     outcome: &Outcome,
     tokens: bool,
     words: bool,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Vec<u8>, ApiError> {
     let format = match form {
         SAFETENSORS => Format::Safetensors,
         NPZ => Format::Npz,
@@ -155,18 +155,18 @@ fn as_file(
 }
 
 /// The names of the outputs: their own, else their number.
-fn names(outputs: &[Output]) -> Result<Vec<String>, Refusal> {
+fn names(outputs: &[Output]) -> Result<Vec<String>, ApiError> {
     let name = |(i, o): (usize, &Output)| o.name.clone().unwrap_or_else(|| i.to_string());
     let names: Vec<String> = outputs.iter().enumerate().map(name).collect();
     for (i, name) in names.iter().enumerate() {
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || name.starts_with('.') {
             let said = "expected 1 to 64 letters, digits, `-`, `_` or `.`, the first no `.`";
-            return Err(Refusal::new(Why::Validation, said).at(format!("outputs[{i}].name")));
+            return Err(ApiError::new(ErrorCode::Validation, said).at(format!("outputs[{i}].name")));
         }
         if names[..i].contains(name) {
             let said = format!("two outputs are named `{name}`");
-            return Err(Refusal::new(Why::Validation, said).at(format!("outputs[{i}].name")));
+            return Err(ApiError::new(ErrorCode::Validation, said).at(format!("outputs[{i}].name")));
         }
     }
     Ok(names)
@@ -226,7 +226,7 @@ fn as_arrow(
     outcome: &Outcome,
     tokens: bool,
     words: bool,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Vec<u8>, ApiError> {
     let ready = || outcome.ready.iter();
     let tokens = tokens.then(|| ready().map(|r| token_infos(&r.tokens)).collect::<Vec<_>>());
     let list = |r: &Arc<Ready>| r.words.iter().cloned().map(word_info).collect();

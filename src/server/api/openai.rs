@@ -12,13 +12,13 @@ use serde_json::json;
 use super::accept::JSON;
 use super::answer::{Answer, of_json, parse, with_times};
 use super::body::{Count, Items, Word, not_one_of};
-use super::inputs::{Inputs, held};
+use super::inputs::{Inputs, checked};
 use super::stream::written;
 use crate::capture::Capture;
 use crate::embeddings::Embeddings;
 use crate::quote::quote;
 use crate::server::core::bodies::Caller;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::{Cut, Reading, some};
 use crate::server::core::service::{Hosted, Service};
 
@@ -62,11 +62,16 @@ enum Vector<'a> {
 }
 
 /// `POST /v1/embeddings`
-pub async fn embeddings(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn embeddings(
+    service: &Service,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Answer, ApiError> {
     let body: Body = parse(body).await?;
     let model = service.model(body.model.as_deref())?;
     let dims = body.dimensions.map(|n| n.0);
-    let capture = held(model, Capture { dims, ..Capture::default() }, "dimensions", "dimensions")?;
+    let capture =
+        checked(model, Capture { dims, ..Capture::default() }, "dimensions", "dimensions")?;
     let encoding = body.encoding_format.map_or(Encoding::default(), |word| word.0);
     let cut = if service.settings.auto_truncate { Cut::Model } else { Cut::Refuse };
     let reading = Reading { cut, ..Reading::default() };
@@ -128,9 +133,10 @@ pub fn models(service: &Service) -> Answer {
 }
 
 /// `GET /v1/models/NAME`
-pub fn model(service: &Service, name: &str) -> Result<Answer, Refusal> {
+pub fn model(service: &Service, name: &str) -> Result<Answer, ApiError> {
     let found = service.models.iter().find(|m| m.name == name || m.id == name);
-    let none =
-        || Refusal::new(Why::NotFound, format!("model `{}` is not served here", quote(name)));
+    let none = || {
+        ApiError::new(ErrorCode::NotFound, format!("model `{}` is not served here", quote(name)))
+    };
     found.map(|m| of_json(&card(m))).ok_or_else(none)
 }

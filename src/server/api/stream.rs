@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderValue};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, of_bytes};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 
 /// Bytes of a piece.
 const PIECE: usize = 64 << 10;
@@ -27,13 +27,13 @@ const LIGHT: usize = 16 << 10;
 ///
 /// # Errors
 ///
-/// [`Why::Backend`] where nothing can be written.
+/// [`ErrorCode::Backend`] where nothing can be written.
 pub async fn written(
     bytes: usize,
     kind: &'static str,
     work: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
-) -> Result<Answer, Refusal> {
-    let failed = || Refusal::new(Why::Backend, "the answer could not be written");
+) -> Result<Answer, ApiError> {
+    let failed = || ApiError::new(ErrorCode::Backend, "the answer could not be written");
     if bytes <= LIGHT {
         let mut all = Vec::new();
         return work(&mut all).map(|()| of_bytes(all, kind)).map_err(|_| failed());
@@ -152,8 +152,8 @@ mod tests {
             assert!(answer.into_body().collect().await.is_err());
             let work = |_: &mut dyn Write| -> io::Result<()> { Err(io::Error::other("nothing")) };
             assert_eq!(
-                written(usize::MAX, "text/plain", work).await.unwrap_err().why,
-                Why::Backend
+                written(usize::MAX, "text/plain", work).await.unwrap_err().code,
+                ErrorCode::Backend
             );
         });
     }

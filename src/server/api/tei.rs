@@ -12,11 +12,11 @@ use serde::Deserialize;
 use super::accept::JSON;
 use super::answer::{Answer, of_json, parse, with_times};
 use super::body::{Count, Items, List, Object, Word, not_one_of};
-use super::inputs::{Inputs, held, named_prompt};
+use super::inputs::{Inputs, checked, named_prompt};
 use super::stream::written;
 use crate::capture::{Capture, Pool};
 use crate::server::core::bodies::Caller;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::{Cut, Input, Reading, some};
 use crate::server::core::service::{Hosted, Service};
 
@@ -50,7 +50,7 @@ struct How {
 }
 
 impl How {
-    fn reading(&self, service: &Service, model: &Hosted) -> Result<Reading, Refusal> {
+    fn reading(&self, service: &Service, model: &Hosted) -> Result<Reading, ApiError> {
         let cut = match self.truncate.unwrap_or(service.settings.auto_truncate) {
             false => Cut::Refuse,
             true => match self.truncation_direction.as_ref().map(|word| word.0) {
@@ -88,10 +88,10 @@ impl EmbedBody {
 }
 
 /// `POST /embed`
-pub async fn embed(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn embed(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, ApiError> {
     let (inputs, capture, how) = parse::<EmbedBody>(body).await?.split();
     let model = service.model(how.model.as_deref())?;
-    let capture = held(model, capture, "dimensions", "dimensions")?;
+    let capture = checked(model, capture, "dimensions", "dimensions")?;
     let reading = how.reading(service, model)?;
     let inputs = non_empty(inputs, "inputs")?;
     let outcome = service.embed(caller, model, inputs, reading, vec![capture], false).await?;
@@ -106,7 +106,7 @@ pub async fn embed(service: &Service, caller: Caller, body: Bytes) -> Result<Ans
 }
 
 /// `POST /embed_all`
-pub async fn embed_all(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn embed_all(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, ApiError> {
     let (inputs, _, how) = parse::<EmbedBody>(body).await?.split();
     let model = service.model(how.model.as_deref())?;
     let capture = Capture::default().pool(Pool::Tokens);
@@ -125,7 +125,7 @@ pub async fn embed_all(service: &Service, caller: Caller, body: Bytes) -> Result
 }
 
 /// Text Embeddings Inference refuses an empty text.
-fn non_empty(inputs: Inputs, field: &str) -> Result<Vec<Input>, Refusal> {
+fn non_empty(inputs: Inputs, field: &str) -> Result<Vec<Input>, ApiError> {
     let inputs = some(inputs.into_vec(), field)?;
     let is_empty = |input: &Input| match input {
         Input::Text(text) => text.text.is_empty(),
@@ -133,9 +133,11 @@ fn non_empty(inputs: Inputs, field: &str) -> Result<Vec<Input>, Refusal> {
     };
     match inputs.iter().position(is_empty) {
         Some(0) if inputs.len() == 1 => {
-            Err(Refusal::new(Why::Empty, "the text is empty").at(field))
+            Err(ApiError::new(ErrorCode::Empty, "the text is empty").at(field))
         }
-        Some(i) => Err(Refusal::new(Why::Empty, "the text is empty").at(format!("{field}[{i}]"))),
+        Some(i) => {
+            Err(ApiError::new(ErrorCode::Empty, "the text is empty").at(format!("{field}[{i}]")))
+        }
         None => Ok(inputs),
     }
 }
@@ -153,7 +155,11 @@ struct Sentences {
 }
 
 /// `POST /similarity`
-pub async fn similarity(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn similarity(
+    service: &Service,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Answer, ApiError> {
     let body: SimilarityBody = parse(body).await?;
     let how = body.parameters.map_or_else(How::default, |object| object.0);
     let model = service.model(how.model.as_deref())?;
@@ -175,7 +181,7 @@ pub async fn similarity(service: &Service, caller: Caller, body: Bytes) -> Resul
 }
 
 /// The routes of models with another head than an embedding's.
-pub fn other_head(path: &str) -> Refusal {
+pub fn other_head(path: &str) -> ApiError {
     let said = format!("{path} is not for an embedding model: use /embed or /v1/layers");
-    Refusal::new(Why::Backend, said)
+    ApiError::new(ErrorCode::Backend, said)
 }

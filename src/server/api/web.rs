@@ -16,7 +16,7 @@ use hyper::{Response, StatusCode};
 use super::answer::{Answer, aside, empty};
 use crate::quote::quote;
 use crate::server::core::bodies::roomed;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Service;
 use crate::server::core::site::Site;
 
@@ -35,7 +35,7 @@ pub async fn answer(
     service: &Service,
     path: &str,
     headers: &HeaderMap,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     if matches!(path, "/web" | "/web/" | "/web/demo") {
         let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
         answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(DEMO));
@@ -45,7 +45,8 @@ pub async fn answer(
         "demo/" => "demo/index.html",
         name => name,
     };
-    let missing = || Refusal::new(Why::NotFound, format!("there is no file {}", quote(path)));
+    let missing =
+        || ApiError::new(ErrorCode::NotFound, format!("there is no file {}", quote(path)));
     if !is_plain(name) {
         return Err(missing());
     }
@@ -80,7 +81,7 @@ async fn of_folder(
     service: &Service,
     root: PathBuf,
     name: String,
-) -> Result<Option<Bytes>, Refusal> {
+) -> Result<Option<Bytes>, ApiError> {
     let find = move || {
         let path = root.join(name).canonicalize().ok()?;
         let is_file = path.starts_with(&root) && path.is_file();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batcher::Client;
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 
 /// Bytes of a body that are taken without asking: connections are bounded, and a small request waits
 /// for no large one.
@@ -59,12 +59,12 @@ impl Bodies {
     ///
     /// # Errors
     ///
-    /// [`Why::Overloaded`] where none is free in that time.
+    /// [`ErrorCode::Overloaded`] where none is free in that time.
     pub async fn room(
         &self,
         bytes: usize,
         patience: Duration,
-    ) -> Result<OwnedSemaphorePermit, Refusal> {
+    ) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = units(bytes.min(self.bytes));
         let room = Arc::clone(&self.free).acquire_many_owned(units);
         match tokio::time::timeout(patience, room).await {
@@ -72,7 +72,7 @@ impl Bodies {
             _ => {
                 let said = "the bodies of other requests take all the memory that this server has \
                             for them: try again in a second";
-                Err(Refusal::new(Why::Overloaded, said))
+                Err(ApiError::new(ErrorCode::Overloaded, said))
             }
         }
     }
@@ -99,7 +99,10 @@ mod tests {
             let bodies = Bodies::new(100 * UNIT);
             let short = Duration::from_millis(20);
             let mut first = bodies.room(80 * UNIT, short).await.unwrap();
-            assert_eq!(bodies.room(30 * UNIT, short).await.unwrap_err().why, Why::Overloaded);
+            assert_eq!(
+                bodies.room(30 * UNIT, short).await.unwrap_err().code,
+                ErrorCode::Overloaded
+            );
             let (second, ()) = tokio::join!(bodies.room(30 * UNIT, short * 10), async {
                 tokio::time::sleep(short).await;
                 shrink(&mut first, 70 * UNIT);

@@ -1,13 +1,13 @@
-//! What a front end tells a client that gets no result.
+//! The error of a request, below all dialects.
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::quote::visible;
 
-/// Why a request was refused. The words are those of Text Embeddings Inference.
+/// What is wrong with a request. The words are those of Text Embeddings Inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum ErrorCode {
     /// The queue is full. 429
     Overloaded,
     /// The server is shutting down, or its device is lost. 503
@@ -42,7 +42,7 @@ pub enum Why {
     Timeout,
 }
 
-impl Why {
+impl ErrorCode {
     /// Every one.
     pub const ALL: [Self; 16] = [
         Self::Overloaded,
@@ -66,19 +66,19 @@ impl Why {
     /// `error_type` of Text Embeddings Inference.
     pub fn tei_type(self) -> &'static str {
         match self {
-            Why::Overloaded => "Overloaded",
-            Why::Unhealthy => "Unhealthy",
-            Why::Backend => "Backend",
-            Why::Tokenizer => "Tokenizer",
-            Why::Empty => "Empty",
-            Why::Unauthorized => "Unauthorized",
-            Why::Forbidden => "Forbidden",
-            Why::NotFound | Why::NoRoute => "NotFound",
-            Why::Method => "MethodNotAllowed",
-            Why::Accept => "NotAcceptable",
-            Why::Media => "UnsupportedMediaType",
-            Why::Timeout => "Timeout",
-            Why::Validation | Why::Malformed | Why::TooLarge => "Validation",
+            ErrorCode::Overloaded => "Overloaded",
+            ErrorCode::Unhealthy => "Unhealthy",
+            ErrorCode::Backend => "Backend",
+            ErrorCode::Tokenizer => "Tokenizer",
+            ErrorCode::Empty => "Empty",
+            ErrorCode::Unauthorized => "Unauthorized",
+            ErrorCode::Forbidden => "Forbidden",
+            ErrorCode::NotFound | ErrorCode::NoRoute => "NotFound",
+            ErrorCode::Method => "MethodNotAllowed",
+            ErrorCode::Accept => "NotAcceptable",
+            ErrorCode::Media => "UnsupportedMediaType",
+            ErrorCode::Timeout => "Timeout",
+            ErrorCode::Validation | ErrorCode::Malformed | ErrorCode::TooLarge => "Validation",
         }
     }
 }
@@ -86,22 +86,22 @@ impl Why {
 /// Characters of a sentence: more than any has that quotes as [`quote`](crate::quote::quote) does.
 const LONGEST: usize = 800;
 
-/// A refusal with its sentence.
+/// The error of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub why: Why,
+pub struct ApiError {
+    /// What is wrong.
+    pub code: ErrorCode,
     /// For a person.
     pub message: String,
     /// The field of the body that it is about, such as `outputs[1].pool`.
     pub field: Option<String>,
 }
 
-impl Refusal {
-    /// A refusal that says `message`. What it quotes of its client is cut by whoever writes it
+impl ApiError {
+    /// An error that says `message`. What it quotes of its client is cut by whoever writes it
     /// ([`quote`](crate::quote::quote)); that nothing in it is hidden is held here once more.
-    pub fn new(why: Why, message: impl Into<String>) -> Self {
-        Self { why, message: visible(&message.into(), LONGEST), field: None }
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: visible(&message.into(), LONGEST), field: None }
     }
 
     /// The same, of this field of the body.
@@ -116,79 +116,79 @@ impl Refusal {
 
     /// The queue is full.
     pub fn busy() -> Self {
-        Self::new(Why::Overloaded, "the queue is full: try again in a second")
+        Self::new(ErrorCode::Overloaded, "the queue is full: try again in a second")
     }
 
     /// The server goes down.
     pub fn closing() -> Self {
-        Self::new(Why::Unhealthy, "the server is shutting down")
+        Self::new(ErrorCode::Unhealthy, "the server is shutting down")
     }
 
     /// Others wait for the connection of a client that sends little.
     pub fn crowded() -> Self {
         let said = "all connections are taken, and this one sent nothing for too long: try again";
-        Self::new(Why::Unhealthy, said)
+        Self::new(ErrorCode::Unhealthy, said)
     }
 
     /// No device is left.
     pub fn lost() -> Self {
-        Self::new(Why::Unhealthy, "the device is lost: it is being opened again")
+        Self::new(ErrorCode::Unhealthy, "the device is lost: it is being opened again")
     }
 
     /// HTTP status where Text Embeddings Inference's own words are spoken.
     pub fn tei_status(&self) -> u16 {
-        match self.why {
-            Why::Validation => 413,
-            Why::Malformed => 422,
+        match self.code {
+            ErrorCode::Validation => 413,
+            ErrorCode::Malformed => 422,
             _ => self.status(),
         }
     }
 
     /// HTTP status elsewhere.
     pub fn status(&self) -> u16 {
-        match self.why {
-            Why::Overloaded => 429,
-            Why::Unhealthy => 503,
-            Why::Backend => 424,
-            Why::Tokenizer => 422,
-            Why::Validation | Why::Empty | Why::Malformed => 400,
-            Why::TooLarge => 413,
-            Why::Unauthorized => 401,
-            Why::Forbidden => 403,
-            Why::NotFound | Why::NoRoute => 404,
-            Why::Method => 405,
-            Why::Accept => 406,
-            Why::Media => 415,
-            Why::Timeout => 408,
+        match self.code {
+            ErrorCode::Overloaded => 429,
+            ErrorCode::Unhealthy => 503,
+            ErrorCode::Backend => 424,
+            ErrorCode::Tokenizer => 422,
+            ErrorCode::Validation | ErrorCode::Empty | ErrorCode::Malformed => 400,
+            ErrorCode::TooLarge => 413,
+            ErrorCode::Unauthorized => 401,
+            ErrorCode::Forbidden => 403,
+            ErrorCode::NotFound | ErrorCode::NoRoute => 404,
+            ErrorCode::Method => 405,
+            ErrorCode::Accept => 406,
+            ErrorCode::Media => 415,
+            ErrorCode::Timeout => 408,
         }
     }
 
     /// `type` of OpenAI's errors.
     pub fn openai_type(&self) -> &'static str {
-        match self.why {
-            Why::Overloaded => "rate_limit_error",
-            Why::Unhealthy | Why::Backend => "server_error",
-            Why::Unauthorized => "authentication_error",
-            Why::Forbidden => "permission_error",
+        match self.code {
+            ErrorCode::Overloaded => "rate_limit_error",
+            ErrorCode::Unhealthy | ErrorCode::Backend => "server_error",
+            ErrorCode::Unauthorized => "authentication_error",
+            ErrorCode::Forbidden => "permission_error",
             _ => "invalid_request_error",
         }
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let why = match error.kind() {
-            ErrorKind::Text => Why::Tokenizer,
-            ErrorKind::Usage | ErrorKind::TooLong | ErrorKind::Unsupported => Why::Validation,
-            ErrorKind::DeviceLost => Why::Unhealthy,
-            ErrorKind::NotFound => Why::NotFound,
-            _ => Why::Backend,
+        let code = match error.kind() {
+            ErrorKind::Text => ErrorCode::Tokenizer,
+            ErrorKind::Usage | ErrorKind::TooLong | ErrorKind::Unsupported => ErrorCode::Validation,
+            ErrorKind::DeviceLost => ErrorCode::Unhealthy,
+            ErrorKind::NotFound => ErrorCode::NotFound,
+            _ => ErrorCode::Backend,
         };
-        Self::new(why, error.to_string())
+        Self::new(code, error.to_string())
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::batcher::{Batcher, Worker};
 use super::bodies::Caller;
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 use super::reading::{Input, Reading};
 use super::service::{Hosted, Service};
 use crate::capture::Capture;
@@ -33,7 +33,7 @@ pub struct Pulse {
     /// When it was last seen to have run one or to have none to run, in milliseconds.
     moved: AtomicU64,
     /// When it last ran a word that it was asked to, and what it said.
-    asked: Mutex<Option<(Instant, Result<(), Refusal>)>>,
+    asked: Mutex<Option<(Instant, Result<(), ApiError>)>>,
 }
 
 impl Default for Pulse {
@@ -72,19 +72,20 @@ pub async fn watch(service: &Service) {
 ///
 /// # Errors
 ///
-/// `Why::Unhealthy`, naming the model that does not.
-pub async fn check(service: &Service) -> Result<(), Refusal> {
+/// `ErrorCode::Unhealthy`, naming the model that does not.
+pub async fn check(service: &Service) -> Result<(), ApiError> {
     if service.is_closing() {
-        return Err(Refusal::closing());
+        return Err(ApiError::closing());
     }
     for model in &service.models {
-        let ill = |said: String| Refusal::new(Why::Unhealthy, format!("{}: {said}", model.name));
+        let ill =
+            |said: String| ApiError::new(ErrorCode::Unhealthy, format!("{}: {said}", model.name));
         if model.batcher.is_lost() {
             return Err(ill("the device is lost".into()));
         }
         model.pulse.look(&model.batcher);
         if model.batcher.is_idle() {
-            ask(service, model).await.map_err(|refusal| ill(refusal.message))?;
+            ask(service, model).await.map_err(|error| ill(error.message))?;
         } else if model.pulse.stuck() > STUCK {
             return Err(ill(format!("no text was finished in {} s", STUCK.as_secs())));
         }
@@ -93,7 +94,7 @@ pub async fn check(service: &Service) -> Result<(), Refusal> {
 }
 
 /// Has the model run a word, or says what came of it a moment ago.
-async fn ask(service: &Service, model: &Hosted) -> Result<(), Refusal> {
+async fn ask(service: &Service, model: &Hosted) -> Result<(), ApiError> {
     // Who comes meanwhile is told what the first one is.
     let mut asked = model.pulse.asked.lock().await;
     if let Some((at, Ok(()))) = &*asked
@@ -113,12 +114,12 @@ async fn ask(service: &Service, model: &Hosted) -> Result<(), Refusal> {
     let said = match tokio::time::timeout(ANSWERS, run).await {
         Ok(Ok(_)) => Ok(()),
         // A full queue is work to do, not ill health; so is all else that goes on.
-        Ok(Err(refusal)) if refusal.why == Why::Overloaded => Ok(()),
-        Ok(Err(refusal)) => Err(refusal),
+        Ok(Err(error)) if error.code == ErrorCode::Overloaded => Ok(()),
+        Ok(Err(error)) => Err(error),
         Err(_) if model.pulse.stuck() < ANSWERS => Ok(()),
         Err(_) => {
             let said = format!("no answer from the model in {} s", ANSWERS.as_secs());
-            Err(Refusal::new(Why::Unhealthy, said))
+            Err(ApiError::new(ErrorCode::Unhealthy, said))
         }
     };
     *asked = Some((Instant::now(), said.clone()));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 
 /// Upper bounds of the buckets, in seconds.
 const SECONDS: [f64; 16] =
@@ -147,8 +147,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts a request that was refused for want of room.
-    pub fn refused(&self, refusal: &Refusal) {
-        if refusal.why == Why::Overloaded {
+    pub fn error_answer(&self, error: &ApiError) {
+        if error.code == ErrorCode::Overloaded {
             self.overloaded.add(1);
         }
     }

@@ -1,7 +1,7 @@
 //! From what a client sends to tokens.
 
 use super::batcher::Ready;
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 use crate::capture::{Capture, Overflow};
 use crate::encoder::Encoder;
 use crate::error::Result;
@@ -72,8 +72,8 @@ impl Reading {
     ///
     /// # Errors
     ///
-    /// [`Why::Validation`] for windows that share nearly all of what they hold.
-    pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, Refusal> {
+    /// [`ErrorCode::Validation`] for windows that share nearly all of what they hold.
+    pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, ApiError> {
         let Cut::Window(stride) = self.cut else { return Ok(None) };
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
         let limit = encoder.intake().limit(&capture)?;
@@ -88,7 +88,7 @@ impl Reading {
                      text: this server takes window:{most} at most",
                     room / (room - stride)
                 );
-                Err(Refusal::new(Why::Validation, said).at("overflow"))
+                Err(ApiError::new(ErrorCode::Validation, said).at("overflow"))
             }
             _ => Ok(Some((limit, stride))),
         }
@@ -102,7 +102,7 @@ impl Reading {
     /// # Errors
     ///
     /// As [`Intake::limit`](crate::encoder::Intake::limit).
-    pub fn most_tokens(&self, encoder: &Encoder, inputs: &[Input]) -> Result<usize, Refusal> {
+    pub fn most_tokens(&self, encoder: &Encoder, inputs: &[Input]) -> Result<usize, ApiError> {
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
         let limit = match self.cut {
             Cut::Window(_) => usize::MAX,
@@ -136,9 +136,9 @@ impl Input {
 }
 
 /// `inputs`, unless there are none in `field`.
-pub fn some(inputs: Vec<Input>, field: &str) -> Result<Vec<Input>, Refusal> {
+pub fn some(inputs: Vec<Input>, field: &str) -> Result<Vec<Input>, ApiError> {
     match inputs.is_empty() {
-        true => Err(Refusal::new(Why::Empty, "the list is empty").at(field)),
+        true => Err(ApiError::new(ErrorCode::Empty, "the list is empty").at(field)),
         false => Ok(inputs),
     }
 }
@@ -150,7 +150,7 @@ pub fn read(
     reading: &Reading,
     capture: &Capture,
     words: bool,
-) -> Result<Vec<Ready>, Refusal> {
+) -> Result<Vec<Ready>, ApiError> {
     let intake = encoder.intake();
     let overflow = reading.cut.overflow();
     let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
@@ -158,11 +158,11 @@ pub fn read(
     let limit = intake.limit(&capture)?;
     let skip = intake.skip(&capture, limit)?;
     let several = inputs.len() > 1;
-    let place = |i: usize, mut refusal: Refusal| {
-        if several && !refusal.message.starts_with("text ") {
-            refusal.message = format!("text {i}: {}", refusal.message);
+    let place = |i: usize, mut error: ApiError| {
+        if several && !error.message.starts_with("text ") {
+            error.message = format!("text {i}: {}", error.message);
         }
-        refusal
+        error
     };
     let texts: Vec<Text<'_>> = inputs
         .iter()
@@ -187,7 +187,7 @@ pub fn read(
         };
         if one.tokens.is_empty() {
             let said = "there are no tokens: this tokenizer adds no special ones";
-            return Err(place(i, Refusal::new(Why::Empty, said)));
+            return Err(place(i, ApiError::new(ErrorCode::Empty, said)));
         }
         ready.push(one);
     }
@@ -202,7 +202,7 @@ pub fn limits(encoder: &Encoder) -> (usize, usize) {
 }
 
 /// The special tokens before and after a text.
-pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
+pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), ApiError> {
     let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
     let before = framed.special.iter().take_while(|s| **s).count();
     let after = framed.special.iter().rev().take_while(|s| **s).count();
@@ -211,17 +211,17 @@ pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), Refusal> {
 }
 
 /// Holds ids against the rows of a vocabulary.
-pub fn known(ids: &[u32], rows: usize) -> Result<(), Refusal> {
+pub fn known(ids: &[u32], rows: usize) -> Result<(), ApiError> {
     let Some(id) = ids.iter().find(|&&id| id as usize >= rows) else { return Ok(()) };
     let most = rows.saturating_sub(1);
     let said = format!("token id {id} is not of this model: its ids end at {most}");
-    Err(Refusal::new(Why::Malformed, said))
+    Err(ApiError::new(ErrorCode::Malformed, said))
 }
 
 /// Tokens of ids that a client made itself.
-fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Tokens, Refusal> {
+fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Tokens, ApiError> {
     if ids.is_empty() {
-        return Err(Refusal::new(Why::Empty, "the list of token ids is empty"));
+        return Err(ApiError::new(ErrorCode::Empty, "the list of token ids is empty"));
     }
     let tokenizer = encoder.intake().tokenizer();
     known(ids, tokenizer.vocab_size())?;
@@ -237,11 +237,11 @@ fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Toke
     };
     if lost > 0 && cut == Cut::Refuse {
         let said = format!("the text has {found} tokens, the limit is {limit}");
-        return Err(Refusal::new(Why::Validation, said));
+        return Err(ApiError::new(ErrorCode::Validation, said));
     }
     let Some(room) = ids.len().checked_sub(lost) else {
         let said = format!("a limit of {limit} tokens leaves no room for the special ones");
-        return Err(Refusal::new(Why::Validation, said));
+        return Err(ApiError::new(ErrorCode::Validation, said));
     };
     let ids = match cut.side().unwrap_or(tokenizer.truncation_side()) {
         Side::Left => &ids[lost..],

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batcher::Ready;
 use super::bodies::shrink;
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 use crate::capture::{Capture, Pool};
 use crate::encoder::Encoder;
 
@@ -34,26 +34,26 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// [`Why::TooLarge`] for more than there is at all, [`Why::Overloaded`] for more than is free.
-    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// [`ErrorCode::TooLarge`] for more than there is at all, [`ErrorCode::Overloaded`] for more than is free.
+    pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let most = self.bytes;
         if bytes > most {
             let said = format!(
                 "the results would take {bytes} bytes, the limit of this server is {most}: ask for \
                  fewer texts, layers or tokens at a time"
             );
-            return Err(Refusal::new(Why::TooLarge, said));
+            return Err(ApiError::new(ErrorCode::TooLarge, said));
         }
         let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX);
-        Arc::clone(&self.free).try_acquire_many_owned(units).map_err(|_| Refusal::busy())
+        Arc::clone(&self.free).try_acquire_many_owned(units).map_err(|_| ApiError::busy())
     }
 
     /// Room for what will take `most` bytes at most: that, or all there is.
     ///
     /// # Errors
     ///
-    /// [`Why::Overloaded`] for more than is free.
-    pub fn expect(&self, most: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// [`ErrorCode::Overloaded`] for more than is free.
+    pub fn expect(&self, most: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         self.reserve(most.min(self.bytes))
     }
 
@@ -62,7 +62,7 @@ impl Results {
     /// # Errors
     ///
     /// As [`Results::reserve`].
-    pub fn resize(&self, room: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), Refusal> {
+    pub fn resize(&self, room: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), ApiError> {
         let held = room.num_permits() * UNIT;
         if bytes > self.bytes {
             self.reserve(bytes).map(drop)?;
@@ -83,7 +83,7 @@ pub fn size(
     captures: &[Capture],
     window: Option<(usize, Option<usize>)>,
     keep: bool,
-) -> Result<usize, Refusal> {
+) -> Result<usize, ApiError> {
     let mut bytes = 0usize;
     for capture in captures {
         let header = encoder.header(capture)?;
@@ -119,17 +119,17 @@ mod tests {
     #[test]
     fn what_is_reserved_is_free_once_it_is_dropped_or_not_needed() {
         let results = Results::new(100 * UNIT);
-        let why = |bytes| results.reserve(bytes).map(drop).map_err(|refusal| refusal.why);
-        assert_eq!(why(101 * UNIT), Err(Why::TooLarge));
+        let why = |bytes| results.reserve(bytes).map(drop).map_err(|error| error.code);
+        assert_eq!(why(101 * UNIT), Err(ErrorCode::TooLarge));
         let mut first = results.expect(usize::MAX).unwrap();
-        assert_eq!(why(UNIT), Err(Why::Overloaded));
+        assert_eq!(why(UNIT), Err(ErrorCode::Overloaded));
         results.resize(&mut first, 60 * UNIT).unwrap();
         assert_eq!(why(40 * UNIT), Ok(()));
         results.resize(&mut first, 90 * UNIT).unwrap();
-        let refused = |result: Result<(), Refusal>| result.map_err(|refusal| refusal.why);
-        assert_eq!(refused(results.resize(&mut first, 200 * UNIT)), Err(Why::TooLarge));
+        let code = |result: Result<(), ApiError>| result.map_err(|error| error.code);
+        assert_eq!(code(results.resize(&mut first, 200 * UNIT)), Err(ErrorCode::TooLarge));
         let second = results.reserve(10 * UNIT).unwrap();
-        assert_eq!(refused(results.resize(&mut first, 91 * UNIT)), Err(Why::Overloaded));
+        assert_eq!(code(results.resize(&mut first, 91 * UNIT)), Err(ErrorCode::Overloaded));
         drop((first, second));
         assert_eq!(why(100 * UNIT), Ok(()));
     }

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
 use super::bodies::{self, Bodies, Caller};
-use super::error::{Refusal, Why};
+use super::error::{ApiError, ErrorCode};
 use super::health::Pulse;
 use super::metrics::Metrics;
 use super::reading::{Input, Reading, read};
@@ -210,14 +210,14 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Why::NotFound`] for a name that is not served.
-    pub fn model(&self, name: Option<&str>) -> Result<&Hosted, Refusal> {
+    /// [`ErrorCode::NotFound`] for a name that is not served.
+    pub fn model(&self, name: Option<&str>) -> Result<&Hosted, ApiError> {
         let Some(name) = name else { return Ok(&self.models[0]) };
         self.models.iter().find(|m| m.name == name || m.id == name).ok_or_else(|| {
             let served: Vec<&str> = self.models.iter().map(|m| m.name.as_str()).collect();
             let said =
                 format!("model `{}` is not served here: use {}", quote(name), served.join(", "));
-            Refusal::new(Why::NotFound, said)
+            ApiError::new(ErrorCode::NotFound, said)
         })
     }
 
@@ -234,17 +234,17 @@ impl Service {
         reading: Reading,
         captures: Vec<Capture>,
         keep: bool,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome, ApiError> {
         if self.is_closing() {
-            return Err(Refusal::closing());
+            return Err(ApiError::closing());
         }
         if inputs.is_empty() {
-            return Err(Refusal::new(Why::Empty, "there is no text to embed"));
+            return Err(ApiError::new(ErrorCode::Empty, "there is no text to embed"));
         }
         if inputs.len() > self.settings.max_client_batch {
             let (count, most) = (inputs.len(), self.settings.max_client_batch);
             let said = format!("{count} texts are more than the {most} of one request");
-            return Err(Refusal::new(Why::TooLarge, said));
+            return Err(ApiError::new(ErrorCode::TooLarge, said));
         }
         let encoder = model.batcher.encoder();
         // What does not fit the model is said before anything is run.
@@ -319,9 +319,9 @@ impl Service {
     /// # Errors
     ///
     /// Where the server ends.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let turn = Arc::clone(&self.readers).acquire_owned().await;
-        turn.map_err(|_| Refusal::closing())
+        turn.map_err(|_| ApiError::closing())
     }
 
     /// Where turns are given, for work that is not done here.
@@ -337,7 +337,7 @@ impl Service {
         (inputs, body): (Vec<Input>, Option<bodies::Room>),
         (reading, capture, words): (Reading, Capture, bool),
         expected: usize,
-    ) -> Result<(Vec<Ready>, OwnedSemaphorePermit), Refusal> {
+    ) -> Result<(Vec<Ready>, OwnedSemaphorePermit), ApiError> {
         let bytes: usize = inputs.iter().map(Input::characters).sum();
         let encoder = Arc::clone(encoder);
         let work = move || read(&encoder, inputs, &reading, &capture, words);
@@ -352,7 +352,7 @@ impl Service {
             let _held = (turn, body);
             pool.install(work)
         };
-        let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
+        let failed = |_| ApiError::new(ErrorCode::Tokenizer, "the tokenizer failed on the texts");
         let ready = tokio::task::spawn_blocking(work).await.map_err(failed)??;
         Ok((ready, room))
     }

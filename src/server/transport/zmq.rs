@@ -23,7 +23,7 @@ use super::http::patient::Patient;
 use crate::server::api::bert::{self, Sequences};
 use crate::server::api::body::{self, Items};
 use crate::server::core::bodies::Caller;
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::server::core::service::Service;
 use crate::server::core::settings::Settings;
 use frames::{handshake, odd, receive, write_frame};
@@ -293,8 +293,8 @@ impl Hub {
         let parsed = body::read_any::<Items<Sequences>>(&msg);
         drop(msg);
         let result = match parsed {
-            Err(refusal) => Err(refusal),
-            Ok(_) if is_late => Err(Refusal::closing()),
+            Err(error) => Err(error),
+            Ok(_) if is_late => Err(ApiError::closing()),
             Ok(Items(sequences)) => {
                 service.statistic.see(identity, Some(sequences.len()));
                 let model = &service.models[0];
@@ -313,12 +313,12 @@ impl Hub {
             }
             // The protocol has no error. NumPy does not know such a type and says so, sentence and
             // all, in the client that waits; a comma would part it into several types.
-            Err(refusal) => {
-                service.metrics.refused(&refusal);
-                tracing::warn!(error = %refusal, "a request was refused");
-                let said = format!("error: {}", refusal.message.replace(',', ";"));
+            Err(error) => {
+                service.metrics.error_answer(&error);
+                tracing::warn!(error = %error, "a request was refused");
+                let said = format!("error: {}", error.message.replace(',', ";"));
                 (
-                    json!({ "dtype": said, "shape": [0], "tokens": "", "error": refusal.message }),
+                    json!({ "dtype": said, "shape": [0], "tokens": "", "error": error.message }),
                     Vec::new(),
                     None,
                 )

@@ -9,7 +9,7 @@ use super::rows::{Row, rows};
 use super::{Config, Sequences, Strategy};
 use crate::embeddings::TextEmbedding;
 use crate::server::core::bodies::Caller;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::results::TOKEN;
 use crate::server::core::service::{Hosted, Service};
 
@@ -37,16 +37,16 @@ pub async fn compute(
     model: &Hosted,
     config: &Config,
     sequences: Sequences,
-) -> Result<Array, Refusal> {
+) -> Result<Array, ApiError> {
     let encoder = model.batcher.encoder();
     let count = sequences.len();
     if count == 0 {
-        return Err(Refusal::new(Why::Empty, "there is no sequence to encode"));
+        return Err(ApiError::new(ErrorCode::Empty, "there is no sequence to encode"));
     }
     if count > service.settings.max_queue {
         let most = service.settings.max_queue;
         let said = format!("{count} sequences are more than the {most} that may wait here");
-        return Err(Refusal::new(Why::TooLarge, said));
+        return Err(ApiError::new(ErrorCode::TooLarge, said));
     }
     let capture = config.capture(&encoder)?;
     let states = config.states(&encoder)?;
@@ -58,7 +58,7 @@ pub async fn compute(
         let _held = (turn, body);
         rows(&shared, &settings, sequences)
     });
-    let failed = |_| Refusal::new(Why::Tokenizer, "the tokenizer failed on the texts");
+    let failed = |_| ApiError::new(ErrorCode::Tokenizer, "the tokenizer failed on the texts");
     let rows = read.await.map_err(failed)??;
 
     // A sequence of which nothing is left unmasked is not run.

@@ -13,7 +13,7 @@ use crate::server::api::answer::{Answer, of_json, parse};
 use crate::server::api::body::Items;
 use crate::server::api::stream::written;
 use crate::server::core::bodies::Caller;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Service;
 
 #[derive(Deserialize)]
@@ -25,15 +25,15 @@ struct EncodeBody {
 }
 
 /// `POST /encode`
-pub async fn encode(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn encode(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, ApiError> {
     let EncodeBody { id, texts: Items(texts), is_tokenized } = parse(body).await?;
     if texts.is_empty() {
-        return Err(Refusal::new(Why::Empty, "the list is empty").at("texts"));
+        return Err(ApiError::new(ErrorCode::Empty, "the list is empty").at("texts"));
     }
     let is_list = matches!(&texts, Sequences::Tokens(_));
     if is_tokenized.is_some_and(|said| said != is_list) {
         let said = "it says otherwise than `texts`: send lists of tokens, or strings";
-        return Err(Refusal::new(Why::Malformed, said).at("is_tokenized"));
+        return Err(ApiError::new(ErrorCode::Malformed, said).at("is_tokenized"));
     }
     service.statistic.see(&caller.client.to_le_bytes(), Some(texts.len()));
     let array = compute(service, caller, &service.models[0], &service.bert, texts).await?;

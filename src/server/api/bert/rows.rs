@@ -4,7 +4,7 @@ use super::{Config, Strategy};
 use crate::encoder::Encoder;
 use crate::server::api::body::{List, Listed};
 use crate::server::core::batcher::Ready;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::frame;
 use crate::text::{Text, Tokens};
 
@@ -76,13 +76,17 @@ pub struct Row {
 }
 
 /// The rows of a request.
-pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<Vec<Row>, Refusal> {
+pub fn rows(
+    encoder: &Encoder,
+    config: &Config,
+    sequences: Sequences,
+) -> Result<Vec<Row>, ApiError> {
     let tokenizer = encoder.intake().tokenizer();
     let (before, after) = frame(encoder)?;
     let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
     // No more of a text is kept than one that stands alone has, of which `assemble` cuts.
     let most = limit.saturating_add(tokenizer.special_tokens(false));
-    let own = |text: &str| -> Result<Own, Refusal> {
+    let own = |text: &str| -> Result<Own, ApiError> {
         let t = tokenizer.encode_first(&Text::from(text), most)?;
         let found = t.special.iter().filter(|special| !**special).count() + t.lost;
         let all = t.ids.into_iter().zip(t.pieces.iter().map(str::to_owned)).zip(t.special);
@@ -93,7 +97,9 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
     let known = |piece: &String| match (tokenizer.id_of(piece), unknown) {
         (Some(id), _) => Ok((id, piece.clone())),
         (None, Some((id, piece))) => Ok((id, piece.to_owned())),
-        (None, None) => Err(Refusal::new(Why::Tokenizer, "the vocabulary has no unknown token")),
+        (None, None) => {
+            Err(ApiError::new(ErrorCode::Tokenizer, "the vocabulary has no unknown token"))
+        }
     };
     let row = |first: Own, second: Option<Own>, bare: bool| {
         assemble(encoder, config, (first, second), (&before, &after), limit, bare)
@@ -117,7 +123,7 @@ pub fn rows(encoder: &Encoder, config: &Config, sequences: Sequences) -> Result<
                 let bare = config.no_special_token;
                 let all = |part: &[String]| {
                     let kept = part.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-                    Ok::<_, Refusal>(Own { found: kept.len(), kept })
+                    Ok::<_, ApiError>(Own { found: kept.len(), kept })
                 };
                 match list.iter().position(|piece| piece == "|||") {
                     Some(at) => row(all(&list[..at])?, Some(all(&list[at + 1..])?), bare),
@@ -136,7 +142,7 @@ fn assemble(
     (before, after): (&[u32], &[u32]),
     limit: usize,
     bare: bool,
-) -> Result<Row, Refusal> {
+) -> Result<Row, ApiError> {
     let found = first.found + second.as_ref().map_or(0, |second| second.found);
     let (mut a, mut b) = (first.kept, second.map(|second| second.kept));
     // An empty second text is none, as in Python.
@@ -176,7 +182,7 @@ fn assemble(
         all.extend(special(after, 1));
     }
     if all.is_empty() {
-        return Err(Refusal::new(Why::Empty, "a sequence has no tokens"));
+        return Err(ApiError::new(ErrorCode::Empty, "a sequence has no tokens"));
     }
     encoder.intake().check_ids(&all.iter().map(|t| t.0).collect::<Vec<_>>())?;
     let pieces = all.iter().map(|t| t.1.clone()).collect();
@@ -208,7 +214,7 @@ fn shown(
     masks: bool,
     length: usize,
     is_masked: impl Fn(&usize) -> bool,
-) -> Result<(Vec<usize>, usize), Refusal> {
+) -> Result<(Vec<usize>, usize), ApiError> {
     let mut places: Vec<usize> = (0..length).filter(|place| !is_masked(place)).collect();
     let read = match strategy {
         _ if !masks => None,
@@ -220,7 +226,7 @@ fn shown(
     let Some(read) = read else { return Ok((places, 0)) };
     if places.is_empty() {
         let said = "-mask_cls_sep leaves no token of a sequence that has none of its own";
-        return Err(Refusal::new(Why::Empty, said));
+        return Err(ApiError::new(ErrorCode::Empty, said));
     }
     if is_masked(&read) {
         places.push(read);

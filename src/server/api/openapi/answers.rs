@@ -1,12 +1,12 @@
-//! Schemas of answers, refusals among them.
+//! Schemas of answers, errors among them.
 
 use serde_json::{Map, Value, json};
 
 use crate::server::api::answer::Dialect;
-use crate::server::core::error::Why;
+use crate::server::core::error::ErrorCode;
 
 /// What each status says.
-const REFUSALS: [(u16, &str); 12] = [
+const ERRORS: [(u16, &str); 12] = [
     (400, "a field is wrong, or there is nothing to embed"),
     (401, "no key, or a wrong one"),
     (403, "the server was called by another name, or by a page of another site"),
@@ -25,8 +25,8 @@ const REFUSALS: [(u16, &str); 12] = [
     (503, "shutting down, or the device is lost"),
 ];
 
-/// The refusals of a route by their statuses.
-pub fn refusals(path: &str, statuses: &[u16]) -> Map<String, Value> {
+/// The errors of a route by their statuses.
+pub fn errors(path: &str, statuses: &[u16]) -> Map<String, Value> {
     let schema = match Dialect::of(path) {
         Dialect::OpenAi => "OpenAiError",
         Dialect::Tei => "TeiError",
@@ -42,7 +42,7 @@ pub fn refusals(path: &str, statuses: &[u16]) -> Map<String, Value> {
         }
         (status.to_string(), answer)
     };
-    REFUSALS.iter().filter(|(status, _)| statuses.contains(status)).map(one).collect()
+    ERRORS.iter().filter(|(status, _)| statuses.contains(status)).map(one).collect()
 }
 
 const USED: [(&str, &str); 9] = [
@@ -103,7 +103,7 @@ pub fn schemas() -> Map<String, Value> {
         let fields = names.iter().map(|name| ((*name).to_owned(), count.clone()));
         object(names, Value::Object(fields.collect()))
     };
-    let types: Vec<&str> = Why::ALL.iter().map(|why| why.tei_type()).collect();
+    let types: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.tei_type()).collect();
     let all = json!({
         "OpenAiError": object(&["error"], json!({
             "error": object(&["message", "type", "param", "code"], json!({

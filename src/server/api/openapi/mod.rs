@@ -1,4 +1,4 @@
-//! The OpenAPI document: every route with its fields, its answers and its refusals, and with the
+//! The OpenAPI document: every route with its fields, its answers and its errors, and with the
 //! numbers that are in force.
 
 mod answers;
@@ -193,7 +193,7 @@ fn post(route: &Route) -> Value {
         }
     }
     let statuses = [400, 401, 403, 404, 406, 408, 413, 415, 422, 424, 429, 503];
-    let mut all = answers::refusals(route.path, &statuses);
+    let mut all = answers::errors(route.path, &statuses);
     let headers = answers::used(route.answer);
     let done = json!({ "description": "done", "headers": headers, "content": content });
     all.insert("200".into(), done);
@@ -215,7 +215,7 @@ fn get(path: &str, summary: &str, tag: &str, kind: &str, schema: &str) -> Value 
         "/v1/models/{model}" => &[401, 403, 404, 406],
         _ => &[401, 403, 406],
     };
-    let mut all = answers::refusals(path, statuses);
+    let mut all = answers::errors(path, statuses);
     let schema = match schema {
         "" => json!({ "type": "string" }),
         schema => json!({ "$ref": format!("#/components/schemas/{schema}") }),

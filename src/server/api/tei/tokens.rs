@@ -14,7 +14,7 @@ use crate::server::api::body::{Items, Listed, TokenId, plain};
 use crate::server::api::inputs::named_prompt;
 use crate::server::api::stream::written;
 use crate::server::core::bodies::{Caller, shrink};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::known;
 use crate::server::core::service::{SHORT, Service};
 use crate::text::{Text, Tokens};
@@ -83,7 +83,7 @@ impl Maker {
 }
 
 /// `POST /tokenize`, a text at a time, so that the tokens of one alone are in memory.
-pub async fn tokenize(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn tokenize(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, ApiError> {
     let body: TokenizeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let prompt = body.prompt_name.as_deref().map(|n| named_prompt(&encoder, n)).transpose()?;
@@ -93,7 +93,7 @@ pub async fn tokenize(service: &Service, caller: Caller, body: Bytes) -> Result<
     let Items(Texts(texts)) = body.inputs;
     if texts.len() > service.settings.max_client_batch {
         let most = service.settings.max_client_batch;
-        return Err(Refusal::new(Why::TooLarge, format!("more than {most} texts")));
+        return Err(ApiError::new(ErrorCode::TooLarge, format!("more than {most} texts")));
     }
     let bytes: usize = texts.iter().map(String::len).sum();
     let is_short = bytes < SHORT;
@@ -219,7 +219,7 @@ struct DecodeBody {
 const SPELT: usize = 32;
 
 /// `POST /decode`
-pub async fn decode(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, Refusal> {
+pub async fn decode(service: &Service, caller: Caller, body: Bytes) -> Result<Answer, ApiError> {
     let body: DecodeBody = parse(body).await?;
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let Items(Ids(all)) = body.ids;

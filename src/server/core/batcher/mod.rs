@@ -22,7 +22,7 @@ pub use worker::{Open, Worker};
 use crate::capture::Capture;
 use crate::encoder::{Encoder, Windowed};
 use crate::error::{Result, fail};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::metrics::Metrics;
 use queue::{Item, Queue};
 use request::{Request, State};
@@ -107,12 +107,12 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`Why::Overloaded`] where `texts` texts are more than the queue takes now.
-    pub fn has_room(&self, texts: usize) -> Result<(), Refusal> {
+    /// [`ErrorCode::Overloaded`] where `texts` texts are more than the queue takes now.
+    pub fn has_room(&self, texts: usize) -> Result<(), ApiError> {
         let queue = self.queue();
         let full = queue.items + texts > self.bounds.texts || queue.work > self.bounds.waiting;
         if full && queue.items > 0 {
-            return Err(Refusal::busy());
+            return Err(ApiError::busy());
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`Why::TooLarge`] for more work than a request may be, [`Why::Overloaded`] where the queue is full, [`Why::Unhealthy`] where no device is left, else
+    /// [`ErrorCode::TooLarge`] for more work than a request may be, [`ErrorCode::Overloaded`] where the queue is full, [`ErrorCode::Unhealthy`] where no device is left, else
     /// what the encoder says of the texts.
     pub async fn submit(
         &self,
@@ -178,9 +178,9 @@ impl Batcher {
         texts: Vec<Arc<Ready>>,
         captures: Vec<Capture>,
         window: Option<(usize, Option<usize>)>,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<Done, ApiError> {
         if texts.is_empty() {
-            return Err(Refusal::new(Why::Empty, "there is no text to embed"));
+            return Err(ApiError::new(ErrorCode::Empty, "there is no text to embed"));
         }
         let (reply, answer) = oneshot::channel();
         let state = State {
@@ -196,34 +196,34 @@ impl Batcher {
         {
             let mut queue = self.queue();
             if queue.closed {
-                return Err(Refusal::closing());
+                return Err(ApiError::closing());
             }
             if self.workers.iter().all(Worker::is_gone) {
-                return Err(Refusal::lost());
+                return Err(ApiError::lost());
             }
             // A request that is larger than the queue itself can only come when nothing waits.
             let full = queue.items + count > self.bounds.texts
                 || queue.work.saturating_add(work) > self.bounds.waiting;
             if full && queue.items > 0 {
-                return Err(Refusal::busy());
+                return Err(ApiError::busy());
             }
             queue.push(client, items.into_iter());
         }
         self.wake.notify_one();
-        answer.await.unwrap_or_else(|_| Err(Refusal::closing()))
+        answer.await.unwrap_or_else(|_| Err(ApiError::closing()))
     }
 
     /// What waits of a request: each text, or some windows at a time of one that is run in windows.
     ///
     /// # Errors
     ///
-    /// [`Why::TooLarge`] for more work than one request may be.
+    /// [`ErrorCode::TooLarge`] for more work than one request may be.
     fn items(
         &self,
         request: &Arc<Request>,
         texts: Vec<Arc<Ready>>,
         window: Option<(usize, Option<usize>)>,
-    ) -> Result<Vec<Item>, Refusal> {
+    ) -> Result<Vec<Item>, ApiError> {
         let (encoder, most) = (self.encoder(), self.bounds.request);
         let (mut items, mut all) = (Vec::with_capacity(texts.len()), 0usize);
         let mut add = |item: Item| {
@@ -237,7 +237,7 @@ impl Batcher {
                  count with what they share, long texts by what their attention costs): send fewer \
                  or shorter texts at a time"
             );
-            Err(Refusal::new(Why::TooLarge, said))
+            Err(ApiError::new(ErrorCode::TooLarge, said))
         };
         for (index, ready) in texts.into_iter().enumerate() {
             let item = |ready: &Arc<Ready>, windows, work| Item {
@@ -331,7 +331,7 @@ impl Batcher {
         }
         let (items, _) = self.queue().take(usize::MAX);
         for item in &items {
-            item.request.land(item.index, Err(Refusal::lost()));
+            item.request.land(item.index, Err(ApiError::lost()));
         }
         self.done(items.len());
     }

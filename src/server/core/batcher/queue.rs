@@ -207,9 +207,9 @@ mod tests {
 
     use super::super::request::{Done, State};
     use super::*;
-    use crate::server::core::error::Refusal;
+    use crate::server::core::error::ApiError;
 
-    type Wait = oneshot::Receiver<Result<Done, Refusal>>;
+    type Wait = oneshot::Receiver<Result<Done, ApiError>>;
 
     fn request(texts: usize) -> (Arc<Request>, Wait) {
         let (reply, answer) = oneshot::channel();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::capture::Capture;
 use crate::embeddings::TextEmbedding;
 use crate::error::Result;
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::text::{Tokens, Word};
 
 /// A text that has its tokens.
@@ -49,7 +49,7 @@ pub struct State {
     pub texts: Vec<Option<Vec<TextEmbedding>>>,
     pub left: usize,
     pub taken: Option<Instant>,
-    pub reply: Option<oneshot::Sender<Result<Done, Refusal>>>,
+    pub reply: Option<oneshot::Sender<Result<Done, ApiError>>>,
 }
 
 impl Request {
@@ -64,7 +64,7 @@ impl Request {
     }
 
     /// Takes what came of text `index`.
-    pub fn land(&self, index: usize, result: Result<Vec<TextEmbedding>, Refusal>) {
+    pub fn land(&self, index: usize, result: Result<Vec<TextEmbedding>, ApiError>) {
         let mut state = self.state();
         match result {
             Ok(mut texts) => {
@@ -80,13 +80,13 @@ impl Request {
                     let _ = reply.send(Ok(Done { texts, queued, ran }));
                 }
             }
-            Err(refusal) => {
+            Err(error) => {
                 if let Some(reply) = state.reply.take() {
                     let place = match state.texts.len() {
-                        1 => refusal.message,
-                        _ => format!("text {index}: {}", refusal.message),
+                        1 => error.message,
+                        _ => format!("text {index}: {}", error.message),
                     };
-                    let _ = reply.send(Err(Refusal::new(refusal.why, place)));
+                    let _ = reply.send(Err(ApiError::new(error.code, place)));
                 }
             }
         }

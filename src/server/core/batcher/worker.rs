@@ -19,7 +19,7 @@ use super::{Batcher, SHORT};
 use crate::capture::Capture;
 use crate::encoder::{Encoder, Order, Served, Stretch};
 use crate::error::{ErrorKind, Result, fail};
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::server::core::metrics::Counter;
 
 /// Opens the model on a device, at the start and once the device is lost.
@@ -154,7 +154,7 @@ impl Worker {
                     let Some(result) = result.transpose() else { continue };
                     self.texts.add(1);
                     batcher.metrics.texts.add(1);
-                    item.request.land(item.index, result.map_err(Refusal::from));
+                    item.request.land(item.index, result.map_err(ApiError::from));
                 }
             }
             Err(e) if e.kind() == ErrorKind::DeviceLost => {
@@ -162,7 +162,7 @@ impl Worker {
                 self.state.store(LOST, Relaxed);
                 let (spent, mut fresh): (Vec<_>, Vec<_>) = items.drain(..).partition(|i| i.again);
                 for item in &spent {
-                    item.request.land(item.index, Err(Refusal::lost()));
+                    item.request.land(item.index, Err(ApiError::lost()));
                 }
                 fresh.iter_mut().for_each(|item| item.again = true);
                 batcher.done(spent.len());
@@ -171,7 +171,7 @@ impl Worker {
             }
             Err(e) => {
                 tracing::error!(error = %e, texts = count, "a batch failed");
-                let said = Refusal::from(e);
+                let said = ApiError::from(e);
                 items.iter().for_each(|item| item.request.land(item.index, Err(said.clone())));
             }
         }

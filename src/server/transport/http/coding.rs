@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderValue};
 
 use crate::quote::quote;
 use crate::server::api::answer::{CODINGS, aside};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 
 /// Bytes of a Zstandard window, as a power of two: RFC 8878 asks for 8 MiB of every reader.
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -29,8 +29,8 @@ pub enum Coding {
 ///
 /// # Errors
 ///
-/// [`Why::Media`], which names what is read.
-pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
+/// [`ErrorCode::Media`], which names what is read.
+pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     let shown = |value: &HeaderValue| quote(String::from_utf8_lossy(value.as_bytes()));
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         let text = shown(kind).to_ascii_lowercase();
@@ -46,13 +46,13 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
         ) || kind.ends_with("+json");
         if !is_read {
             let said = format!("Content-Type `{kind}` is not read here: send application/json");
-            return Err(Refusal::new(Why::Media, said));
+            return Err(ApiError::new(ErrorCode::Media, said));
         }
         let charset = parts.find_map(|part| part.strip_prefix("charset="));
         let charset = charset.map(|charset| charset.trim_matches('"'));
         if let Some(other) = charset.filter(|c| !matches!(*c, "utf-8" | "utf8" | "us-ascii")) {
             let said = format!("charset `{other}` is not read here: send JSON in UTF-8");
-            return Err(Refusal::new(Why::Media, said));
+            return Err(ApiError::new(ErrorCode::Media, said));
         }
     }
     let mut found = None;
@@ -68,12 +68,12 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
                 other => {
                     let said =
                         format!("Content-Encoding `{other}` is not read here: use {CODINGS}");
-                    return Err(Refusal::new(Why::Media, said));
+                    return Err(ApiError::new(ErrorCode::Media, said));
                 }
             };
             if found.replace(coding).is_some() {
                 let said = format!("Content-Encoding names more than one: use one of {CODINGS}");
-                return Err(Refusal::new(Why::Media, said));
+                return Err(ApiError::new(ErrorCode::Media, said));
             }
         }
     }
@@ -84,13 +84,13 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
 ///
 /// # Errors
 ///
-/// [`Why::TooLarge`] beyond the limit, [`Why::Malformed`] where they are not of the coding.
-pub async fn expanded(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+/// [`ErrorCode::TooLarge`] beyond the limit, [`ErrorCode::Malformed`] where they are not of the coding.
+pub async fn expanded(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, ApiError> {
     // A thousandfold is common in an attack: its work is never done where other clients wait.
     aside(usize::MAX, move || expand(coding, &body, limit)).await?
 }
 
-fn expand(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, Refusal> {
+fn expand(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, ApiError> {
     let mut all = Vec::new();
     let most = limit as u64 + 1;
     let read = match coding {
@@ -108,7 +108,7 @@ fn expand(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, Refusal> {
     };
     if all.len() > limit {
         let said = format!("the body is larger than {limit} bytes once it is expanded");
-        return Err(Refusal::new(Why::TooLarge, said));
+        return Err(ApiError::new(ErrorCode::TooLarge, said));
     }
     read.map_err(|e| {
         let name = match coding {
@@ -118,7 +118,7 @@ fn expand(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, Refusal> {
             Coding::Zstd => "zstd",
         };
         let said = format!("the body is not {name}, as its Content-Encoding says: {e}");
-        Refusal::new(Why::Malformed, said)
+        ApiError::new(ErrorCode::Malformed, said)
     })?;
     Ok(all.into())
 }
@@ -138,10 +138,10 @@ mod tests {
         let zstd = zstd::stream::encode_all(&zeros[..], 3).unwrap();
         for (coding, bytes) in [(Coding::Gzip, gzip), (Coding::Zstd, zstd)] {
             assert_eq!(expand(coding, &bytes, 1 << 20).unwrap(), zeros);
-            let refusal = expand(coding, &bytes, (1 << 20) - 1).unwrap_err();
-            assert_eq!(refusal.why, Why::TooLarge, "{refusal}");
+            let error = expand(coding, &bytes, (1 << 20) - 1).unwrap_err();
+            assert_eq!(error.code, ErrorCode::TooLarge, "{error}");
             let cut = &bytes[..bytes.len() - 9];
-            assert_eq!(expand(coding, cut, 1 << 20).unwrap_err().why, Why::Malformed);
+            assert_eq!(expand(coding, cut, 1 << 20).unwrap_err().code, ErrorCode::Malformed);
         }
     }
 }

@@ -27,8 +27,8 @@ use super::patient::Patient;
 use super::routes::{Guest, router};
 use super::wire::{Shared, Wire};
 use crate::quote::quote;
-use crate::server::api::answer::{Dialect, refused};
-use crate::server::core::error::Refusal;
+use crate::server::api::answer::{Dialect, error_answer};
+use crate::server::core::error::ApiError;
 use crate::server::core::service::Service;
 
 /// What is the same for all connections.
@@ -86,7 +86,7 @@ impl Door {
                         }
                         tracing::debug!("a silent connection made room");
                         if seat.has_asked() {
-                            turn_away(&wire, &Refusal::crowded());
+                            turn_away(&wire, &ApiError::crowded());
                         }
                         break;
                     }
@@ -113,10 +113,9 @@ impl Door {
 }
 
 /// Answers a connection whose request is not read to its end.
-pub fn turn_away(wire: &Wire, refusal: &Refusal) {
-    let status = refusal.status();
-    let body =
-        json!({ "error": refusal.message, "error_type": refusal.why.tei_type() }).to_string();
+pub fn turn_away(wire: &Wire, error: &ApiError) {
+    let status = error.status();
+    let body = json!({ "error": error.message, "error_type": error.code.tei_type() }).to_string();
     let length = body.len();
     wire.send_last(
         format!(
@@ -194,12 +193,12 @@ async fn replied(
     let work = request.method() == Method::POST;
     let dialect = Dialect::of(request.uri().path());
     let Ok(mut answer) = router.oneshot(request).await;
-    if let Some(refusal) = answer.extensions_mut().remove::<Refusal>() {
-        service.metrics.refused(&refusal);
+    if let Some(error) = answer.extensions_mut().remove::<ApiError>() {
+        service.metrics.error_answer(&error);
         // What the layers around a route said of it, such as whose page may read it, stays.
         let mut said = std::mem::take(answer.headers_mut());
         said.remove(header::CONTENT_LENGTH);
-        answer = refused(dialect, &refusal);
+        answer = error_answer(dialect, &error);
         answer.headers_mut().extend(said);
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);

@@ -22,7 +22,7 @@ pub use listener::Listener;
 #[cfg(test)]
 pub(in crate::server) use routes::router;
 
-use crate::server::core::error::Refusal;
+use crate::server::core::error::ApiError;
 use crate::server::core::health;
 use crate::server::core::service::Service;
 use connection::{Door, turn_away};
@@ -64,7 +64,7 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
             (_, waits) => {
                 drop(listener);
                 if let Some(wire) = waits {
-                    turn_away(&wire, &Refusal::closing());
+                    turn_away(&wire, &ApiError::closing());
                     wire.linger().await;
                 }
                 break;

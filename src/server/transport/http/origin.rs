@@ -15,7 +15,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::routes::Shared;
 use crate::quote::quote;
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::settings::Settings;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -26,7 +26,7 @@ pub async fn hold(
     State(service): State<Shared>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (settings, headers) = (&service.settings, request.headers());
     if let Some(names) = &settings.allowed_hosts {
         let called = headers.get_all(header::HOST).iter().map(HeaderValue::to_str);
@@ -38,13 +38,13 @@ pub async fn hold(
                  that name",
                 quote(other)
             );
-            return Err(Refusal::new(Why::Forbidden, said));
+            return Err(ApiError::new(ErrorCode::Forbidden, said));
         }
     }
     if request.method() == Method::POST && is_unasked(headers) && is_foreign(settings, headers) {
         let said = "another site's page sent this without asking first: send application/json, and \
                     name its origin with --cors-allow-origin";
-        return Err(Refusal::new(Why::Forbidden, said));
+        return Err(ApiError::new(ErrorCode::Forbidden, said));
     }
     Ok(next.run(request).await)
 }

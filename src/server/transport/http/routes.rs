@@ -29,12 +29,12 @@ use crate::server::api::answer::{Answer, empty};
 use crate::server::api::{about, bert, docs, layers, openai, openapi, tei, web};
 use crate::server::core::batcher::Client;
 use crate::server::core::bodies::{self, Caller, roomed, shrink};
-use crate::server::core::error::{Refusal, Why};
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Service;
 
 /// What routes share.
 pub type Shared = Arc<Service>;
-type Reply = Result<Answer, Refusal>;
+type Reply = Result<Answer, ApiError>;
 
 /// Who is at the other end of a connection: an extension of its requests.
 #[derive(Clone)]
@@ -86,14 +86,14 @@ fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodR
                 "no form of this answer is one that Accept names: use {}",
                 kinds.join(", ")
             );
-            return Err(Refusal::new(Why::Accept, said));
+            return Err(ApiError::new(ErrorCode::Accept, said));
         };
         request.extensions_mut().insert(Form(kind));
         Ok(next.run(request).await)
     }))
 }
 
-/// Every route. A refusal leaves as an extension of its answer: the caller knows the dialect.
+/// Every route. An error leaves as an extension of its answer: the caller knows the dialect.
 pub fn router(service: &Shared) -> Router {
     let api = Router::new()
         .route("/", shown!(docs::page, HTML).merge(whole!(tei::embed)))
@@ -136,7 +136,7 @@ pub fn router(service: &Shared) -> Router {
         .with_state(Arc::clone(service))
         .fallback_service(NormalizePath::trim_trailing_slash(api))
         .layer(CatchPanicLayer::custom(|_| {
-            Refusal::new(Why::Backend, "the server failed on this request (a panic)")
+            ApiError::new(ErrorCode::Backend, "the server failed on this request (a panic)")
                 .into_response()
         }));
     let all = match service.settings.cors.is_empty() {
@@ -178,7 +178,7 @@ async fn model(
 }
 
 /// The body is read first: a client that is answered before it has sent all may not see the answer.
-async fn other_head(uri: Uri, _: Whole) -> Refusal {
+async fn other_head(uri: Uri, _: Whole) -> ApiError {
     tei::other_head(uri.path())
 }
 
@@ -190,24 +190,24 @@ async fn page(State(service): State<Shared>, request: Request) -> Reply {
 }
 
 /// The router says in `Allow` which methods there are.
-async fn other_method(method: Method, uri: Uri) -> Result<Answer, Refusal> {
+async fn other_method(method: Method, uri: Uri) -> Result<Answer, ApiError> {
     match method {
         Method::OPTIONS => Ok(empty(StatusCode::NO_CONTENT)),
         _ => {
             let (path, method) = (quote(uri.path()), quote(method));
             let said = format!("{path} does not take {method}: see Allow");
-            Err(Refusal::new(Why::Method, said))
+            Err(ApiError::new(ErrorCode::Method, said))
         }
     }
 }
 
-async fn nowhere(method: Method, uri: Uri) -> Refusal {
+async fn nowhere(method: Method, uri: Uri) -> ApiError {
     no_route(&method, uri.path())
 }
 
-fn no_route(method: &Method, path: &str) -> Refusal {
+fn no_route(method: &Method, path: &str) -> ApiError {
     let said = format!("there is no route {} {}: see /docs", quote(method), quote(path));
-    Refusal::new(Why::NoRoute, said)
+    ApiError::new(ErrorCode::NoRoute, said)
 }
 
 /// Holds the key of a request against those that are allowed, in constant time. A probe of
@@ -216,7 +216,7 @@ async fn authorize(
     State(service): State<Shared>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let is_read = matches!(request.method(), &Method::GET | &Method::HEAD);
     let is_open = matches!(request.uri().path(), "/health" | "/ping" | "/docs" | "/");
     if !(is_read && is_open) {
@@ -225,7 +225,7 @@ async fn authorize(
     Ok(next.run(request).await)
 }
 
-fn hold_key(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
+fn hold_key(service: &Service, headers: &HeaderMap) -> Result<(), ApiError> {
     let keys = &service.settings.api_keys;
     if keys.is_empty() {
         return Ok(());
@@ -240,17 +240,17 @@ fn hold_key(service: &Service, headers: &HeaderMap) -> Result<(), Refusal> {
         1 => Ok(()),
         _ => {
             let said = "the API key is missing or wrong: send `Authorization: Bearer KEY`";
-            Err(Refusal::new(Why::Unauthorized, said))
+            Err(ApiError::new(ErrorCode::Unauthorized, said))
         }
     }
 }
 
 impl FromRequest<Shared> for Whole {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, service: &Shared) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, service: &Shared) -> Result<Self, ApiError> {
         if service.is_closing() {
-            return Err(Refusal::closing());
+            return Err(ApiError::closing());
         }
         let guest = request.extensions().get::<Guest>().cloned();
         let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
@@ -278,7 +278,7 @@ impl FromRequest<Shared> for Whole {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         response.extensions_mut().insert(self);
@@ -292,11 +292,11 @@ async fn body(
     service: &Service,
     request: Request,
     is_coded: bool,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
     let limit = service.settings.payload_limit;
     let too_large = || {
         let said = format!("the body is larger than {limit} bytes, the limit of this server");
-        Refusal::new(Why::TooLarge, said)
+        ApiError::new(ErrorCode::TooLarge, said)
     };
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
@@ -310,12 +310,15 @@ async fn body(
         let next = tokio::time::timeout(service.settings.patience, body.frame());
         let next = tokio::time::timeout_at(deadline, next).await;
         let Ok(Ok(frame)) = next else {
-            return Err(Refusal::new(Why::Timeout, "the body did not come in time"));
+            return Err(ApiError::new(ErrorCode::Timeout, "the body did not come in time"));
         };
         match frame {
             None => return Ok((all.freeze(), room)),
             Some(Err(e)) => {
-                return Err(Refusal::new(Why::Malformed, format!("the body broke off: {e}")));
+                return Err(ApiError::new(
+                    ErrorCode::Malformed,
+                    format!("the body broke off: {e}"),
+                ));
             }
             Some(Ok(frame)) => {
                 let Some(data) = frame.data_ref() else { continue };
