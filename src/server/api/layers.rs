@@ -22,7 +22,7 @@ use crate::output::{self, Extra, Format};
 use crate::server::core::batcher::Ready;
 use crate::server::core::bodies::{Caller, roomed};
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::server::core::reading::{Cut, Reading, limits, some};
+use crate::server::core::reading::{Truncation, Reading, limits, some};
 use crate::server::core::service::{Outcome, Service};
 
 /// Outputs of one request at most.
@@ -91,13 +91,13 @@ pub async fn layers(
         return Err(ApiError::new(ErrorCode::TooLarge, said).at("outputs"));
     }
     let names = names(&outputs)?;
-    let cut = match body.overflow.map(|word| word.0) {
-        None | Some(Overflow::Truncate) => Cut::Model,
-        Some(Overflow::Error) => Cut::Refuse,
-        Some(Overflow::Window { stride }) => Cut::Window(stride),
+    let truncation = match body.overflow.map(|word| word.0) {
+        None | Some(Overflow::Truncate) => Truncation::Model,
+        Some(Overflow::Error) => Truncation::Refuse,
+        Some(Overflow::Window { stride }) => Truncation::Window(stride),
     };
     let at = |(i, output): (usize, Output)| {
-        let capture = Capture { overflow: cut.overflow(), ..output.capture() };
+        let capture = Capture { overflow: truncation.overflow(), ..output.capture() };
         checked(model, capture, &format!("outputs[{i}]"), &format!("outputs[{i}].dims"))
     };
     let captures = outputs.into_iter().enumerate().map(at).collect::<Result<Vec<_>, _>>()?;
@@ -117,7 +117,7 @@ pub async fn layers(
         let said = format!("expected a whole number from {least} to {most}, found {n}");
         return Err(ApiError::new(ErrorCode::Malformed, said).at("max_tokens"));
     }
-    let reading = Reading { prompt, max_tokens, cut };
+    let reading = Reading { prompt, max_tokens, truncation };
     let (tokens, words) = (body.tokens.unwrap_or(false), body.words.unwrap_or(false));
     let keep = tokens || words;
     let outcome = service.embed(caller, model, inputs, reading, captures, keep).await?;

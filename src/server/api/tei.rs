@@ -17,7 +17,7 @@ use super::stream::written;
 use crate::capture::{Capture, Pool};
 use crate::server::core::bodies::Caller;
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::server::core::reading::{Cut, Input, Reading, some};
+use crate::server::core::reading::{Truncation, Input, Reading, some};
 use crate::server::core::service::{Hosted, Service};
 
 #[derive(Clone, Copy)]
@@ -51,17 +51,17 @@ struct How {
 
 impl How {
     fn reading(&self, service: &Service, model: &Hosted) -> Result<Reading, ApiError> {
-        let cut = match self.truncate.unwrap_or(service.settings.auto_truncate) {
-            false => Cut::Refuse,
+        let truncation = match self.truncate.unwrap_or(service.settings.auto_truncate) {
+            false => Truncation::Refuse,
             true => match self.truncation_direction.as_ref().map(|word| word.0) {
-                None => Cut::Model,
-                Some(Direction::Left) => Cut::Left,
-                Some(Direction::Right) => Cut::Right,
+                None => Truncation::Model,
+                Some(Direction::Left) => Truncation::Left,
+                Some(Direction::Right) => Truncation::Right,
             },
         };
         let prompt = self.prompt_name.as_deref();
         let prompt = prompt.map(|name| named_prompt(&model.batcher.encoder(), name)).transpose()?;
-        Ok(Reading { prompt, max_tokens: None, cut })
+        Ok(Reading { prompt, max_tokens: None, truncation })
     }
 }
 

@@ -18,7 +18,7 @@ pub enum Input {
 
 /// What becomes of a text that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Cut {
+pub enum Truncation {
     /// The end of it that the model's files name goes.
     #[default]
     Model,
@@ -32,7 +32,7 @@ pub enum Cut {
     Window(Option<usize>),
 }
 
-impl Cut {
+impl Truncation {
     /// In the words of a capture; which end goes is not among them.
     pub fn overflow(self) -> Overflow {
         match self {
@@ -60,7 +60,7 @@ pub struct Reading {
     /// Tokens of a text at most; `None` for the model's own.
     pub max_tokens: Option<usize>,
     /// Of longer ones.
-    pub cut: Cut,
+    pub truncation: Truncation,
 }
 
 /// Two windows share no more than this part of what they hold beside special tokens, or a short
@@ -74,7 +74,7 @@ impl Reading {
     ///
     /// [`ErrorCode::Validation`] for windows that share nearly all of what they hold.
     pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, ApiError> {
-        let Cut::Window(stride) = self.cut else { return Ok(None) };
+        let Truncation::Window(stride) = self.truncation else { return Ok(None) };
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
         let limit = encoder.intake().limit(&capture)?;
         let (before, after) = frame(encoder)?;
@@ -104,8 +104,8 @@ impl Reading {
     /// As [`Intake::limit`](crate::encoder::Intake::limit).
     pub fn most_tokens(&self, encoder: &Encoder, inputs: &[Input]) -> Result<usize, ApiError> {
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
-        let limit = match self.cut {
-            Cut::Window(_) => usize::MAX,
+        let limit = match self.truncation {
+            Truncation::Window(_) => usize::MAX,
             _ => encoder.intake().limit(&capture)?,
         };
         let (before, after) = frame(encoder)?;
@@ -152,7 +152,7 @@ pub fn read(
     words: bool,
 ) -> Result<Vec<Ready>, ApiError> {
     let intake = encoder.intake();
-    let overflow = reading.cut.overflow();
+    let overflow = reading.truncation.overflow();
     let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
     let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
     let limit = intake.limit(&capture)?;
@@ -171,7 +171,7 @@ pub fn read(
             Input::Ids(_) => None,
         })
         .collect();
-    let mut of_texts = intake.tokenize_cut(&texts, &capture, reading.cut.side())?.into_iter();
+    let mut of_texts = intake.tokenize_cut(&texts, &capture, reading.truncation.side())?.into_iter();
     let mut ready = Vec::with_capacity(inputs.len());
     for (i, input) in inputs.iter().enumerate() {
         let one = match input {
@@ -181,7 +181,7 @@ pub fn read(
                 Ready { tokens, words, skip, ..Ready::default() }
             }
             Input::Ids(ids) => {
-                let tokens = of_ids(encoder, ids, limit, reading.cut).map_err(|r| place(i, r))?;
+                let tokens = of_ids(encoder, ids, limit, reading.truncation).map_err(|r| place(i, r))?;
                 Ready { tokens, ..Ready::default() }
             }
         };
@@ -219,7 +219,7 @@ pub fn known(ids: &[u32], rows: usize) -> Result<(), ApiError> {
 }
 
 /// Tokens of ids that a client made itself.
-fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Tokens, ApiError> {
+fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, truncation: Truncation) -> Result<Tokens, ApiError> {
     if ids.is_empty() {
         return Err(ApiError::new(ErrorCode::Empty, "the list of token ids is empty"));
     }
@@ -231,11 +231,11 @@ fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Toke
         (before, after) = (Vec::new(), Vec::new());
     }
     let found = before.len() + ids.len() + after.len();
-    let lost = match cut {
-        Cut::Window(_) => 0,
+    let lost = match truncation {
+        Truncation::Window(_) => 0,
         _ => found.saturating_sub(limit),
     };
-    if lost > 0 && cut == Cut::Refuse {
+    if lost > 0 && truncation == Truncation::Refuse {
         let said = format!("the text has {found} tokens, the limit is {limit}");
         return Err(ApiError::new(ErrorCode::Validation, said));
     }
@@ -243,7 +243,7 @@ fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, cut: Cut) -> Result<Toke
         let said = format!("a limit of {limit} tokens leaves no room for the special ones");
         return Err(ApiError::new(ErrorCode::Validation, said));
     };
-    let ids = match cut.side().unwrap_or(tokenizer.truncation_side()) {
+    let ids = match truncation.side().unwrap_or(tokenizer.truncation_side()) {
         Side::Left => &ids[lost..],
         Side::Right => &ids[..room],
     };

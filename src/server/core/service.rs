@@ -252,7 +252,7 @@ impl Service {
             .iter()
             .map(|c| Capture {
                 precision: crate::Precision::F32,
-                overflow: reading.cut.overflow(),
+                overflow: reading.truncation.overflow(),
                 prompt: reading.prompt.clone(),
                 ..c.clone()
             })

@@ -163,7 +163,7 @@ fn assemble(
         None => a.truncate(limit.saturating_sub(2)),
     }
     let lost = found - a.len() - b.as_ref().map_or(0, Vec::len);
-    // Cut to nothing, it is none either.
+    // Truncation to nothing, it is none either.
     b = b.filter(|b| !b.is_empty());
     let tokenizer = encoder.intake().tokenizer();
     let mut all: Vec<(u32, String, u32, bool)> = Vec::new();
