@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use everylayer::ErrorKind;
 use everylayer::model::bytes::Bytes;
-use everylayer::model::checkpoint::{Checkpoint, Dtype};
+use everylayer::model::checkpoint::{Checkpoint, TensorDtype};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn all_float_types_are_read() {
     assert_eq!(checkpoint.read_f32("one", &[]).unwrap(), [7.5]);
     assert!(checkpoint.read_f32("empty", &[0, 4]).unwrap().is_empty());
     let info = checkpoint.get("half").unwrap();
-    assert_eq!((&info.dtype, info.shape.as_slice()), (&Dtype::F16, &[2, 3][..]));
+    assert_eq!((&info.dtype, info.shape.as_slice()), (&TensorDtype::F16, &[2, 3][..]));
     assert_eq!(&*info.file, "toy: model.safetensors");
     assert!(checkpoint.get("none").is_none());
 }

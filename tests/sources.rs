@@ -240,7 +240,7 @@ fn hub_ids_are_told_from_paths() {
 #[cfg(feature = "bundled")]
 #[test]
 fn the_bundled_model_is_whole() {
-    use everylayer::model::checkpoint::Dtype;
+    use everylayer::model::checkpoint::TensorDtype;
     use everylayer::text::{Overflow, Tokenizer};
 
     let source = locate("bundled").unwrap();
@@ -260,7 +260,7 @@ fn the_bundled_model_is_whole() {
 
     let checkpoint = Checkpoint::open(&*source).unwrap();
     let word = "embeddings.word_embeddings.weight";
-    assert_eq!(checkpoint.get(word).unwrap().dtype, Dtype::F16);
+    assert_eq!(checkpoint.get(word).unwrap().dtype, TensorDtype::F16);
     let rows = checkpoint.read_rows_f32(word, &[30522, 384], 101..103).unwrap();
     let all = checkpoint.read_f32(word, &[30522, 384]).unwrap();
     assert_eq!(rows, all[101 * 384..103 * 384]);

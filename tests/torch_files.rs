@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use common::fixtures;
 use everylayer::ErrorKind;
 use everylayer::model::bytes::Bytes;
-use everylayer::model::checkpoint::{Checkpoint, Dtype};
+use everylayer::model::checkpoint::{Checkpoint, TensorDtype};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
@@ -116,7 +116,7 @@ fn float64_is_rounded_and_what_float32_does_not_hold_is_refused() {
     let expected = sample("expected.safetensors");
     let expected = SafeTensors::deserialize(&expected).unwrap();
     for (name, shape) in [("double", &[3, 5][..]), ("rounded", &[6])] {
-        assert_eq!(checkpoint.get(name).unwrap().dtype, Dtype::F64);
+        assert_eq!(checkpoint.get(name).unwrap().dtype, TensorDtype::F64);
         let want: Vec<f32> = bytemuck::pod_collect_to_vec(expected.tensor(name).unwrap().data());
         assert_eq!(checkpoint.read_f32(name, shape).unwrap(), want);
     }

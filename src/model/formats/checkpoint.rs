@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::delta::Delta;
-pub use super::tensor::Dtype;
+pub use super::tensor::TensorDtype;
 use super::{safetensors, torch, values};
 use crate::error::{Result, fail};
 use crate::model::sources::{Blob, Source, check_path, read_json, recognise, stand_in};
@@ -25,7 +25,7 @@ pub struct TensorInfo {
     /// Its name in the file.
     pub name: String,
     /// Type of its elements as stored.
-    pub dtype: Dtype,
+    pub dtype: TensorDtype,
     /// Its shape, the slowest axis first; empty for a single value.
     pub shape: Vec<usize>,
     /// The file that holds it, for messages.
@@ -320,7 +320,7 @@ impl Checkpoint {
             None => values::read(blob, dtype, offset, &mut out),
         }
         .map_err(|e| e.at(format_args!("tensor {name}")))?;
-        if *dtype == Dtype::F64 && out.iter().any(|x| x.is_infinite()) {
+        if *dtype == TensorDtype::F64 && out.iter().any(|x| x.is_infinite()) {
             return Err(fail!(
                 Unsupported,
                 "{file}: tensor {name} {shape:?} has a float64 that float32 does not hold (beyond \

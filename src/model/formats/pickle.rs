@@ -15,7 +15,7 @@ mod reader;
 
 use std::collections::HashMap;
 
-use super::tensor::Dtype;
+use super::tensor::TensorDtype;
 use crate::error::{Result, fail};
 use callee::{Callee, callee};
 
@@ -49,7 +49,7 @@ const MAX_KEY: usize = 64;
 pub(crate) struct Storage {
     /// The name of the record.
     pub(crate) key: String,
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: TensorDtype,
     /// Bytes of an element.
     pub(crate) width: u64,
     /// Elements of the record.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::tensor::{Dtype, Entry};
+use super::tensor::{Entry, TensorDtype};
 use crate::error::{Result, fail};
 use crate::model::sources::{Blob, parse_json};
 use crate::quote::quote;
@@ -117,7 +117,7 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
             ));
         };
         end = to;
-        let (dtype, start) = (Dtype::from_name(&dtype), data + from);
+        let (dtype, start) = (TensorDtype::from_name(&dtype), data + from);
         entries.push(Entry { name, dtype, shape, start, strides: None });
     }
     if end != size - data {

@@ -5,7 +5,7 @@ use std::fmt;
 /// The element type of a stored tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Dtype {
+pub enum TensorDtype {
     /// IEEE float64, which is rounded to float32.
     F64,
     /// IEEE float32.
@@ -18,7 +18,7 @@ pub enum Dtype {
     Other(Box<str>),
 }
 
-impl Dtype {
+impl TensorDtype {
     /// The type that a safetensors header calls `name`.
     pub fn from_name(name: &str) -> Self {
         match name {
@@ -31,7 +31,7 @@ impl Dtype {
     }
 }
 
-impl fmt::Display for Dtype {
+impl fmt::Display for TensorDtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F64 => "F64",
@@ -47,7 +47,7 @@ impl fmt::Display for Dtype {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: String,
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: TensorDtype,
     pub(crate) shape: Vec<usize>,
     /// First byte of the data, counted from the start of the file.
     pub(crate) start: u64,

@@ -6,7 +6,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::tensor::Dtype;
+use super::tensor::TensorDtype;
 use crate::error::Result;
 use crate::model::sources::Blob;
 
@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 20;
 /// A block of a view is read in one go where at least one of so many elements is wanted.
 const SPARSEST: u64 = 64;
 
-impl Dtype {
+impl TensorDtype {
     /// Bytes of one element; `None` for a type that no weight is read from.
     pub(crate) fn width(&self) -> Option<usize> {
         match self {
@@ -29,11 +29,16 @@ impl Dtype {
 
 /// Fills `out` with the elements from byte `offset`, the nearest float32 of each (ties to even): an
 /// infinity where a float64 is larger than float32 holds.
-pub(crate) fn read(blob: &dyn Blob, dtype: &Dtype, offset: u64, out: &mut [f32]) -> Result<()> {
+pub(crate) fn read(
+    blob: &dyn Blob,
+    dtype: &TensorDtype,
+    offset: u64,
+    out: &mut [f32],
+) -> Result<()> {
     match dtype {
-        Dtype::F16 => read_as(blob, offset, out, |h: &[f16], f| h.convert_to_f32_slice(f)),
-        Dtype::Bf16 => read_as(blob, offset, out, |h: &[bf16], f| h.convert_to_f32_slice(f)),
-        Dtype::F64 => read_as(blob, offset, out, |wide: &[f64], f| {
+        TensorDtype::F16 => read_as(blob, offset, out, |h: &[f16], f| h.convert_to_f32_slice(f)),
+        TensorDtype::Bf16 => read_as(blob, offset, out, |h: &[bf16], f| h.convert_to_f32_slice(f)),
+        TensorDtype::F64 => read_as(blob, offset, out, |wide: &[f64], f| {
             f.iter_mut().zip(wide).for_each(|(f, wide)| *f = *wide as f32);
         }),
         _ => read_floats(blob, offset, out),
@@ -85,7 +90,7 @@ struct Axis {
 /// `strides` elements each.
 pub(crate) fn read_view(
     blob: &dyn Blob,
-    dtype: &Dtype,
+    dtype: &TensorDtype,
     offset: u64,
     (shape, strides): (&[usize], &[u64]),
     out: &mut [f32],
@@ -133,7 +138,7 @@ pub(crate) fn read_view(
 /// A view under way.
 struct View<'a> {
     blob: &'a dyn Blob,
-    dtype: &'a Dtype,
+    dtype: &'a TensorDtype,
     width: u64,
     block: Vec<f32>,
     out: &'a mut [f32],

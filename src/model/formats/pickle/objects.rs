@@ -3,7 +3,7 @@
 use super::callee::{Callee, STORAGES};
 use super::{MAX_AXES, MAX_KEY, Machine, Storage, Tensor, Value, damaged};
 use crate::error::{Result, fail};
-use crate::model::formats::tensor::Dtype;
+use crate::model::formats::tensor::TensorDtype;
 
 impl Machine<'_> {
     /// BINPERSID: `('storage', torch.FloatStorage, key, device, elements)`; before torch 1.6 also
@@ -40,7 +40,7 @@ impl Machine<'_> {
         }
         let (_, dtype, width) = STORAGES[kind];
         let key = self.text(c..d)?.to_owned();
-        let dtype = Dtype::from_name(dtype);
+        let dtype = TensorDtype::from_name(dtype);
         self.storages.push(Storage { key, dtype, width, all, first, count });
         self.stack.push(Value::Storage(self.storages.len() - 1));
         Ok(())
