@@ -146,8 +146,8 @@ pub struct HttpArgs {
     #[arg(action = clap::ArgAction::Set)]
     pub auto_truncate: bool,
     /// Seconds in which the head and each part of a request must come
-    #[arg(long, value_name = "SECONDS", default_value = "15")]
-    pub patience: u64,
+    #[arg(long, alias = "patience", value_name = "SECONDS", default_value = "15")]
+    pub read_timeout: u64,
     /// Seconds that accepted work may take once the server is told to end
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub grace: u64,
@@ -188,7 +188,7 @@ impl HttpArgs {
             max_connections: self.max_connections,
             auto_truncate: self.auto_truncate,
             allow_terminate: false,
-            patience: Duration::from_secs(self.patience.max(1)),
+            read_timeout: Duration::from_secs(self.read_timeout.max(1)),
             grace: Duration::from_secs(self.grace),
             web: None,
         })

@@ -1,4 +1,4 @@
-"""A server in hostile hands, on the loopback: more clients than seats, bodies and answers beside its
+"""A server in hostile hands, on the loopback: more clients than connections, bodies and answers beside its
 memory, its health under load, and a log that nobody reads. Under two minutes.
 
 Lines that are no checks are those of benches/results/*-hostile-server.txt.
@@ -70,14 +70,14 @@ def rested(server, seconds=15):
     return least
 
 
-def crowds(clients, seats):
+def crowds(clients, connections):
     def work():
-        with Http("--max-connections", str(seats)) as server:
+        with Http("--max-connections", str(connections)) as server:
             body = json.dumps({"inputs": "a text"})
             found = at_once(clients, lambda i: ask(server.port, "POST", "/embed", body))
             statuses = [status for status, *_ in found]
             slowest = max(took for *_, took in found)
-            note(f"{clients} clients on {seats} seats", f"{counts(statuses)}; the last after {slowest:.1f} s")
+            note(f"{clients} clients on {connections} connections", f"{counts(statuses)}; the last after {slowest:.1f} s")
             assert set(statuses) == {200}, counts(statuses)
 
     return work
@@ -181,7 +181,7 @@ def silent():
     with Http("--max-connections", "64") as server:
         crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(256)]
         status, _, took = ask(server.port, "POST", "/embed", json.dumps({"inputs": "a text"}))
-        note("a request behind 256 silent connections on 64 seats", f"{status} after {took:.1f} s")
+        note("a request behind 256 silent connections on 64 connections", f"{status} after {took:.1f} s")
         [one.close() for one in crowd]
         assert status == 200
 

@@ -29,7 +29,7 @@ fn most() -> usize {
 fn a_crowd_of_slow_connections_shuts_nobody_out() {
     let wanted = std::env::var("EVERYLAYER_SLOW").map_or(2_000, |n| n.parse::<usize>().unwrap());
     let count = wanted.min(most());
-    let mut server = Server::http(&["--patience", "5"]);
+    let mut server = Server::http(&["--read-timeout", "5"]);
     let want = server.sound();
     let (files, memory) = (server.files(), server.memory());
     let began = Instant::now();
@@ -52,7 +52,7 @@ fn a_crowd_of_slow_connections_shuts_nobody_out() {
         opened.as_secs_f64(),
         slowest.as_millis()
     );
-    // Where all seats are taken, one is free once its connection was silent for three seconds.
+    // Where all connections are taken, one is free once its connection was silent for three seconds.
     assert!(slowest < Duration::from_secs(5), "a sound request took {slowest:?}");
     // Patience runs out for all of them, however they began.
     server.settles_at(files + 1);

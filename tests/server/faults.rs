@@ -54,6 +54,7 @@ fn clients_that_leave_leave_nothing() {
 
 #[test]
 fn halves_of_requests_are_given_up() {
+    // The flag by its former name.
     let server = Server::start(&["--patience", "1"]);
     let files = files(&server);
     let began = Instant::now();
@@ -82,7 +83,7 @@ fn halves_of_requests_are_given_up() {
 
 #[test]
 fn a_body_that_trickles_has_an_end() {
-    let server = Server::start(&["--patience", "1"]);
+    let server = Server::start(&["--read-timeout", "1"]);
     let mut stream = begin(&server, 100_000, "{\"inputs\": \"");
     let began = Instant::now();
     // Each byte comes in time, all of them never.
@@ -121,7 +122,7 @@ fn bodies_over_the_limit_are_refused_unread() {
 
 #[test]
 fn what_is_no_http_is_hung_up_on() {
-    let server = Server::start(&["--patience", "1"]);
+    let server = Server::start(&["--read-timeout", "1"]);
     let files = files(&server);
     for noise in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
@@ -144,7 +145,7 @@ fn what_is_no_http_is_hung_up_on() {
 
 #[test]
 fn an_answer_that_nobody_reads_is_given_up() {
-    let server = Server::start(&["--patience", "1"]);
+    let server = Server::start(&["--read-timeout", "1"]);
     let files = files(&server);
     // Some 25 MB of answer, more than the system's buffers take.
     let texts = vec!["many words of one text ".repeat(40); 6];

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "server", feature = "bundled", unix))]
 
 mod client;
-mod crowd;
+mod connection_limit;
 mod devices;
 mod dialects;
 mod faults;

@@ -19,7 +19,7 @@ fn send(server: &Server, path: &str, length: usize, body: &str) -> TcpStream {
 
 #[test]
 fn a_large_answer_is_held_against_the_bound_until_it_is_read() {
-    let server = Server::start(&["--patience", "3", "--max-result-bytes", "12000000"]);
+    let server = Server::start(&["--read-timeout", "3", "--max-result-bytes", "12000000"]);
     // 6 texts of 256 tokens, 3 states of 384 numbers: 7 MB of vectors, some 20 MB of JSON.
     let texts = vec!["many words of one text ".repeat(80); 6];
     let outputs = json!([{ "layers": "0..2", "pool": "tokens" }]);
@@ -47,7 +47,7 @@ fn a_large_answer_is_held_against_the_bound_until_it_is_read() {
 
 #[test]
 fn bodies_are_bounded_together() {
-    let server = Server::start(&["--patience", "2", "--max-body-bytes", "1000000"]);
+    let server = Server::start(&["--read-timeout", "2", "--max-body-bytes", "1000000"]);
     let body = json!({ "inputs": "a", "other": "x".repeat(900_000) }).to_string();
     let ask = |body: &str| {
         let began = Instant::now();
@@ -55,7 +55,7 @@ fn bodies_are_bounded_together() {
         (status, head, began.elapsed())
     };
     assert_eq!(ask(&body).0, 200);
-    // One that stops in its middle holds the room, until its patience is over.
+    // One that stops in its middle holds the room, until its time is over.
     let half = send(&server, "/embed", body.len(), &body[..500_000]);
     std::thread::sleep(Duration::from_millis(300));
     let small = json!({ "inputs": "a" }).to_string();
@@ -72,7 +72,7 @@ fn bodies_are_bounded_together() {
 
 #[test]
 fn a_body_makes_room_once_its_texts_are_tokens() {
-    let server = Server::start(&["--patience", "2", "--max-body-bytes", "1000000"]);
+    let server = Server::start(&["--read-timeout", "2", "--max-body-bytes", "1000000"]);
     let body = |texts: usize| {
         let (inputs, other) =
             (vec!["many words of one text ".repeat(60); texts], "x".repeat(800_000));
@@ -97,7 +97,7 @@ fn a_body_makes_room_once_its_texts_are_tokens() {
 
 #[test]
 fn tokens_are_counted_as_results() {
-    let server = Server::start(&["--max-result-bytes", "30000000", "--patience", "5"]);
+    let server = Server::start(&["--max-result-bytes", "30000000", "--read-timeout", "5"]);
     // 500,000 tokens, of which the answer says some 30 MB.
     let body = json!({ "inputs": "!".repeat(500_000) }).to_string();
     let ask = || read(send(&server, "/tokenize", body.len(), &body)).expect("an answer");

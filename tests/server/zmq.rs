@@ -226,7 +226,7 @@ fn is_left(mut stream: TcpStream) -> bool {
 
 #[test]
 fn peers_that_say_nothing_whole_are_left() {
-    let server = Server::with(&["-patience", "1"]);
+    let server = Server::with(&["-read_timeout", "1"]);
     let mut answers = server.subscribe("me");
     let mut requests = server.push();
     send(&mut requests, &[b"a message of one frame"]);

@@ -40,7 +40,7 @@ const VALUES: [(&str, &[&str], &str, &str); 25] = [
     ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 is every network (new here)"),
     ("max_connections", &[], "1024", "connections at once, as serve's (new here)"),
     (
-        "patience",
+        "read_timeout",
         &[],
         "15",
         "seconds for a greeting, a first message and each answer, as serve's (new here)",
@@ -258,7 +258,7 @@ pub fn run(words: &[String]) -> Result<()> {
         allowed_hosts: access::hosts("-allowed_host", words.given("allowed_host"), Some(host))?,
         allow_terminate,
         max_connections: words.count("max_connections")? as usize,
-        patience: Duration::from_secs(words.count("patience")?.into()),
+        read_timeout: Duration::from_secs(words.count("read_timeout")?.into()),
         ..Settings::default()
     };
     super::heap::bound();

@@ -22,7 +22,7 @@ use crate::output::{self, Extra, Format};
 use crate::server::core::batcher::Ready;
 use crate::server::core::bodies::{Caller, roomed};
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::server::core::reading::{Truncation, Reading, limits, some};
+use crate::server::core::reading::{Reading, Truncation, limits, some};
 use crate::server::core::service::{Outcome, Service};
 
 /// Outputs of one request at most.

@@ -19,7 +19,7 @@ use crate::embeddings::Embeddings;
 use crate::quote::quote;
 use crate::server::core::bodies::Caller;
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::server::core::reading::{Truncation, Reading, some};
+use crate::server::core::reading::{Reading, Truncation, some};
 use crate::server::core::service::{Hosted, Service};
 
 /// As OpenAI, which refuses a field that it does not know.
@@ -73,7 +73,8 @@ pub async fn embeddings(
     let capture =
         checked(model, Capture { dims, ..Capture::default() }, "dimensions", "dimensions")?;
     let encoding = body.encoding_format.map_or(Encoding::default(), |word| word.0);
-    let truncation = if service.settings.auto_truncate { Truncation::Model } else { Truncation::Refuse };
+    let truncation =
+        if service.settings.auto_truncate { Truncation::Model } else { Truncation::Refuse };
     let reading = Reading { truncation, ..Reading::default() };
     let inputs = some(body.input.0.into_vec(), "input")?;
     let outcome = service.embed(caller, model, inputs, reading, vec![capture], false).await?;

@@ -17,7 +17,7 @@ use super::stream::written;
 use crate::capture::{Capture, Pool};
 use crate::server::core::bodies::Caller;
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::server::core::reading::{Truncation, Input, Reading, some};
+use crate::server::core::reading::{Input, Reading, Truncation, some};
 use crate::server::core::service::{Hosted, Service};
 
 #[derive(Clone, Copy)]

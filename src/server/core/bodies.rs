@@ -55,7 +55,7 @@ impl Bodies {
     }
 
     /// Room for `bytes`, or all there is for more, kept until it is dropped. Those who ask wait in
-    /// the order of their asking, for `patience`; who waits holds nothing.
+    /// the order of their asking, for `timeout`; who waits holds nothing.
     ///
     /// # Errors
     ///
@@ -63,11 +63,11 @@ impl Bodies {
     pub async fn room(
         &self,
         bytes: usize,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = units(bytes.min(self.bytes));
         let room = Arc::clone(&self.free).acquire_many_owned(units);
-        match tokio::time::timeout(patience, room).await {
+        match tokio::time::timeout(timeout, room).await {
             Ok(Ok(room)) => Ok(room),
             _ => {
                 let said = "the bodies of other requests take all the memory that this server has \

@@ -171,7 +171,8 @@ pub fn read(
             Input::Ids(_) => None,
         })
         .collect();
-    let mut of_texts = intake.tokenize_cut(&texts, &capture, reading.truncation.side())?.into_iter();
+    let mut of_texts =
+        intake.tokenize_cut(&texts, &capture, reading.truncation.side())?.into_iter();
     let mut ready = Vec::with_capacity(inputs.len());
     for (i, input) in inputs.iter().enumerate() {
         let one = match input {
@@ -181,7 +182,8 @@ pub fn read(
                 Ready { tokens, words, skip, ..Ready::default() }
             }
             Input::Ids(ids) => {
-                let tokens = of_ids(encoder, ids, limit, reading.truncation).map_err(|r| place(i, r))?;
+                let tokens =
+                    of_ids(encoder, ids, limit, reading.truncation).map_err(|r| place(i, r))?;
                 Ready { tokens, ..Ready::default() }
             }
         };
@@ -219,7 +221,12 @@ pub fn known(ids: &[u32], rows: usize) -> Result<(), ApiError> {
 }
 
 /// Tokens of ids that a client made itself.
-fn of_ids(encoder: &Encoder, ids: &[u32], limit: usize, truncation: Truncation) -> Result<Tokens, ApiError> {
+fn of_ids(
+    encoder: &Encoder,
+    ids: &[u32],
+    limit: usize,
+    truncation: Truncation,
+) -> Result<Tokens, ApiError> {
     if ids.is_empty() {
         return Err(ApiError::new(ErrorCode::Empty, "the list of token ids is empty"));
     }

@@ -38,7 +38,7 @@ pub struct Settings {
     /// Whether a client may end the server over ZeroMQ, as BERT-as-Service has it.
     pub allow_terminate: bool,
     /// In which the head of a request, and each part of its body, must have come.
-    pub patience: Duration,
+    pub read_timeout: Duration,
     /// How long accepted work may go on once the server is told to end.
     pub grace: Duration,
     /// The pages behind `/web/`, if any.
@@ -62,7 +62,7 @@ impl Default for Settings {
             max_connections: 1024,
             auto_truncate: true,
             allow_terminate: false,
-            patience: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             web: None,
         }

@@ -18,8 +18,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::http::crowd::{Crowd, Seat, Working};
-use super::http::patient::Patient;
+use super::connection_limit::{ConnectionLimit, Slot, Working};
+use super::write_timeout::WriteTimeout;
 use crate::server::api::bert::{self, Sequences};
 use crate::server::api::body::{self, Items};
 use crate::server::core::bodies::Caller;
@@ -70,10 +70,10 @@ struct Hub {
     under_way: Mutex<BTreeMap<Vec<u8>, usize>>,
 }
 
-/// What a peer sends, which its seat hears.
+/// What a peer sends, which its slot hears.
 struct Heard {
     read: OwnedReadHalf,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
 }
 
 impl AsyncRead for Heard {
@@ -86,7 +86,7 @@ impl AsyncRead for Heard {
         let read = Pin::new(&mut self.read).poll_read(context, buffer);
         match buffer.filled().len() - before {
             0 => {}
-            count => self.seat.heard(count),
+            count => self.slot.heard(count),
         }
         read
     }
@@ -115,7 +115,7 @@ impl Sockets {
     pub async fn serve(self, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
         let (end, mut ended) = watch::channel(false);
         let sockets = self.places();
-        let crowd = Crowd::new(service.settings.max_connections);
+        let limit = ConnectionLimit::new(service.settings.max_connections);
         let (readers, under_way) = (Mutex::default(), Mutex::default());
         let hub = Arc::new(Hub { service, readers, end, sockets, under_way });
         loop {
@@ -125,16 +125,16 @@ impl Sockets {
                     accepted = self.output.accept() => (accepted, false),
                 };
                 let (stream, _) = accepted?;
-                Ok::<_, std::io::Error>((stream, is_input, crowd.seat().await))
+                Ok::<_, std::io::Error>((stream, is_input, limit.slot().await))
             };
-            let (stream, is_input, seated) = tokio::select! {
+            let (stream, is_input, guard) = tokio::select! {
                 _ = stop.wait_for(|&stop| stop) => break,
                 _ = ended.wait_for(|&ended| ended) => break,
                 accepted = accept => match accepted {
                     Ok(accepted) => accepted,
                     Err(e) => {
                         tracing::warn!(error = %e, "a connection could not be accepted");
-                        crowd.make_room();
+                        limit.make_room();
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         continue;
                     }
@@ -144,13 +144,13 @@ impl Sockets {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
                 let done = match is_input {
-                    true => hub.pull(stream, &seated.seat).await,
-                    false => hub.publish(stream, &seated.seat).await,
+                    true => hub.pull(stream, &guard.slot).await,
+                    false => hub.publish(stream, &guard.slot).await,
                 };
                 if let Err(e) = done {
                     tracing::debug!(error = %e, "a ZeroMQ connection ended");
                 }
-                drop(seated);
+                drop(guard);
             });
         }
         hub.service.close();
@@ -172,9 +172,9 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn of(hub: &Arc<Hub>, identity: &[u8], seat: &Arc<Seat>) -> Self {
+    fn of(hub: &Arc<Hub>, identity: &[u8], slot: &Arc<Slot>) -> Self {
         *hub.under_way().entry(identity.to_vec()).or_default() += 1;
-        let (hub, _working) = (Arc::clone(hub), Arc::clone(seat).work());
+        let (hub, _working) = (Arc::clone(hub), Arc::clone(slot).work());
         Self { hub, identity: identity.to_vec(), _working }
     }
 }
@@ -191,14 +191,14 @@ impl Drop for UnderWay {
     }
 }
 
-/// Ends where others wait for the place of `seat`, which says nothing and is not `needed`.
-async fn gives_way(seat: &Seat, needed: impl Fn() -> bool) -> std::io::Result<()> {
+/// Ends where others wait for the place of `slot`, which says nothing and is not `needed`.
+async fn gives_way(slot: &Slot, needed: impl Fn() -> bool) -> std::io::Result<()> {
     loop {
-        seat.shown_out().await;
-        if seat.is_silent() && !needed() {
+        slot.evicted().await;
+        if slot.is_silent() && !needed() {
             return Err(odd("a silent connection made room"));
         }
-        seat.stay();
+        slot.stay();
     }
 }
 
@@ -209,28 +209,29 @@ impl Hub {
     }
 
     /// Takes requests of one client.
-    async fn pull(self: &Arc<Self>, stream: TcpStream, seat: &Arc<Seat>) -> std::io::Result<()> {
+    async fn pull(self: &Arc<Self>, stream: TcpStream, slot: &Arc<Slot>) -> std::io::Result<()> {
         tokio::select! {
-            done = self.requests(stream, seat) => done,
-            left = gives_way(seat, || false) => left,
+            done = self.requests(stream, slot) => done,
+            left = gives_way(slot, || false) => left,
         }
     }
 
     async fn requests(
         self: &Arc<Self>,
         mut stream: TcpStream,
-        seat: &Arc<Seat>,
+        slot: &Arc<Slot>,
     ) -> std::io::Result<()> {
-        let Settings { patience, payload_limit, allow_terminate, .. } = self.service.settings;
-        let shake = tokio::time::timeout(patience, handshake(&mut stream, "PULL"));
+        let Settings { read_timeout: timeout, payload_limit, allow_terminate, .. } =
+            self.service.settings;
+        let shake = tokio::time::timeout(timeout, handshake(&mut stream, "PULL"));
         shake.await??;
         let client = self.service.client();
         let (read, _write) = stream.into_split();
-        let mut read = Heard { read, seat: Arc::clone(seat) };
-        let mut first = Some(patience);
+        let mut read = Heard { read, slot: Arc::clone(slot) };
+        let mut first = Some(timeout);
         loop {
             let (message, room) =
-                receive(&mut read, payload_limit, (first.take(), patience), Some(&self.service))
+                receive(&mut read, payload_limit, (first.take(), timeout), Some(&self.service))
                     .await?;
             let Some(message) = message else { continue };
             let [identity, msg, id, _length] = &message[..] else {
@@ -257,7 +258,7 @@ impl Hub {
             // What came before the end was told is accepted.
             let is_late = self.service.is_closing();
             // Bounded by the queue: what does not fit there is refused at once.
-            let under_way = UnderWay::of(self, identity, seat);
+            let under_way = UnderWay::of(self, identity, slot);
             let (msg, id) = (msg.clone(), id.clone());
             tokio::spawn(async move {
                 let caller = Caller { client, room: room.map(Arc::new) };
@@ -343,7 +344,7 @@ impl Hub {
     }
 
     /// Sends answers to one client.
-    async fn publish(self: &Arc<Self>, stream: TcpStream, seat: &Arc<Seat>) -> std::io::Result<()> {
+    async fn publish(self: &Arc<Self>, stream: TcpStream, slot: &Arc<Slot>) -> std::io::Result<()> {
         let (queue, answers) = mpsc::channel(HIGH_WATER);
         let reader = Arc::new(Reader { topics: Mutex::default(), queue });
         // An answer is on its way to it.
@@ -353,8 +354,8 @@ impl Hub {
             waits || reader.topics().iter().any(|topic| all.contains_key(topic))
         };
         let done = tokio::select! {
-            done = self.answers(stream, seat, &reader, answers) => done,
-            left = gives_way(seat, needed) => left,
+            done = self.answers(stream, slot, &reader, answers) => done,
+            left = gives_way(slot, needed) => left,
         };
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|r| !Arc::ptr_eq(r, &reader));
@@ -364,22 +365,22 @@ impl Hub {
     async fn answers(
         &self,
         mut stream: TcpStream,
-        seat: &Arc<Seat>,
+        slot: &Arc<Slot>,
         reader: &Arc<Reader>,
         mut answers: mpsc::Receiver<Message>,
     ) -> std::io::Result<()> {
-        let patience = self.service.settings.patience;
-        let shake = tokio::time::timeout(patience, handshake(&mut stream, "PUB"));
+        let timeout = self.service.settings.read_timeout;
+        let shake = tokio::time::timeout(timeout, handshake(&mut stream, "PUB"));
         shake.await??;
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(reader));
         let (read, write) = stream.into_split();
-        let mut read = Heard { read, seat: Arc::clone(seat) };
+        let mut read = Heard { read, slot: Arc::clone(slot) };
         // One that does not read holds what it asked for no longer than over HTTP.
-        let mut write = Patient::new(write, patience);
+        let mut write = WriteTimeout::new(write, timeout);
         let listen = async {
-            let mut first = Some(patience);
+            let mut first = Some(timeout);
             loop {
-                let times = (first.take(), patience);
+                let times = (first.take(), timeout);
                 let Some(message) = receive(&mut read, 4096, times, None).await?.0 else {
                     continue;
                 };
@@ -405,7 +406,7 @@ impl Hub {
                     write_frame(&mut write, more, frame).await?;
                 }
                 write.flush().await?;
-                seat.sent();
+                slot.sent();
             }
             Ok(())
         };

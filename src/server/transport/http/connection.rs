@@ -22,53 +22,53 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::crowd::{Seated, Working};
-use super::patient::Patient;
-use super::routes::{Guest, router};
+use super::routes::{Peer, router};
 use super::wire::{Shared, Wire};
 use crate::quote::quote;
 use crate::server::api::answer::{Dialect, error_answer};
 use crate::server::core::error::ApiError;
 use crate::server::core::service::Service;
+use crate::server::transport::connection_limit::{SlotGuard, Working};
+use crate::server::transport::write_timeout::WriteTimeout;
 
 /// What is the same for all connections.
-pub struct Door {
+pub struct Acceptor {
     service: Arc<Service>,
     router: Router,
     graceful: GracefulShutdown,
     /// Connections that are done with and wait for their clients to close them.
     lingering: Arc<Semaphore>,
-    seats: usize,
+    slots: usize,
 }
 
-impl Door {
+impl Acceptor {
     /// To the routes of `service`.
     pub fn new(service: &Arc<Service>) -> Self {
-        let seats = service.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        let lingering = Arc::new(Semaphore::new(seats));
+        let slots = service.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let lingering = Arc::new(Semaphore::new(slots));
         let (service, router) = (Arc::clone(service), router(service));
-        Self { service, router, graceful: GracefulShutdown::new(), lingering, seats }
+        Self { service, router, graceful: GracefulShutdown::new(), lingering, slots }
     }
 
     /// Serves a connection to its end.
-    pub fn admit(&self, wire: Wire, seated: Seated) -> impl Future<Output = ()> + 'static {
+    pub fn admit(&self, wire: Wire, guard: SlotGuard) -> impl Future<Output = ()> + 'static {
         let (shared, router) = (Arc::clone(&self.service), self.router.clone());
-        let guest = Guest { client: shared.client(), seat: Arc::clone(&seated.seat) };
-        let patience = shared.settings.patience;
+        let peer = Peer { client: shared.client(), slot: Arc::clone(&guard.slot) };
+        let timeout = shared.settings.read_timeout;
         let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (service, router, guest) = (Arc::clone(&shared), router.clone(), guest.clone());
-            async move { Ok::<_, Infallible>(reply(&service, router, guest, request).await) }
+            let (service, router, peer) = (Arc::clone(&shared), router.clone(), peer.clone());
+            async move { Ok::<_, Infallible>(reply(&service, router, peer, request).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(patience);
+        builder.timer(TokioTimer::new()).header_read_timeout(timeout);
         builder.max_buf_size(64 << 10);
         let wire = Arc::new(wire);
-        let stream = Shared { wire: Arc::clone(&wire), seat: Arc::clone(&seated.seat) };
-        let stream = TokioIo::new(Patient::new(stream, patience));
+        let stream = Shared { wire: Arc::clone(&wire), slot: Arc::clone(&guard.slot) };
+        let stream = TokioIo::new(WriteTimeout::new(stream, timeout));
         let connection = self.graceful.watch(builder.serve_connection(stream, answer));
         let lingering = Arc::clone(&self.lingering);
         async move {
-            let seat = Arc::clone(&seated.seat);
+            let slot = Arc::clone(&guard.slot);
             let mut connection = Box::pin(connection);
             loop {
                 tokio::select! {
@@ -79,22 +79,22 @@ impl Door {
                         }
                         break;
                     }
-                    () = seat.shown_out() => {
-                        if wire.has_unread() || !seat.is_silent() {
-                            seat.stay();
+                    () = slot.evicted() => {
+                        if wire.has_unread() || !slot.is_silent() {
+                            slot.stay();
                             continue;
                         }
                         tracing::debug!("a silent connection made room");
-                        if seat.has_asked() {
-                            turn_away(&wire, &ApiError::crowded());
+                        if slot.has_asked() {
+                            reject(&wire, &ApiError::evicted());
                         }
                         break;
                     }
                 }
             }
             drop(connection);
-            // The seat is free; what is left is to have the client read its answer.
-            drop(seated);
+            // The slot is free; what is left is to have the client read its answer.
+            drop(guard);
             if let Ok(_permit) = lingering.try_acquire() {
                 wire.linger().await;
             }
@@ -105,7 +105,7 @@ impl Door {
     pub async fn close(self) {
         let ended = async {
             self.graceful.shutdown().await;
-            let all = u32::try_from(self.seats).unwrap_or(u32::MAX);
+            let all = u32::try_from(self.slots).unwrap_or(u32::MAX);
             let _ = self.lingering.acquire_many(all).await;
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), ended).await;
@@ -113,7 +113,7 @@ impl Door {
 }
 
 /// Answers a connection whose request is not read to its end.
-pub fn turn_away(wire: &Wire, error: &ApiError) {
+pub fn reject(wire: &Wire, error: &ApiError) {
     let status = error.status();
     let body = json!({ "error": error.message, "error_type": error.code.tei_type() }).to_string();
     let length = body.len();
@@ -164,7 +164,7 @@ impl Drop for UnderWay<'_> {
 async fn reply(
     service: &Service,
     router: Router,
-    guest: Guest,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Response {
     let span = tracing::info_span!(
@@ -175,19 +175,19 @@ async fn reply(
     );
     #[cfg(feature = "otel")]
     crate::server::core::otel::adopt(&span, request.headers());
-    replied(service, router, guest, request).instrument(span).await
+    replied(service, router, peer, request).instrument(span).await
 }
 
 async fn replied(
     service: &Service,
     router: Router,
-    guest: Guest,
+    peer: Peer,
     mut request: Request<Incoming>,
 ) -> Response {
     let began = Instant::now();
     // With a body, its reader says when the request is whole.
-    let whole = request.body().is_end_stream().then(|| Arc::clone(&guest.seat).work());
-    request.extensions_mut().insert(guest.clone());
+    let whole = request.body().is_end_stream().then(|| Arc::clone(&peer.slot).work());
+    request.extensions_mut().insert(peer.clone());
     service.under_way.fetch_add(1, Relaxed);
     let _under_way = UnderWay(service);
     let work = request.method() == Method::POST;
@@ -203,7 +203,7 @@ async fn replied(
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);
     answer.headers_mut().insert(HeaderName::from_static("x-total-time"), time);
-    if service.is_closing() || guest.seat.is_wanted() {
+    if service.is_closing() || peer.slot.is_wanted() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = answer.status();
@@ -216,7 +216,7 @@ async fn replied(
         counter.add(1);
     }
     let micros = began.elapsed().as_micros() as u64;
-    tracing::info!(status = status.as_u16(), micros, client = guest.client, "answered");
-    let working = whole.unwrap_or_else(|| guest.seat.work());
+    tracing::info!(status = status.as_u16(), micros, client = peer.client, "answered");
+    let working = whole.unwrap_or_else(|| peer.slot.work());
     answer.map(|body| Body::new(Answering { body, _working: working }))
 }

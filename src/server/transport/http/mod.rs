@@ -1,15 +1,13 @@
 //! HTTP/1.1 over TCP or a Unix socket: connections from their beginning to their end.
 //!
 //! Routes are axum's, in `routes.rs`; what they do is in the files of their dialects. TLS is a proxy's
-//! matter. Connections are served on hyper itself: who may sit, and for how long nothing may come or be
-//! taken, is not axum's to bound.
+//! matter. Connections are served on hyper itself: how many there are, and for how long nothing may come or
+//! be taken, is not axum's to bound.
 
 mod coding;
 mod connection;
-pub(super) mod crowd;
 mod listener;
 mod origin;
-pub(super) mod patient;
 mod routes;
 mod wire;
 
@@ -22,16 +20,16 @@ pub use listener::Listener;
 #[cfg(test)]
 pub(in crate::server) use routes::router;
 
+use super::connection_limit::ConnectionLimit;
 use crate::server::core::error::ApiError;
 use crate::server::core::health;
 use crate::server::core::service::Service;
-use connection::{Door, turn_away};
-use crowd::Crowd;
+use connection::{Acceptor, reject};
 
 /// Serves until `stop` says so: then new work gets 503, and accepted work is finished.
 pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::Receiver<bool>) {
-    let crowd = Crowd::new(service.settings.max_connections);
-    let door = Door::new(&service);
+    let limit = ConnectionLimit::new(service.settings.max_connections);
+    let acceptor = Acceptor::new(&service);
     let watched = Arc::clone(&service);
     let watch = tokio::spawn(async move { health::watch(&watched).await });
     // One future from beginning to end: connections that keep coming must not begin it anew.
@@ -42,29 +40,29 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
     };
     tokio::pin!(over);
     loop {
-        // It is kept here while it waits for a seat, so that the end does not reset it.
+        // It is kept here while it waits for a slot, so that the end does not reset it.
         let mut waits = None;
-        let seated = async {
+        let guard = async {
             waits = Some(listener.accept().await?);
-            Ok::<_, std::io::Error>(crowd.seat().await)
+            Ok::<_, std::io::Error>(limit.slot().await)
         };
-        let seated = tokio::select! {
+        let guard = tokio::select! {
             biased;
             () = &mut over => None,
-            seated = seated => Some(seated),
+            guard = guard => Some(guard),
         };
-        match (seated, waits) {
-            (Some(Ok(seated)), Some(wire)) => _ = tokio::spawn(door.admit(wire, seated)),
+        match (guard, waits) {
+            (Some(Ok(guard)), Some(wire)) => _ = tokio::spawn(acceptor.admit(wire, guard)),
             (Some(Err(e)), _) => {
                 // Out of file descriptors: those who are here must leave first.
                 tracing::warn!(error = %e, "a connection could not be accepted");
-                crowd.make_room();
+                limit.make_room();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             (_, waits) => {
                 drop(listener);
                 if let Some(wire) = waits {
-                    turn_away(&wire, &ApiError::closing());
+                    reject(&wire, &ApiError::closing());
                     wire.linger().await;
                 }
                 break;
@@ -72,7 +70,7 @@ pub async fn serve(service: Arc<Service>, listener: Listener, mut stop: watch::R
         }
     }
     watch.abort();
-    door.close().await;
+    acceptor.close().await;
     service.models.iter().for_each(|model| model.batcher.close());
 }
 

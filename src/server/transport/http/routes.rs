@@ -21,7 +21,6 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_http::normalize_path::NormalizePath;
 
 use super::coding::{coding, expanded};
-use super::crowd::{Seat, Working};
 use super::origin::{self, is_allowed};
 use crate::quote::quote;
 use crate::server::api::accept::{self, HTML, JSON, TEXT};
@@ -31,6 +30,7 @@ use crate::server::core::batcher::Client;
 use crate::server::core::bodies::{self, Caller, roomed, shrink};
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Service;
+use crate::server::transport::connection_limit::{Slot, Working};
 
 /// What routes share.
 pub type Shared = Arc<Service>;
@@ -38,11 +38,11 @@ type Reply = Result<Answer, ApiError>;
 
 /// Who is at the other end of a connection: an extension of its requests.
 #[derive(Clone)]
-pub struct Guest {
+pub struct Peer {
     /// What takes turns.
     pub client: Client,
     /// Its place.
-    pub seat: Arc<Seat>,
+    pub slot: Arc<Slot>,
 }
 
 /// A request that is whole; while it is kept, its connection is not shown out.
@@ -252,7 +252,7 @@ impl FromRequest<Shared> for Whole {
         if service.is_closing() {
             return Err(ApiError::closing());
         }
-        let guest = request.extensions().get::<Guest>().cloned();
+        let peer = request.extensions().get::<Peer>().cloned();
         let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
         let coding = coding(request.headers());
         // Read first: a client that is answered before it has sent all may not see the answer.
@@ -261,15 +261,15 @@ impl FromRequest<Shared> for Whole {
         if let Some(coding) = coding? {
             let limit = service.settings.payload_limit;
             if room.is_none() {
-                room = Some(service.bodies.room(limit, service.settings.patience).await?);
+                room = Some(service.bodies.room(limit, service.settings.read_timeout).await?);
             }
             body = expanded(coding, body, limit).await?;
         }
         if let Some(room) = &mut room {
             shrink(room, body.len());
         }
-        let client = guest.as_ref().map_or(0, |guest| guest.client);
-        let _working = guest.map(|guest| guest.seat.work());
+        let client = peer.as_ref().map_or(0, |peer| peer.client);
+        let _working = peer.map(|peer| peer.slot.work());
         let room = room.map(Arc::new);
         if let Some(room) = &room {
             body = roomed(body, Arc::clone(room));
@@ -305,9 +305,9 @@ async fn body(
     let most = body.size_hint().exact().map_or(limit, |length| length as usize);
     let (mut all, mut room) = (BytesMut::new(), None);
     // However it trickles, a body has some time in all.
-    let deadline = tokio::time::Instant::now() + service.settings.patience * 4;
+    let deadline = tokio::time::Instant::now() + service.settings.read_timeout * 4;
     loop {
-        let next = tokio::time::timeout(service.settings.patience, body.frame());
+        let next = tokio::time::timeout(service.settings.read_timeout, body.frame());
         let next = tokio::time::timeout_at(deadline, next).await;
         let Ok(Ok(frame)) = next else {
             return Err(ApiError::new(ErrorCode::Timeout, "the body did not come in time"));
@@ -327,7 +327,7 @@ async fn body(
                 }
                 if all.len() + data.len() > bodies::FREE && room.is_none() {
                     let bytes = if is_coded { most.saturating_add(limit) } else { most };
-                    room = Some(service.bodies.room(bytes, service.settings.patience).await?);
+                    room = Some(service.bodies.room(bytes, service.settings.read_timeout).await?);
                     // A buffer that grows by doubling would take twice as much.
                     all.reserve(most - all.len());
                 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::crowd::Seat;
+use crate::server::transport::connection_limit::Slot;
 
 /// Bytes that are read at a time to be thrown away.
 const DISCARDED: usize = 16 << 10;
@@ -83,10 +83,10 @@ impl Wire {
     }
 }
 
-/// The socket as hyper has it; what passes is told to the connection's seat.
+/// The socket as hyper has it; what passes is told to the connection's slot.
 pub struct Shared {
     pub wire: Arc<Wire>,
-    pub seat: Arc<Seat>,
+    pub slot: Arc<Slot>,
 }
 
 impl Shared {
@@ -101,7 +101,7 @@ impl Shared {
             match work(&self.wire) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
-                    self.seat.sent();
+                    self.slot.sent();
                     return Poll::Ready(Ok(count));
                 }
                 failed => return Poll::Ready(failed),
@@ -123,7 +123,7 @@ impl AsyncRead for Shared {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
                     buffer.advance(count);
-                    self.seat.heard(count);
+                    self.slot.heard(count);
                     return Poll::Ready(Ok(()));
                 }
                 Err(e) => return Poll::Ready(Err(e)),

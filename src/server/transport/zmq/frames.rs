@@ -89,19 +89,19 @@ async fn frame_body(
 
 /// The next message, of at most `limit` bytes, and the room that it takes of the bodies of `service`;
 /// no message where it has too many frames. `times` are how long it may be until it begins, where
-/// that has a bound, and the patience that a body has.
+/// that has a bound, and the timeout that a body has.
 ///
 /// A large frame waits for room: there is no other way to have its client wait. Once it has begun,
 /// or has room, all of it must come in time.
 pub async fn receive(
     from: &mut (impl AsyncRead + Unpin),
     limit: usize,
-    (until, patience): (Option<Duration>, Duration),
+    (until, timeout): (Option<Duration>, Duration),
     service: Option<&Service>,
 ) -> std::io::Result<(Option<Vec<Vec<u8>>>, Option<OwnedSemaphorePermit>)> {
     let (mut frames, mut room, mut bytes, mut count) = (Vec::new(), None, 0, 0usize);
     // As over HTTP: however it trickles, it has some time in all.
-    let in_all = || Instant::now() + 4 * patience;
+    let in_all = || Instant::now() + 4 * timeout;
     let begins = until.map(|until| Instant::now() + until);
     let mut deadline = None;
     loop {

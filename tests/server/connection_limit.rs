@@ -1,4 +1,4 @@
-//! More clients than seats: those that ask are answered, those that say nothing make room.
+//! More clients than connections: those that ask are answered, those that say nothing are evicted.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::client::{Server, call, exchange, read};
 
-/// A server with so many seats.
-fn seats(count: &str) -> Server {
+/// A server of so many connections.
+fn connections(count: &str) -> Server {
     Server::start(&["--max-connections", count])
 }
 
@@ -46,7 +46,7 @@ fn ask(stream: &mut TcpStream) -> Option<(u16, bool)> {
 
 #[test]
 fn every_client_that_asks_is_answered() {
-    let server = seats("16");
+    let server = connections("16");
     let body = json!({ "inputs": "a text" }).to_string();
     // One request each, some of them a moment after they have connected.
     let statuses = together(128, |i| {
@@ -74,7 +74,7 @@ fn every_client_that_asks_is_answered() {
 
 #[test]
 fn those_who_say_nothing_make_room() {
-    let server = seats("8");
+    let server = connections("8");
     let began = Instant::now();
     let mut silent: Vec<_> = (0..8).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     for stream in &mut silent[4..] {
@@ -85,7 +85,7 @@ fn those_who_say_nothing_make_room() {
     let body = json!({ "inputs": "a text" }).to_string();
     let statuses = together(16, |_| call(&server.address, "POST", "/embed", "", body.as_bytes()).0);
     assert_eq!(statuses, [200; 16]);
-    // Sooner than the patience, which is all that ends them where nobody waits.
+    // Sooner than the read timeout, which is all that ends them where nobody waits.
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     // One that has begun to ask is told.
     let told = silent.into_iter().skip(4).filter_map(|stream| {

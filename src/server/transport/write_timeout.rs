@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes that a client takes at least in the time of the patience while it has to be waited for.
+/// Bytes that a client takes at least in the time limit while it has to be waited for.
 const STEP: usize = 16 << 10;
 
-/// `stream`, given up once its client has taken less than [`STEP`] bytes in `patience`.
-pub struct Patient<S> {
+/// `stream`, given up once its client has taken less than [`STEP`] bytes in `timeout`.
+pub struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
+    timeout: Duration,
     sleep: Pin<Box<Sleep>>,
     /// Bytes written since a write had to wait, where one had to.
     waited: Option<usize>,
 }
 
-impl<S> Patient<S> {
-    pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, sleep: Box::pin(tokio::time::sleep(patience)), waited: None }
+impl<S> WriteTimeout<S> {
+    pub fn new(stream: S, timeout: Duration) -> Self {
+        Self { stream, timeout, sleep: Box::pin(tokio::time::sleep(timeout)), waited: None }
     }
 
     /// What came of a write of that many bytes; an error where too few were written for too long.
@@ -45,7 +45,7 @@ impl<S> Patient<S> {
             (Poll::Pending, Some(_)) => {}
             (Poll::Pending, none) => {
                 *none = Some(0);
-                self.sleep.as_mut().reset(Instant::now() + self.patience);
+                self.sleep.as_mut().reset(Instant::now() + self.timeout);
             }
         }
         ready!(self.sleep.as_mut().poll(context));
@@ -53,7 +53,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,7 +63,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -112,7 +112,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (near, _far) = tokio::io::duplex(16);
-            let mut near = Patient::new(near, Duration::from_millis(50));
+            let mut near = WriteTimeout::new(near, Duration::from_millis(50));
             near.write_all(&[1; 16]).await.unwrap();
             let began = Instant::now();
             let e = near.write_all(&[2; 16]).await.unwrap_err();
@@ -128,7 +128,7 @@ mod tests {
             // A byte now and then is not enough, so much each time is.
             for (part, fine) in [(1, false), (STEP, true)] {
                 let (near, mut far) = tokio::io::duplex(STEP);
-                let mut near = Patient::new(near, Duration::from_millis(400));
+                let mut near = WriteTimeout::new(near, Duration::from_millis(400));
                 let read = async {
                     let mut bytes = vec![0; part];
                     for _ in 0..10 {

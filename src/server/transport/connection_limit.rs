@@ -1,8 +1,8 @@
-//! Who may be connected: at most so many; others wait in the system's queue.
+//! The limit of connections: others wait in the system's queue.
 //!
 //! While one waits, connections end with the answer they are given, and the one that has been silent
-//! for longest, and for [`QUIET`] at least, makes room: a crowd that connects and says little shuts
-//! nobody out for long, and no client that asks for something is turned away.
+//! for longest, and for [`QUIET`] at least, is evicted: many connections that send little keep nobody
+//! out for long, and no client with a request is evicted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,69 +16,69 @@ const QUIET: Duration = Duration::from_secs(3);
 const STEP: usize = 4 << 10;
 
 /// All connections.
-pub struct Crowd {
+pub struct ConnectionLimit {
     most: usize,
-    seats: Mutex<Vec<Arc<Seat>>>,
+    slots: Mutex<Vec<Arc<Slot>>>,
     left: Notify,
     shared: Arc<Shared>,
 }
 
-/// What seats know of the crowd.
+/// What slots know of each other.
 struct Shared {
-    /// Whether somebody waits for a seat.
+    /// Whether somebody waits for a slot.
     full: AtomicBool,
     began: Instant,
 }
 
 /// A connection's place.
-pub struct Seat {
+pub struct Slot {
     /// Requests that are whole and being answered.
     works: AtomicUsize,
-    /// Since when it is silent, in microseconds of the crowd.
+    /// Since when it is silent, in microseconds since the limit began.
     since: AtomicU64,
     /// Bytes of a request whose answer has not begun: since the last answer, and since the last step.
     asked: AtomicUsize,
     step: AtomicUsize,
-    leaves: AtomicBool,
+    evicting: AtomicBool,
     out: Notify,
     shared: Arc<Shared>,
 }
 
-/// A seat, until it is dropped.
-pub struct Seated {
-    crowd: Arc<Crowd>,
-    /// The seat.
-    pub seat: Arc<Seat>,
+/// A slot, until it is dropped.
+pub struct SlotGuard {
+    limit: Arc<ConnectionLimit>,
+    /// The slot.
+    pub slot: Arc<Slot>,
 }
 
 /// A request that is whole and being answered: its connection stays.
-pub struct Working(Arc<Seat>);
+pub struct Working(Arc<Slot>);
 
-impl Crowd {
+impl ConnectionLimit {
     /// Room for `most` connections, one at least.
     pub fn new(most: usize) -> Arc<Self> {
-        let (seats, left) = (Mutex::default(), Notify::new());
+        let (slots, left) = (Mutex::default(), Notify::new());
         let shared = Arc::new(Shared { full: AtomicBool::new(false), began: Instant::now() });
-        Arc::new(Self { most: most.max(1), seats, left, shared })
+        Arc::new(Self { most: most.max(1), slots, left, shared })
     }
 
-    fn seats(&self) -> MutexGuard<'_, Vec<Arc<Seat>>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat. It waits while no other is silent for long enough.
-    pub async fn seat(self: &Arc<Self>) -> Seated {
+    /// A slot. It waits while no other is silent for long enough.
+    pub async fn slot(self: &Arc<Self>) -> SlotGuard {
         loop {
             {
-                let mut seats = self.seats();
-                if seats.len() < self.most {
-                    let seat = Arc::new(Seat::new(&self.shared));
-                    seats.push(Arc::clone(&seat));
+                let mut slots = self.slots();
+                if slots.len() < self.most {
+                    let slot = Arc::new(Slot::new(&self.shared));
+                    slots.push(Arc::clone(&slot));
                     self.shared.full.store(false, Relaxed);
-                    return Seated { crowd: Arc::clone(self), seat };
+                    return SlotGuard { limit: Arc::clone(self), slot };
                 }
                 self.shared.full.store(true, Relaxed);
-                show_out(&seats);
+                evict(&slots);
             }
             // Whoever left before this line left a permit behind. One may have become silent.
             let pause = Duration::from_millis(50);
@@ -90,35 +90,35 @@ impl Crowd {
     /// more files for new ones.
     pub fn make_room(&self) {
         self.shared.full.store(true, Relaxed);
-        show_out(&self.seats());
+        evict(&self.slots());
     }
 }
 
-/// Tells the longest silent of `seats` to leave; one at a time: who was told is on the way.
-fn show_out(seats: &[Arc<Seat>]) {
-    if seats.iter().any(|seat| seat.leaves.load(Relaxed)) {
+/// Tells the longest silent of `slots` to leave; one at a time: who was told is on the way.
+fn evict(slots: &[Arc<Slot>]) {
+    if slots.iter().any(|slot| slot.evicting.load(Relaxed)) {
         return;
     }
-    let silent = seats.iter().filter(|seat| seat.is_silent());
-    if let Some(seat) = silent.min_by_key(|seat| seat.since.load(Relaxed)) {
-        seat.leaves.store(true, Relaxed);
-        seat.out.notify_one();
+    let silent = slots.iter().filter(|slot| slot.is_silent());
+    if let Some(slot) = silent.min_by_key(|slot| slot.since.load(Relaxed)) {
+        slot.evicting.store(true, Relaxed);
+        slot.out.notify_one();
     }
 }
 
-impl Seat {
+impl Slot {
     fn new(shared: &Arc<Shared>) -> Self {
-        let seat = Self {
+        let slot = Self {
             works: AtomicUsize::new(0),
             since: AtomicU64::new(0),
             asked: AtomicUsize::new(0),
             step: AtomicUsize::new(0),
-            leaves: AtomicBool::new(false),
+            evicting: AtomicBool::new(false),
             out: Notify::new(),
             shared: Arc::clone(shared),
         };
-        seat.stir();
-        seat
+        slot.stir();
+        slot
     }
 
     fn now(&self) -> u64 {
@@ -138,17 +138,17 @@ impl Seat {
     }
 
     /// Ends once its connection is told to leave.
-    pub async fn shown_out(&self) {
+    pub async fn evicted(&self) {
         self.out.notified().await;
     }
 
     /// It was told to leave, and has something to say.
     pub fn stay(&self) {
         self.stir();
-        self.leaves.store(false, Relaxed);
+        self.evicting.store(false, Relaxed);
     }
 
-    /// Whether others wait for a seat, so that a connection ends with its answer.
+    /// Whether others wait for a slot, so that a connection ends with its answer.
     pub fn is_wanted(&self) -> bool {
         self.shared.full.load(Relaxed)
     }
@@ -186,10 +186,10 @@ impl Drop for Working {
     }
 }
 
-impl Drop for Seated {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
-        self.crowd.seats().retain(|seat| !Arc::ptr_eq(seat, &self.seat));
-        self.crowd.left.notify_one();
+        self.limit.slots().retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+        self.limit.left.notify_one();
     }
 }
 
@@ -197,55 +197,55 @@ impl Drop for Seated {
 mod tests {
     use super::*;
 
-    /// Has `seat` be silent since the beginning.
-    fn long_silent(crowd: &mut Crowd, by: Duration) {
-        let began = crowd.shared.began.checked_sub(by).expect("the machine runs for longer");
-        crowd.shared = Arc::new(Shared { full: AtomicBool::new(false), began });
+    /// Has `slot` be silent since the beginning.
+    fn long_silent(limit: &mut ConnectionLimit, by: Duration) {
+        let began = limit.shared.began.checked_sub(by).expect("the machine runs for longer");
+        limit.shared = Arc::new(Shared { full: AtomicBool::new(false), began });
     }
 
     #[tokio::test]
     async fn the_longest_silent_is_shown_out_and_no_one_at_work() {
-        let mut crowd = Arc::into_inner(Crowd::new(2)).expect("one owner");
-        long_silent(&mut crowd, QUIET * 2);
-        let crowd = Arc::new(crowd);
-        let (first, second) = (crowd.seat().await, crowd.seat().await);
-        let working = Arc::clone(&first.seat).work();
+        let mut limit = Arc::into_inner(ConnectionLimit::new(2)).expect("one owner");
+        long_silent(&mut limit, QUIET * 2);
+        let limit = Arc::new(limit);
+        let (first, second) = (limit.slot().await, limit.slot().await);
+        let working = Arc::clone(&first.slot).work();
         let third = tokio::spawn({
-            let crowd = Arc::clone(&crowd);
-            async move { crowd.seat().await }
+            let limit = Arc::clone(&limit);
+            async move { limit.slot().await }
         });
         // Neither has been silent for long.
         tokio::time::sleep(Duration::from_millis(120)).await;
-        assert!(!second.seat.leaves.load(Relaxed) && second.seat.is_wanted());
-        [&first, &second].iter().for_each(|one| one.seat.since.store(0, Relaxed));
-        second.seat.shown_out().await;
-        assert!(!first.seat.leaves.load(Relaxed));
+        assert!(!second.slot.evicting.load(Relaxed) && second.slot.is_wanted());
+        [&first, &second].iter().for_each(|one| one.slot.since.store(0, Relaxed));
+        second.slot.evicted().await;
+        assert!(!first.slot.evicting.load(Relaxed));
         // One that has something to say stays.
-        second.seat.stay();
+        second.slot.stay();
         tokio::time::sleep(Duration::from_millis(120)).await;
-        assert!(!second.seat.leaves.load(Relaxed));
+        assert!(!second.slot.evicting.load(Relaxed));
         drop(working);
-        assert!(!first.seat.is_silent(), "it has just been answered");
+        assert!(!first.slot.is_silent(), "it has just been answered");
         drop(second);
-        let third = third.await.expect("it is seated");
-        assert!(!third.seat.is_wanted());
+        let third = third.await.expect("it has a slot");
+        assert!(!third.slot.is_wanted());
     }
 
     #[test]
     fn a_trickle_is_silence() {
-        let crowd = Crowd::new(1);
-        let seat = Seat::new(&crowd.shared);
+        let limit = ConnectionLimit::new(1);
+        let slot = Slot::new(&limit.shared);
         let since = |at: u64| {
-            seat.since.store(at, Relaxed);
-            move |seat: &Seat| seat.since.load(Relaxed) != at
+            slot.since.store(at, Relaxed);
+            move |slot: &Slot| slot.since.load(Relaxed) != at
         };
         let stirred = since(u64::MAX);
-        seat.heard(1);
-        assert!(stirred(&seat) && seat.has_asked(), "the first byte of a request");
+        slot.heard(1);
+        assert!(stirred(&slot) && slot.has_asked(), "the first byte of a request");
         let stirred = since(u64::MAX);
-        (0..100).for_each(|_| seat.heard(1));
-        assert!(!stirred(&seat), "a hundred more");
-        seat.heard(STEP);
-        assert!(stirred(&seat), "a part of a body");
+        (0..100).for_each(|_| slot.heard(1));
+        assert!(!stirred(&slot), "a hundred more");
+        slot.heard(STEP);
+        assert!(stirred(&slot), "a part of a body");
     }
 }
