@@ -41,7 +41,7 @@ fn main() -> everylayer::Result<()> {
         let counts = recording.counts();
         println!(
             "{} tokens, {} submits, {:.1} MB down",
-            recording.tokens,
+            recording.tokens(),
             counts.submits,
             counts.bytes_down as f64 / 1e6
         );

@@ -56,6 +56,7 @@
 //! | `parquet` * | Parquet files, by `cli` and `server` |
 //! | `ndarray` | [`Embeddings`] as arrays of the crate `ndarray`: `Embeddings::view`, `Embeddings::to_array` |
 //! | `otel` | spans of the server by OTLP over HTTP; with it `server` |
+//! | `testing` | recordings of one dispatch, for tests and `doctor`: no part of the stable surface |
 //! | `web` | what a page calls, on wasm32 alone: `web/build` makes the package of it |
 
 // That the server's futures can move between threads is proved down to naga's types, through wgpu.
@@ -83,8 +84,9 @@ pub mod quote;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
-pub mod single;
+pub mod testing;
 pub mod text;
 #[cfg(all(feature = "web", target_arch = "wasm32"))]
 pub mod web;

@@ -126,7 +126,7 @@ fn every_family_stays_near_in_f16() {
         capture.max_tokens = Some(goldens.texts[0].max_tokens);
         let texts: Vec<_> = goldens.texts.iter().map(|g| g.text()).collect();
         let recordings = encoder.record(&texts, &capture).unwrap();
-        let narrow = recordings.iter().all(|r| r.buffers.iter().any(|b| b.narrow));
+        let narrow = recordings.iter().all(|r| r.buffers().iter().any(|b| b.is_narrow()));
         // Experts are chosen by f32 alone.
         assert_eq!(narrow, !name.contains("-moe"), "{name}");
         let got = encoder.embed_blocking(&texts, &capture).unwrap();

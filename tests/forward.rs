@@ -376,10 +376,11 @@ fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
         for executor in &executors {
             let whole = write(toy, &batch, &exit, executor.as_ref());
             let heads = |r: &Recording| {
-                r.dispatches().filter(|d| matches!(d.variant, Variant::Attention { .. })).count()
+                r.dispatches().filter(|d| matches!(d.variant(), Variant::Attention { .. })).count()
             };
-            let work = whole.dispatches().find(|d| matches!(d.variant, Variant::Attention { .. }));
-            let work = work.unwrap().flops;
+            let work =
+                whole.dispatches().find(|d| matches!(d.variant(), Variant::Attention { .. }));
+            let work = work.unwrap().flops();
             for (parts, want) in [(1, 1), (2, 2), (5, 6), (12, 12), (1000, 12)] {
                 let caps = Caps { submit_flops: work / parts, ..executor.caps().clone() };
                 let some = record(&toy.spec, &toy.layout, &batch, &exit, &caps).unwrap();
@@ -457,9 +458,12 @@ fn gathered_rows_give_the_bits_of_the_table() {
         let batch = pack(&mut rng, &toy.spec, lengths);
         let recording = write(&toy, &batch, &exit, &gathers);
         let first = recording.dispatches().next().unwrap();
-        assert!(matches!(first.variant, Variant::Embed { tables: Elem::F32, gathered: true, .. }));
+        assert!(matches!(
+            first.variant(),
+            Variant::Embed { tables: Elem::F32, gathered: true, .. }
+        ));
         // Each row once, whatever the batch repeats.
-        let rows = recording.uploads.iter().find_map(|(_, fill)| match fill {
+        let rows = recording.uploads().iter().find_map(|(_, fill)| match fill {
             Fill::Rows { rows, .. } => Some(rows.clone()),
             Fill::Words(_) => None,
         });

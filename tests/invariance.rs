@@ -111,7 +111,7 @@ fn windows_of_a_long_call_change_nothing() {
             assert_eq!(order, (0..texts.len()).collect::<Vec<_>>());
             let tokens: usize = got.texts.iter().map(|text| text.text_tokens).sum();
             let recordings = encoder.record(&texts, &capture).unwrap();
-            assert_eq!(recordings.iter().map(|r| r.tokens).sum::<usize>(), tokens);
+            assert_eq!(recordings.iter().map(|r| r.tokens()).sum::<usize>(), tokens);
             // No batch of a window but the last is left half empty.
             let least = tokens.div_ceil(batch_tokens);
             assert!(recordings.len() <= least + least / 8 + 1, "{} batches", recordings.len());

@@ -81,7 +81,8 @@ fn activations_in_16_bits_take_half() {
     let narrow = Caps { narrow: true, ..wide.clone() };
     let write = |caps| record(&spec, &layout, &batch, &states([6]), caps).unwrap();
     let (wide, narrow) = (write(&wide), write(&narrow));
-    let bytes = |r: &Recording, name| r.buffers.iter().find(|b| b.name == name).unwrap().bytes;
+    let bytes =
+        |r: &Recording, name| r.buffers().iter().find(|b| b.name() == name).unwrap().bytes();
     for name in ["qkv", "context", "inner"] {
         assert_eq!(bytes(&wide, name), 2 * bytes(&narrow, name), "{name}");
     }
@@ -134,8 +135,8 @@ fn no_submit_is_longer_than_the_rate_allows() {
             let texts = vec![128; most / 128];
             let batch = pack(&mut Rng::new(10), &spec, &texts);
             let recording = record(&spec, &layout, &batch, &states([2]), &caps).unwrap();
-            for (i, submit) in recording.submits.iter().enumerate() {
-                let flops: u64 = submit.dispatches.iter().map(|d| d.flops).sum();
+            for (i, submit) in recording.submits().iter().enumerate() {
+                let flops: u64 = submit.dispatches().iter().map(|d| d.flops()).sum();
                 let seconds = flops as f64 / rate;
                 report.check(seconds < 0.15, || {
                     format!("{rate:e} a second, {most} tokens: submit {i} takes {seconds:.3} s")
@@ -204,7 +205,7 @@ fn exits(depth: usize) -> Vec<Exit> {
 
 /// Bindings that a dispatch reads, and those it writes.
 fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
-    match (dispatch.variant, dispatch.params) {
+    match (dispatch.variant(), dispatch.params()) {
         (Variant::Embed { .. }, _) => (&[0, 1, 2, 3, 4, 6], &[5, 6]),
         (Variant::Norm { .. }, _) => (&[0, 1, 3], &[2, 3]),
         (Variant::Matmul { residual: false, .. }, _) => (&[0, 1, 2], &[3]),
@@ -242,12 +243,12 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
                     let said = lost(&recording);
                     report.check(said.is_empty(), || format!("{}\n{}", said.join("\n"), case()));
                     let counts = recording.counts();
-                    report.check(counts.memory == recording.slots.iter().sum::<u64>(), case);
-                    let fits = recording.buffers.iter().all(|b| {
-                        b.bytes <= recording.slots[b.slot]
-                            && b.bytes
-                                == if b.narrow { 2 } else { 4 }
-                                    * b.shape.iter().product::<usize>() as u64
+                    report.check(counts.memory == recording.slots().iter().sum::<u64>(), case);
+                    let fits = recording.buffers().iter().all(|b| {
+                        b.bytes() <= recording.slots()[b.slot()]
+                            && b.bytes()
+                                == if b.is_narrow() { 2 } else { 4 }
+                                    * b.shape().iter().product::<usize>() as u64
                     });
                     report.check(fits, case);
                 }
@@ -260,24 +261,24 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
 /// Follows a recording step by step with the array that each slot holds.
 fn lost(recording: &Recording) -> Vec<String> {
     let mut said = Vec::new();
-    let mut holds = vec![usize::MAX; recording.slots.len()];
-    let mut written = vec![false; recording.buffers.len()];
-    let slot = |id: usize| recording.buffers[id].slot;
-    for (id, _) in &recording.uploads {
-        holds[slot(id.0)] = id.0;
-        written[id.0] = true;
+    let mut holds = vec![usize::MAX; recording.slots().len()];
+    let mut written = vec![false; recording.buffers().len()];
+    let slot = |id: usize| recording.buffers()[id].slot();
+    for (id, _) in recording.uploads() {
+        holds[slot(id.index())] = id.index();
+        written[id.index()] = true;
     }
-    for (i, submit) in recording.submits.iter().enumerate() {
-        for dispatch in &submit.dispatches {
+    for (i, submit) in recording.submits().iter().enumerate() {
+        for dispatch in submit.dispatches() {
             let arrays = |at: &[usize]| -> Vec<usize> {
-                let bound = at.iter().map(|&at| dispatch.binds[at]);
+                let bound = at.iter().map(|&at| dispatch.binds()[at]);
                 bound
-                    .filter_map(|b| if let Bind::Buffer(id) = b { Some(id.0) } else { None })
+                    .filter_map(|b| if let Bind::Buffer(id) = b { Some(id.index()) } else { None })
                     .collect()
             };
             let (reads, writes) = access(dispatch);
             let (reads, writes) = (arrays(reads), arrays(writes));
-            let label = &dispatch.label;
+            let label = dispatch.label();
             for &id in &reads {
                 if holds[slot(id)] != id {
                     said.push(format!("`{label}` reads array {id}, which is gone"));
@@ -298,9 +299,13 @@ fn lost(recording: &Recording) -> Vec<String> {
                 written[id] = true;
             }
         }
-        for read in &submit.readbacks {
-            if holds[slot(read.buffer.0)] != read.buffer.0 {
-                said.push(format!("submit {} reads back {:?}, which is gone", i + 1, read.output));
+        for read in submit.readbacks() {
+            if holds[slot(read.buffer().index())] != read.buffer().index() {
+                said.push(format!(
+                    "submit {} reads back {:?}, which is gone",
+                    i + 1,
+                    read.output()
+                ));
             }
         }
     }
@@ -345,17 +350,17 @@ fn a_submit_is_closed_by_its_readbacks_and_by_its_work() {
     for (states_in_one, want) in [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1)] {
         let caps = Caps { submit_read_bytes: states_in_one * state, ..CAPS };
         let recording = record(&spec, &layout, &batch, &states(0..=6), &caps).unwrap();
-        let got = recording.submits.len();
+        let got = recording.submits().len();
         report.check(got == want, || {
             format!("{states_in_one} states a submit: {got} submits, want {want}")
         });
-        for submit in &recording.submits {
-            let bytes = |r: &Readback| recording.buffer(r.buffer).bytes;
-            let before: u64 = submit.readbacks.iter().rev().skip(1).map(bytes).sum();
+        for submit in recording.submits() {
+            let bytes = |r: &Readback| recording.buffer(r.buffer()).bytes();
+            let before: u64 = submit.readbacks().iter().rev().skip(1).map(bytes).sum();
             report.check(before < caps.submit_read_bytes, || {
                 format!(
                     "{states_in_one} states a submit: one has {} readbacks",
-                    submit.readbacks.len()
+                    submit.readbacks().len()
                 )
             });
         }
@@ -363,9 +368,9 @@ fn a_submit_is_closed_by_its_readbacks_and_by_its_work() {
     for flops in [1, 1_000_000, 3_000_000, u64::MAX] {
         let caps = Caps { submit_flops: flops, ..CAPS };
         let recording = record(&spec, &layout, &batch, &states([6]), &caps).unwrap();
-        for (i, submit) in recording.submits.iter().enumerate() {
+        for (i, submit) in recording.submits().iter().enumerate() {
             let work: Vec<u64> =
-                submit.dispatches.iter().map(|d| d.flops).filter(|&f| f > 0).collect();
+                submit.dispatches().iter().map(|d| d.flops()).filter(|&f| f > 0).collect();
             let total = work.iter().sum::<u64>();
             report.check(total <= flops || work.len() == 1, || {
                 format!("submit {i} does {total} of at most {flops}")
@@ -483,10 +488,10 @@ fn places_stay_inside_the_tables_that_are_read_by_them() {
             written += 1;
             let upload = |name: &str| {
                 let found =
-                    recording.uploads.iter().find(|(id, _)| recording.buffer(*id).name == name);
+                    recording.uploads().iter().find(|(id, _)| recording.buffer(*id).name() == name);
                 let (id, fill) = found.unwrap();
                 let Fill::Words(words) = fill else { panic!("{name} is gathered") };
-                (recording.buffer(*id).shape[0], words)
+                (recording.buffer(*id).shape()[0], words)
             };
             let ((_, tokens), (turns, _)) = (upload("tokens"), upload("turns"));
             for token in tokens.chunks_exact(4) {

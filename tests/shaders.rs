@@ -5,7 +5,8 @@
 
 use std::mem::offset_of;
 
-use everylayer::gpu::kernels::{Access, bindings, source, variants};
+use everylayer::gpu::kernels::{source, variants};
+use everylayer::schedule::Access;
 use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, Im2colParams,
     MatmulParams, NormParams, PoolParams, QkNormParams, RopeParams, RouteParams,
@@ -129,7 +130,7 @@ fn bindings_of_the_table_are_those_of_the_shaders() {
             .collect();
         found.sort_by_key(|b| b.1);
         let table: Vec<_> =
-            bindings(variant).iter().enumerate().map(|(i, a)| (0, i as u32 + 1, *a)).collect();
+            variant.bindings().iter().enumerate().map(|(i, a)| (0, i as u32 + 1, *a)).collect();
         assert_eq!(found, table, "{variant}");
     }
 }
@@ -226,7 +227,7 @@ fn what_a_browser_runs_is_written_for_its_compiler() {
         name: variant.to_string(),
         source: source(variant),
         half: !variant.is_portable(),
-        writes: bindings(variant).iter().map(|access| *access == Access::Write).collect(),
+        writes: variant.bindings().iter().map(|access| *access == Access::Write).collect(),
     };
     let pages: Vec<_> = all().into_iter().filter(|v| v.runs_on(&web)).map(page).collect();
     assert!(pages.len() > 200, "{}", pages.len());

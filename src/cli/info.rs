@@ -127,7 +127,7 @@ fn memory(encoder: &Encoder) -> Result<Memory> {
     for (layers, capture) in [("last", Capture::default()), ("all", all)] {
         for texts in [1, (batch / longest.max(1)).max(1)] {
             let recordings = encoder.record(vec![text.as_str(); texts], &capture)?;
-            let counts = recordings.iter().map(|r| (r.tokens, r.counts()));
+            let counts = recordings.iter().map(|r| (r.tokens(), r.counts()));
             for (tokens, counts) in counts {
                 plans.push(Plan {
                     layers,

@@ -22,7 +22,8 @@ use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;
 use crate::schedule::variant::{NormInput, Scores};
-use crate::schedule::{Abilities, Caps, Elem, Output, Variant};
+use crate::schedule::verify::verify;
+use crate::schedule::{Abilities, Access, Caps, Elem, Output, Variant};
 use kernels::Positions;
 use product::Packed;
 
@@ -94,7 +95,12 @@ impl Cpu {
     }
 
     /// Slots that are large enough for `recording`, its uploads done.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for a recording that does not fit the weights.
     fn take(&self, recording: &Recording) -> Result<Slots> {
+        verify(recording, &self.layout, &self.caps, false)?;
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut slots = spare.unwrap_or_default();
         match self.upload(recording, &mut slots) {
@@ -114,16 +120,16 @@ impl Cpu {
     fn upload(&self, recording: &Recording, slots: &mut Slots) -> Result<()> {
         let held = |slots: &Slots| slots.iter().map(|s| 4 * s.capacity() as u64).sum::<u64>();
         let before = held(slots);
-        slots.resize_with(recording.slots.len().max(slots.len()), Vec::new);
-        for (slot, &bytes) in slots.iter_mut().zip(&recording.slots) {
+        slots.resize_with(recording.slots().len().max(slots.len()), Vec::new);
+        for (slot, &bytes) in slots.iter_mut().zip(recording.slots()) {
             let more = (bytes as usize / 4).saturating_sub(slot.len());
             // Not twice what is there, as a vector grows by itself.
             slot.reserve_exact(more);
             slot.resize(slot.len() + more, 0.0);
         }
         self.slot_bytes.fetch_add(held(slots) - before, Ordering::Relaxed);
-        for (id, fill) in &recording.uploads {
-            let slot = &mut slots[recording.buffer(*id).slot];
+        for (id, fill) in recording.uploads() {
+            let slot = &mut slots[recording.buffer(*id).slot()];
             match fill {
                 Fill::Words(words) => {
                     slot[..words.len()].copy_from_slice(bytemuck::cast_slice(words));
@@ -156,21 +162,21 @@ impl Cpu {
         in_turns: bool,
     ) -> Result<Option<NotFinite>> {
         let (mut found, mut worked) = (None, 0);
-        for submit in &recording.submits {
-            for dispatch in &submit.dispatches {
+        for submit in recording.submits() {
+            for dispatch in submit.dispatches() {
                 if in_turns && worked >= TURN_FLOPS {
                     worked = 0;
                     yield_once().await;
                 }
                 self.dispatch(recording, dispatch, slots)?;
-                worked += dispatch.flops;
+                worked += dispatch.flops();
             }
-            for read in &submit.readbacks {
-                let buffer = recording.buffer(read.buffer);
-                let numbers = &slots[buffer.slot][..buffer.bytes as usize / 4];
-                match read.output {
+            for read in submit.readbacks() {
+                let buffer = recording.buffer(read.buffer());
+                let numbers = &slots[buffer.slot()][..buffer.bytes() as usize / 4];
+                match read.output() {
                     Output::Status => {
-                        found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens);
+                        found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens());
                     }
                     output => sink(output, numbers.to_vec())?,
                 }
@@ -191,43 +197,37 @@ impl Cpu {
 
     /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.
     fn dispatch(&self, recording: &Recording, d: &Dispatch, slots: &mut Slots) -> Result<()> {
-        let malformed = || fail!(Usage, "the step `{}` has the wrong bindings", d.label);
-        let slot = |i: usize| match d.binds.get(i) {
-            Some(Bind::Buffer(id)) => Ok(recording.buffer(*id).slot),
+        let malformed = || fail!(Usage, "the step `{}` has the wrong bindings", d.label());
+        let slot = |i: usize| match d.binds().get(i) {
+            Some(Bind::Buffer(id)) => Ok(recording.buffer(*id).slot()),
             _ => Err(malformed()),
         };
-        let out_at = match d.variant {
-            Variant::Embed { .. } => 5,
-            Variant::Norm { .. } | Variant::Attention { .. } | Variant::Rope => 2,
-            Variant::Pool(_) | Variant::Im2col => 2,
-            Variant::Matmul { .. } | Variant::Expert { .. } => 3,
-            Variant::Gate { .. } | Variant::Combine(_) => 1,
-            Variant::QkNorm | Variant::Route => 1,
-        };
+        let is_written = |access: &Access| *access == Access::Write;
+        let out_at = d.variant().bindings().iter().position(is_written).ok_or_else(malformed)?;
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
         // Numbers of 16 bits are worked on in f32: a recording made for a GPU has some.
-        let words_out = d.variant.writes_narrow().then(|| {
+        let words_out = d.variant().writes_narrow().then(|| {
             let wide = f16::unpack(bytemuck::cast_slice(&out));
             std::mem::replace(&mut out, wide)
         });
-        let wide_in = match d.binds.first() {
-            Some(Bind::Buffer(id)) if d.variant.reads_narrow() && out_at > 0 => {
+        let wide_in = match d.binds().first() {
+            Some(Bind::Buffer(id)) if d.variant().reads_narrow() && out_at > 0 => {
                 let buffer = recording.buffer(*id);
-                let words = &slots[buffer.slot][..buffer.bytes as usize / 4];
+                let words = &slots[buffer.slot()][..buffer.bytes() as usize / 4];
                 Some(f16::unpack(bytemuck::cast_slice(words)))
             }
             _ => None,
         };
-        let flags = match d.variant {
+        let flags = match d.variant() {
             Variant::Embed { .. } | Variant::Norm { .. } => Some(slot(out_at + 1)?),
             _ => None,
         };
         let mut status = flags.map_or_else(Vec::new, |flags| std::mem::take(&mut slots[flags]));
         let flagged = bytemuck::cast_slice_mut(&mut status);
         let read = |i: usize| -> Result<&[f32]> {
-            match d.binds.get(i) {
-                Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot]),
+            match d.binds().get(i) {
+                Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot()]),
                 Some(Bind::Weight(id)) => match &self.weights[id.0] {
                     Held::Plain(numbers) => Ok(numbers),
                     Held::Packed(_) => Err(malformed()),
@@ -238,7 +238,7 @@ impl Cpu {
         // Binding 0, which may be of 16 bits.
         let input = || wide_in.as_deref().map_or_else(|| read(0), Ok);
         let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
-        match (&d.variant, &d.params) {
+        match (&d.variant(), &d.params()) {
             (Variant::Embed { kind, .. }, Params::Embed(p)) => {
                 let tables = [read(1)?, read(2)?, read(3)?];
                 kernels::embed(p, *kind, words(0)?, tables, read(4)?, &mut out, flagged);
@@ -255,7 +255,7 @@ impl Cpu {
                 kernels::norm(p, *kind, x, read(1)?, &mut out, flagged);
             }
             (Variant::Matmul { activation, residual, splits, .. }, Params::Matmul(p)) => {
-                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Some(Bind::Weight(w)) = d.binds().get(1) else { return Err(malformed()) };
                 let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
                 if *splits > 1 {
                     kernels::matmul_parts(p, *splits, input()?, w, &mut out);
@@ -265,9 +265,9 @@ impl Cpu {
                 }
             }
             (Variant::Attention { head_dim, scores, .. }, Params::Attention(p)) => {
-                let Some(Bind::Buffer(tiles)) = d.binds.get(1) else { return Err(malformed()) };
+                let Some(Bind::Buffer(tiles)) = d.binds().get(1) else { return Err(malformed()) };
                 let tiles = recording.buffer(*tiles);
-                let count = tiles.bytes as usize / 4;
+                let count = tiles.bytes() as usize / 4;
                 let positions = match scores {
                     Scores::Plain => Positions::Plain,
                     Scores::Window => Positions::Window,
@@ -275,7 +275,7 @@ impl Cpu {
                     Scores::Relative => Positions::Relative(read(3)?),
                     Scores::Disentangled => Positions::Disentangled(read(3)?, words(4)?),
                 };
-                let heads = (*head_dim as usize, d.grid[1] as usize);
+                let heads = (*head_dim as usize, d.grid()[1] as usize);
                 let tiles = &words(1)?[..count];
                 kernels::attention(p, heads, positions, input()?, tiles, &mut out);
             }
@@ -295,7 +295,7 @@ impl Cpu {
                 kernels::route(p, read(0)?, &mut out);
             }
             (Variant::Expert { activation, shared, .. }, Params::Expert(p)) => {
-                let Some(Bind::Weight(w)) = d.binds.get(1) else { return Err(malformed()) };
+                let Some(Bind::Weight(w)) = d.binds().get(1) else { return Err(malformed()) };
                 let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
                 kernels::expert(p, *activation, *shared, read(0)?, w, read(2)?, &mut out);
             }
@@ -303,7 +303,7 @@ impl Cpu {
                 kernels::combine(p, *merge, read(0)?, &mut out);
             }
             (Variant::Pool(reduce), Params::Pool(p)) => {
-                let ranges = &words(1)?[..2 * recording.texts];
+                let ranges = &words(1)?[..2 * recording.texts()];
                 kernels::pool(p, *reduce, read(0)?, ranges, &mut out);
             }
             _ => return Err(malformed()),

@@ -38,9 +38,9 @@ impl Encoder {
     ) -> Result<Vec<Step>> {
         let recordings = self.record(texts, capture)?;
         let step = |recording, dispatch: &Dispatch| Step {
-            variant: dispatch.variant,
-            label: dispatch.label.clone(),
-            flops: dispatch.flops,
+            variant: dispatch.variant(),
+            label: dispatch.label().to_owned(),
+            flops: dispatch.flops(),
             bytes: self.bytes(recording, dispatch),
         };
         let steps = recordings.iter().map(|r| r.dispatches().map(move |d| step(r, d)));
@@ -102,18 +102,18 @@ impl Encoder {
 
     fn bytes(&self, recording: &Recording, dispatch: &Dispatch) -> u64 {
         let of = |bind: &Bind| match bind {
-            Bind::Buffer(id) => recording.buffer(*id).bytes,
+            Bind::Buffer(id) => recording.buffer(*id).bytes(),
             Bind::Weight(id) => {
                 let (weight, held) = (self.model.layout.weight(*id), self.executor.held_bytes(*id));
                 match weight.usage {
                     Use::Table => {
                         let rows = weight.rows.max(1) as u64;
-                        held / rows * rows.min(recording.tokens as u64)
+                        held / rows * rows.min(recording.tokens() as u64)
                     }
                     Use::Matrix | Use::Vector => held,
                 }
             }
         };
-        dispatch.binds.iter().map(of).sum()
+        dispatch.binds().iter().map(of).sum()
     }
 }

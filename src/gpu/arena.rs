@@ -38,7 +38,7 @@ impl Arenas {
         let blocks: Vec<u8> = recording
             .dispatches()
             .flat_map(|d| {
-                let mut block = d.params.bytes().to_vec();
+                let mut block = d.params().bytes().to_vec();
                 block.resize(BLOCK as usize, 0);
                 block
             })
@@ -53,7 +53,7 @@ impl Arenas {
             arena.bound.clear();
         }
         gpu.queue.write_buffer(&arena.uniforms, 0, &blocks);
-        for (i, &bytes) in recording.slots.iter().enumerate() {
+        for (i, &bytes) in recording.slots().iter().enumerate() {
             let large_enough = arena.slots.get(i).is_some_and(|slot| slot.size() >= bytes);
             if !large_enough {
                 let slot = slot(gpu, bytes);

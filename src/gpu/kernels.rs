@@ -9,39 +9,6 @@ use crate::schedule::variant::{
     Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Scores, Staging, Tile, Variant,
 };
 
-/// How a storage binding is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// `var<storage, read>`.
-    Read,
-    /// `var<storage, read_write>`.
-    Write,
-}
-use Access::{Read, Write};
-
-/// The storage bindings of a kernel, from binding 1 on; binding 0 is its uniform block.
-pub fn bindings(variant: Variant) -> &'static [Access] {
-    match variant {
-        Variant::Embed { .. } => &[Read, Read, Read, Read, Read, Write, Write],
-        Variant::Norm { input: NormInput::Whole, .. } => &[Read, Read, Write, Write],
-        Variant::Norm { input: NormInput::Residual, .. } => &[Read, Read, Write, Write, Read],
-        Variant::Norm { .. } => &[Read, Read, Write, Write, Read, Read],
-        Variant::Matmul { residual: false, .. } => &[Read, Read, Read, Write],
-        Variant::Matmul { residual: true, .. } => &[Read, Read, Read, Write, Read],
-        Variant::Attention { scores: Scores::Plain | Scores::Window, .. } => &[Read, Read, Write],
-        Variant::Attention { scores: Scores::Disentangled, .. } => &[Read, Read, Write, Read, Read],
-        Variant::Attention { .. } => &[Read, Read, Write, Read],
-        Variant::Rope => &[Read, Read, Write],
-        Variant::Gate { .. } => &[Read, Write],
-        Variant::Im2col => &[Read, Read, Write],
-        Variant::QkNorm => &[Read, Write],
-        Variant::Route => &[Read, Write],
-        Variant::Expert { .. } => &[Read, Read, Read, Write],
-        Variant::Combine(_) => &[Read, Write],
-        Variant::Pool(_) => &[Read, Read, Write],
-    }
-}
-
 /// The whole WGSL of a variant: a prelude with its constants, the kernel's file, the lib files it
 /// uses. WGSL looks names up module-wide, so the order does not matter.
 pub fn source(variant: Variant) -> String {

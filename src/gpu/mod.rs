@@ -27,6 +27,7 @@ use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights
 use crate::model::layout::{Layout, WeightId};
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::Tuning;
+use crate::schedule::verify::verify;
 use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
@@ -129,8 +130,9 @@ impl GpuExecutor {
     }
 
     async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
+        self.verify(recording)?;
         self.gpu.check()?;
-        self.prepare(recording);
+        self.pipelines.prepare(&self.gpu, recording.dispatches().map(Dispatch::variant));
         let mut arena = self.arenas.take(&self.gpu, recording);
         // Memory that is not there is told before anything is made of it.
         self.gpu.check()?;
@@ -141,9 +143,14 @@ impl GpuExecutor {
         result
     }
 
+    /// Refuses what could lead an unchecked shader past an array.
+    fn verify(&self, recording: &Recording) -> Result<()> {
+        verify(recording, &self.layout, &self.caps, true)
+    }
+
     fn upload(&self, recording: &Recording, arena: &Arena) -> Result<()> {
-        for (id, fill) in &recording.uploads {
-            let slot = &arena.slots[recording.buffer(*id).slot];
+        for (id, fill) in recording.uploads() {
+            let slot = &arena.slots[recording.buffer(*id).slot()];
             match fill {
                 Fill::Words(words) => {
                     self.gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(words));
@@ -163,16 +170,16 @@ impl GpuExecutor {
         self.upload(recording, arena)?;
         let mut ring = Ring::default();
         let mut step = 0;
-        for submit in &recording.submits {
+        for submit in recording.submits() {
             if ring.is_full() {
                 ring.read(&self.gpu, &self.staging, sink).await?;
             }
             self.submit(recording, arena, submit, step, &mut ring)?;
-            step += submit.dispatches.len();
+            step += submit.dispatches().len();
             self.gpu.check()?;
         }
         while ring.read(&self.gpu, &self.staging, sink).await? {}
-        Ok(NotFinite::read(&ring.status, recording.tokens))
+        Ok(NotFinite::read(&ring.status, recording.tokens()))
     }
 
     /// Rows of a table that is not on the device, each row once.
@@ -199,20 +206,23 @@ impl GpuExecutor {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for (i, dispatch) in submit.dispatches.iter().enumerate() {
-                let pipeline = self.pipelines.get(&self.gpu, dispatch.variant);
-                if !arena.is_bound(step + i, dispatch.variant, recording.arrays(dispatch)) {
+            for (i, dispatch) in submit.dispatches().iter().enumerate() {
+                let pipeline = self.pipelines.get(&self.gpu, dispatch.variant());
+                if !arena.is_bound(step + i, dispatch.variant(), recording.arrays(dispatch)) {
                     let group = self.group(recording, arena, dispatch, &pipeline.layout)?;
                     let arrays = recording.arrays(dispatch).collect();
-                    arena.keep(step + i, dispatch.variant, arrays, group);
+                    arena.keep(step + i, dispatch.variant(), arrays, group);
                 }
                 pass.set_pipeline(&pipeline.pipeline);
                 pass.set_bind_group(0, arena.group(step + i), &[arena.offset(step + i)]);
-                pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+                pass.dispatch_workgroups(dispatch.grid()[0], dispatch.grid()[1], 1);
             }
         }
-        let parts: Vec<_> =
-            submit.readbacks.iter().map(|r| (r.output, recording.buffer(r.buffer).bytes)).collect();
+        let parts: Vec<_> = submit
+            .readbacks()
+            .iter()
+            .map(|r| (r.output(), recording.buffer(r.buffer()).bytes()))
+            .collect();
         let bytes = parts.iter().map(|(_, b)| b).sum::<u64>();
         if bytes == 0 {
             self.gpu.watch(self.gpu.queue.submit([encoder.finish()]));
@@ -220,11 +230,11 @@ impl GpuExecutor {
         }
         let staging = self.staging.take(&self.gpu, bytes);
         let mut offset = 0;
-        for read in &submit.readbacks {
-            let buffer = recording.buffer(read.buffer);
-            let slot = &arena.slots[buffer.slot];
-            encoder.copy_buffer_to_buffer(slot, 0, &staging, offset, buffer.bytes);
-            offset += buffer.bytes;
+        for read in submit.readbacks() {
+            let buffer = recording.buffer(read.buffer());
+            let slot = &arena.slots[buffer.slot()];
+            encoder.copy_buffer_to_buffer(slot, 0, &staging, offset, buffer.bytes());
+            offset += buffer.bytes();
         }
         let submission = self.gpu.queue.submit([encoder.finish()]);
         ring.push(staging, parts);
@@ -240,14 +250,14 @@ impl GpuExecutor {
         layout: &wgpu::BindGroupLayout,
     ) -> Result<wgpu::BindGroup> {
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: arena.block() }];
-        for (i, bind) in dispatch.binds.iter().enumerate() {
+        for (i, bind) in dispatch.binds().iter().enumerate() {
             let resource = match bind {
                 Bind::Buffer(id) => {
                     let buffer = recording.buffer(*id);
                     wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &arena.slots[buffer.slot],
+                        buffer: &arena.slots[buffer.slot()],
                         offset: 0,
-                        size: wgpu::BufferSize::new(buffer.bytes),
+                        size: wgpu::BufferSize::new(buffer.bytes()),
                     })
                 }
                 Bind::Weight(id) => match &self.weights[id.0] {
@@ -257,7 +267,7 @@ impl GpuExecutor {
                             Gpu,
                             "{} is not on the device, yet `{}` reads it there",
                             self.layout.weight(*id).label,
-                            dispatch.label
+                            dispatch.label()
                         ));
                     }
                 },
@@ -289,10 +299,15 @@ impl Execute for GpuExecutor {
     }
 
     fn prepare(&self, recording: &Recording) {
-        self.pipelines.prepare(&self.gpu, recording.dispatches().map(|d| d.variant));
+        // What is wrong with it is told where it is run.
+        if self.verify(recording).is_err() {
+            return;
+        }
+        self.pipelines.prepare(&self.gpu, recording.dispatches().map(Dispatch::variant));
     }
 
     fn reserve(&self, recording: &Recording) -> Result<()> {
+        self.verify(recording)?;
         let arena = self.arenas.take(&self.gpu, recording);
         self.gpu.check()?;
         self.arenas.give(arena);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rayon::prelude::*;
 
 use super::device::Gpu;
-use super::kernels::{Access, bindings, source};
-use crate::schedule::Variant;
+use super::kernels::source;
+use crate::schedule::{Access, Variant};
 
 /// A pipeline and the layout of its bindings.
 pub struct Pipeline {
@@ -59,7 +59,7 @@ fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
         count: None,
     };
     let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-    for (i, access) in bindings(variant).iter().enumerate() {
+    for (i, access) in variant.bindings().iter().enumerate() {
         let ty = wgpu::BufferBindingType::Storage { read_only: *access == Access::Read };
         entries.push(entry(i as u32 + 1, ty, false));
     }

@@ -23,22 +23,23 @@ const REPEATS: u32 = 256;
 impl GpuExecutor {
     /// The time of each dispatch of `recording`, in order.
     pub(super) async fn times(&self, recording: &Recording) -> Result<Vec<Duration>> {
+        self.verify(recording)?;
         self.gpu.check()?;
         let arena = self.arenas.take(&self.gpu, recording);
         self.upload(recording, &arena)?;
         let dispatches: Vec<_> = recording.dispatches().enumerate().collect();
         let mut times = Vec::with_capacity(dispatches.len());
         let mut first = 0;
-        for submit in &recording.submits {
-            let last = first + submit.dispatches.len();
+        for submit in recording.submits() {
+            let last = first + submit.dispatches().len();
             for part in dispatches[first..last].chunks(PASSES) {
                 let encode = |i: usize, pass: &mut wgpu::ComputePass<'_>| {
                     let (step, dispatch) = part[i];
-                    let pipeline = self.pipelines.get(&self.gpu, dispatch.variant);
+                    let pipeline = self.pipelines.get(&self.gpu, dispatch.variant());
                     let group = self.group(recording, &arena, dispatch, &pipeline.layout)?;
                     pass.set_pipeline(&pipeline.pipeline);
                     pass.set_bind_group(0, &group, &[arena.offset(step)]);
-                    pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+                    pass.dispatch_workgroups(dispatch.grid()[0], dispatch.grid()[1], 1);
                     Ok(())
                 };
                 times.extend(time(&self.gpu, part.len(), encode).await?);

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::GpuExecutor;
 use crate::error::{Result, fail};
-use crate::model::layout::{LinearIds, WeightId};
+use crate::model::layout::LinearIds;
 use crate::model::spec::Activation;
+use crate::schedule::draft::Draft;
 use crate::schedule::params::{MatmulParams, Params};
-use crate::schedule::recording::{Bind, Buffer, BufferId, Dispatch, Fill, Recording, Submit};
+use crate::schedule::recording::{Bind, Fill, Recording};
 use crate::schedule::tuning::{Product, ROWS, Tuning};
 use crate::schedule::{Class, Elem, Narrow, Tile, Variant, tiles};
 
@@ -143,61 +144,43 @@ impl GpuExecutor {
         cuts: &[Tile],
         rounds: usize,
     ) -> Recording {
-        let array = |name, slot, rows: usize, columns: usize, narrow| Buffer {
-            name,
-            shape: vec![rows, columns],
-            narrow,
-            bytes: if narrow { Elem::F16 } else { Elem::F32 }.bytes() * (rows * columns) as u64,
-            slot,
-        };
-        let buffers = vec![
-            array("a", 0, m, linear.k, narrow == Narrow::A),
-            array("c", 1, m * splits, linear.n, narrow == Narrow::C),
-        ];
+        let elem = |narrowed| if narrow == narrowed { Elem::F16 } else { Elem::F32 };
+        let mut draft = Draft::new(m, 1);
+        let a = draft.array("a", &[m, linear.k], elem(Narrow::A));
+        let c = draft.array("c", &[m * splits, linear.n], elem(Narrow::C));
         // Ones.
         let (word, words) = match narrow {
             Narrow::A => (0x3c00_3c00, m * linear.k / 2),
             _ => (1f32.to_bits(), m * linear.k),
         };
+        draft.fill(a, Fill::Words(vec![word; words]));
         let params = MatmulParams {
             m: m as u32,
             n4: (linear.n / 4) as u32,
             k4: (linear.k / 4) as u32,
             k_steps: linear.k.div_ceil(tiles::MATMUL_K) as u32,
         };
-        let weight = |id: WeightId| Bind::Weight(id);
-        let dispatch = |tile: Tile| Dispatch {
-            variant: Variant::Matmul {
-                tile,
-                weights: self.caps.elem,
-                activation: Activation::Identity,
-                residual: false,
-                splits: splits as u32,
-                narrow,
-            },
-            params: Params::Matmul(params),
-            binds: vec![
-                Bind::Buffer(BufferId(0)),
-                weight(linear.matrix),
-                weight(linear.bias),
-                Bind::Buffer(BufferId(1)),
-            ],
-            grid: tiles::matmul_grid(tile, m, linear.n, splits),
-            flops: 2 * (m * linear.n * linear.k) as u64,
-            label: tile.to_string(),
-        };
-        // A submit each round: none is long.
-        let round = || Submit {
-            dispatches: cuts.iter().map(|&tile| dispatch(tile)).collect(),
-            readbacks: Vec::new(),
-        };
-        Recording {
-            tokens: m,
-            texts: 1,
-            slots: buffers.iter().map(|b| b.bytes).collect(),
-            uploads: vec![(BufferId(0), Fill::Words(vec![word; words]))],
-            buffers,
-            submits: (0..=rounds).map(|_| round()).collect(),
+        let weights = [linear.matrix, linear.bias].map(Bind::Weight);
+        for round in 0..=rounds {
+            // A submit each round: none is long.
+            if round > 0 {
+                draft.close();
+            }
+            for &tile in cuts {
+                let variant = Variant::Matmul {
+                    tile,
+                    weights: self.caps.elem,
+                    activation: Activation::Identity,
+                    residual: false,
+                    splits: splits as u32,
+                    narrow,
+                };
+                let binds = vec![Bind::Buffer(a), weights[0], weights[1], Bind::Buffer(c)];
+                let grid = tiles::matmul_grid(tile, m, linear.n, splits);
+                let flops = 2 * (m * linear.n * linear.k) as u64;
+                draft.dispatch(variant, Params::Matmul(params), binds, grid, flops);
+            }
         }
+        draft.finish()
     }
 }

@@ -5,6 +5,9 @@
 
 pub mod caps;
 mod check;
+#[cfg(any(test, feature = "gpu", feature = "testing"))]
+pub(crate) mod draft;
+mod extent;
 pub mod forward;
 pub mod memory;
 pub mod params;
@@ -14,12 +17,13 @@ pub mod recording;
 pub mod tiles;
 pub mod tuning;
 pub mod variant;
+pub(crate) mod verify;
 
 pub use caps::Caps;
 pub use forward::{record, record_all};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{
-    Abilities, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Staging, Tile,
-    Variant,
+    Abilities, Access, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Staging,
+    Tile, Variant,
 };

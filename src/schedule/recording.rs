@@ -1,6 +1,7 @@
 //! Work as data: the buffers, uploads, dispatches and readbacks of one batch.
 //!
-//! A recording is made without a device and printed without one; `gpu/` and `cpu/` run it.
+//! A recording is made without a device and printed without one; `gpu/` and `cpu/` run it. Only
+//! `schedule` makes one: the fields are private, and what is written down is never changed.
 
 use std::fmt;
 
@@ -10,21 +11,28 @@ use crate::model::layout::WeightId;
 
 /// Index of a buffer in [`Recording::buffers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BufferId(pub usize);
+pub struct BufferId(pub(super) usize);
+
+impl BufferId {
+    /// Its place in [`Recording::buffers`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// One array of 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer {
     /// What it holds.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Its axes, for people: `(tokens, width)`.
-    pub shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     /// Whether a word holds two numbers of 16 bits, or one of 32.
-    pub narrow: bool,
+    pub(super) narrow: bool,
     /// Size in bytes.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// The piece of memory it lies in, shared with buffers that are never alive with it.
-    pub slot: usize,
+    pub(super) slot: usize,
 }
 
 /// What fills a buffer before the first dispatch.
@@ -68,17 +76,17 @@ pub enum Array {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
     /// The kernel and what is compiled into it.
-    pub variant: Variant,
+    pub(super) variant: Variant,
     /// Its uniform block.
-    pub params: Params,
+    pub(super) params: Params,
     /// Its storage bindings, in the order of the shader.
-    pub binds: Vec<Bind>,
+    pub(super) binds: Vec<Bind>,
     /// Workgroups in x and y.
-    pub grid: [u32; 2],
+    pub(super) grid: [u32; 2],
     /// Floating-point operations, two a multiply-add; 0 for elementwise work.
-    pub flops: u64,
+    pub(super) flops: u64,
     /// What it computes, for people: `block 2 up`.
-    pub label: String,
+    pub(super) label: String,
 }
 
 /// What a readback holds.
@@ -100,35 +108,35 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readback {
     /// What it is.
-    pub output: Output,
+    pub(super) output: Output,
     /// Where it lies.
-    pub buffer: BufferId,
+    pub(super) buffer: BufferId,
 }
 
 /// One command buffer: one compute pass, then copies.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Submit {
     /// In order.
-    pub dispatches: Vec<Dispatch>,
+    pub(super) dispatches: Vec<Dispatch>,
     /// After all of them.
-    pub readbacks: Vec<Readback>,
+    pub(super) readbacks: Vec<Readback>,
 }
 
 /// Everything a device does for one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// Tokens worked on.
-    pub tokens: usize,
+    pub(super) tokens: usize,
     /// Texts in the batch.
-    pub texts: usize,
+    pub(super) texts: usize,
     /// The arrays.
-    pub buffers: Vec<Buffer>,
+    pub(super) buffers: Vec<Buffer>,
     /// Bytes of each piece of memory the arrays share.
-    pub slots: Vec<u64>,
+    pub(super) slots: Vec<u64>,
     /// What is written before the first dispatch.
-    pub uploads: Vec<(BufferId, Fill)>,
+    pub(super) uploads: Vec<(BufferId, Fill)>,
     /// What is run, in order.
-    pub submits: Vec<Submit>,
+    pub(super) submits: Vec<Submit>,
 }
 
 /// Exact counts of a recording.
@@ -148,8 +156,121 @@ pub struct Counts {
     pub flops: u64,
 }
 
+impl Buffer {
+    /// What it holds.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its axes: `(tokens, width)`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Whether a word holds two numbers of 16 bits, or one of 32.
+    pub fn is_narrow(&self) -> bool {
+        self.narrow
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The piece of memory it lies in: an index of [`Recording::slots`].
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
+impl Dispatch {
+    /// The kernel and what is compiled into it.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Its uniform block.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Its storage bindings, in the order of the shader.
+    pub fn binds(&self) -> &[Bind] {
+        &self.binds
+    }
+
+    /// Workgroups in x and y.
+    pub fn grid(&self) -> [u32; 2] {
+        self.grid
+    }
+
+    /// Floating-point operations, two a multiply-add; 0 for elementwise work.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+
+    /// What it computes, for people: `block 2 up`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+impl Readback {
+    /// What it is.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
+    /// Where it lies.
+    pub fn buffer(&self) -> BufferId {
+        self.buffer
+    }
+}
+
+impl Submit {
+    /// In order.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Taken after all dispatches.
+    pub fn readbacks(&self) -> &[Readback] {
+        &self.readbacks
+    }
+}
+
 impl Recording {
-    /// The buffer `id`.
+    /// Tokens worked on.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Texts in the batch.
+    pub fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// The arrays.
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// Bytes of each piece of memory that the arrays share.
+    pub fn slots(&self) -> &[u64] {
+        &self.slots
+    }
+
+    /// What is written before the first dispatch.
+    pub fn uploads(&self) -> &[(BufferId, Fill)] {
+        &self.uploads
+    }
+
+    /// What is run, in order.
+    pub fn submits(&self) -> &[Submit] {
+        &self.submits
+    }
+
+    /// The buffer `id`, which is one of this recording.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.0]
     }

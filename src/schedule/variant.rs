@@ -4,12 +4,14 @@
 //! its choices mean is in `variant/`, what it is called in `variant/name.rs`.
 
 mod adapter;
+mod bindings;
 mod elem;
 mod name;
 mod row;
 mod tile;
 
 pub use adapter::{Abilities, Class};
+pub use bindings::Access;
 pub use elem::{Elem, Narrow};
 pub use row::{NormInput, RowCut, RowSum};
 pub use tile::Tile;

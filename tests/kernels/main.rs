@@ -1,7 +1,7 @@
 //! Every kernel on the GPU against its CPU twin: recordings of one dispatch, awkward sizes first.
 //!
 //! The shaders run without bounds checks, so a read or a write past the end has to show here: see
-//! `everylayer::single`, which these recordings are made with.
+//! `everylayer::testing`, which these recordings are made with.
 //!
 //! Whole forward passes are in `forward.rs`; the shaders as text in `shaders.rs`.
 
@@ -28,7 +28,7 @@ use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::schedule::{Elem, Recording};
-use everylayer::single::{GUARD, Shelf, Single as One, run};
+use everylayer::testing::{GUARD, Shelf, Single as One, run};
 
 /// The same weights on both executors.
 struct Pair {

@@ -13,7 +13,7 @@ use everylayer::execute::Execute;
 #[cfg(feature = "gpu")]
 use everylayer::gpu::device::Gpu;
 use everylayer::schedule::{Output, Recording};
-pub use everylayer::single::Held;
+pub use everylayer::testing::Held;
 
 /// The ways of cutting a product that `gpu` runs.
 #[cfg(feature = "gpu")]

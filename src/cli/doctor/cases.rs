@@ -12,7 +12,7 @@ use everylayer::schedule::params::{
 use everylayer::schedule::recording::{Bind, Recording};
 use everylayer::schedule::variant::Scores;
 use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
-use everylayer::single::{Shelf, Single};
+use everylayer::testing::{Shelf, Single};
 use everylayer::text::pack::PackedBatch;
 
 use super::conv::{self, IM2COLS};

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::cases::cases;
 use super::judge::{difference, rounded};
 use crate::cli::progress::Progress;
-use everylayer::single::{Held, Shelf, run};
+use everylayer::testing::{Held, Shelf, run};
 
 /// The kernels in the order of the forward pass, and what each may differ by: numbers are of size
 /// 1 to 8, so one unit in their last place is 1e-7 to 5e-7.

@@ -6,7 +6,7 @@ use everylayer::gpu::kernels::variants;
 use everylayer::schedule::Elem;
 
 use super::*;
-use everylayer::single::Shelf;
+use everylayer::testing::Shelf;
 use judge::difference;
 
 fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checked {

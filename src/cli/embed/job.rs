@@ -138,8 +138,8 @@ impl Job {
             for recording in recordings.map_err(|e| self.place(&items, e))? {
                 let counts = recording.counts();
                 batches += 1;
-                count += recording.texts;
-                tokens += recording.tokens;
+                count += recording.texts();
+                tokens += recording.tokens();
                 all = sum(all, counts);
                 say::print(recording.to_string().as_bytes())?;
             }

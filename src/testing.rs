@@ -12,11 +12,10 @@ use crate::error::Result;
 use crate::execute::{Execute, Weights};
 use crate::math::f16;
 use crate::model::layout::{Layout, Use, Weight, WeightId};
+use crate::schedule::draft::Draft;
 use crate::schedule::params::Params;
-use crate::schedule::recording::{
-    Bind, Buffer, BufferId, Dispatch, Fill, Readback, Recording, Submit,
-};
-use crate::schedule::{Output, Variant};
+use crate::schedule::recording::{Bind, Fill, Recording};
+use crate::schedule::{Elem, Output, Variant};
 
 /// What a written array holds before: no kernel computes it.
 const UNTOUCHED: f32 = -7777.0;
@@ -78,19 +77,21 @@ impl Weights for Held {
 }
 
 /// A recording of one submit being written, each array in a slot of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Single {
-    texts: usize,
-    buffers: Vec<Buffer>,
-    uploads: Vec<(BufferId, Fill)>,
-    submit: Submit,
-    tokens: usize,
+    draft: Draft,
+}
+
+impl Default for Single {
+    fn default() -> Self {
+        Self::over(0)
+    }
 }
 
 impl Single {
     /// One of attention or pooling over `texts` texts.
     pub fn over(texts: usize) -> Self {
-        Self { texts, ..Self::default() }
+        Self { draft: Draft::new(0, texts) }
     }
 
     /// An array of words.
@@ -99,10 +100,10 @@ impl Single {
     }
 
     fn array(&mut self, words: Vec<u32>, narrow: bool) -> Bind {
-        let id = BufferId(self.buffers.len());
-        let (shape, bytes) = (vec![words.len()], 4 * words.len() as u64);
-        self.buffers.push(Buffer { name: "array", shape, narrow, bytes, slot: id.0 });
-        self.uploads.push((id, Fill::Words(words)));
+        let (count, elem) =
+            if narrow { (2 * words.len(), Elem::F16) } else { (words.len(), Elem::F32) };
+        let id = self.draft.array("array", &[count], elem);
+        self.draft.fill(id, Fill::Words(words));
         Bind::Buffer(id)
     }
 
@@ -146,7 +147,7 @@ impl Single {
 
     /// The flags of `rows` rows and `states` states, read back.
     pub fn status(&mut self, rows: usize, states: usize) -> Bind {
-        self.tokens = rows;
+        self.draft.set_tokens(rows);
         let bind = self.words(vec![0; rows.div_ceil(32) + states]);
         self.bring(bind, Output::Status);
         bind
@@ -159,27 +160,18 @@ impl Single {
 
     fn bring(&mut self, bind: Bind, output: Output) {
         if let Bind::Buffer(buffer) = bind {
-            self.submit.readbacks.push(Readback { output, buffer });
+            self.draft.read(output, buffer);
         }
     }
 
     /// Adds a dispatch.
     pub fn dispatch(&mut self, variant: Variant, params: Params, binds: &[Bind], grid: [u32; 2]) {
-        let binds = binds.to_vec();
-        let label = variant.to_string();
-        self.submit.dispatches.push(Dispatch { variant, params, binds, grid, flops: 0, label });
+        self.draft.dispatch(variant, params, binds.to_vec(), grid, 0);
     }
 
-    /// The recording.
+    /// The recording. An executor refuses it where a dispatch could leave its arrays.
     pub fn finish(self) -> Recording {
-        Recording {
-            tokens: self.tokens,
-            texts: self.texts,
-            slots: self.buffers.iter().map(|b| b.bytes).collect(),
-            buffers: self.buffers,
-            uploads: self.uploads,
-            submits: vec![self.submit],
-        }
+        self.draft.finish()
     }
 }
 
@@ -189,9 +181,9 @@ impl Single {
 ///
 /// Those of the device; `NotFinite` where a row was flagged.
 pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
-    let readbacks = recording.submits.iter().flat_map(|s| &s.readbacks);
-    let brought = readbacks.filter(|r| r.output != Output::Status);
-    let mut narrow = brought.map(|r| recording.buffer(r.buffer).narrow);
+    let readbacks = recording.submits().iter().flat_map(|s| s.readbacks());
+    let brought = readbacks.filter(|r| r.output() != Output::Status);
+    let mut narrow = brought.map(|r| recording.buffer(r.buffer()).is_narrow());
     let mut arrays = Vec::new();
     let mut sink = |_, numbers: Vec<f32>| {
         arrays.push(match narrow.next() {
