@@ -108,6 +108,8 @@ pub struct Counters {
     pub waits: u64,
     /// The most bytes that its arrays took at once: weights, activations, uniform blocks, staging.
     pub peak_bytes: u64,
+    /// Kernels that were compiled.
+    pub pipelines: u64,
 }
 
 /// Rows that hold NaN or infinity. Attention spreads such a row over its own text, never further.

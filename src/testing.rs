@@ -60,6 +60,7 @@ impl Shelf {
             blocks: Vec::new(),
             final_norm: None,
             pooler: None,
+            spec: None,
         };
         (Arc::new(layout), Arc::new(Held(self.numbers)))
     }
@@ -151,6 +152,13 @@ impl Single {
         let bind = self.words(vec![0; rows.div_ceil(32) + states]);
         self.bring(bind, Output::Status);
         bind
+    }
+
+    /// Has the memory of an array be of `bytes`: more than a device has, say.
+    pub fn reserve(&mut self, bind: Bind, bytes: u64) {
+        if let Bind::Buffer(id) = bind {
+            self.draft.reserve(id, bytes);
+        }
     }
 
     /// Reads `bind` back.

@@ -17,6 +17,7 @@ use crate::error::{Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights, narrow};
 use crate::math::f16;
 use crate::model::layout::{Layout, Use, WeightId};
+use crate::model::weights::whole_rows;
 use crate::platform::{Instant, turn, yield_once};
 use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
@@ -71,7 +72,7 @@ impl Cpu {
         let mut weights = Vec::with_capacity(layout.weights.len());
         for (i, weight) in layout.weights.iter().enumerate() {
             let id = WeightId(i);
-            let mut numbers = source.rows(&layout, id, 0..weight.rows)?;
+            let mut numbers = whole_rows(source, &layout, id, 0..weight.rows)?;
             if elem != Elem::F32 && weight.usage != Use::Vector {
                 let halves = narrow(&weight.label, &numbers)?;
                 numbers.iter_mut().zip(halves).for_each(|(x, half)| *x = half.to_f32());
@@ -374,11 +375,11 @@ impl Execute for Cpu {
 
     fn counters(&self) -> Counters {
         let peak_bytes = self.weight_bytes() + self.slot_bytes.load(Ordering::Relaxed);
-        Counters { waits: 0, peak_bytes }
+        Counters { waits: 0, peak_bytes, pipelines: 0 }
     }
 
     fn held_bytes(&self, id: WeightId) -> u64 {
-        self.weights[id.0].bytes()
+        self.weights.get(id.0).map_or(0, Held::bytes)
     }
 
     fn is_software(&self) -> bool {

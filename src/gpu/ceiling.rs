@@ -37,17 +37,18 @@ pub async fn measure(gpu: &Gpu) -> Result<Ceilings> {
 
 /// Operations a second.
 async fn fma(gpu: &Gpu) -> Result<f64> {
-    let pipeline = pipeline(gpu, "fma", FMA);
+    let pipeline = gpu.within(|| pipeline(gpu, "fma", FMA))?;
     let groups = if gpu.report().software { FMA_GROUPS_SOFTWARE } else { FMA_GROUPS };
     let invocations = u64::from(groups) * 64;
-    let output = buffer(gpu, invocations * 16, wgpu::BufferUsages::STORAGE);
-    let params = buffer(gpu, 16, wgpu::BufferUsages::UNIFORM);
-    gpu.check()?;
-    let group = group(gpu, &pipeline, [(0, &params), (1, &output)]);
+    let [params, output] = gpu.within(|| {
+        let params = buffer(gpu, 16, wgpu::BufferUsages::UNIFORM);
+        [params, buffer(gpu, invocations * 16, wgpu::BufferUsages::STORAGE)]
+    })?;
+    let group = gpu.within(|| group(gpu, &pipeline, [(0, &params), (1, &output)]))?;
     let mut steps = 1u32;
     loop {
         let words = [0.999f32.to_bits(), 0.001f32.to_bits(), steps, 0];
-        gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&words));
+        gpu.within(|| gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&words)))?;
         // Two, as the first of all compiles.
         let mut least = best(gpu, &pipeline, &group, [groups, 1], 2).await?;
         if least >= LONG || steps >= 1 << 20 {
@@ -61,21 +62,18 @@ async fn fma(gpu: &Gpu) -> Result<f64> {
 
 /// Bytes a second, read and written.
 async fn copy(gpu: &Gpu) -> Result<f64> {
-    let pipeline = pipeline(gpu, "copy", COPY);
+    let pipeline = gpu.within(|| pipeline(gpu, "copy", COPY))?;
     let line = COPY_GROUPS * 256 * 16;
     let most = if gpu.report().software { COPY_BYTES_SOFTWARE } else { COPY_BYTES };
     let mut bytes = most.min(gpu.max_binding() / line * line);
     let (from, to) = loop {
-        let [from, to] = [(); 2].map(|()| buffer(gpu, bytes, wgpu::BufferUsages::STORAGE));
-        match gpu.check() {
+        let array = || buffer(gpu, bytes, wgpu::BufferUsages::STORAGE);
+        match gpu.within(|| (array(), array())) {
             Err(e) if e.kind() == ErrorKind::OutOfMemory && bytes > COPY_BYTES_LEAST => bytes /= 2,
-            checked => {
-                checked?;
-                break (from, to);
-            }
+            arrays => break arrays?,
         }
     };
-    let group = group(gpu, &pipeline, [(1, &from), (2, &to)]);
+    let group = gpu.within(|| group(gpu, &pipeline, [(1, &from), (2, &to)]))?;
     let grid = [COPY_GROUPS as u32, (bytes / line) as u32];
     // The first run compiles, and clears the arrays.
     best(gpu, &pipeline, &group, grid, 1).await?;

@@ -1,14 +1,16 @@
 //! Adapters and the open device: which there are, which is taken, what it may do, and how its
 //! errors reach the caller.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::coop;
 use super::disk::Disk;
+use super::faults::Faults;
 use super::memory::Account;
 pub use super::pick::{GpuOptions, Pick, missing};
 use super::pick::{choice, no_adapter};
-use crate::error::{Error, ErrorKind, Result, fail};
+use super::pipelines::Pipelines;
+use crate::error::{Result, fail};
 use crate::schedule::{Abilities, Class, Tile};
 
 /// What is known of one adapter without opening it.
@@ -41,16 +43,10 @@ pub struct Gpu {
     pub(super) disk: Option<Disk>,
     pub(super) account: Arc<Account>,
     can: Abilities,
-    faults: Arc<Mutex<Faults>>,
+    pub(super) faults: Faults,
+    pub(super) pipelines: Pipelines,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
-}
-
-/// What the device told between two looks.
-#[derive(Default)]
-struct Faults {
-    lost: Option<String>,
-    first: Option<(ErrorKind, String)>,
 }
 
 fn instance() -> wgpu::Instance {
@@ -202,23 +198,8 @@ impl Gpu {
             fail!(Gpu, "{} could not be opened: {e}; try another --device", report.name)
                 .with_source(e)
         })?;
-        let faults = Arc::new(Mutex::new(Faults::default()));
-        let seen = Arc::clone(&faults);
-        device.set_device_lost_callback(move |reason, message| {
-            // A device that is dropped on purpose is not lost; in a page nobody looks then.
-            let meant = reason == wgpu::DeviceLostReason::Destroyed && message.is_empty();
-            if !meant || cfg!(target_arch = "wasm32") {
-                lock(&seen).lost.get_or_insert(message);
-            }
-        });
-        let seen = Arc::clone(&faults);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let kind = match error {
-                wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
-                _ => ErrorKind::Gpu,
-            };
-            lock(&seen).first.get_or_insert((kind, error.to_string()));
-        }));
+        let faults = Faults::default();
+        faults.listen(&device);
         Ok(Self {
             #[cfg(not(target_arch = "wasm32"))]
             poller: Poller::new(device.clone()),
@@ -230,6 +211,7 @@ impl Gpu {
             account: Arc::default(),
             can,
             faults,
+            pipelines: Pipelines::default(),
         })
     }
 
@@ -253,31 +235,6 @@ impl Gpu {
         self.device.limits().max_storage_buffer_binding_size
     }
 
-    /// Fails where the device was lost or refused something since the last look.
-    pub(crate) fn check(&self) -> Result<()> {
-        let mut faults = lock(&self.faults);
-        if let Some(reason) = &faults.lost {
-            return Err(fail!(
-                DeviceLost,
-                "{}: the device was lost ({}); load the model again",
-                self.report.name,
-                reason.trim()
-            ));
-        }
-        match faults.first.take() {
-            None => Ok(()),
-            Some((kind, message)) => {
-                let text = message.split_whitespace().collect::<Vec<_>>().join(" ");
-                let hint = if kind == ErrorKind::OutOfMemory {
-                    "; use a smaller --batch-tokens"
-                } else {
-                    ""
-                };
-                Err(Error::new(kind, format!("{}: {text}{hint}", self.report.name)))
-            }
-        }
-    }
-
     /// Sees to it that the callbacks of `submission` run: on a thread here, by the event loop in a
     /// browser.
     pub(crate) fn watch(&self, submission: wgpu::SubmissionIndex) {
@@ -290,13 +247,9 @@ impl Gpu {
     /// Gives the device up, as a driver reset would: for tests of what happens then.
     #[doc(hidden)]
     pub fn destroy(&self) {
-        lock(&self.faults).lost.get_or_insert_with(|| "destroyed".to_owned());
+        self.faults.lose("destroyed".to_owned());
         self.device.destroy();
     }
-}
-
-fn lock(faults: &Mutex<Faults>) -> std::sync::MutexGuard<'_, Faults> {
-    faults.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A thread that waits for submissions, so that mapping callbacks run while nothing else blocks.

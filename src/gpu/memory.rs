@@ -14,6 +14,7 @@ pub struct Account {
     held: AtomicU64,
     peak: AtomicU64,
     waits: AtomicU64,
+    pipelines: AtomicU64,
 }
 
 impl Account {
@@ -22,11 +23,17 @@ impl Account {
         self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One more pipeline that was compiled.
+    pub fn compile(&self) {
+        self.pipelines.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// All so far.
     pub fn counters(&self) -> Counters {
         Counters {
             waits: self.waits.load(Ordering::Relaxed),
             peak_bytes: self.peak.load(Ordering::Relaxed),
+            pipelines: self.pipelines.load(Ordering::Relaxed),
         }
     }
 

@@ -6,6 +6,7 @@ mod ceiling;
 mod coop;
 pub mod device;
 mod disk;
+mod faults;
 mod heads;
 pub mod kernels;
 mod memory;
@@ -22,17 +23,18 @@ pub mod winners;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task, Weights};
 use crate::model::layout::{Layout, WeightId};
+use crate::model::weights::whole_rows;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::Tuning;
 use crate::schedule::verify::verify;
 use crate::schedule::{Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
+use faults::Scopes;
 use memory::Memory;
-use pipelines::Pipelines;
 use readback::{Ring, Staging};
 
 /// Readbacks of a submit before it is closed: 8 MiB, a few layers of a small batch or one of a
@@ -49,7 +51,6 @@ pub struct GpuExecutor {
     source: Arc<dyn Weights>,
     caps: Caps,
     weights: Vec<Option<Memory>>,
-    pipelines: Pipelines,
     arenas: Arenas,
     staging: Staging,
 }
@@ -108,7 +109,6 @@ impl GpuExecutor {
             source,
             caps,
             weights,
-            pipelines: Pipelines::default(),
             arenas: Arenas::default(),
             staging: Staging::default(),
         })
@@ -132,15 +132,23 @@ impl GpuExecutor {
     async fn run_all(&self, recording: &Recording, sink: Sink<'_>) -> Result<Option<NotFinite>> {
         self.verify(recording)?;
         self.gpu.check()?;
-        self.pipelines.prepare(&self.gpu, recording.dispatches().map(Dispatch::variant));
-        let mut arena = self.arenas.take(&self.gpu, recording);
+        let mut scopes = Scopes::default();
+        let mut arena = scopes.run(&self.gpu, || {
+            self.pipelines(recording)?;
+            Ok::<_, Error>(self.arenas.take(&self.gpu, recording))
+        })?;
         // Memory that is not there is told before anything is made of it.
-        self.gpu.check()?;
-        let result = self.submits(recording, &mut arena, sink).await;
+        scopes.check(&self.gpu).await?;
+        let result = self.submits(recording, &mut arena, &mut scopes, sink).await;
         if result.is_ok() {
             self.arenas.give(arena);
         }
         result
+    }
+
+    /// Has the pipelines of `recording` made.
+    fn pipelines(&self, recording: &Recording) -> Result<()> {
+        self.gpu.pipelines.prepare(&self.gpu, recording.dispatches().map(Dispatch::variant))
     }
 
     /// Refuses what could lead an unchecked shader past an array.
@@ -165,20 +173,21 @@ impl GpuExecutor {
         &self,
         recording: &Recording,
         arena: &mut Arena,
+        scopes: &mut Scopes,
         sink: Sink<'_>,
     ) -> Result<Option<NotFinite>> {
-        self.upload(recording, arena)?;
+        scopes.run(&self.gpu, || self.upload(recording, arena))?;
         let mut ring = Ring::default();
         let mut step = 0;
         for submit in recording.submits() {
             if ring.is_full() {
-                ring.read(&self.gpu, &self.staging, sink).await?;
+                ring.read(&self.gpu, &self.staging, scopes, sink).await?;
             }
-            self.submit(recording, arena, submit, step, &mut ring)?;
+            scopes.run(&self.gpu, || self.submit(recording, arena, submit, step, &mut ring))?;
             step += submit.dispatches().len();
-            self.gpu.check()?;
+            scopes.check(&self.gpu).await?;
         }
-        while ring.read(&self.gpu, &self.staging, sink).await? {}
+        while ring.read(&self.gpu, &self.staging, scopes, sink).await? {}
         Ok(NotFinite::read(&ring.status, recording.tokens()))
     }
 
@@ -188,7 +197,7 @@ impl GpuExecutor {
         let mut numbers = Vec::with_capacity(rows.len() * width);
         for &row in rows {
             let row = row as usize;
-            numbers.extend(self.source.rows(&self.layout, table, row..row + 1)?);
+            numbers.extend(whole_rows(self.source.as_ref(), &self.layout, table, row..row + 1)?);
         }
         self.gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(&numbers));
         Ok(())
@@ -207,7 +216,7 @@ impl GpuExecutor {
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for (i, dispatch) in submit.dispatches().iter().enumerate() {
-                let pipeline = self.pipelines.get(&self.gpu, dispatch.variant());
+                let pipeline = self.gpu.pipelines.get(&self.gpu, dispatch.variant())?;
                 if !arena.is_bound(step + i, dispatch.variant(), recording.arrays(dispatch)) {
                     let group = self.group(recording, arena, dispatch, &pipeline.layout)?;
                     let arrays = recording.arrays(dispatch).collect();
@@ -303,13 +312,12 @@ impl Execute for GpuExecutor {
         if self.verify(recording).is_err() {
             return;
         }
-        self.pipelines.prepare(&self.gpu, recording.dispatches().map(Dispatch::variant));
+        drop(self.pipelines(recording));
     }
 
     fn reserve(&self, recording: &Recording) -> Result<()> {
         self.verify(recording)?;
-        let arena = self.arenas.take(&self.gpu, recording);
-        self.gpu.check()?;
+        let arena = self.gpu.within(|| self.arenas.take(&self.gpu, recording))?;
         self.arenas.give(arena);
         Ok(())
     }
@@ -339,7 +347,7 @@ impl Execute for GpuExecutor {
     }
 
     fn held_bytes(&self, id: WeightId) -> u64 {
-        self.weights[id.0].as_ref().map_or(0, |memory| memory.size())
+        self.weights.get(id.0).and_then(Option::as_ref).map_or(0, |memory| memory.size())
     }
 
     fn is_software(&self) -> bool {

@@ -1,12 +1,13 @@
 //! Pipelines, made once a variant, on all cores.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::device::Gpu;
 use super::kernels::source;
+use crate::error::Result;
 use crate::schedule::{Access, Variant};
 
 /// A pipeline and the layout of its bindings.
@@ -17,35 +18,57 @@ pub struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
 }
 
-/// Every pipeline of a device so far.
+/// A pipeline that is being made, or is there.
+type Cell = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
+/// Every pipeline of a device so far: they live as long as it does, whatever executors come and go.
 #[derive(Default)]
-pub struct Pipelines(Mutex<HashMap<Variant, Arc<OnceLock<Arc<Pipeline>>>>>);
+pub struct Pipelines(Mutex<HashMap<Variant, Cell>>);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Pipelines {
+    fn cell(&self, variant: Variant) -> Cell {
+        Arc::clone(lock(&self.0).entry(variant).or_default())
+    }
+
     /// The pipeline of `variant`, compiled at its first use. Who wants the same waits; who wants
     /// another does not.
-    pub fn get(&self, gpu: &Gpu, variant: Variant) -> Arc<Pipeline> {
-        let cell = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(variant).or_default())
-        };
-        Arc::clone(cell.get_or_init(|| Arc::new(create(gpu, variant))))
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` or `OutOfMemory` where the device refuses it; the next one to ask tries again.
+    pub fn get(&self, gpu: &Gpu, variant: Variant) -> Result<Arc<Pipeline>> {
+        let cell = self.cell(variant);
+        let mut made = lock(&cell);
+        if let Some(pipeline) = made.as_ref() {
+            return Ok(Arc::clone(pipeline));
+        }
+        let pipeline = Arc::new(gpu.within(|| create(gpu, variant))?);
+        gpu.account.compile();
+        Ok(Arc::clone(made.insert(pipeline)))
     }
 
     /// Compiles those of `variants` that are not there yet, on all cores, and keeps them on disk.
-    pub fn prepare(&self, gpu: &Gpu, variants: impl Iterator<Item = Variant>) {
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipelines::get`].
+    pub fn prepare(&self, gpu: &Gpu, variants: impl Iterator<Item = Variant>) -> Result<()> {
         let mut missing: HashSet<Variant> = variants.collect();
-        {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            missing.retain(|variant| known.get(variant).is_none_or(|cell| cell.get().is_none()));
-        }
+        // One that is locked is being made by another call, which is waited for below.
+        missing
+            .retain(|variant| self.cell(*variant).try_lock().map_or(true, |made| made.is_none()));
         if missing.is_empty() {
-            return;
+            return Ok(());
         }
-        missing.into_par_iter().for_each(|variant| drop(self.get(gpu, variant)));
+        missing.into_par_iter().try_for_each(|variant| self.get(gpu, variant).map(drop))?;
         if let Some(disk) = &gpu.disk {
             disk.save();
         }
+        Ok(())
     }
 }
 

@@ -9,7 +9,8 @@ use futures::channel::oneshot;
 
 use super::GpuExecutor;
 use super::device::Gpu;
-use crate::error::{Result, fail};
+use super::faults::Scopes;
+use crate::error::{Error, Result, fail};
 use crate::platform::Instant;
 use crate::schedule::Recording;
 
@@ -25,8 +26,10 @@ impl GpuExecutor {
     pub(super) async fn times(&self, recording: &Recording) -> Result<Vec<Duration>> {
         self.verify(recording)?;
         self.gpu.check()?;
-        let arena = self.arenas.take(&self.gpu, recording);
-        self.upload(recording, &arena)?;
+        let arena = self.gpu.within(|| {
+            let arena = self.arenas.take(&self.gpu, recording);
+            self.upload(recording, &arena).map(|()| arena)
+        })??;
         let dispatches: Vec<_> = recording.dispatches().enumerate().collect();
         let mut times = Vec::with_capacity(dispatches.len());
         let mut first = 0;
@@ -35,7 +38,7 @@ impl GpuExecutor {
             for part in dispatches[first..last].chunks(PASSES) {
                 let encode = |i: usize, pass: &mut wgpu::ComputePass<'_>| {
                     let (step, dispatch) = part[i];
-                    let pipeline = self.pipelines.get(&self.gpu, dispatch.variant());
+                    let pipeline = self.gpu.pipelines.get(&self.gpu, dispatch.variant())?;
                     let group = self.group(recording, &arena, dispatch, &pipeline.layout)?;
                     pass.set_pipeline(&pipeline.pipeline);
                     pass.set_bind_group(0, &group, &[arena.offset(step)]);
@@ -76,6 +79,32 @@ pub(super) async fn stamped(
     passes: usize,
     encode: &(impl Fn(usize, &mut wgpu::ComputePass<'_>) -> Result<()> + Sync),
 ) -> Result<Vec<Duration>> {
+    let mut scopes = Scopes::default();
+    let (read, mapped) = scopes.run(gpu, || submit_stamped(gpu, passes, encode))?;
+    let mapping = mapped.await;
+    scopes.check(gpu).await?;
+    let failed = |said: String| fail!(Gpu, "{}: timestamps failed: {said}", gpu.report().name);
+    match mapping {
+        Ok(mapped) => mapped.map_err(|e| failed(e.to_string()))?,
+        Err(_) => return Err(failed("the device went away".to_owned())),
+    }
+    let view = read.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+    let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
+    let period = f64::from(gpu.queue.get_timestamp_period());
+    let (pairs, _) = stamps.as_chunks::<2>();
+    let span = |&[start, end]: &[u64; 2]| end.saturating_sub(start) as f64 * period;
+    Ok(pairs.iter().map(|pair| Duration::from_nanos(span(pair) as u64)).collect())
+}
+
+/// What is told once a buffer is mapped.
+type Mapped = oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>;
+
+/// Submits the passes with a timestamp at each boundary, and has the buffer of those mapped.
+fn submit_stamped(
+    gpu: &Gpu,
+    passes: usize,
+    encode: &(impl Fn(usize, &mut wgpu::ComputePass<'_>) -> Result<()> + Sync),
+) -> Result<(wgpu::Buffer, Mapped)> {
     let count = 2 * passes as u32;
     let bytes = 8 * u64::from(count);
     let set = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -112,19 +141,7 @@ pub(super) async fn stamped(
     // The receiver is gone where the caller has given up.
     read.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
     gpu.watch(submission);
-    let mapping = mapped.await;
-    gpu.check()?;
-    let failed = |said: String| fail!(Gpu, "{}: timestamps failed: {said}", gpu.report().name);
-    match mapping {
-        Ok(mapped) => mapped.map_err(|e| failed(e.to_string()))?,
-        Err(_) => return Err(failed("the device went away".to_owned())),
-    }
-    let view = read.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
-    let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
-    let period = f64::from(gpu.queue.get_timestamp_period());
-    let (pairs, _) = stamps.as_chunks::<2>();
-    let span = |&[start, end]: &[u64; 2]| end.saturating_sub(start) as f64 * period;
-    Ok(pairs.iter().map(|pair| Duration::from_nanos(span(pair) as u64)).collect())
+    Ok((read, mapped))
 }
 
 /// By the host's clock around repeats, the time of an empty submit taken off.
@@ -160,20 +177,25 @@ async fn round_trip(
     gpu: &Gpu,
     encode: impl FnOnce(&mut wgpu::ComputePass<'_>) -> Result<()>,
 ) -> Result<Duration> {
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    encode(&mut encoder.begin_compute_pass(&Default::default()))?;
-    let commands = encoder.finish();
+    let mut scopes = Scopes::default();
+    let commands = scopes.run(gpu, || {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        encode(&mut encoder.begin_compute_pass(&Default::default()))?;
+        Ok::<_, Error>(encoder.finish())
+    })?;
     let (sender, done) = oneshot::channel();
     let start = Instant::now();
-    let submission = gpu.queue.submit([commands]);
-    gpu.queue.on_submitted_work_done(move || {
-        // The receiver is gone where the caller has given up.
-        let _ = sender.send(());
+    scopes.run(gpu, || {
+        let submission = gpu.queue.submit([commands]);
+        gpu.queue.on_submitted_work_done(move || {
+            // The receiver is gone where the caller has given up.
+            let _ = sender.send(());
+        });
+        gpu.watch(submission);
     });
-    gpu.watch(submission);
     let done = done.await;
     let time = start.elapsed();
-    gpu.check()?;
+    scopes.check(gpu).await?;
     done.map_err(|_| fail!(Gpu, "{}: the device went away while timed", gpu.report().name))?;
     Ok(time)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 
 use super::device::Gpu;
+use super::faults::Scopes;
 use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::Sink;
@@ -81,7 +82,13 @@ impl Ring {
     }
 
     /// Waits for the oldest and hands its parts on; `false` where nothing is in flight.
-    pub async fn read(&mut self, gpu: &Gpu, staging: &Staging, sink: Sink<'_>) -> Result<bool> {
+    pub async fn read(
+        &mut self,
+        gpu: &Gpu,
+        staging: &Staging,
+        scopes: &mut Scopes,
+        sink: Sink<'_>,
+    ) -> Result<bool> {
         let Some(Pending { buffer, parts, mapped }) = self.pending.pop_front() else {
             return Ok(false);
         };
@@ -95,7 +102,7 @@ impl Ring {
                 turn().await;
             }
         }
-        gpu.check()?;
+        scopes.check(gpu).await?;
         match mapping {
             Ok(Ok(())) => {}
             Ok(Err(e)) => {

@@ -6,6 +6,7 @@ use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::{Weights, narrow};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
+use crate::model::weights::whole_rows;
 use crate::schedule::tiles::{MATMUL_K, PANEL};
 use crate::schedule::{Caps, Elem};
 
@@ -26,13 +27,12 @@ pub fn upload(
             buffers.push(None);
             continue;
         }
-        let buffer = match weight.usage {
-            Use::Matrix => matrix(gpu, layout, id, caps, source)?,
-            Use::Table => rows(gpu, layout, id, caps, caps.elem, source)?,
-            Use::Vector => rows(gpu, layout, id, caps, Elem::F32, source)?,
-        };
+        let buffer = gpu.within(|| match weight.usage {
+            Use::Matrix => matrix(gpu, layout, id, caps, source),
+            Use::Table => rows(gpu, layout, id, caps, caps.elem, source),
+            Use::Vector => rows(gpu, layout, id, caps, Elem::F32, source),
+        })??;
         buffers.push(Some(buffer));
-        gpu.check()?;
     }
     Ok(buffers)
 }
@@ -70,7 +70,7 @@ fn rows(
     let step = (CHUNK / weight.cols).max(1);
     for first in (0..weight.rows).step_by(step) {
         let last = (first + step).min(weight.rows);
-        let numbers = source.rows(layout, id, first..last)?;
+        let numbers = whole_rows(source, layout, id, first..last)?;
         write(gpu, &buffer, of(first * weight.cols), &weight.label, &numbers, elem)?;
     }
     Ok(buffer)
@@ -92,7 +92,7 @@ fn matrix(
     let buffer = buffer(gpu, weight, of(n.div_ceil(PANEL) * panel), caps)?;
     for (p, first) in (0..n).step_by(PANEL).enumerate() {
         let last = (first + PANEL).min(n);
-        let rows = source.rows(layout, id, first..last)?;
+        let rows = whole_rows(source, layout, id, first..last)?;
         let mut packed = vec![0f32; panel];
         for (column, row) in rows.chunks_exact(k).enumerate() {
             for (i, &number) in row.iter().enumerate() {

@@ -61,6 +61,12 @@ impl Draft {
         self.submit().dispatches.push(dispatch);
     }
 
+    /// Has the memory of an array be of `bytes`.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn reserve(&mut self, id: BufferId, bytes: u64) {
+        self.0.slots[id.0] = bytes;
+    }
+
     /// Reads an array back after the last submit.
     #[cfg(any(test, feature = "testing"))]
     pub fn read(&mut self, output: Output, buffer: BufferId) {
