@@ -9,7 +9,7 @@ mod values;
 
 use crate::capture::precision::{Ranges, to_f16, ubinary};
 use crate::capture::{Combine, Pool, Precision};
-use crate::error::{Result, fail};
+use crate::error::{Error, Result, fail};
 
 pub use values::{Slice, Values};
 
@@ -263,6 +263,26 @@ impl Embeddings {
         }
     }
 
+    /// Row `row` of text `text` in f32, of the first of the layer axis.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Gpu`](crate::ErrorKind::Gpu) where it is missing.
+    #[cfg(feature = "server")]
+    pub(crate) fn row(&self, text: usize, row: usize) -> Result<&[f32]> {
+        self.vector(text, 0, row).ok_or_else(|| missing(text))
+    }
+
+    /// The one vector in f32 of each text.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Gpu`](crate::ErrorKind::Gpu) where one is missing.
+    #[cfg(feature = "server")]
+    pub(crate) fn vectors(&self) -> Result<Vec<&[f32]>> {
+        (0..self.texts.len()).map(|text| self.row(text, 0)).collect()
+    }
+
     /// As [`Embeddings::vector`], of any precision.
     pub fn slice(&self, text: usize, layer: usize, row: usize) -> Option<Slice<'_>> {
         self.texts.get(text)?.row(layer, row, self.width)
@@ -322,7 +342,8 @@ impl Embeddings {
         let of = |layer| {
             let texts = self.texts.iter().enumerate();
             let places = texts.flat_map(|(t, text)| (0..text.rows).map(move |row| (t, row)));
-            Ranges::of(places.filter_map(|(t, row)| self.vector(t, layer, row)))
+            let vector = |(t, row)| self.vector(t, layer, row).ok_or_else(|| missing(t));
+            Ranges::of(places.map(vector).collect::<Result<Vec<_>>>()?.into_iter())
         };
         (0..self.layer_axis).map(of).collect()
     }
@@ -338,11 +359,10 @@ impl Embeddings {
         let all = self.ranges()?;
         for (layer, ranges) in all.iter().enumerate() {
             for (t, out) in done.iter_mut().enumerate() {
-                let rows =
-                    (0..self.texts[t].rows).filter_map(|row| self.texts[t].row(layer, row, width));
-                for row in rows {
-                    if let Slice::F32(row) = row {
-                        ranges.int8(row, out);
+                for row in 0..self.texts[t].rows {
+                    match self.texts[t].row(layer, row, width) {
+                        Some(Slice::F32(row)) => ranges.int8(row, out),
+                        _ => return Err(missing(t)),
                     }
                 }
             }
@@ -351,6 +371,11 @@ impl Embeddings {
         self.int8 = all;
         Ok(())
     }
+}
+
+/// The error where a result has not all of its rows.
+fn missing(text: usize) -> Error {
+    fail!(Gpu, "text {text}: a row of the result is missing; this is a bug: please report it")
 }
 
 impl TextEmbedding {

@@ -5,9 +5,21 @@ use std::collections::BTreeSet;
 use super::Encoder;
 use super::orders::Order;
 use super::wish::Wish;
-use crate::capture::Capture;
+use crate::capture::{Capture, Pool};
 use crate::error::{Result, fail};
 use crate::schedule::{Exit, PoolMode};
+
+/// Whether there is as much said of the tokens as there are, as far as it is read.
+fn is_whole(order: &Order<'_>) -> bool {
+    let Order { tokens, captures, windows, .. } = *order;
+    let count = tokens.len();
+    let told = captures.iter().any(|capture| capture.pool == Pool::Tokens);
+    let is_told =
+        tokens.pieces.len() == count && tokens.spans.len() == count && tokens.words.len() == count;
+    tokens.types.len() == count
+        && (!told || is_told)
+        && (windows.is_none() || tokens.special.len() == count)
+}
 
 impl Encoder {
     /// The ways off the device for what is asked of a text, each with the bits that it has alone.
@@ -34,6 +46,9 @@ impl Encoder {
         let (count, most) = (order.tokens.len(), self.model.spec.positions);
         if count == 0 {
             return Err(fail!(Text, "the text has no tokens"));
+        }
+        if !is_whole(order) {
+            return Err(fail!(Usage, "the tokens of the text are not described one by one"));
         }
         let room = if order.windows.is_some() { usize::MAX } else { most };
         if count > room {

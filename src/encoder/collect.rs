@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::feed::{Feed, Part};
 use super::wish::{Brought, Wish};
 use crate::embeddings::{Rows, TextEmbedding, TokenInfo, Values, WordInfo};
-use crate::error::Result;
+use crate::error::{Error, Result, fail};
 use crate::schedule::Output;
 use crate::text::pack::PackedBatch;
 use crate::text::{Tokens, Word};
@@ -35,12 +35,21 @@ impl Assembly {
     }
 
     /// Takes the rows `keep` of the text from one window; `None` where it is left out.
-    pub fn take(&mut self, keep: &Range<usize>, states: Option<Vec<Vec<f32>>>) {
-        self.missing -= 1;
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` where a state or a row of it is missing.
+    pub fn take(&mut self, keep: &Range<usize>, states: Option<Vec<Vec<f32>>>) -> Result<()> {
+        self.missing = self.missing.checked_sub(1).ok_or_else(missing)?;
         match states {
             Some(states) if !self.spoiled => {
+                if states.len() != self.states.len() {
+                    return Err(missing());
+                }
+                let rows = keep.start * self.width..keep.end * self.width;
                 for (all, part) in self.states.iter_mut().zip(states) {
-                    all[keep.start * self.width..keep.end * self.width].copy_from_slice(&part);
+                    let rows = all.get_mut(rows.clone()).filter(|rows| rows.len() == part.len());
+                    rows.ok_or_else(missing)?.copy_from_slice(&part);
                 }
             }
             _ => {
@@ -48,6 +57,7 @@ impl Assembly {
                 self.states = Vec::new();
             }
         }
+        Ok(())
     }
 
     /// Whether all windows have landed.
@@ -92,15 +102,16 @@ impl<'a> Collector<'a> {
             let Part { text, window } = feed.part(number);
             let brought = match window {
                 None if whole => {
-                    brought(self.wish, Some(0), (i, batch.order.len(), rows), stride, arrived)
+                    brought(self.wish, Some(0), (i, batch.order.len(), rows), stride, arrived)?
                 }
                 None => continue,
                 Some((window, count)) => {
                     let kept = window.kept();
                     let rows = rows.start + kept.start..rows.start + kept.end;
                     let states = whole.then(|| states(self.wish, &rows, stride, arrived));
+                    let states = states.transpose()?;
                     let length = feed.tokens()[*text].len();
-                    let done = self.assemble(*text, length, *count, &window.keep, states);
+                    let done = self.assemble(*text, length, *count, &window.keep, states)?;
                     let Some(states) = done else { continue };
                     Brought::States(states)
                 }
@@ -119,14 +130,14 @@ impl<'a> Collector<'a> {
         count: usize,
         keep: &Range<usize>,
         states: Option<Vec<Vec<f32>>>,
-    ) -> Option<Vec<Vec<f32>>> {
+    ) -> Result<Option<Vec<Vec<f32>>>> {
         let new = || Assembly::new(self.wish, count, length);
         let assembly = self.assemblies.entry(text).or_insert_with(new);
-        assembly.take(keep, states);
+        assembly.take(keep, states)?;
         if !assembly.is_whole() {
-            return None;
+            return Ok(None);
         }
-        self.assemblies.remove(&text)?.finish()
+        Ok(self.assemblies.remove(&text).and_then(Assembly::finish))
     }
 
     /// Makes the result of text `index` of what was brought for all of its tokens.
@@ -154,9 +165,32 @@ impl<'a> Collector<'a> {
     }
 
     /// Everything in the caller's order, as f32.
-    pub fn finish(self) -> Vec<TextEmbedding> {
-        self.done.into_iter().flatten().collect()
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` for a text of which nothing came.
+    pub fn finish(self) -> Result<Vec<TextEmbedding>> {
+        let texts = self.done.into_iter().enumerate();
+        let of = |(i, text): (usize, Option<_>)| {
+            text.ok_or_else(|| missing().at(format_args!("text {i}")))
+        };
+        texts.map(of).collect()
     }
+}
+
+/// The error where a device did not bring what it was asked for.
+pub fn missing() -> Error {
+    fail!(Gpu, "the device did not bring all that was asked of it; this is a bug: please report it")
+}
+
+/// These rows of an array whose rows lie `stride` numbers apart, `width` numbers of each.
+fn compact(
+    numbers: &[f32],
+    rows: &Range<usize>,
+    (stride, width): (usize, usize),
+) -> Result<Vec<f32>> {
+    let rows = numbers.get(rows.start * stride..rows.end * stride).ok_or_else(missing)?;
+    Ok(rows.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect())
 }
 
 /// The part of one text of a batch, without the padding of its rows. `exit` is the number of the
@@ -168,25 +202,25 @@ pub fn brought(
     (i, texts, rows): (usize, usize, Range<usize>),
     stride: usize,
     arrived: &Arrived,
-) -> Brought {
-    let width = wish.width();
-    let compact = |numbers: &[f32], rows: Range<usize>| -> Vec<f32> {
-        let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
-        rows.flat_map(|row| &row[..width]).copied().collect()
-    };
+) -> Result<Brought> {
+    let line = (stride, wish.width());
     for (output, numbers) in arrived {
         match output {
             Output::Combined(number) if Some(*number) == exit => {
-                return Brought::Combined(compact(numbers, rows));
+                return Ok(Brought::Combined(compact(numbers, &rows, line)?));
             }
             Output::Pooled(number) if Some(*number) == exit => {
+                if numbers.len() != wish.exit.parts() * texts * stride {
+                    return Err(missing());
+                }
                 let parts = numbers.chunks_exact(texts * stride);
-                return Brought::Pooled(parts.flat_map(|p| compact(p, i..i + 1)).collect());
+                let rows = parts.map(|part| compact(part, &(i..i + 1), line));
+                return Ok(Brought::Pooled(rows.collect::<Result<Vec<_>>>()?.concat()));
             }
             _ => {}
         }
     }
-    Brought::States(states(wish, &rows, stride, arrived))
+    Ok(Brought::States(states(wish, &rows, stride, arrived)?))
 }
 
 /// These rows of a batch of every state that is brought. States arrive in the order they are
@@ -196,14 +230,11 @@ pub fn states(
     rows: &Range<usize>,
     stride: usize,
     arrived: &Arrived,
-) -> Vec<Vec<f32>> {
-    let width = wish.width();
+) -> Result<Vec<Vec<f32>>> {
     let state = |wanted: &usize| {
         let found = arrived.iter().find(|(output, _)| *output == Output::State(*wanted));
-        found.map_or_else(Vec::new, |(_, numbers)| {
-            let rows = numbers[rows.start * stride..rows.end * stride].chunks_exact(stride);
-            rows.flat_map(|row| &row[..width]).copied().collect()
-        })
+        let (_, numbers) = found.ok_or_else(missing)?;
+        compact(numbers, rows, (stride, wish.width()))
     };
     wish.states.iter().map(state).collect()
 }

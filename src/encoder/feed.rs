@@ -85,8 +85,10 @@ impl<'a> Feed<'a> {
         self.tokens.len() == self.texts.len() && self.waiting.is_empty()
     }
 
-    /// Sends `texts` (in order), which had their batches already, on their way once more.
-    pub fn again(&mut self, texts: &[usize]) {
+    /// Sends `texts` (in order), which had their batches already, on their way once more, in batches
+    /// of `room`.
+    pub fn again(&mut self, texts: &[usize], room: Room) {
+        self.room = room;
         let parts = self.parts.iter().enumerate();
         let chosen = parts.filter(|(_, part)| texts.binary_search(&part.text).is_ok());
         self.waiting.extend(chosen.map(|(number, _)| number));

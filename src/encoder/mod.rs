@@ -33,7 +33,7 @@ use crate::model::locate::locate;
 use crate::model::pipeline::Pipeline;
 use crate::model::sources::Source;
 use crate::model::spec::Spec;
-use crate::schedule::{Elem, Recording, record};
+use crate::schedule::{Caps, Elem, Recording, record};
 use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
 use collect::Collector;
@@ -100,10 +100,8 @@ impl Encoder {
         let elem = options.dtype.elem();
         let place = Place::open(options).await?;
         let executor = place.executor(&model, elem).await?;
-        let caps = executor.caps();
-        let most = caps.max_tokens(&model.spec, &model.layout);
-        let most = most.min(caps.timely_tokens(&model.layout));
-        let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most.max(1));
+        let most = most_tokens(&model, executor.caps());
+        let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most);
         let wide = Mutex::default();
         let encoder = Self { model, intake, place, executor, wide, elem, batch_tokens };
         encoder.warm();
@@ -135,12 +133,12 @@ impl Encoder {
         let executor = self.executor.as_ref();
         let rerun = self.drive(executor, &wish, &mut feed, &mut collector).await?;
         if let Some(Rerun { texts, .. }) = &rerun {
-            feed.again(texts);
             let wide = self.wide().await?;
+            feed.again(texts, self.room(wide.as_ref(), &wish));
             self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
         }
         let header = self.header_of(&wish);
-        let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()) };
+        let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()?) };
         embeddings.quantize(capture.precision)
     }
 
@@ -308,10 +306,20 @@ impl Encoder {
         let limit = self.intake.limit(capture)?;
         let skip = self.intake.skip(capture, limit)?;
         let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
-        let max_binding = self.executor.caps().max_binding;
-        let texts_of_batch = wish.exit.max_texts(&self.model.layout, max_binding);
-        let room = Room { tokens: self.batch_tokens, texts: texts_of_batch };
+        let room = self.room(self.executor.as_ref(), &wish);
         Ok((wish, Feed::new(&self.intake, capture, texts, room), skip))
+    }
+
+    /// How large a batch may be on `executor`.
+    fn room(&self, executor: &dyn Execute, wish: &Wish<'_>) -> Room {
+        let max_binding = executor.caps().max_binding;
+        let texts = wish.exit.max_texts(&self.model.layout, max_binding);
+        Room { tokens: self.batch_tokens_on(executor), texts }
+    }
+
+    /// Tokens of one batch at most on `executor`: an executor in f32 has less room than one in f16.
+    fn batch_tokens_on(&self, executor: &dyn Execute) -> usize {
+        self.batch_tokens.min(most_tokens(&self.model, executor.caps()))
     }
 
     fn write(
@@ -330,6 +338,12 @@ impl Encoder {
             _ => e,
         }
     }
+}
+
+/// Tokens of one batch at most, whatever the caller names.
+fn most_tokens(model: &Model, caps: &Caps) -> usize {
+    let most = caps.max_tokens(&model.spec, &model.layout);
+    most.min(caps.timely_tokens(&model.layout)).max(1)
 }
 
 impl std::fmt::Debug for Encoder {

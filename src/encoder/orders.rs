@@ -10,12 +10,12 @@ use std::ops::Range;
 use futures::StreamExt;
 
 use super::collect::{self, Arrived};
-use super::windowed::{Stretch, Windowed};
+use super::windowed::{Stretch, Taken, Windowed};
 use super::wish::{Brought, Wish};
 use super::{Encoder, drive};
 use crate::capture::{Capture, Pool};
 use crate::embeddings::{TextEmbedding, Values};
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{ErrorKind, Result};
 use crate::execute::{Execute, Task};
 use crate::schedule::{Elem, Exit, record_all};
 use crate::text::pack::{PackedBatch, Sequence, pack_some};
@@ -138,9 +138,9 @@ impl Encoder {
         for capture in order.captures {
             let one = [Order { captures: std::slice::from_ref(capture), windows, ..*order }];
             match self.serve(&one, in_turns).await?.results.pop() {
-                Some(Ok(texts)) => results.extend(texts.into_iter().flatten().map(Some)),
+                Some(Ok(Some(texts))) => results.extend(texts.into_iter().map(Some)),
                 Some(Err(e)) => return Ok(Err(e)),
-                None => {}
+                Some(Ok(None)) | None => return Ok(Err(collect::missing())),
             }
         }
         Ok(Ok(results))
@@ -189,7 +189,8 @@ impl Encoder {
         };
         let texts = group.exits.iter().map(|e| e.max_texts(layout, executor.caps().max_binding));
         let texts = texts.min().unwrap_or(usize::MAX);
-        let mut batches = pack_some(sequence, (0..parts.len()).collect(), self.batch_tokens, texts);
+        let tokens = self.batch_tokens_on(executor);
+        let mut batches = pack_some(sequence, (0..parts.len()).collect(), tokens, texts);
         for batch in &mut batches {
             batch.hidden = batch.order.iter().map(|&part| order(part).hidden as u32).collect();
             for i in 0..batch.len() {
@@ -232,8 +233,9 @@ impl Encoder {
                 let text = OfBatch { place: (i, batch.order.len(), rows), arrived: &arrived };
                 let result = match order.windows.zip(window) {
                     None if is_bad => Ok(Landed::Spoiled),
-                    None => self
-                        .reduce(order, |wish| Ok(text.brought(wish, &group.exits, layout.width))),
+                    None => {
+                        self.reduce(order, |wish| text.brought(wish, &group.exits, layout.width))
+                    }
                     Some((windows, k)) => {
                         self.land(order, windows.of, k, (!is_bad).then_some(&text))
                     }
@@ -268,23 +270,19 @@ impl Encoder {
         let wishes = order.captures.iter().map(|capture| self.wish(order, capture));
         let wishes = wishes.collect::<Result<Vec<_>>>()?;
         let of = |wish: &Wish<'_>, kept: Range<usize>| {
-            text.map(|text| {
+            let of_text = |text: &OfBatch<'_>| {
                 let start = text.place.2.start;
                 let rows = start + kept.start..start + kept.end;
                 collect::states(wish, &rows, self.model.layout.width, text.arrived)
-            })
+            };
+            text.map(of_text).transpose()
         };
-        match windows.take(k, &wishes, of) {
-            None => Ok(Landed::Waiting),
-            Some(all) => {
+        match windows.take(k, &wishes, of)? {
+            Taken::Waiting => Ok(Landed::Waiting),
+            Taken::Spoiled => Ok(Landed::Spoiled),
+            Taken::Whole(all) => {
                 let mut all = all.into_iter();
-                if all.len() == 0 {
-                    return Ok(Landed::Spoiled);
-                }
-                self.reduce(order, |_| {
-                    let missing = || fail!(Usage, "a window of the text is missing");
-                    all.next().map(Brought::States).ok_or_else(missing)
-                })
+                self.reduce(order, |_| all.next().map(Brought::States).ok_or_else(collect::missing))
             }
         }
     }
@@ -336,7 +334,7 @@ struct OfBatch<'a> {
 }
 
 impl OfBatch<'_> {
-    fn brought(&self, wish: &Wish<'_>, exits: &[Exit], stride: usize) -> Brought {
+    fn brought(&self, wish: &Wish<'_>, exits: &[Exit], stride: usize) -> Result<Brought> {
         let exit = exits.iter().position(|exit| *exit == wish.exit);
         collect::brought(wish, exit, self.place.clone(), stride, self.arrived)
     }
@@ -350,8 +348,7 @@ fn whole(
     if order.windows.is_some() && slots.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let missing = || fail!(Gpu, "the device brought nothing for a text");
-    slots.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_>>().map(Some)
+    slots.into_iter().map(|slot| slot.ok_or_else(collect::missing)).collect::<Result<_>>().map(Some)
 }
 
 /// Puts a pass to those it can share batches with: those that leave the device alike, or as plain

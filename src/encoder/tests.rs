@@ -1,18 +1,18 @@
 //! Runs over an executor that has memory for one batch at a time.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{Device, Encoder, LoadOptions};
-use crate::capture::Capture;
+use super::{Device, Dtype, Encoder, LoadOptions, Order};
+use crate::capture::{Capture, Layers, Overflow, Pool};
 use crate::error::fail;
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
 use crate::model::directory::Directory;
 use crate::model::layout::WeightId;
-use crate::schedule::{Caps, Recording};
+use crate::schedule::{Caps, Elem, Recording};
 use crate::{Error, ErrorKind, Result};
 
 /// Refuses a run for want of memory while more than `most` are under way.
@@ -87,6 +87,225 @@ impl Execute for Tight {
 
     fn is_software(&self) -> bool {
         self.inner.is_software()
+    }
+}
+
+/// An executor with other limits, which notes the tokens of each run. One of f16 says of every row that
+/// it is not finite.
+struct Limited {
+    inner: Arc<dyn Execute>,
+    caps: Caps,
+    tokens: Mutex<Vec<usize>>,
+}
+
+impl Execute for Limited {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn device(&self) -> String {
+        self.inner.device()
+    }
+
+    fn prepare(&self, _: &Recording) {}
+
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        self.inner.reserve(recording)
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.inner.weight_bytes()
+    }
+
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
+        Box::pin(async move {
+            let tokens = recording.tokens();
+            self.tokens.lock().unwrap().push(tokens);
+            let found = self.inner.run(recording, sink).await?;
+            let all = NotFinite { state: 1, row: 0, rows: (0..tokens).collect() };
+            Ok(if self.caps.elem == Elem::F32 { found } else { Some(all) })
+        })
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        self.inner.profile(recording)
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        self.inner.ceilings()
+    }
+
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.inner.held_bytes(id)
+    }
+
+    fn is_software(&self) -> bool {
+        self.inner.is_software()
+    }
+}
+
+/// The batches of the executor in f16 were run again as they were by one in f32, which may have less
+/// room: numbers of 32 bits are twice as long.
+#[test]
+fn a_batch_in_f32_is_no_larger_than_its_executor_takes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/tiny-d16");
+    let source = Directory::open(folder).unwrap();
+    let load = |dtype| {
+        let options = LoadOptions::default().device(Device::Cpu).dtype(dtype).batch_tokens(100);
+        Encoder::load_blocking(&source, &options).unwrap()
+    };
+    let wide = load(Dtype::F32);
+    let mut encoder = load(Dtype::F16);
+    let texts: Vec<String> = (0..40).map(|i| "the word ".repeat(1 + i % 7)).collect();
+    let capture = Capture::default();
+    let want = wide.embed_blocking(&texts, &capture).unwrap().to_vec();
+    // Room for the work of 30 tokens.
+    let mut caps = wide.executor.caps().clone();
+    while super::most_tokens(&wide.model, &caps) > 30 {
+        caps.submit_flops = caps.submit_flops.min(1 << 30) * 99 / 100;
+    }
+    let limited = |inner: &Arc<dyn Execute>, caps: &Caps| {
+        let (inner, caps) = (Arc::clone(inner), caps.clone());
+        Arc::new(Limited { inner, caps, tokens: Mutex::default() })
+    };
+    let in_f32 = limited(&wide.executor, &caps);
+    let in_f16 = limited(&encoder.executor, encoder.executor.caps());
+    encoder.executor = Arc::clone(&in_f16) as Arc<dyn Execute>;
+    encoder.wide = Mutex::new(Some(Arc::clone(&in_f32) as Arc<dyn Execute>));
+    let most = |limited: &Limited| std::mem::take(&mut *limited.tokens.lock().unwrap());
+    let check = |[narrow, wide]: [Vec<usize>; 2]| {
+        assert!(narrow.iter().any(|&tokens| tokens > 30), "{narrow:?}");
+        assert!(narrow.iter().all(|&tokens| tokens <= 100), "{narrow:?}");
+        assert!(wide.iter().all(|&tokens| tokens <= 30), "{wide:?}");
+        assert_eq!(narrow.iter().sum::<usize>(), wide.iter().sum::<usize>());
+    };
+    assert_eq!(encoder.embed_blocking(&texts, &capture).unwrap().to_vec(), want);
+    check([most(&in_f16), most(&in_f32)]);
+    // The same through the server's door.
+    let tokens = encoder.tokenize(&texts, &capture).unwrap();
+    let captures = [capture];
+    let orders: Vec<Order<'_>> = tokens
+        .iter()
+        .map(|tokens| Order {
+            tokens,
+            positions: None,
+            words: &[],
+            skip: 0,
+            hidden: 0,
+            windows: None,
+            captures: &captures,
+        })
+        .collect();
+    let served = pollster::block_on(encoder.embed_orders(&orders)).unwrap();
+    let got = served.results.into_iter().flat_map(|result| result.unwrap().unwrap());
+    let got: Vec<f32> = got.flat_map(|text| text.values.to_f32()).collect();
+    assert_eq!(got, want);
+    check([most(&in_f16), most(&in_f32)]);
+}
+
+/// An executor that brings nothing, or a state too few.
+struct Silent(Arc<dyn Execute>);
+
+impl Execute for Silent {
+    fn caps(&self) -> &Caps {
+        self.0.caps()
+    }
+
+    fn device(&self) -> String {
+        self.0.device()
+    }
+
+    fn prepare(&self, _: &Recording) {}
+
+    fn reserve(&self, recording: &Recording) -> Result<()> {
+        self.0.reserve(recording)
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.0.weight_bytes()
+    }
+
+    fn run<'a>(
+        &'a self,
+        recording: &'a Recording,
+        sink: Sink<'a>,
+    ) -> Task<'a, Result<Option<NotFinite>>> {
+        Box::pin(async move {
+            let mut first = true;
+            let mut sink = |output, numbers| match std::mem::take(&mut first) {
+                true => Ok(()),
+                false => sink(output, numbers),
+            };
+            self.0.run(recording, &mut sink).await
+        })
+    }
+
+    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
+        self.0.profile(recording)
+    }
+
+    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
+        self.0.ceilings()
+    }
+
+    fn counters(&self) -> Counters {
+        self.0.counters()
+    }
+
+    fn held_bytes(&self, id: WeightId) -> u64 {
+        self.0.held_bytes(id)
+    }
+
+    fn is_software(&self) -> bool {
+        self.0.is_software()
+    }
+}
+
+#[test]
+fn a_state_that_does_not_come_is_an_error() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/tiny-d16");
+    let source = Directory::open(folder).unwrap();
+    let options = LoadOptions::default().device(Device::Cpu);
+    let encoder = Encoder::load_blocking(&source, &options).unwrap();
+    let encoder = encoder.with_executor(|inner| Arc::new(Silent(inner)));
+    let all = Capture::default().layers(Layers::All).normalize(false);
+    let windows = Overflow::Window { stride: Some(2) };
+    let captures = [
+        Capture::default(),
+        all.clone(),
+        all.clone().pool(Pool::Tokens),
+        Capture { overflow: windows, max_tokens: Some(6), ..all.clone() },
+        all.combine("mean").pool(Pool::Tokens),
+    ];
+    let texts = ["the word the word the word the word", "a word"];
+    for capture in captures {
+        let error = encoder.embed_blocking(texts, &capture).expect_err("nothing came");
+        assert_eq!(error.kind(), ErrorKind::Gpu, "{capture:?}: {error}");
+        if capture.max_tokens.is_some() {
+            continue;
+        }
+        let tokens = encoder.tokenize(texts, &capture).unwrap();
+        let captures = [capture];
+        let order = Order {
+            tokens: &tokens[0],
+            positions: None,
+            words: &[],
+            skip: 0,
+            hidden: 0,
+            windows: None,
+            captures: &captures,
+        };
+        let served = pollster::block_on(encoder.embed_orders(&[order])).unwrap();
+        let error = served.results.into_iter().next().unwrap().expect_err("nothing came");
+        assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
     }
 }
 

@@ -7,6 +7,7 @@ use super::collect::Assembly;
 use super::orders::Order;
 use super::wish::Wish;
 use crate::capture::{Capture, Pool};
+use crate::error::{Result, fail};
 use crate::text::Tokens;
 use crate::text::window::{Window, windows};
 
@@ -31,6 +32,16 @@ pub struct Stretch<'a> {
     pub first: usize,
     /// How many are run.
     pub count: usize,
+}
+
+/// What a text has become with one window more.
+pub(super) enum Taken {
+    /// Windows of it are still to come.
+    Waiting,
+    /// A window was left out: all are to be run again.
+    Spoiled,
+    /// The states of the whole text, one list a wish.
+    Whole(Vec<Vec<Vec<f32>>>),
 }
 
 #[derive(Debug, Default)]
@@ -90,15 +101,17 @@ impl Windowed {
     }
 
     /// Takes what has come of window `k`: of each wish the states of the rows that it keeps, counted
-    /// from the window's first, or `None` where it is left out. Once all have landed the states of
-    /// the whole text, one list a wish, or no list where one was left out: then all are to be run
-    /// again.
+    /// from the window's first, or `None` where it is left out.
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` where a state is missing; `Usage` where the wishes are not those of the first window.
     pub(super) fn take(
         &self,
         k: usize,
         wishes: &[Wish<'_>],
-        of: impl Fn(&Wish<'_>, Range<usize>) -> Option<Vec<Vec<f32>>>,
-    ) -> Option<Vec<Vec<Vec<f32>>>> {
+        of: impl Fn(&Wish<'_>, Range<usize>) -> Result<Option<Vec<Vec<f32>>>>,
+    ) -> Result<Taken> {
         let mut landing = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let Landing { landed, assemblies } = &mut *landing;
         if landed.is_empty() {
@@ -106,22 +119,26 @@ impl Windowed {
             let new = |wish| Assembly::new(wish, self.len(), self.tokens);
             *assemblies = wishes.iter().map(new).collect();
         }
+        if assemblies.len() != wishes.len() {
+            return Err(fail!(Usage, "the windows of a text are run with the requests of another"));
+        }
         // A batch that a device was lost in may have brought it before.
         if std::mem::replace(&mut landed[k], true) {
-            return None;
+            return Ok(Taken::Waiting);
         }
         for (assembly, wish) in assemblies.iter_mut().zip(wishes) {
             let window = match is_words(wish.capture()) {
                 true => &self.words[k],
                 false => &self.anywhere[k],
             };
-            assembly.take(&window.keep, of(wish, window.kept()));
+            assembly.take(&window.keep, of(wish, window.kept())?)?;
         }
         if !assemblies.iter().all(Assembly::is_whole) {
-            return None;
+            return Ok(Taken::Waiting);
         }
         let all = std::mem::take(&mut *landing).assemblies;
-        Some(all.into_iter().filter_map(Assembly::finish).collect())
+        let all: Option<Vec<_>> = all.into_iter().map(Assembly::finish).collect();
+        Ok(all.map_or(Taken::Spoiled, Taken::Whole))
     }
 }
 

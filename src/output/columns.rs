@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Column, ColumnKind, Kept};
 use crate::capture::Precision;
 use crate::embeddings::{Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, fail};
 use arrow_array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
     Int8Array, Int64Array, ListArray, StringArray, StructArray, UInt8Array, UInt64Array,
@@ -134,7 +134,10 @@ fn vectors(header: &Header, texts: &Texts, field: &Field) -> Result<ArrayRef> {
             _ => {
                 let places = (0..text.rows)
                     .flat_map(|row| (0..header.layer_axis).map(move |layer| (layer, row)));
-                for slice in places.filter_map(|(layer, row)| text.row(layer, row, header.width)) {
+                for (layer, row) in places {
+                    let slice = text.row(layer, row, header.width).ok_or_else(|| {
+                        fail!(Io, "text {}: row {row} of the result is missing", text.index)
+                    })?;
                     match slice {
                         Slice::F32(row) => f32s.extend_from_slice(row),
                         Slice::F16(row) => f16s.extend_from_slice(row),

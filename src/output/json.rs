@@ -244,13 +244,22 @@ impl Serialize for Vectors<'_> {
 impl Serialize for Layer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(Vectors { header, text }, layer) = *self;
-        let mut rows = (0..text.rows).filter_map(|row| text.row(layer, row, header.width)).map(Row);
+        let row = |row| {
+            let missing = || {
+                let said = format!("text {}: row {row} of the result is missing", text.index);
+                serde::ser::Error::custom(said)
+            };
+            text.row(layer, row, header.width).map(Row).ok_or_else(missing)
+        };
         match header.rows {
-            Rows::Texts => match rows.next() {
-                Some(row) => row.serialize(serializer),
-                None => serializer.serialize_seq(Some(0))?.end(),
-            },
-            Rows::Tokens | Rows::Words => serializer.collect_seq(rows),
+            Rows::Texts => row(0)?.serialize(serializer),
+            Rows::Tokens | Rows::Words => {
+                let mut list = serializer.serialize_seq(Some(text.rows))?;
+                for number in 0..text.rows {
+                    list.serialize_element(&row(number)?)?;
+                }
+                list.end()
+            }
         }
     }
 }

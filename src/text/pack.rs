@@ -29,12 +29,17 @@ impl Sequence<'_> {
 
     /// Row of each token in the vocabulary.
     pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.rows.iter().flat_map(|rows| &self.tokens.ids[rows.clone()]).copied()
+        self.rows.iter().flat_map(|rows| within(&self.tokens.ids, rows)).copied()
     }
 
     fn types(&self) -> impl Iterator<Item = u32> {
-        self.rows.iter().flat_map(|rows| &self.tokens.types[rows.clone()]).copied()
+        self.rows.iter().flat_map(|rows| within(&self.tokens.types, rows)).copied()
     }
+}
+
+/// These rows; none where the tokens do not have all of them, which makes a batch that is refused.
+fn within<'a>(all: &'a [u32], rows: &Range<usize>) -> &'a [u32] {
+    all.get(rows.clone()).unwrap_or_default()
 }
 
 impl<'a> From<&'a Tokens> for Sequence<'a> {
@@ -84,7 +89,8 @@ impl PackedBatch {
 
     /// The sequences, by their place, that `rows` (in order) lie in.
     pub fn sequences_of(&self, rows: &[usize]) -> Vec<usize> {
-        let of = |&row: &usize| self.offsets.partition_point(|&o| o as usize <= row) - 1;
+        let before = |&row: &usize| self.offsets.partition_point(|&o| o as usize <= row);
+        let of = |row: &usize| before(row).saturating_sub(1);
         let mut sequences: Vec<usize> = rows.iter().map(of).collect();
         sequences.dedup();
         sequences

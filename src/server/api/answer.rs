@@ -92,8 +92,11 @@ pub fn of_bytes(bytes: impl Into<Bytes>, kind: &'static str) -> Answer {
 
 /// An answer in JSON.
 pub fn of_json(value: &impl serde::Serialize) -> Answer {
-    // What is serialised here are strings and finite numbers.
-    of_bytes(serde_json::to_vec(value).unwrap_or_default(), "application/json")
+    match serde_json::to_vec(value) {
+        Ok(bytes) => of_bytes(bytes, "application/json"),
+        // What is serialised here are strings and finite numbers, which cannot fail.
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 /// Bytes of a request or an answer beyond which it is read or written on a thread of its own: some

@@ -109,8 +109,8 @@ struct Datum<'a> {
 impl Serialize for Data<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let Self(result, encoding) = self;
-        let vectors = (0..result.texts.len()).filter_map(|i| Some((i, result.vector(i, 0, 0)?)));
-        to.collect_seq(vectors.map(|(index, vector)| {
+        let vectors = result.vectors().map_err(serde::ser::Error::custom)?;
+        to.collect_seq(vectors.into_iter().enumerate().map(|(index, vector)| {
             let embedding = match encoding {
                 Encoding::Float => Vector::Float(vector),
                 Encoding::Base64 => {

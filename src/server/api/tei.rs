@@ -99,7 +99,7 @@ pub async fn embed(service: &Service, caller: Caller, body: Bytes) -> Result<Ans
     let shared = Arc::clone(&outcome);
     let write = move |out: &mut dyn Write| {
         let result = &shared.results[0];
-        let rows: Vec<_> = (0..result.texts.len()).filter_map(|i| result.vector(i, 0, 0)).collect();
+        let rows = result.vectors().map_err(std::io::Error::other)?;
         Ok(serde_json::to_writer(out, &rows)?)
     };
     Ok(with_times(written(outcome.bytes(), JSON, write).await?, &outcome))
@@ -117,8 +117,10 @@ pub async fn embed_all(service: &Service, caller: Caller, body: Bytes) -> Result
     let shared = Arc::clone(&outcome);
     let write = move |out: &mut dyn Write| {
         let result = &shared.results[0];
-        let rows = |i: usize| (0..result.texts[i].rows).filter_map(move |r| result.vector(i, 0, r));
-        let texts: Vec<Vec<_>> = (0..result.texts.len()).map(|i| rows(i).collect()).collect();
+        let texts: Vec<Vec<_>> = (0..result.texts.len())
+            .map(|i| (0..result.texts[i].rows).map(|row| result.row(i, row)).collect())
+            .collect::<crate::Result<_>>()
+            .map_err(std::io::Error::other)?;
         Ok(serde_json::to_writer(out, &texts)?)
     };
     Ok(with_times(written(outcome.bytes(), JSON, write).await?, &outcome))
@@ -171,12 +173,12 @@ pub async fn similarity(
     let capture = Capture::default().normalize(true);
     let outcome = service.embed(caller, model, inputs, reading, vec![capture], false).await?;
     let result = &outcome.results[0];
-    let source = result.vector(0, 0, 0).unwrap_or_default();
+    let vectors = result.vectors()?;
+    let (source, others) = vectors.split_first().map_or((&[][..], &[][..]), |(s, o)| (*s, o));
     let dot = |b: &[f32]| -> f32 {
         source.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() as f32
     };
-    let scores: Vec<f32> =
-        (1..result.texts.len()).filter_map(|i| result.vector(i, 0, 0)).map(dot).collect();
+    let scores: Vec<f32> = others.iter().map(|other| dot(other)).collect();
     Ok(with_times(of_json(&scores), &outcome))
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::capture::Capture;
 use crate::embeddings::TextEmbedding;
 use crate::error::Result;
-use crate::server::core::error::ApiError;
+use crate::server::core::error::{ApiError, ErrorCode};
 use crate::text::{Tokens, Word};
 
 /// A text that has its tokens.
@@ -74,10 +74,13 @@ impl Request {
                 if state.left == 0
                     && let Some(reply) = state.reply.take()
                 {
-                    let texts = state.texts.iter_mut().filter_map(Option::take).collect();
+                    let texts: Option<Vec<_>> = state.texts.iter_mut().map(Option::take).collect();
                     let taken = state.taken.unwrap_or(self.began);
                     let (queued, ran) = (taken - self.began, taken.elapsed());
-                    let _ = reply.send(Ok(Done { texts, queued, ran }));
+                    let missing =
+                        || ApiError::new(ErrorCode::Backend, "the result of a text is missing");
+                    let done = texts.map(|texts| Done { texts, queued, ran }).ok_or_else(missing);
+                    let _ = reply.send(done);
                 }
             }
             Err(error) => {
