@@ -214,7 +214,7 @@ fn streamed_and_folded_agree() {
                     found.unwrap().1.clone()
                 };
                 let streamed = exit.states.iter().map(state).collect();
-                let want = folded_on_host(streamed, &exit, &batch, toy.layout.width);
+                let want = folded_on_host(streamed, &exit, &batch, toy.layout.width());
                 let folded = pass(&toy, &batch, &exit, executor);
                 assert_eq!(folded.len(), 1);
                 let output = if pool.is_some() { Output::Pooled(0) } else { Output::Combined(0) };
@@ -233,8 +233,8 @@ fn the_pooler_is_tanh_of_a_product_of_the_first_row() {
     let Some(gpu) = gpu() else { return };
     let toy = Shape { width: 50, ..SMALL }.toy(9);
     let batch = pack(&mut Rng::new(10), &toy.spec, &[70, 64, 1]);
-    let stride = toy.layout.width;
-    let pooler = toy.layout.pooler.unwrap();
+    let stride = toy.layout.width();
+    let pooler = toy.layout.pooler().unwrap();
     let Held(numbers) = toy.held.as_ref();
     let (w, b) = (&numbers[pooler.matrix.0], &numbers[pooler.bias.0]);
     let exit = Exit {
@@ -288,7 +288,7 @@ fn bits_stay(name: &'static str, toy: &Toy, executor: &dyn Execute, packs: usize
     let mut lengths = vec![1, 2, 15, 16, 63, 64, 65, 100, 129];
     lengths.extend((0..7).map(|i| 3 + 4 * i));
     let texts: Vec<TextIds> = lengths.iter().map(|&n| text(&mut rng, &toy.spec, n)).collect();
-    let (exit, stride) = (all_states(toy.spec.depth()), toy.layout.width);
+    let (exit, stride) = (all_states(toy.spec.depth()), toy.layout.width());
     let reduces = vec![PoolMode::Mean, PoolMode::Max, PoolMode::WeightedMean];
     let pool = Some(Pooling { reduces, pooler: false });
     let folding = Exit { pool, ..exit.clone() };
@@ -361,9 +361,9 @@ fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
     // Slopes are another for each head.
     let slopes = (1..=12).map(|i| 1.0 / i as f32).collect();
     for bias in [Bias::None, Bias::Alibi(slopes)] {
-        let mut toy = SHAPES[4].toy(16);
-        toy.spec.blocks[0].attention.bias = bias;
-        let toy = &toy;
+        let mut spec = SHAPES[4].spec();
+        spec.blocks[0].attention.bias = bias;
+        let toy = &Toy::of(spec, 16);
         let batch = pack(&mut Rng::new(17), &toy.spec, &[300, 9]);
         let exit = all_states(1);
         let mut executors: Vec<Box<dyn Execute>> = vec![Box::new(cpu(toy, Elem::F32))];
@@ -483,9 +483,9 @@ fn gathered_rows_give_the_bits_of_the_table() {
 fn a_damaged_weight_is_told_by_the_first_state_it_reaches() {
     let Some(gpu) = gpu() else { return };
     let good = Shape { depth: 3, ..SMALL }.toy(20);
-    let blocks = &good.layout.blocks;
+    let blocks = good.layout.blocks();
     let cases = [
-        (good.layout.embedding_norm, 0, f32::NAN),
+        (good.layout.embedding_norm(), 0, f32::NAN),
         (blocks[0].qkv.matrix, 1, f32::NAN),
         (blocks[1].up.bias, 2, f32::INFINITY),
         (blocks[2].output_norm, 3, f32::NEG_INFINITY),

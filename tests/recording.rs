@@ -45,7 +45,7 @@ fn pooled(reduces: &[PoolMode]) -> Option<Pooling> {
 /// A small model and a batch of three texts.
 fn small() -> (Spec, Layout, PackedBatch) {
     let spec = SMALL.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     let batch = pack(&mut Rng::new(1), &spec, &[130, 64, 7]);
     (spec, layout, batch)
 }
@@ -75,7 +75,7 @@ const MINI: Shape = Shape { depth: 6, heads: 12, head_dim: 32, width: 384, inner
 #[test]
 fn activations_in_16_bits_take_half() {
     let spec = MINI.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     let batch = pack(&mut Rng::new(9), &spec, &[128; 8]);
     let wide = Caps { elem: Elem::F16, ..CAPS };
     let narrow = Caps { narrow: true, ..wide.clone() };
@@ -102,7 +102,7 @@ fn activations_in_16_bits_take_half() {
 #[test]
 fn a_folded_batch_brings_back_vectors_and_little_else() {
     let spec = MINI.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     for (elem, narrow) in [(Elem::F32, false), (Elem::F16, true)] {
         let caps = Caps { elem, narrow, ..CAPS };
         for texts in [1, 8, 40] {
@@ -123,7 +123,7 @@ fn no_submit_is_longer_than_the_rate_allows() {
     // BERT-large.
     let shape = Shape { depth: 2, heads: 16, head_dim: 64, width: 1024, inner: 4096, ..SMALL };
     let spec = shape.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     let mut report = Report::new("seconds of a submit");
     for rate in [0.1e12, 0.5e12, 2e12, 20e12] {
         for narrow in [false, true] {
@@ -173,7 +173,7 @@ fn a_pooler_over_gathered_rows_reads_as_it_did() {
 /// A model whose word table, 64,000 bytes in f16, is above [`GATHERS`]; nothing else is.
 fn gathering() -> (Spec, Layout) {
     let spec = Shape { vocab: 1000, ..SMALL }.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     (spec, layout)
 }
 
@@ -227,7 +227,7 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
     let mut rng = Rng::new(3);
     for depth in [0, 1, 2, 5] {
         let spec = Shape { depth, ..SMALL }.spec();
-        let layout = Layout::new(&spec);
+        let layout = Layout::new(&spec).unwrap();
         for exit in exits(depth) {
             for read_bytes in [0, 30_000, u64::MAX] {
                 for flops in [0, 2_000_000, u64::MAX] {
@@ -315,7 +315,7 @@ fn lost(recording: &Recording) -> Vec<String> {
 #[test]
 fn only_the_blocks_that_are_asked_for_are_run() {
     let spec = Shape { depth: 6, ..SMALL }.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     let batch = pack(&mut Rng::new(4), &spec, &[20, 3]);
     let mut report = Report::new("early exit");
     for deepest in 0..=6 {
@@ -342,7 +342,7 @@ fn only_the_blocks_that_are_asked_for_are_run() {
 #[test]
 fn a_submit_is_closed_by_its_readbacks_and_by_its_work() {
     let spec = Shape { depth: 6, ..SMALL }.spec();
-    let layout = Layout::new(&spec);
+    let layout = Layout::new(&spec).unwrap();
     let batch = pack(&mut Rng::new(5), &spec, &[50]);
     let state = 50 * 32 * 4;
     let mut report = Report::new("submits");
@@ -472,7 +472,7 @@ fn places_stay_inside_the_tables_that_are_read_by_them() {
         for block in &mut spec.blocks {
             block.attention.rope = Some(Rope::new(10_000.0, SMALL.head_dim));
         }
-        let layout = Layout::new(&spec);
+        let layout = Layout::new(&spec).unwrap();
         let mut rng = Rng::new(3);
         let (mut refused, mut written) = (0, 0);
         for round in 0..300 {

@@ -80,7 +80,7 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         adapters: adapters(),
-        model: model(&encoder),
+        model: model(&encoder)?,
         memory: memory(&encoder)?,
     };
     if !args.json {
@@ -91,11 +91,11 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     say::print(format!("{json}\n").as_bytes())
 }
 
-fn model(encoder: &Encoder) -> Model {
+fn model(encoder: &Encoder) -> Result<Model> {
     let (spec, pipeline) = (encoder.spec(), encoder.pipeline());
-    let layout = Layout::new(spec);
-    let parts = layout.weights.iter().flat_map(|weight| &weight.parts);
-    Model {
+    let layout = Layout::new(spec)?;
+    let parts = layout.weights().iter().flat_map(|weight| &weight.parts);
+    Ok(Model {
         name: encoder.name().to_owned(),
         family: spec.family,
         layers: spec.depth(),
@@ -113,7 +113,7 @@ fn model(encoder: &Encoder) -> Model {
         max_tokens: encoder.max_tokens(),
         prompts: pipeline.prompts.clone(),
         default_prompt: pipeline.default_prompt.clone(),
-    }
+    })
 }
 
 /// The least and the most that is asked for, each for one text of the greatest length and for a

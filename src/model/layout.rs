@@ -10,6 +10,7 @@ mod builder;
 use std::ops::Range;
 
 use super::spec::Spec;
+use crate::error::Result;
 use builder::LayoutBuilder;
 
 /// Rounds up to whole vectors of four numbers, the unit in which kernels read and write.
@@ -180,38 +181,45 @@ pub struct BlockIds {
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The weights, in the order they are loaded.
-    pub weights: Vec<Weight>,
+    pub(crate) weights: Vec<Weight>,
     /// Numbers between two rows of a hidden state.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Numbers between two rows of an embedding table.
-    pub embedding: usize,
+    pub(crate) embedding: usize,
     /// Numbers between two heads in a row of queries, keys or values.
-    pub head_dim: usize,
+    pub(crate) head_dim: usize,
     /// Numbers between two rows of the feed-forward activations.
-    pub inner: usize,
+    pub(crate) inner: usize,
     /// Word table.
-    pub word: WeightId,
+    pub(crate) word: WeightId,
     /// Position table; one row of zeros where the family has none.
-    pub position: WeightId,
+    pub(crate) position: WeightId,
     /// Token-type table; one row of zeros where the family has none.
-    pub token_type: WeightId,
+    pub(crate) token_type: WeightId,
     /// The embedding's normalisation.
-    pub embedding_norm: WeightId,
+    pub(crate) embedding_norm: WeightId,
     /// From an embedding to a hidden state.
-    pub projection: Option<LinearIds>,
+    pub(crate) projection: Option<LinearIds>,
     /// The normalisation behind it.
-    pub projected_norm: Option<WeightId>,
+    pub(crate) projected_norm: Option<WeightId>,
     /// The encoder layers.
-    pub blocks: Vec<BlockIds>,
+    pub(crate) blocks: Vec<BlockIds>,
     /// The normalisation after the last block.
-    pub final_norm: Option<WeightId>,
+    pub(crate) final_norm: Option<WeightId>,
     /// The pooler, where there is one.
-    pub pooler: Option<LinearIds>,
+    pub(crate) pooler: Option<LinearIds>,
+    /// The encoder it is of; none for weights of any shape that are not of one.
+    pub(crate) spec: Option<Box<Spec>>,
 }
 
 impl Layout {
     /// Lays out the tensors of `spec`. Blocks that are equal share their weights.
-    pub fn new(spec: &Spec) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Spec::validate`].
+    pub fn new(spec: &Spec) -> Result<Self> {
+        spec.validate()?;
         let mut builder = LayoutBuilder::new(spec);
         let e = &spec.embedding;
         let embedding = align4(e.width);
@@ -251,7 +259,8 @@ impl Layout {
             let shape = (builder.width, builder.width);
             builder.linear("pooler".to_owned(), &side, shape, (spec.width, hidden))
         });
-        Self {
+        Ok(Self {
+            spec: Some(Box::new(spec.clone())),
             width: builder.width,
             embedding,
             head_dim: align4(spec.head_dim),
@@ -266,10 +275,45 @@ impl Layout {
             blocks,
             final_norm,
             pooler,
-        }
+        })
     }
 
-    /// The weight `id`.
+    /// Whether it is that of `spec`.
+    pub fn is_of(&self, spec: &Spec) -> bool {
+        self.spec.as_deref() == Some(spec)
+    }
+
+    /// The weights, in the order they are loaded.
+    pub fn weights(&self) -> &[Weight] {
+        &self.weights
+    }
+
+    /// Numbers between two rows of a hidden state.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Numbers between two heads in a row of queries, keys or values.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// The embedding's normalisation.
+    pub fn embedding_norm(&self) -> WeightId {
+        self.embedding_norm
+    }
+
+    /// The encoder layers.
+    pub fn blocks(&self) -> &[BlockIds] {
+        &self.blocks
+    }
+
+    /// The pooler, where there is one.
+    pub fn pooler(&self) -> Option<LinearIds> {
+        self.pooler
+    }
+
+    /// The weight `id`, which is one of this layout.
     pub fn weight(&self, id: WeightId) -> &Weight {
         &self.weights[id.0]
     }

@@ -77,7 +77,7 @@ impl Model {
                 fail!(Unsupported, "{name}: there is no table of positions to leave out")
             })?),
         };
-        let layout = Layout::new(&spec);
+        let layout = Layout::new(&spec).map_err(at_model)?;
 
         let mut used: HashSet<&str> = left_out.iter().map(|p| p.table.as_str()).collect();
         for part in layout.weights.iter().flat_map(|w| &w.parts) {
@@ -179,7 +179,10 @@ impl CheckpointWeights {
 
 impl Weights for CheckpointWeights {
     fn rows(&self, layout: &Layout, id: WeightId, rows: Range<usize>) -> Result<Vec<f32>> {
-        let weight = layout.weight(id);
+        let Some(weight) = layout.weights().get(id.0).filter(|weight| rows.end <= weight.rows)
+        else {
+            return Err(fail!(Usage, "the layout has no rows {rows:?} of weight {}", id.0));
+        };
         // Zeros from the system cost nothing until they are written.
         let mut numbers = vec![0f32; rows.len() * weight.cols];
         for part in &weight.parts {

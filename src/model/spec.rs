@@ -3,6 +3,8 @@
 //! A family (`bert.rs`) turns a `config.json` into a [`Spec`]; `schedule/` turns a [`Spec`] into a
 //! recording. Nothing here reads a file or knows a device.
 
+mod validate;
+
 use std::fmt;
 use std::sync::Arc;
 

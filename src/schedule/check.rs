@@ -11,6 +11,9 @@ use crate::model::layout::Layout;
 use crate::model::spec::{Positions, Spec};
 use crate::text::pack::PackedBatch;
 
+/// Bytes of angles at most: a million places of heads with 64 pairs take half of it.
+const MAX_TURNS: u64 = 1 << 30;
+
 /// The row of each token in the position table.
 ///
 /// # Errors
@@ -118,10 +121,26 @@ fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -
     }
     inside("token id", &batch.ids, spec.vocab)?;
     inside("position", &batch.positions, spec.positions)?;
+    check_turns(spec, batch, caps)?;
     match spec.embedding.token_type {
         Some(_) => inside("token type", &batch.types, spec.types),
         // Types take no part.
         None => Ok(()),
+    }
+}
+
+/// The angles of every place up to the furthest are one array.
+fn check_turns(spec: &Spec, batch: &PackedBatch, caps: &Caps) -> Result<()> {
+    let pairs = spec.blocks.iter().filter_map(|block| block.attention.rope.as_ref());
+    let pairs = pairs.map(|rope| rope.angles.len()).max().unwrap_or(0) as u64;
+    let places = batch.positions.iter().max().map_or(0, |&place| u64::from(place) + 1);
+    let bytes = 8 * pairs * places;
+    match bytes > caps.max_binding.min(MAX_TURNS) {
+        true => Err(fail!(
+            Usage,
+            "the angles of {places} positions take {bytes} bytes, more than one array holds"
+        )),
+        false => Ok(()),
     }
 }
 
@@ -143,6 +162,9 @@ fn check_exit(spec: &Spec, layout: &Layout, exit: &Exit) -> Result<()> {
         let factors = combination.factors.len();
         if factors != states.len() {
             return Err(fail!(Usage, "{factors} factors for {} states", states.len()));
+        }
+        if let Some(factor) = combination.factors.iter().find(|factor| !factor.is_finite()) {
+            return Err(fail!(Usage, "a state cannot be multiplied with {factor}"));
         }
     }
     if let Some(pooling) = &exit.pool {

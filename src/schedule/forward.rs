@@ -17,7 +17,7 @@ use super::recording::{BufferId, Fill, Recording};
 use super::tiles;
 use super::tuning::Tuning;
 use super::variant::{Abilities, Elem};
-use crate::error::Result;
+use crate::error::{Result, fail};
 use crate::model::layout::Layout;
 use crate::model::spec::{Activation, Order, Rope, Spec};
 use crate::text::pack::PackedBatch;
@@ -27,7 +27,7 @@ use crate::text::pack::PackedBatch;
 /// # Errors
 ///
 /// `Usage` for a batch that is no batch, has no tokens or more than [`Caps::max_tokens`], and for
-/// an exit that names a state twice or none, one above the model's depth, or more than fits;
+/// a layout that is not of `spec`, an exit that names a state twice or none, one above the model's depth, or more than fits;
 /// `Checkpoint` for an id, position or token type outside its table.
 pub fn record(
     spec: &Spec,
@@ -51,6 +51,9 @@ pub fn record_all(
     exits: &[Exit],
     caps: &Caps,
 ) -> Result<Recording> {
+    if !layout.is_of(spec) {
+        return Err(fail!(Usage, "the layout is not that of this encoder"));
+    }
     check(spec, layout, batch, exits, caps)?;
     let positions = position_rows(batch, spec.embedding.position.as_ref())?;
     let deepest = exits.iter().map(Exit::deepest).max().unwrap_or(0);

@@ -100,10 +100,16 @@ impl Shape {
 
     /// The encoder with random weights.
     pub fn toy(&self, seed: u64) -> Toy {
-        let spec = self.spec();
-        let layout = Layout::new(&spec);
+        Toy::of(self.spec(), seed)
+    }
+}
+
+impl Toy {
+    /// `spec` with random weights.
+    pub fn of(spec: Spec, seed: u64) -> Self {
+        let layout = Layout::new(&spec).unwrap();
         let mut rng = Rng::new(seed);
-        let numbers = layout.weights.iter().map(|weight| {
+        let numbers = layout.weights().iter().map(|weight| {
             let mut numbers = vec![0.0; weight.rows * weight.cols];
             for part in &weight.parts {
                 let (rows, cols) = part.size();

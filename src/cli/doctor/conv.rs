@@ -3,7 +3,7 @@
 use everylayer::schedule::params::{Im2colParams, Params};
 use everylayer::schedule::recording::Recording;
 use everylayer::schedule::{Variant, tiles};
-use everylayer::single::Single;
+use everylayer::testing::Single;
 
 use super::cases::finish;
 use super::rng::Rng;

@@ -4,7 +4,7 @@ use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::Variant;
 use everylayer::schedule::params::{Params, QkNormParams};
 use everylayer::schedule::recording::Recording;
-use everylayer::single::{Shelf, Single};
+use everylayer::testing::{Shelf, Single};
 
 use super::cases::finish;
 use super::rng::Rng;

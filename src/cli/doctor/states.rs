@@ -94,7 +94,7 @@ impl States {
 
     /// Numbers between two of its heads.
     pub fn head_dim(&self) -> usize {
-        self.model.layout.head_dim
+        self.model.layout.head_dim()
     }
 
     /// Runs the model on `gpu` and fills `rows`.
@@ -112,7 +112,7 @@ impl States {
 
 /// Every state of `batch`, without the padding of its rows.
 fn states(model: &Model, batch: &PackedBatch, executor: &dyn Execute) -> Result<Vec<Vec<f32>>> {
-    let (width, stride) = (model.spec.width, model.layout.width);
+    let (width, stride) = (model.spec.width, model.layout.width());
     let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
     let recording = record(&model.spec, &model.layout, batch, &exit, executor.caps())?;
     let mut states = Vec::new();
