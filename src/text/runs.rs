@@ -77,14 +77,15 @@ impl Runs {
     }
 }
 
-/// Whether the ends of a word are as its middle, and no run of unknown characters becomes one token.
+/// Whether the ends of a word are as its middle, and what one character becomes hangs on no other: unknown
+/// ones may become one token, or a byte each.
 fn is_local(model: &BPE) -> bool {
-    let has_byte = |byte: u8| model.token_to_id(&format!("<0x{byte:02X}>")).is_some();
-    let knows_all = model.byte_fallback && (0..=u8::MAX).all(has_byte);
-    model.continuing_subword_prefix.is_none()
-        && model.end_of_word_suffix.is_none()
+    let none = |part: &Option<String>| part.as_deref().is_none_or(str::is_empty);
+    none(&model.continuing_subword_prefix)
+        && none(&model.end_of_word_suffix)
         && model.dropout.is_none_or(|share| share == 0.0)
-        && (!model.fuse_unk || model.unk_token.is_none() || knows_all)
+        && !model.byte_fallback
+        && (!model.fuse_unk || model.unk_token.is_none())
 }
 
 /// A part of a word and its tokens, with their places in the word.

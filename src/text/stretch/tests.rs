@@ -160,9 +160,13 @@ fn long_words() -> impl Strategy<Value = String> {
 #[test]
 fn a_word_longer_than_a_stretch_has_the_tokens_of_the_whole() {
     let all = Keep::First(usize::MAX);
-    let mut refused = Vec::new();
+    let (mut refused, mut whole) = (Vec::new(), Vec::new());
     for (kind, tokenizer) in kinds() {
         let seams = Seams::of(&tokenizer);
+        if seams.runs(&tokenizer).is_none() {
+            whole.push(kind);
+            continue;
+        }
         let check = |(text, stretch): (String, usize)| {
             let sizes = Sizes { stretch, longest: 4 * stretch };
             let want = encode(&tokenizer, &seams, &text, all, WHOLE).unwrap();
@@ -184,6 +188,7 @@ fn a_word_longer_than_a_stretch_has_the_tokens_of_the_whole() {
                 .push(format!("{kind}: {}", e.to_string().chars().take(600).collect::<String>()));
         }
     }
+    println!("not taken apart: {whole:?}");
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
