@@ -11,7 +11,12 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// The error for a `text` that is none of the words for `what`.
 pub(crate) fn unknown(what: &str, text: &str, words: &[&str]) -> Error {
-    let meant = match nearest(&plain(text), words.iter().copied()) {
+    unknown_but(what, text, words, None)
+}
+
+/// [`unknown`] for a `text` that others use for the word `meant`.
+pub(crate) fn unknown_but(what: &str, text: &str, words: &[&str], meant: Option<&str>) -> Error {
+    let meant = match meant.or_else(|| nearest(&plain(text), words.iter().copied())) {
         Some(word) => format!(" (did you mean `{word}`?)"),
         None => String::new(),
     };

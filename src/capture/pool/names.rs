@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{Pool, WordPool};
 use crate::error::{Error, Result};
-use crate::words::{plain, unknown};
+use crate::words::{plain, unknown_but};
 
 impl Pool {
     /// Every pooling there is, in the order messages list them.
@@ -56,9 +56,32 @@ impl FromStr for Pool {
             return Ok(Self::Words(WordPool::Mean));
         }
         let pool = Self::ALL.into_iter().find(|pool| pool.name() == name);
-        pool.ok_or_else(|| unknown("pool", text, &Self::ALL.map(Self::name)))
+        let meant =
+            || ELSEWHERE.iter().find(|(word, _)| *word == name).map(|(_, pool)| pool.name());
+        pool.ok_or_else(|| unknown_but("pool", text, &Self::ALL.map(Self::name), meant()))
     }
 }
+
+/// What other libraries call some of them: sentence-transformers (`pooling_mode_...`),
+/// text-embeddings-inference, BERT-as-Service.
+const ELSEWHERE: [(&str, Pool); 16] = [
+    ("avg", Pool::Mean),
+    ("average", Pool::Mean),
+    ("mean-tokens", Pool::Mean),
+    ("reduce-mean", Pool::Mean),
+    ("cls-token", Pool::Cls),
+    ("first", Pool::Cls),
+    ("first-token", Pool::Cls),
+    ("max-tokens", Pool::Max),
+    ("reduce-max", Pool::Max),
+    ("mean-sqrt-len-tokens", Pool::MeanSqrt),
+    ("weightedmean", Pool::WeightedMean),
+    ("weightedmean-tokens", Pool::WeightedMean),
+    ("lasttoken", Pool::Last),
+    ("last-token", Pool::Last),
+    ("reduce-mean-max", Pool::MeanMax),
+    ("none", Pool::Tokens),
+];
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,6 +107,17 @@ mod tests {
             ("words:First_Last", Pool::Words(WordPool::FirstLast)),
         ] {
             assert_eq!(text.parse::<Pool>().unwrap(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_other_libraries_are_known() {
+        for (text, want) in [("avg", "mean"), ("mean_tokens", "mean"), ("NONE", "tokens")] {
+            let said = text.parse::<Pool>().unwrap_err().to_string();
+            assert!(
+                said.contains(&format!("`{text}` is not known (did you mean `{want}`?)")),
+                "{said}"
+            );
         }
     }
 
