@@ -24,7 +24,7 @@ use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;
 use crate::schedule::variant::{NormInput, Scores};
 use crate::schedule::verify::verify;
-use crate::schedule::{Abilities, Access, Caps, Elem, Output, Variant};
+use crate::schedule::{Access, AdapterFeatures, Caps, Elem, Output, Variant};
 use kernels::Positions;
 use product::Packed;
 
@@ -87,7 +87,7 @@ impl Cpu {
             elem,
             // No bytes of a bus to save, and every conversion costs.
             narrow: false,
-            can: Abilities::default(),
+            can: AdapterFeatures::default(),
             tuning: Tuning::none(),
             submit_read_bytes: u64::MAX,
             submit_flops: SUBMIT_FLOPS,
@@ -329,7 +329,10 @@ impl Execute for Cpu {
     }
 
     fn device(&self) -> String {
-        format!("CPU ({} threads)", rayon::current_num_threads())
+        match rayon::current_num_threads() {
+            1 => "CPU (1 thread)".to_owned(),
+            threads => format!("CPU ({threads} threads)"),
+        }
     }
 
     fn prepare(&self, _: &Recording) {}

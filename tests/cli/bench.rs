@@ -146,7 +146,7 @@ fn texts_of_a_file() {
     let texts = file(folder.path(), "x.txt", format!("one\ntwo words\n{long}\n"));
     let got = run(&["bench", "--texts", &texts, "--plan", "--json"]);
     assert_eq!(sizes(&got.json()), [[3, 256, 3 + 4 + 256]]);
-    assert_eq!(got.notes(), ["1 of 3 texts were cut to 256 tokens: 46 tokens are lost"]);
+    assert_eq!(got.notes(), ["1 of 3 texts was cut to 256 tokens: 46 tokens are lost"]);
     assert_eq!(run(&["bench", "--texts", &texts, "--plan", "-q"]).err, "");
 }
 

@@ -150,7 +150,7 @@ fn cut_texts_are_told_of() {
     let all = got.json();
     assert_eq!((&all["truncated"], &all["tokens_lost"]), (&json!(1), &json!(46)));
     assert_eq!(all["results"][0]["text_tokens"], 256);
-    assert_eq!(got.notes()[1], "1 of 2 texts were cut to 256 tokens: 46 tokens are lost");
+    assert_eq!(got.notes()[1], "1 of 2 texts was cut to 256 tokens: 46 tokens are lost");
 
     let got = run(&["embed", "--max-tokens", "4", "-q", "one two three"]);
     assert_eq!(got.json()["tokens_lost"], 1);

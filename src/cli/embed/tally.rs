@@ -54,13 +54,17 @@ impl Tally {
     /// What is said of rows that went to the file `place`.
     pub fn rejected_note(&self, place: &std::path::Path) -> Option<String> {
         let (count, all) = (self.rejected, self.rejected + self.texts);
-        (count > 0).then(|| format!("{count} of {all} rows were rejected: see {}", place.display()))
+        let were = if count == 1 { "was" } else { "were" };
+        (count > 0)
+            .then(|| format!("{count} of {all} rows {were} rejected: see {}", place.display()))
     }
 
     /// What is said of texts that were cut to `limit` tokens.
     pub fn cut_note(&self, limit: usize) -> String {
         let Self { texts, cut, lost, .. } = self;
-        format!("{cut} of {texts} texts were cut to {limit} tokens: {lost} tokens are lost")
+        let were = if *cut == 1 { "was" } else { "were" };
+        let are = if *lost == 1 { "token is" } else { "tokens are" };
+        format!("{cut} of {texts} texts {were} cut to {limit} tokens: {lost} {are} lost")
     }
 
     /// Texts that were run again in f32, those after the texts so far.
