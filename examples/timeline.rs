@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use everylayer::encoder::Intake;
+use everylayer::encoder::Preprocessor;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
@@ -34,7 +34,7 @@ fn main() -> everylayer::Result<()> {
     let executor = GpuExecutor::new(gpu, model.layout.clone(), model.weights.clone(), Elem::F32)?;
     let text = "the ".repeat(126);
     let texts: Vec<Text<'_>> = (0..tokens.div_ceil(128)).map(|_| Text::from(&text)).collect();
-    let tokens = Intake::open(source.as_ref())?.tokenize(&texts, &Capture::default())?;
+    let tokens = Preprocessor::open(source.as_ref())?.tokenize(&texts, &Capture::default())?;
     let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
     for batch in pack(&tokens, usize::MAX, usize::MAX) {
         let recording = record(&model.spec, &model.layout, &batch, &exit, executor.caps())?;

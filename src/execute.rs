@@ -17,7 +17,8 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Takes what comes back: numbers of a state or of the pooled result, row-major with the stride of
-/// [`Layout::width`]. [`Output::Status`] never arrives here: it is what the run returns.
+/// [`Layout::width`](crate::model::layout::Layout::width). [`Output::Status`] never arrives here: it
+/// is what the run returns.
 pub type Sink<'a> = &'a mut (dyn FnMut(Output, Vec<f32>) -> Result<()> + Send);
 
 /// Runs recordings of one model, whose weights it holds.

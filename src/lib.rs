@@ -66,7 +66,7 @@
 #![warn(missing_docs)]
 
 #[doc(hidden)]
-pub mod cache;
+pub mod cache_dir;
 pub mod capture;
 pub mod cpu;
 pub mod embeddings;

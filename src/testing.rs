@@ -102,7 +102,7 @@ impl Single {
 
     fn array(&mut self, words: Vec<u32>, narrow: bool) -> Bind {
         let (count, elem) =
-            if narrow { (2 * words.len(), Elem::F16) } else { (words.len(), Elem::F32) };
+            if narrow { (2 * words.len(), Elem::PackedF16) } else { (words.len(), Elem::F32) };
         let id = self.draft.array("array", &[count], elem);
         self.draft.fill(id, Fill::Words(words));
         Bind::Buffer(id)

@@ -14,7 +14,7 @@ use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use crate::encoder::{Encoder, Intake};
+use crate::encoder::{Encoder, Preprocessor};
 use crate::error::Result;
 use crate::model::load::Model;
 use crate::text::Text;
@@ -40,7 +40,7 @@ pub fn survey(files: Files, name: String) -> Result<(), JsValue> {
     let source = Pages::new(files, name);
     let survey = || -> Result<()> {
         Model::open(&source)?;
-        Intake::open(&source)?;
+        Preprocessor::open(&source)?;
         Ok(())
     };
     survey().map_err(|e| page::error(&e))

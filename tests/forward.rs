@@ -97,7 +97,7 @@ fn states_agree_on_both_executors() {
             pack(&mut rng, &toy.spec, &[512]),
         ];
         // Storage in f16 goes through the same kernels but for how weights and activations lie.
-        let elems = if i < 2 { &[Elem::F32, Elem::F16][..] } else { &[Elem::F32] };
+        let elems = if i < 2 { &[Elem::F32, Elem::PackedF16][..] } else { &[Elem::F32] };
         for (&elem, class) in elems.iter().flat_map(|elem| classes.map(|class| (elem, class))) {
             let (a, b) = (on_gpu(&gpu, &toy, elem).cut_for(class), cpu(&toy, elem));
             for batch in &batches {
@@ -107,7 +107,7 @@ fn states_agree_on_both_executors() {
                 // The very recording: the CPU rounds activations where the GPU does.
                 let want = run(&b, &recording).unwrap();
                 assert_eq!(got.len(), shape.depth + 1);
-                assert_eq!(a.caps().narrow, elem == Elem::F16 && class != Class::Software);
+                assert_eq!(a.caps().narrow, elem == Elem::PackedF16 && class != Class::Software);
                 let agree = if a.caps().narrow { NARROW_AGREE } else { STATES_AGREE };
                 for ((output, got), (_, want)) in got.iter().zip(&want) {
                     let tolerance = agree * magnitude(want);
@@ -343,8 +343,13 @@ fn bits_do_not_depend_on_the_pack_on_the_gpu() {
     let wide = SHAPES[4].toy(13);
     bits_stay("bits, large", &wide, &on_gpu(&gpu, &wide, Elem::F32).cut_for(Class::Large), 8);
     // Activations in 16 bits, and the products that read and write them.
-    bits_stay("bits, f16", &toy, &on_gpu(&gpu, &toy, Elem::F16).cut_for(Class::Small), 40);
-    bits_stay("bits, f16, large", &wide, &on_gpu(&gpu, &wide, Elem::F16).cut_for(Class::Large), 4);
+    bits_stay("bits, f16", &toy, &on_gpu(&gpu, &toy, Elem::PackedF16).cut_for(Class::Small), 40);
+    bits_stay(
+        "bits, f16, large",
+        &wide,
+        &on_gpu(&gpu, &wide, Elem::PackedF16).cut_for(Class::Large),
+        4,
+    );
 }
 
 #[test]
@@ -369,7 +374,7 @@ fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
         let mut executors: Vec<Box<dyn Execute>> = vec![Box::new(cpu(toy, Elem::F32))];
         if let Some(gpu) = gpu() {
             executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32)));
-            for class in [Class::Emulated, Class::Small] {
+            for class in [Class::CpuAdapter, Class::Small] {
                 executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32).cut_for(class)));
             }
         }

@@ -12,8 +12,8 @@ use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{Bind, Dispatch, Fill, Readback};
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
-    Abilities, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording, Variant,
-    record,
+    AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording,
+    Variant, record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, pack};
@@ -24,7 +24,7 @@ const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
     narrow: false,
-    can: Abilities { class: Class::Small, subgroups: false, half: false, coop: None },
+    can: AdapterFeatures { class: Class::Small, subgroups: false, half: false, coop: None },
     tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,
@@ -77,7 +77,7 @@ fn activations_in_16_bits_take_half() {
     let spec = MINI.spec();
     let layout = Layout::new(&spec).unwrap();
     let batch = pack(&mut Rng::new(9), &spec, &[128; 8]);
-    let wide = Caps { elem: Elem::F16, ..CAPS };
+    let wide = Caps { elem: Elem::PackedF16, ..CAPS };
     let narrow = Caps { narrow: true, ..wide.clone() };
     let write = |caps| record(&spec, &layout, &batch, &states([6]), caps).unwrap();
     let (wide, narrow) = (write(&wide), write(&narrow));
@@ -103,7 +103,7 @@ fn activations_in_16_bits_take_half() {
 fn a_folded_batch_brings_back_vectors_and_little_else() {
     let spec = MINI.spec();
     let layout = Layout::new(&spec).unwrap();
-    for (elem, narrow) in [(Elem::F32, false), (Elem::F16, true)] {
+    for (elem, narrow) in [(Elem::F32, false), (Elem::PackedF16, true)] {
         let caps = Caps { elem, narrow, ..CAPS };
         for texts in [1, 8, 40] {
             let batch = pack(&mut Rng::new(9), &spec, &vec![128; texts]);
@@ -128,7 +128,7 @@ fn no_submit_is_longer_than_the_rate_allows() {
     for rate in [0.1e12, 0.5e12, 2e12, 20e12] {
         for narrow in [false, true] {
             let submit_flops = (0.1 * rate) as u64;
-            let elem = if narrow { Elem::F16 } else { Elem::F32 };
+            let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
             let caps = Caps { submit_flops, narrow, elem, ..CAPS };
             let most = caps.timely_tokens(&layout).min(8192);
             report.check(most >= 256, || format!("{rate:e}: {most} tokens a batch"));
@@ -163,7 +163,7 @@ fn the_mean_of_every_state_folded_reads_as_it_did() {
 #[test]
 fn a_pooler_over_gathered_rows_reads_as_it_did() {
     let (spec, layout) = gathering();
-    let caps = Caps { max_binding: GATHERS, elem: Elem::F16, narrow: true, ..CAPS };
+    let caps = Caps { max_binding: GATHERS, elem: Elem::PackedF16, narrow: true, ..CAPS };
     let batch = pack(&mut Rng::new(2), &spec, &[66, 9]);
     let pool = Some(Pooling { reduces: vec![PoolMode::Cls], pooler: true });
     let exit = Exit { pool, ..states([2]) };
@@ -233,7 +233,7 @@ fn what_is_read_is_what_was_written_last_in_its_slot() {
                 for flops in [0, 2_000_000, u64::MAX] {
                     let caps = Caps { submit_read_bytes: read_bytes, submit_flops: flops, ..CAPS };
                     let narrow = flops == 0;
-                    let elem = if narrow { Elem::F16 } else { Elem::F32 };
+                    let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
                     let caps = Caps { elem, narrow, ..caps };
                     let lengths: Vec<_> =
                         (0..rng.below(6) + 1).map(|_| rng.below(90) + 1).collect();

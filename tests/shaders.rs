@@ -11,7 +11,7 @@ use everylayer::schedule::params::{
     AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, Im2colParams,
     MatmulParams, NormParams, PoolParams, QkNormParams, RopeParams, RouteParams,
 };
-use everylayer::schedule::variant::{Abilities, Class, Variant};
+use everylayer::schedule::variant::{AdapterFeatures, Class, Variant};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -222,7 +222,8 @@ struct Page {
 fn what_a_browser_runs_is_written_for_its_compiler() {
     // No subgroups and no cooperative matrices: wgpu has neither on the web. `tests/web/tint.mjs`
     // compiles what is written here in Chromium.
-    let web = Abilities { class: Class::Emulated, half: true, ..Abilities::default() };
+    let web =
+        AdapterFeatures { class: Class::CpuAdapter, half: true, ..AdapterFeatures::default() };
     let page = |variant: Variant| Page {
         name: variant.to_string(),
         source: source(variant),

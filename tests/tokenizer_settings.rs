@@ -6,7 +6,7 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use everylayer::encoder::Intake;
+use everylayer::encoder::Preprocessor;
 use everylayer::model::bytes::Bytes;
 use everylayer::text::{Overflow, Text, Tokenizer, Tokens};
 use everylayer::{Capture, Device, Encoder, ErrorKind, LoadOptions};
@@ -239,9 +239,9 @@ fn settings_of_sentence_transformers_count_beside_modules_json_alone() {
     };
     let names = ["config.json", "tokenizer.json", "tokenizer_config.json"];
     let mut files = HashMap::from(names.map(|name| (name.to_owned(), read(name))));
-    let bare = Intake::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
+    let bare = Preprocessor::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
     files.insert("sentence_bert_config.json".to_owned(), br#"{"max_seq_length": 6}"#.to_vec());
-    let alone = Intake::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
+    let alone = Preprocessor::open(&Bytes::new("toy", files.clone())).unwrap().max_tokens();
     let modules = json!([
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
@@ -249,7 +249,7 @@ fn settings_of_sentence_transformers_count_beside_modules_json_alone() {
     files.insert("modules.json".to_owned(), modules.to_string().into_bytes());
     let pooling = br#"{"pooling_mode_mean_tokens": true}"#.to_vec();
     files.insert("1_Pooling/config.json".to_owned(), pooling);
-    let beside = Intake::open(&Bytes::new("toy", files)).unwrap().max_tokens();
+    let beside = Preprocessor::open(&Bytes::new("toy", files)).unwrap().max_tokens();
     assert_eq!((bare, alone, beside), (bare, bare, 6));
     assert!(bare > 6);
 }

@@ -7,7 +7,7 @@ mod toy;
 
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
-use everylayer::gpu::winners;
+use everylayer::gpu::tuning_cache;
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{Class, Elem, Exit, Tile, Variant, record};
 use toy::model::{SMALL, pack};
@@ -38,7 +38,7 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
     let batch = pack(&mut Rng::new(1), &toy.spec, &[70, 12, 1]);
     let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
     let mut want = None;
-    for tile in [Tile::R, Tile::S, Tile::M, Tile::L] {
+    for tile in [Tile::T16x32, Tile::T32x32, Tile::T64x64, Tile::T128x128] {
         let rows = products.iter().map(|(product, _)| (*product, tile));
         executor.set_tuning(rows.collect());
         let recording = record(&toy.spec, &toy.layout, &batch, &exit, executor.caps()).unwrap();
@@ -58,20 +58,24 @@ fn winners_are_kept_by_adapter() {
     let (layout, held) = (toy.layout.clone(), toy.held.clone());
     let executor = GpuExecutor::new(gpu.clone(), layout, held, Elem::F32).unwrap();
     let executor = executor.cut_for(Class::Small);
-    let tuning: Tuning = executor.products().into_iter().map(|(p, _)| (p, Tile::S)).collect();
+    let tuning: Tuning = executor.products().into_iter().map(|(p, _)| (p, Tile::T32x32)).collect();
     let mut report = gpu.report().clone();
     report.name = format!("a test of tuning, {}", std::process::id());
-    assert!(winners::read(&report).is_empty());
-    let file = winners::keep(&report, &tuning).unwrap();
-    assert_eq!(winners::read(&report), tuning);
+    assert!(tuning_cache::read(&report).is_empty());
+    let file = tuning_cache::keep(&report, &tuning).unwrap();
+    assert_eq!(tuning_cache::read(&report), tuning);
     // A second model's winners lie beside them; another driver has its own.
-    winners::keep(&report, &tuning.iter().take(1).map(|(p, _)| (*p, Tile::R)).collect()).unwrap();
-    assert_eq!(winners::read(&report).iter().filter(|(_, tile)| **tile == Tile::R).count(), 1);
-    assert_eq!(winners::read(&report).iter().count(), tuning.iter().count());
+    tuning_cache::keep(&report, &tuning.iter().take(1).map(|(p, _)| (*p, Tile::T16x32)).collect())
+        .unwrap();
+    assert_eq!(
+        tuning_cache::read(&report).iter().filter(|(_, tile)| **tile == Tile::T16x32).count(),
+        1
+    );
+    assert_eq!(tuning_cache::read(&report).iter().count(), tuning.iter().count());
     let mut other = report.clone();
     other.driver.push('x');
-    assert!(winners::read(&other).is_empty());
+    assert!(tuning_cache::read(&other).is_empty());
     std::fs::write(&file, "{\"version\":1,").unwrap();
-    assert!(winners::read(&report).is_empty());
+    assert!(tuning_cache::read(&report).is_empty());
     std::fs::remove_file(file).unwrap();
 }

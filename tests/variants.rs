@@ -14,7 +14,7 @@ use everylayer::model::spec::{
 };
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
-    Abilities, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Tile, Variant,
+    AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Tile, Variant,
     record,
 };
 use toy::Rng;
@@ -127,21 +127,26 @@ fn spec(rng: &mut Rng) -> Spec {
 
 /// An adapter of some kind, and how a model may be opened on it.
 fn caps(rng: &mut Rng) -> Caps {
-    let class = one_of(rng, &[Class::Software, Class::Emulated, Class::Small, Class::Large]);
+    let class = one_of(rng, &[Class::Software, Class::CpuAdapter, Class::Small, Class::Large]);
     let half = chance(rng);
     let elem = match rng.below(2) {
         0 => Elem::F32,
-        _ if half => Elem::Half,
-        _ => Elem::F16,
+        _ if half => Elem::NativeF16,
+        _ => Elem::PackedF16,
     };
-    let coop = (elem == Elem::Half && class == Class::Large && chance(rng))
+    let coop = (elem == Elem::NativeF16 && class == Class::Large && chance(rng))
         .then(|| one_of(rng, &[Tile::Coop8, Tile::Coop16]));
     Caps {
         // Small enough at times that the word table is read on the host.
         max_binding: one_of(rng, &[100_000, 128 << 20]),
         elem,
         narrow: elem != Elem::F32 && class != Class::Software,
-        can: Abilities { class, subgroups: class == Class::Software || chance(rng), half, coop },
+        can: AdapterFeatures {
+            class,
+            subgroups: class == Class::Software || chance(rng),
+            half,
+            coop,
+        },
         tuning: Tuning::none(),
         submit_read_bytes: 8 << 20,
         submit_flops: u64::MAX,

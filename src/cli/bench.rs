@@ -22,7 +22,7 @@ use super::args::{BenchArgs, InputArgs};
 use super::info::bytes;
 use super::input::Input;
 use super::progress::Progress;
-use super::say;
+use super::terminal;
 use kernels::Kernel;
 use load::Load;
 
@@ -90,8 +90,8 @@ pub fn run(args: BenchArgs) -> Result<()> {
     #[cfg(feature = "gpu")]
     if args.tune {
         match tune::tune(source.as_ref(), &device.options(), looked_at)? {
-            tune::Tuned::Table(text) if !json => say::print(text.as_bytes())?,
-            tune::Tuned::Nothing(said) if !quiet => say::note(&said),
+            tune::Tuned::Table(text) if !json => terminal::print(text.as_bytes())?,
+            tune::Tuned::Nothing(said) if !quiet => terminal::note(&said),
             _ => {}
         }
     }
@@ -102,7 +102,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         None => load::table(&args.batch, &args.tokens, &encoder, &capture)?,
     };
     if !quiet {
-        loads.iter().filter_map(Load::cut_note).for_each(|note| say::note(&note));
+        loads.iter().filter_map(Load::cut_note).for_each(|note| terminal::note(&note));
     }
     let report = if *plan {
         Report::planned(&encoder, &loads)?
@@ -111,11 +111,11 @@ pub fn run(args: BenchArgs) -> Result<()> {
         Report::measured(&encoder, &loads, *runs, &Progress::runs(total, looked_at))?
     };
     if !json {
-        return say::print(report.to_string().as_bytes());
+        return terminal::print(report.to_string().as_bytes());
     }
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-    say::print(format!("{json}\n").as_bytes())
+    terminal::print(format!("{json}\n").as_bytes())
 }
 
 impl Report {

@@ -8,7 +8,7 @@ use everylayer::output::Format;
 
 use super::args::{Cli, CompletionsArgs, devices};
 use super::info::adapters;
-use super::say;
+use super::terminal;
 
 /// Files of texts.
 const TEXTS: &[&str] = &["txt", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "gz", "zst"];
@@ -27,7 +27,7 @@ fn endings(command: &str, option: &str) -> Vec<String> {
 
 /// Runs the command.
 pub fn run(args: &CompletionsArgs) -> Result<()> {
-    say::print(script(args.shell, named(Cli::command())).as_bytes())
+    terminal::print(script(args.shell, named(Cli::command())).as_bytes())
 }
 
 /// `command` whose `--device` knows the adapters of this machine, by number and first word.

@@ -26,7 +26,7 @@ use serde::Serialize;
 use super::args::DoctorArgs;
 use super::info::{Adapter, adapters};
 use super::progress::Progress;
-use super::say;
+use super::terminal;
 use kernels::{Kernel, Kernels};
 use states::{State, States};
 
@@ -88,9 +88,9 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     if args.json {
         let json = serde_json::to_string_pretty(&report)
             .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-        say::print(format!("{json}\n").as_bytes())?;
+        terminal::print(format!("{json}\n").as_bytes())?;
     } else {
-        say::print(report.to_string().as_bytes())?;
+        terminal::print(report.to_string().as_bytes())?;
     }
     report.verdict()
 }

@@ -3,6 +3,7 @@
 mod assemble;
 mod checks;
 mod fault;
+mod fingerprint;
 mod finished;
 mod flow;
 #[cfg(test)]
@@ -10,12 +11,11 @@ mod fuzz;
 mod interrupt;
 mod job;
 mod log;
-mod origin;
 mod own;
-mod part;
 mod recorded;
 mod rejects;
-mod spool;
+mod result_log;
+mod resume_dir;
 mod tally;
 
 use std::io::IsTerminal;
@@ -31,13 +31,13 @@ use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 use super::args::{EmbedArgs, RejectedRows};
 use super::input::{Input, Survey};
 use super::progress::Progress;
-use super::say;
 use super::target::Target;
+use super::terminal;
 use assemble::{assemble, beside};
 use flow::{Out, Pen};
-use part::{Call, Done, Part};
 use recorded::{Recorded, Revision};
 use rejects::Rejects;
+use resume_dir::{Call, Done, Part};
 use tally::Counts;
 pub use tally::Tally;
 
@@ -64,20 +64,21 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     // JSON holds each value as it is.
     let has_types = target.format() == Format::Parquet && !args.quiet;
     for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| has_types) {
-        say::note(&format!(
+        terminal::note(&format!(
             "column `{column}` holds values of several kinds and is carried as text"
         ));
     }
     if !args.quiet {
-        say::note(&format!("device: {}", header.device));
-        encoder.notes().iter().for_each(|note| say::note(note));
+        terminal::note(&format!("device: {}", header.device));
+        encoder.notes().iter().for_each(|note| terminal::note(note));
         if let Some(note) = encoder.pipeline().note().filter(|_| capture.pool == Pool::Model) {
-            say::note(&note);
+            terminal::note(&note);
         }
     }
     let named = matches!(target, Target::File(..)) || !target.format().is_text();
     let revision = if named { Some(source.revision()?) } else { None };
-    let metadata = revision.as_ref().map(|revision| origin::metadata(revision, &encoder, &args));
+    let metadata =
+        revision.as_ref().map(|revision| fingerprint::metadata(revision, &encoder, &args));
     let metadata = metadata.unwrap_or_default();
     let (quiet, plan, precision) = (args.quiet, args.plan, args.precision);
     let visible = looked_at && !target.is_terminal();
@@ -98,7 +99,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     }
     if job.is_finished() {
         if !quiet {
-            say::note(&format!(
+            terminal::note(&format!(
                 "{} is there: this call has made it before, and there is nothing to do",
                 job.target.name()
             ));
@@ -113,7 +114,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if place.from > 0 {
         progress.skip(place.from.saturating_sub(place.range.start));
         if !quiet {
-            say::note(&format!("resumed at row {}", place.from));
+            terminal::note(&format!("resumed at row {}", place.from));
         }
     }
     let (start, before) = (Instant::now(), place.done_before());
@@ -123,7 +124,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     }
     drop(progress);
     if !quiet && job.is_worth_a_line() {
-        say::note(&tally.done_note(
+        terminal::note(&tally.done_note(
             &job.target.name(),
             &job.header.stored(job.precision),
             before,
@@ -132,14 +133,14 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     }
     if !quiet && tally.cut > 0 {
         let limit = job.args.text.max_tokens.unwrap_or(job.encoder.max_tokens());
-        say::note(&tally.cut_note(limit));
+        terminal::note(&tally.cut_note(limit));
     }
     let rejected = job.args.rejects.as_deref().and_then(|place| tally.rejected_note(place));
     if let Some(note) = rejected.filter(|_| !quiet) {
-        say::note(&note);
+        terminal::note(&note);
     }
     if let Some(note) = tally.rerun_note(&job.header.model).filter(|_| !quiet) {
-        say::note(&note);
+        terminal::note(&note);
     }
     Ok(())
 }
@@ -285,7 +286,7 @@ impl Job {
     /// What tells this call from others; `None` where it can not be gone on with.
     fn call(&self) -> Option<Call> {
         let (file, revision) = (self.input.file()?, self.revision.as_ref()?);
-        Some(origin::call(&self.args, &self.input, file, revision, &self.encoder))
+        Some(fingerprint::call(&self.args, &self.input, file, revision, &self.encoder))
     }
 
     /// Whether a run of the same words has made the output, which is asked for with `--resume`.
@@ -340,7 +341,7 @@ impl Job {
             let (part, done, torn) = Part::open(&path, call, self.args.resume)?;
             if torn && !self.args.quiet {
                 let part = part.folder.display();
-                say::note(&format!("{part}: the end of it is damaged, and is done again"));
+                terminal::note(&format!("{part}: the end of it is damaged, and is done again"));
             }
             interrupt::keeps(&part.folder);
             let (spool, rejects) = part.logs(&done, rejects.is_some())?;

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::args::ExploreArgs;
 use super::embed::Tally;
-use super::say;
+use super::terminal;
 
 /// Tokens of a text that are shown: more cannot be told apart on a screen.
 const SHOWN: usize = 64;
@@ -95,13 +95,13 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
     let page = page(&encoder, args, &capture)?;
 
     match file {
-        None => say::print(page.as_bytes()),
+        None => terminal::print(page.as_bytes()),
         Some(mut file) => {
             file.write_all(page.as_bytes())
                 .map_err(|e| Error::new(ErrorKind::Io, e.to_string()).with_source(e))?;
             file.commit()?;
             if !args.quiet {
-                say::note(&format!("wrote {}", args.output.display()));
+                terminal::note(&format!("wrote {}", args.output.display()));
             }
             Ok(())
         }
@@ -119,16 +119,16 @@ fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<Stri
     let sides = args.texts.iter().enumerate();
     let texts: Vec<_> = sides.map(|(index, text)| Side::of(&tokens, index, text)).collect();
     if !args.quiet {
-        say::note(&format!("device: {}", tokens.device));
-        encoder.notes().iter().for_each(|note| say::note(note));
+        terminal::note(&format!("device: {}", tokens.device));
+        encoder.notes().iter().for_each(|note| terminal::note(note));
         let mut tally = Tally::default();
         tokens.texts.iter().for_each(|text| tally.add(text.lost));
         if tally.cut > 0 {
-            say::note(&tally.cut_note(capture.max_tokens.unwrap_or(encoder.max_tokens())));
+            terminal::note(&tally.cut_note(capture.max_tokens.unwrap_or(encoder.max_tokens())));
         }
         for (number, text) in (1..).zip(&texts).filter(|(_, text)| text.hidden > 0) {
             let all = text.tokens.len() + text.hidden;
-            say::note(&format!("text {number}: the first {SHOWN} of {all} tokens are shown"));
+            terminal::note(&format!("text {number}: the first {SHOWN} of {all} tokens are shown"));
         }
     }
     let report = Report {

@@ -132,7 +132,7 @@ Examples:
       names of the kernels, in every form for common sizes of models
   everylayer wgsl attention.d64
       the whole text of one, loops written out, as the driver is given it
-  everylayer wgsl matmul.m+gelu > matmul.wgsl
+  everylayer wgsl matmul.64x64+gelu > matmul.wgsl
       for another compiler
 
 A name is the kernel's file in shaders/, then its choices: the tile of a product

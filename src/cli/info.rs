@@ -13,7 +13,7 @@ use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::args::InfoArgs;
-use super::say;
+use super::terminal;
 
 /// All that is known.
 #[derive(Debug, Serialize)]
@@ -84,11 +84,11 @@ pub fn run(args: &InfoArgs) -> Result<()> {
         memory: memory(&encoder)?,
     };
     if !args.json {
-        return say::print(report.to_string().as_bytes());
+        return terminal::print(report.to_string().as_bytes());
     }
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-    say::print(format!("{json}\n").as_bytes())
+    terminal::print(format!("{json}\n").as_bytes())
 }
 
 fn model(encoder: &Encoder) -> Result<Model> {

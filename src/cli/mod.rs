@@ -17,10 +17,10 @@ mod help;
 mod info;
 mod input;
 mod progress;
-mod say;
 #[cfg(feature = "server")]
 mod serve;
 mod target;
+mod terminal;
 mod tokenize;
 #[cfg(feature = "gpu")]
 mod wgsl;
@@ -36,7 +36,7 @@ use args::{Cli, Command};
 /// The call that `words` make, the program's name first; else the exit code, all being said.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let words = args::joined(Cli::command(), words.collect());
-    let call = Cli::try_parse_from(words.words).map_err(|error| say::parse_error(&error))?;
+    let call = Cli::try_parse_from(words.words).map_err(|error| terminal::parse_error(&error))?;
     call.settle(words.parted).map_err(|error| failed(&error))
 }
 
@@ -60,19 +60,19 @@ pub fn run(call: Cli) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the results has read enough.
-        Err(error) if say::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
 
 /// Says what went wrong, and gives the exit code of it.
 fn failed(error: &Error) -> ExitCode {
-    say::error(&error.to_string());
+    terminal::error(&error.to_string());
     ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
 }
 
 /// `everylayer licenses`: its own, and those of what it is linked with (`tools/notices/make.py`).
 fn licenses() -> Result<()> {
     let texts = [include_str!("../../LICENSE"), include_str!("../../THIRD-PARTY.txt")];
-    texts.iter().try_for_each(|text| say::print(text.as_bytes()))
+    texts.iter().try_for_each(|text| terminal::print(text.as_bytes()))
 }

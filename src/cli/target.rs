@@ -8,7 +8,7 @@ use everylayer::output::{self, Extras, FileSink, Format, Kept, Sink};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::input::Input;
-use super::say;
+use super::terminal;
 
 /// A place for results; nothing is written yet.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Writer {
         match self {
             Self::File(sink) => sink.finish(),
             Self::Text(sink) => sink.finish().map(drop),
-            Self::Held(sink) => say::print(sink.finish()?.get_ref()),
+            Self::Held(sink) => terminal::print(sink.finish()?.get_ref()),
         }
     }
 }

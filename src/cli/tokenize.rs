@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use everylayer::embeddings::{TokenInfo, WordInfo};
-use everylayer::encoder::Intake;
+use everylayer::encoder::Preprocessor;
 use everylayer::model::locate::locate_with_progress;
 use everylayer::output::Format;
 use everylayer::quote::is_hidden;
@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::args::TokenizeArgs;
 use super::embed::Tally;
 use super::input::Input;
-use super::say;
 use super::target::default_format;
+use super::terminal;
 
 /// Texts worked on at a time.
 const CHUNK_TEXTS: usize = 4096;
@@ -50,9 +50,9 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     input.count()?;
     let progress = !args.quiet && std::io::stderr().is_terminal();
     let source = locate_with_progress(&args.model.model, progress)?;
-    let intake = Intake::open(source.as_ref())?;
-    let capture = args.text.capture(&intake.pipeline().prompts)?;
-    let limit = intake.limit(&capture)?;
+    let preprocessor = Preprocessor::open(source.as_ref())?;
+    let capture = args.text.capture(&preprocessor.pipeline().prompts)?;
+    let limit = preprocessor.limit(&capture)?;
 
     let mut tally = Tally::default();
     let mut rows: Vec<String> = Vec::new();
@@ -63,7 +63,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
             break;
         }
         for item in items {
-            let tokens = intake.tokenize(std::slice::from_ref(&item.text), &capture);
+            let tokens = preprocessor.tokenize(std::slice::from_ref(&item.text), &capture);
             let tokens = tokens.map_err(|e| match input.place(item.line) {
                 Some(place) if e.kind() != ErrorKind::Usage => e.at(place),
                 _ => e,
@@ -79,7 +79,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
         }
         if format != Some(Format::Json) {
             rows.push(String::new());
-            say::print(rows.join("\n").as_bytes())?;
+            terminal::print(rows.join("\n").as_bytes())?;
             rows.clear();
         }
     }
@@ -91,10 +91,10 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
         let model = source.name();
         let head = json(&Head { model: &model, max_tokens: limit, truncated, tokens_lost })?;
         let head = head.trim_end_matches('}');
-        say::print(format!("{head},\"results\":[\n{}\n]}}\n", rows.join(",\n")).as_bytes())?;
+        terminal::print(format!("{head},\"results\":[\n{}\n]}}\n", rows.join(",\n")).as_bytes())?;
     }
     if !args.quiet && tally.cut > 0 {
-        say::note(&tally.cut_note(limit));
+        terminal::note(&tally.cut_note(limit));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use everylayer::gpu::kernels::{source, variants};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::args::WgslArgs;
-use super::say;
+use super::terminal;
 
 /// What is listed: head_dims and widths of models that many people have.
 const LISTED: (&[u32], &[usize]) = (&[32, 64, 96, 128], &[256, 512, 1024]);
@@ -17,14 +17,14 @@ const LISTED: (&[u32], &[usize]) = (&[32, 64, 96, 128], &[256, 512, 1024]);
 pub fn run(args: &WgslArgs) -> Result<()> {
     let Some(name) = &args.variant else {
         let names = variants(LISTED.0, LISTED.1).into_iter().map(|variant| format!("{variant}\n"));
-        return say::print(names.collect::<String>().as_bytes());
+        return terminal::print(names.collect::<String>().as_bytes());
     };
     // Any that a model could have.
     let head_dims: Vec<u32> = (1..=128).map(|n| 4 * n).collect();
     let strides: Vec<usize> = (1..=64).map(|n| 32 * n).collect();
     let all = variants(&head_dims, &strides);
     match all.iter().find(|variant| variant.to_string() == *name) {
-        Some(variant) => say::print(source(*variant).as_bytes()),
+        Some(variant) => terminal::print(source(*variant).as_bytes()),
         None => {
             let kernel = name.split(['.', '+']).next().unwrap_or_default();
             let known = all.iter().any(|variant| variant.kernel() == kernel);

@@ -105,7 +105,8 @@ impl Encoder {
 
     /// A request of the text, held against the model.
     pub(super) fn wish<'w>(&'w self, order: &Order<'_>, capture: &'w Capture) -> Result<Wish<'w>> {
-        let mut wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), order.skip)?;
+        let mut wish =
+            Wish::new(capture, &self.model.spec, self.preprocessor.pipeline(), order.skip)?;
         if let Some(pool) = &mut wish.exit.pool
             && pool.pooler
             && order.hidden > 0

@@ -4,7 +4,7 @@
 //! fill some batches. Which texts share a batch changes no number of a result. What is packed is a
 //! *part*: a text, or one window of a text that is longer than the limit.
 
-use super::intake::Intake;
+use super::preprocessor::Preprocessor;
 use crate::capture::{Capture, Overflow, Pool};
 use crate::error::{Result, fail};
 use crate::text::pack::{PackedBatch, Sequence, pack_some};
@@ -38,7 +38,7 @@ pub struct Part {
 
 /// The texts of a call on their way to batches.
 pub struct Feed<'a> {
-    intake: &'a Intake,
+    preprocessor: &'a Preprocessor,
     capture: &'a Capture,
     texts: &'a [Text<'a>],
     room: Room,
@@ -55,14 +55,24 @@ pub struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     pub fn new(
-        intake: &'a Intake,
+        preprocessor: &'a Preprocessor,
         capture: &'a Capture,
         texts: &'a [Text<'a>],
         room: Room,
     ) -> Self {
         let (tokens, parts) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
         let (waiting, window) = (Vec::new(), room.tokens);
-        Self { intake, capture, texts, room, tokens, parts, waiting, waiting_tokens: 0, window }
+        Self {
+            preprocessor,
+            capture,
+            texts,
+            room,
+            tokens,
+            parts,
+            waiting,
+            waiting_tokens: 0,
+            window,
+        }
     }
 
     /// The texts of the call.
@@ -135,7 +145,7 @@ impl<'a> Feed<'a> {
         let count = pieces.count();
         let piece = first..first + count;
         for (text, tokens) in
-            piece.clone().zip(self.intake.tokenize_some(self.texts, piece, self.capture)?)
+            piece.clone().zip(self.preprocessor.tokenize_some(self.texts, piece, self.capture)?)
         {
             if tokens.is_empty() {
                 return Err(fail!(
@@ -153,7 +163,7 @@ impl<'a> Feed<'a> {
     fn split(&mut self, text: usize, tokens: &Tokens) -> Result<()> {
         let windows = match self.capture.overflow {
             Overflow::Window { stride } => {
-                let limit = self.intake.limit(self.capture)?;
+                let limit = self.preprocessor.limit(self.capture)?;
                 windows(tokens, limit, stride, matches!(self.capture.pool, Pool::Words(_)))
             }
             Overflow::Truncate | Overflow::Error => Vec::new(),

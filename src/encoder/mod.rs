@@ -2,14 +2,14 @@
 
 mod asked;
 mod collect;
+mod device;
 mod drive;
 mod feed;
-mod intake;
 mod options;
 mod orders;
-mod place;
+mod preprocessor;
 mod profile;
-mod ready;
+mod warmup;
 mod windowed;
 mod wish;
 mod work;
@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(all(feature = "web", target_arch = "wasm32"))]
 pub(crate) use collect::token_infos;
-pub use intake::Intake;
 pub use options::{Device, Dtype, LoadOptions};
 pub use orders::{Order, Served};
+pub use preprocessor::Preprocessor;
 pub use profile::Step;
 pub use windowed::{Stretch, Windowed};
 
@@ -39,8 +39,8 @@ use crate::text::{Text, Tokens};
 use collect::Collector;
 #[cfg(feature = "server")]
 pub(crate) use collect::{token_infos, word_info};
+use device::OpenDevice;
 use feed::{Feed, Room};
-use place::Place;
 use wish::Wish;
 
 /// Tokens of a batch where the caller names no number.
@@ -51,8 +51,8 @@ const BATCH_TOKENS: usize = 8192;
 /// `embed` takes `&self`: one encoder serves many threads.
 pub struct Encoder {
     model: Model,
-    intake: Intake,
-    place: Place,
+    preprocessor: Preprocessor,
+    device: OpenDevice,
     executor: Arc<dyn Execute>,
     /// Executes in f32 what overflows [`Encoder::elem`]; made at the first such text.
     wide: Mutex<Option<Arc<dyn Execute>>>,
@@ -91,19 +91,20 @@ impl Encoder {
             true => Model::open_without_positions(source)?,
             false => Model::open(source)?,
         };
-        let intake = Intake::with_tables(source, model.spec.positions, model.spec.vocab)?;
+        let preprocessor =
+            Preprocessor::with_tables(source, model.spec.positions, model.spec.vocab)?;
         // Ids that no text has do no harm; those that every text has do.
-        let bare = intake.tokenizer().encode_whole(&Text::from(""))?;
-        intake.check_ids(&bare.ids).map_err(|e| {
+        let bare = preprocessor.tokenizer().encode_whole(&Text::from(""))?;
+        preprocessor.check_ids(&bare.ids).map_err(|e| {
             fail!(Checkpoint, "{}: tokenizer and model are not of one kind: {e}", model.name)
         })?;
         let elem = options.dtype.elem();
-        let place = Place::open(options).await?;
-        let executor = place.executor(&model, elem).await?;
+        let device = OpenDevice::open(options).await?;
+        let executor = device.executor(&model, elem).await?;
         let most = most_tokens(&model, executor.caps());
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most);
         let wide = Mutex::default();
-        let encoder = Self { model, intake, place, executor, wide, elem, batch_tokens };
+        let encoder = Self { model, preprocessor, device, executor, wide, elem, batch_tokens };
         encoder.warm();
         Ok(encoder)
     }
@@ -158,7 +159,7 @@ impl Encoder {
         if let Some(wide) = wide().as_ref() {
             return Ok(Arc::clone(wide));
         }
-        let made = self.place.executor(&self.model, Elem::F32).await.map_err(|e| {
+        let made = self.device.executor(&self.model, Elem::F32).await.map_err(|e| {
             e.at(format_args!("{}: texts that overflow f16 need the model in f32", self.name()))
         })?;
         // Two calls may have made one each; the first that comes stays.
@@ -171,7 +172,7 @@ impl Encoder {
     ///
     /// `Usage` where the capture does not fit the model.
     pub fn header(&self, capture: &Capture) -> Result<Header> {
-        let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), 0)?;
+        let wish = Wish::new(capture, &self.model.spec, self.preprocessor.pipeline(), 0)?;
         Ok(self.header_of(&wish).stored(capture.precision))
     }
 
@@ -233,7 +234,7 @@ impl Encoder {
         capture: &Capture,
     ) -> Result<Vec<Tokens>> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        self.intake.tokenize(&texts, capture)
+        self.preprocessor.tokenize(&texts, capture)
     }
 
     /// The encoder as data.
@@ -243,12 +244,12 @@ impl Encoder {
 
     /// What the repository says beyond the encoder.
     pub fn pipeline(&self) -> &Pipeline {
-        self.intake.pipeline()
+        self.preprocessor.pipeline()
     }
 
     /// Texts to tokens, without the weights.
-    pub fn intake(&self) -> &Intake {
-        &self.intake
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
     }
 
     /// The model's name.
@@ -258,16 +259,16 @@ impl Encoder {
 
     /// What a person should know of how the device was chosen, a sentence each.
     pub fn notes(&self) -> Vec<String> {
-        match &self.place {
+        match &self.device {
             #[cfg(feature = "gpu")]
-            Place::Gpu { gpu, .. } => gpu.choice().map(str::to_owned).into_iter().collect(),
-            Place::Cpu => Vec::new(),
+            OpenDevice::Gpu { gpu, .. } => gpu.choice().map(str::to_owned).into_iter().collect(),
+            OpenDevice::Cpu => Vec::new(),
         }
     }
 
     /// Whether the CPU executor runs it.
     pub fn is_on_cpu(&self) -> bool {
-        matches!(self.place, Place::Cpu)
+        matches!(self.device, OpenDevice::Cpu)
     }
 
     /// The device's name.
@@ -293,7 +294,7 @@ impl Encoder {
     /// The limit of tokens for one text where the caller names none: the repository's
     /// `max_seq_length`, else the position table.
     pub fn max_tokens(&self) -> usize {
-        self.intake.max_tokens()
+        self.preprocessor.max_tokens()
     }
 
     /// What `capture` asks for, the texts on their way to batches, and how many tokens at the
@@ -303,11 +304,11 @@ impl Encoder {
         texts: &'a [Text<'a>],
         capture: &'a Capture,
     ) -> Result<(Wish<'a>, Feed<'a>, usize)> {
-        let limit = self.intake.limit(capture)?;
-        let skip = self.intake.skip(capture, limit)?;
-        let wish = Wish::new(capture, &self.model.spec, self.intake.pipeline(), skip)?;
+        let limit = self.preprocessor.limit(capture)?;
+        let skip = self.preprocessor.skip(capture, limit)?;
+        let wish = Wish::new(capture, &self.model.spec, self.preprocessor.pipeline(), skip)?;
         let room = self.room(self.executor.as_ref(), &wish);
-        Ok((wish, Feed::new(&self.intake, capture, texts, room), skip))
+        Ok((wish, Feed::new(&self.preprocessor, capture, texts, room), skip))
     }
 
     /// How large a batch may be on `executor`.

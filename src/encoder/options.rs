@@ -94,7 +94,7 @@ impl Dtype {
     pub fn elem(self) -> Elem {
         match self {
             Self::Auto | Self::F32 => Elem::F32,
-            Self::F16 => Elem::F16,
+            Self::F16 => Elem::PackedF16,
         }
     }
 }

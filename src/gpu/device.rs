@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::coop;
-use super::disk::Disk;
 use super::faults::Faults;
 use super::memory::Account;
 pub use super::pick::{GpuOptions, Pick, missing};
 use super::pick::{choice, no_adapter};
+use super::pipeline_cache::PipelineCache;
 use super::pipelines::Pipelines;
 use crate::error::{Result, fail};
-use crate::schedule::{Abilities, Class, Tile};
+use crate::schedule::{AdapterFeatures, Class, Tile};
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -40,9 +40,9 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) report: AdapterReport,
     choice: Option<String>,
-    pub(super) disk: Option<Disk>,
+    pub(super) pipeline_cache: Option<PipelineCache>,
     pub(super) account: Arc<Account>,
-    can: Abilities,
+    can: AdapterFeatures,
     pub(super) faults: Faults,
     pub(super) pipelines: Pipelines,
     #[cfg(not(target_arch = "wasm32"))]
@@ -128,7 +128,7 @@ fn class(adapter: &wgpu::Adapter) -> Class {
         adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64);
     match info.device_type {
         wgpu::DeviceType::Cpu if eight && words => Class::Software,
-        wgpu::DeviceType::Cpu => Class::Emulated,
+        wgpu::DeviceType::Cpu => Class::CpuAdapter,
         wgpu::DeviceType::DiscreteGpu => Class::Large,
         _ => Class::Small,
     }
@@ -167,12 +167,12 @@ impl Gpu {
         // WGSL of a page has to ask for subgroups by another word, and some browsers have none.
         let portable = options.default_limits || cfg!(target_arch = "wasm32");
         let class = match class(adapter) {
-            Class::Software if portable => Class::Emulated,
+            Class::Software if portable => Class::CpuAdapter,
             class => class,
         };
         let has = |feature| !options.default_limits && adapter.features().contains(feature);
         let subgroups = !portable && adapter.features().contains(wgpu::Features::SUBGROUP);
-        let can = Abilities {
+        let can = AdapterFeatures {
             class,
             subgroups: subgroups && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
@@ -203,7 +203,7 @@ impl Gpu {
         Ok(Self {
             #[cfg(not(target_arch = "wasm32"))]
             poller: Poller::new(device.clone()),
-            disk: Disk::open(&device, &adapter.get_info()),
+            pipeline_cache: PipelineCache::open(&device, &adapter.get_info()),
             device,
             queue,
             report,
@@ -226,7 +226,7 @@ impl Gpu {
     }
 
     /// What kernels are chosen by on this device.
-    pub fn abilities(&self) -> Abilities {
+    pub fn abilities(&self) -> AdapterFeatures {
         self.can
     }
 

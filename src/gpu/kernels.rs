@@ -2,7 +2,7 @@
 //! only place that includes shader text.
 
 use super::template::Constants;
-use super::{heads, product};
+use super::{attention, matmul};
 use crate::model::spec::{Activation, NormKind};
 use crate::schedule::tiles::{DIRECT_HEAD_DIM, attention_parts};
 use crate::schedule::variant::{
@@ -13,7 +13,7 @@ use crate::schedule::variant::{
 /// uses. WGSL looks names up module-wide, so the order does not matter.
 pub fn source(variant: Variant) -> String {
     let unroll = match variant {
-        Variant::Matmul { .. } => product::UNROLL,
+        Variant::Matmul { .. } => matmul::UNROLL,
         _ => 1,
     };
     text(variant, unroll)
@@ -32,18 +32,19 @@ pub struct Unrolled {
 /// where a kernel does little arithmetic or cannot be unrolled further.
 pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
     match variant {
-        Variant::Matmul { tile: tile @ (Tile::R | Tile::S | Tile::M | Tile::L), .. } => {
-            Some(Unrolled {
-                source: text(variant, unroll as usize),
-                fmas: product::fmas(tile, unroll as usize) as u32,
-            })
-        }
+        Variant::Matmul {
+            tile: tile @ (Tile::T16x32 | Tile::T32x32 | Tile::T64x64 | Tile::T128x128),
+            ..
+        } => Some(Unrolled {
+            source: text(variant, unroll as usize),
+            fmas: matmul::fmas(tile, unroll as usize) as u32,
+        }),
         Variant::Attention { staging, head_dim, scores, .. }
             if staging == Staging::Workgroup && scores != Scores::Disentangled =>
         {
             Some(Unrolled {
                 source: text(variant, unroll as usize),
-                fmas: unroll * heads::fmas(head_dim as usize) as u32,
+                fmas: unroll * attention::fmas(head_dim as usize) as u32,
             })
         }
         _ => None,
@@ -53,9 +54,9 @@ pub fn unrolled(variant: Variant, unroll: u32) -> Option<Unrolled> {
 fn text(variant: Variant, unroll: usize) -> String {
     let (constants, files) = parts(variant, unroll);
     let half = match variant {
-        Variant::Matmul { weights, .. } => weights == Elem::Half,
-        Variant::Embed { tables, .. } => tables == Elem::Half,
-        Variant::Expert { weights, .. } => weights == Elem::Half,
+        Variant::Matmul { weights, .. } => weights == Elem::NativeF16,
+        Variant::Embed { tables, .. } => tables == Elem::NativeF16,
+        Variant::Expert { weights, .. } => weights == Elem::NativeF16,
         _ => false,
     };
     let enable = match variant {
@@ -131,7 +132,7 @@ fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
             ],
         ),
         Variant::Matmul { tile: Tile::Broadcast, weights, activation, residual, .. } => (
-            product::constants(Tile::Broadcast, unroll),
+            matmul::constants(Tile::Broadcast, unroll),
             vec![
                 kernel!("matmul_broadcast"),
                 lib!("matmul_sums"),
@@ -139,14 +140,14 @@ fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
                 lib!("words"),
                 match weights {
                     Elem::F32 => lib!("words_f32"),
-                    Elem::F16 | Elem::Half => lib!("words_f16"),
+                    Elem::PackedF16 | Elem::NativeF16 => lib!("words_f16"),
                 },
                 activate(activation),
                 if residual { lib!("words_residual_add") } else { lib!("residual_none") },
             ],
         ),
         Variant::Matmul { tile, weights, activation, residual, splits, .. } => {
-            let constants = product::constants(tile, unroll);
+            let constants = matmul::constants(tile, unroll);
             let mut files = match tile {
                 Tile::Coop8 | Tile::Coop16 => vec![kernel!("matmul_coop")],
                 Tile::Direct => vec![
@@ -175,11 +176,11 @@ fn parts(variant: Variant, unroll: usize) -> (Constants, Vec<&'static str>) {
             }
         }
         Variant::Attention { head_dim, scores: Scores::Disentangled, .. } => (
-            heads::constants(head_dim as usize, unroll),
+            attention::constants(head_dim as usize, unroll),
             vec![kernel!("attention_disentangled"), lib!("attention_io")],
         ),
         Variant::Attention { staging, head_dim, scores, .. } => (
-            heads::constants(head_dim as usize, unroll),
+            attention::constants(head_dim as usize, unroll),
             match staging {
                 Staging::Broadcast => vec![
                     kernel!("attention_broadcast"),
@@ -280,8 +281,8 @@ fn row_sum(sum: RowSum) -> &'static str {
 fn elem(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => lib!("elem_f32"),
-        Elem::F16 => lib!("elem_f16"),
-        Elem::Half => lib!("elem_half"),
+        Elem::PackedF16 => lib!("elem_f16"),
+        Elem::NativeF16 => lib!("elem_half"),
     }
 }
 
@@ -324,7 +325,9 @@ pub fn variants(head_dims: &[u32], strides: &[usize]) -> Vec<Variant> {
     }
     for weights in Elem::ALL {
         // Cooperative matrices read halves as such.
-        for tile in Tile::ALL.into_iter().filter(|tile| !tile.is_coop() || weights == Elem::Half) {
+        for tile in
+            Tile::ALL.into_iter().filter(|tile| !tile.is_coop() || weights == Elem::NativeF16)
+        {
             all.extend(products(tile, weights));
         }
     }

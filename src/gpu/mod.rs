@@ -2,23 +2,23 @@
 //! and readback.
 
 mod arena;
+mod attention;
 mod ceiling;
 mod coop;
 pub mod device;
-mod disk;
 mod faults;
-mod heads;
 pub mod kernels;
+mod matmul;
 mod memory;
 mod pick;
+mod pipeline_cache;
 mod pipelines;
-mod product;
 mod profile;
 mod readback;
 mod template;
 pub mod tune;
+pub mod tuning_cache;
 mod weights;
-pub mod winners;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,12 +87,12 @@ impl GpuExecutor {
         let mut can = gpu.abilities();
         // Software has no 16-bit floats of its own.
         let elem = match elem {
-            Elem::F16 if can.coop.is_some() => Elem::Half,
-            Elem::F16 if can.half && can.class != Class::Software => Elem::Half,
+            Elem::PackedF16 if can.coop.is_some() => Elem::NativeF16,
+            Elem::PackedF16 if can.half && can.class != Class::Software => Elem::NativeF16,
             elem => elem,
         };
         // An executor in f32 on the same device, as for texts that f16 does not hold, has no use for them.
-        can.coop = can.coop.filter(|_| elem == Elem::Half);
+        can.coop = can.coop.filter(|_| elem == Elem::NativeF16);
         let caps = Caps {
             max_binding: max_binding.min(gpu.max_binding()),
             elem,

@@ -65,8 +65,8 @@ impl Pipelines {
             return Ok(());
         }
         missing.into_par_iter().try_for_each(|variant| self.get(gpu, variant).map(drop))?;
-        if let Some(disk) = &gpu.disk {
-            disk.save();
+        if let Some(cache) = &gpu.pipeline_cache {
+            cache.save();
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: gpu.disk.as_ref().map(|disk| &disk.cache),
+        cache: gpu.pipeline_cache.as_ref().map(|kept| &kept.cache),
     });
     Pipeline { layout, pipeline }
 }

@@ -87,6 +87,9 @@ fn block<'a>(lines: &[&'a str], scope: &mut Scope<'a>, out: &mut String) -> Resu
             at += 1;
             continue;
         };
+        if !words.starts_with("for ") && !words.starts_with("if ") {
+            return Err(format!("unknown directive: {line}"));
+        }
         let (middle, end) = ends(&lines[at + 1..]).ok_or_else(|| format!("no end: {line}"))?;
         let body = &lines[at + 1..][..end];
         if let Some(rest) = words.strip_prefix("for ") {
@@ -98,8 +101,6 @@ fn block<'a>(lines: &[&'a str], scope: &mut Scope<'a>, out: &mut String) -> Resu
                 None => (body, &[][..]),
             };
             block(if holds { yes } else { no }, scope, out)?;
-        } else {
-            return Err(format!("unknown directive: {line}"));
         }
         at += end + 2;
     }

@@ -144,7 +144,7 @@ impl GpuExecutor {
         cuts: &[Tile],
         rounds: usize,
     ) -> Recording {
-        let elem = |narrowed| if narrow == narrowed { Elem::F16 } else { Elem::F32 };
+        let elem = |narrowed| if narrow == narrowed { Elem::PackedF16 } else { Elem::F32 };
         let mut draft = Draft::new(m, 1);
         let a = draft.array("a", &[m, linear.k], elem(Narrow::A));
         let c = draft.array("c", &[m * splits, linear.n], elem(Narrow::C));

@@ -114,7 +114,7 @@ fn write(
 ) -> Result<()> {
     match elem {
         Elem::F32 => gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(numbers)),
-        Elem::F16 | Elem::Half => {
+        Elem::PackedF16 | Elem::NativeF16 => {
             let halves = narrow(label, numbers)?;
             gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(&halves));
         }

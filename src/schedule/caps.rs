@@ -2,7 +2,7 @@
 
 use super::tiles;
 use super::tuning::Tuning;
-use super::variant::{Abilities, Elem};
+use super::variant::{AdapterFeatures, Elem};
 use crate::model::layout::{Layout, LinearIds};
 use crate::model::spec::{Block, Spec};
 
@@ -17,7 +17,7 @@ pub struct Caps {
     /// are kept in 16 bits. The residual stream and every sum are f32.
     pub narrow: bool,
     /// What the adapter can do.
-    pub can: Abilities,
+    pub can: AdapterFeatures,
     /// Cuts of products that were measured there.
     pub tuning: Tuning,
     /// Readbacks of one submit before it is closed, so that copies run beside later layers.
@@ -40,7 +40,7 @@ impl Caps {
     /// a rounding: a model that has some keeps all in f32.
     pub fn widened(&self, spec: &Spec) -> Elem {
         let routed = spec.blocks.iter().any(|block| block.experts.is_some());
-        if self.narrow && !routed { Elem::F16 } else { Elem::F32 }
+        if self.narrow && !routed { Elem::PackedF16 } else { Elem::F32 }
     }
 
     /// Whether the word table has to be gathered on the host: it does not fit one binding.

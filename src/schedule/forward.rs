@@ -16,7 +16,7 @@ use super::recorder::Recorder;
 use super::recording::{BufferId, Fill, Recording};
 use super::tiles;
 use super::tuning::Tuning;
-use super::variant::{Abilities, Elem};
+use super::variant::{AdapterFeatures, Elem};
 use crate::error::{Result, fail};
 use crate::model::layout::Layout;
 use crate::model::spec::{Activation, Order, Rope, Spec};
@@ -109,7 +109,7 @@ struct Pass<'a> {
     layout: &'a Layout,
     caps: &'a Caps,
     elem: Elem,
-    can: Abilities,
+    can: AdapterFeatures,
     tuning: &'a Tuning,
     tokens: usize,
     texts: usize,

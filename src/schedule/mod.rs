@@ -24,6 +24,6 @@ pub use forward::{record, record_all};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use variant::{
-    Abilities, Access, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum, Staging,
-    Tile, Variant,
+    Access, AdapterFeatures, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum,
+    Staging, Tile, Variant,
 };

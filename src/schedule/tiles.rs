@@ -1,6 +1,6 @@
 //! Tile sizes and grids: every dispatch size comes from a function here.
 
-use super::variant::{Abilities, Class, RowSum, Staging, Tile};
+use super::variant::{AdapterFeatures, Class, RowSum, Staging, Tile};
 use crate::text::pack::PackedBatch;
 
 /// Columns of a panel: the order of packed weights, the same for every tile.
@@ -32,9 +32,9 @@ pub fn matmul_splits(class: Class, n: usize, k: usize) -> usize {
 }
 
 /// How the rows of an embedding are shared on an adapter: they are made once a pass.
-pub fn embed_sum(can: &Abilities) -> RowSum {
+pub fn embed_sum(can: &AdapterFeatures) -> RowSum {
     match can.class {
-        Class::Emulated => RowSum::Few,
+        Class::CpuAdapter => RowSum::Few,
         _ if can.subgroups => RowSum::Subgroup,
         _ => RowSum::Shared,
     }
@@ -42,10 +42,10 @@ pub fn embed_sum(can: &Abilities) -> RowSum {
 
 /// How the rows of a normalisation are shared on an adapter. On software Vulkan one subgroup takes
 /// a row, which is five times as fast there as a barrier, and twice the text to compile.
-pub fn row_sum(can: &Abilities) -> RowSum {
+pub fn row_sum(can: &AdapterFeatures) -> RowSum {
     match can.class {
         Class::Software => RowSum::Single,
-        Class::Emulated => RowSum::Few,
+        Class::CpuAdapter => RowSum::Few,
         _ if can.subgroups => RowSum::Subgroup,
         _ => RowSum::Shared,
     }
@@ -62,16 +62,16 @@ pub fn matmul_grid(tile: Tile, m: usize, n: usize, splits: usize) -> [u32; 2] {
 pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     let enough = match class {
         Class::Software => return Tile::Broadcast,
-        Class::Emulated => return Tile::Direct,
+        Class::CpuAdapter => return Tile::Direct,
         Class::Small => 16,
         Class::Large => 160,
     };
     let groups = |tile| matmul_grid(tile, m, n, splits).iter().product::<u32>();
     match class {
-        _ if m <= 16 => Tile::R,
-        Class::Large if m >= 1024 && groups(Tile::L) >= enough => Tile::L,
-        _ if groups(Tile::M) >= enough => Tile::M,
-        _ => Tile::S,
+        _ if m <= 16 => Tile::T16x32,
+        Class::Large if m >= 1024 && groups(Tile::T128x128) >= enough => Tile::T128x128,
+        _ if groups(Tile::T64x64) >= enough => Tile::T64x64,
+        _ => Tile::T32x32,
     }
 }
 
@@ -111,7 +111,7 @@ pub fn attention_parts(head_dim: usize) -> usize {
 pub fn attention_staging(class: Class, head_dim: usize) -> Staging {
     match class {
         Class::Software => Staging::Broadcast,
-        Class::Emulated if head_dim <= DIRECT_HEAD_DIM => Staging::Direct,
+        Class::CpuAdapter if head_dim <= DIRECT_HEAD_DIM => Staging::Direct,
         _ => Staging::Workgroup,
     }
 }

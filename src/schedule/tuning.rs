@@ -85,9 +85,9 @@ mod tests {
         assert_ne!(of(256), of(257));
         assert_eq!(of(0), of(16));
         assert_eq!(of(9000), of(4096));
-        let tuning: Tuning = [(of(1024), Tile::S)].into_iter().collect();
-        assert_eq!(tuning.get(&of(600)), Some(Tile::S));
+        let tuning: Tuning = [(of(1024), Tile::T32x32)].into_iter().collect();
+        assert_eq!(tuning.get(&of(600)), Some(Tile::T32x32));
         assert_eq!(tuning.get(&of(200)), None);
-        assert_eq!(tuning.get(&Product::new(600, 384, 1536, 1, Elem::F16)), None);
+        assert_eq!(tuning.get(&Product::new(600, 384, 1536, 1, Elem::PackedF16)), None);
     }
 }

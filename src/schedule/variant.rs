@@ -10,7 +10,7 @@ mod name;
 mod row;
 mod tile;
 
-pub use adapter::{Abilities, Class};
+pub use adapter::{AdapterFeatures, Class};
 pub use bindings::Access;
 pub use elem::{Elem, Narrow};
 pub use row::{NormInput, RowCut, RowSum};
@@ -27,7 +27,7 @@ pub enum Staging {
     Workgroup,
     /// The registers of a subgroup of eight: [`Class::Software`].
     Broadcast,
-    /// Nowhere, each invocation reads them: [`Class::Emulated`].
+    /// Nowhere, each invocation reads them: [`Class::CpuAdapter`].
     Direct,
 }
 
@@ -143,12 +143,12 @@ pub enum Variant {
 impl Variant {
     /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
     pub fn is_portable(&self) -> bool {
-        self.runs_on(&Abilities { class: Class::Emulated, ..Abilities::default() })
+        self.runs_on(&AdapterFeatures { class: Class::CpuAdapter, ..AdapterFeatures::default() })
     }
 
     /// Whether an adapter that `can` do so much runs it, and is of a kind that could be given it: what
     /// is made for processors has more in an invocation than a GPU has registers.
-    pub fn runs_on(&self, can: &Abilities) -> bool {
+    pub fn runs_on(&self, can: &AdapterFeatures) -> bool {
         let eight = can.subgroups && can.class == Class::Software;
         let processor = can.class.is_processor();
         let summed = |sum| match sum {
@@ -157,14 +157,16 @@ impl Variant {
             RowSum::Subgroup => can.subgroups,
             RowSum::Single => eight,
         };
-        let stored = |elem| elem != Elem::Half || can.half;
+        let stored = |elem| elem != Elem::NativeF16 || can.half;
         match self {
             Self::Matmul { tile, weights, .. } => {
                 let cut = match tile {
                     Tile::Broadcast => eight,
                     Tile::Direct => processor,
                     // They read halves as such.
-                    Tile::Coop8 | Tile::Coop16 => can.coop == Some(*tile) && *weights == Elem::Half,
+                    Tile::Coop8 | Tile::Coop16 => {
+                        can.coop == Some(*tile) && *weights == Elem::NativeF16
+                    }
                     _ => true,
                 };
                 cut && stored(*weights)

@@ -163,7 +163,7 @@ impl Run<'_> {
     fn runs(&self, variant: Variant) -> bool {
         let mut can = self.caps.can;
         if !can.class.is_processor() {
-            can.class = Class::Emulated;
+            can.class = Class::CpuAdapter;
         }
         variant.runs_on(&can)
     }
@@ -380,7 +380,7 @@ fn end(first: u32, count: u32) -> u128 {
 }
 
 /// Whether `tiles` are those of texts of at most `rows` rows: each text from its first query on, in
-/// tiles that lie side by side.
+/// tiles that lie side by side, and no row in two texts, since both would write it.
 fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Said {
     let (lines, rest) = tiles.as_chunks::<4>();
     let step = tiles::attention_rows(head_dim) as u32;
@@ -389,9 +389,17 @@ fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Said {
     }
     // What the next tile has to be, where the text is not done.
     let mut next: Option<[u32; 4]> = None;
+    // Where the text before ends.
+    let mut free = 0;
     for &line in lines {
         let [first, length, query, hidden] = line;
         let inside = hidden < length && end(first, length) <= rows;
+        if query == 0 {
+            if u128::from(first) < free {
+                return Err("two texts share a row");
+            }
+            free = end(first, length);
+        }
         if !inside || next.map_or(query != 0, |next| next != line) {
             return Err("a tile is outside of the rows of its text");
         }

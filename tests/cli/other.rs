@@ -21,7 +21,7 @@ fn tokens_with_spans_and_words() {
     let got = run(&["tokenize", "--max-tokens", "4", "--prompt", "a ", "b c"]);
     let all = got.json();
     assert_eq!((&all["tokens_lost"], &all["results"][0]["tokens_lost"]), (&json!(1), &json!(1)));
-    assert_eq!(got.notes(), ["1 of 1 texts were cut to 4 tokens: 1 tokens are lost"]);
+    assert_eq!(got.notes(), ["1 of 1 texts was cut to 4 tokens: 1 token is lost"]);
     let lines = pipe(&["tokenize"], b"one\ntwo\n").lines();
     assert_eq!(lines[1]["tokens"][1]["text"], "two");
 }
@@ -114,7 +114,7 @@ fn examples_of_the_help_run() {
 fn kernels_are_printed() {
     let names = run(&["wgsl"]).text().to_owned();
     assert!(names.lines().count() > 300, "{names}");
-    for name in ["attention.d64", "matmul.m+gelu", "norm.shared.x1", "pool.mean"] {
+    for name in ["attention.d64", "matmul.64x64+gelu", "norm.shared.x1", "pool.mean"] {
         assert!(names.lines().any(|line| line == name), "{name}");
         let text = run(&["wgsl", name]).text().to_owned();
         assert!(text.starts_with(&format!("// {name}\n")), "{name}");

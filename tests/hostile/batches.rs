@@ -130,7 +130,7 @@ fn a_recording_runs_only_on_weights_that_it_fits() {
     }
     // Stored otherwise than the executor's weights are.
     let executor = Cpu::new(toys[0].layout.clone(), toys[0].held.as_ref(), Elem::F32).unwrap();
-    let caps = Caps { elem: Elem::F16, narrow: true, ..executor.caps().clone() };
+    let caps = Caps { elem: Elem::PackedF16, narrow: true, ..executor.caps().clone() };
     let batch = pack(&mut rng, &toys[0].spec, &[7]);
     let recording = record(&toys[0].spec, &toys[0].layout, &batch, &exit, &caps).unwrap();
     assert!(run(&executor, &recording).is_err());

@@ -59,7 +59,7 @@ fn open(gpu: &Arc<Gpu>) -> (Pair, Vec<Product>) {
         Product { n, k, matrix, bias }
     };
     let products = PRODUCTS.iter().map(&mut product).collect();
-    (crate::open(shelf, gpu, Elem::Half), products)
+    (crate::open(shelf, gpu, Elem::NativeF16), products)
 }
 
 /// `numbers` cut to the 11 bits of an f16, none of them below its range: its f32 is exact.
@@ -92,7 +92,7 @@ fn multiply(
     };
     let variant = Variant::Matmul {
         tile,
-        weights: Elem::Half,
+        weights: Elem::NativeF16,
         activation,
         residual,
         splits,

@@ -140,7 +140,7 @@ fn matmul_of_every_variant() {
                     // The end of a product is the same text in every cut of `matmul.wgsl`: one of them
                     // has more shapes.
                     let shapes = match tile {
-                        Tile::S | Tile::Broadcast => ([12, 100, 388], &[1, 65, 200][..]),
+                        Tile::T32x32 | Tile::Broadcast => ([12, 100, 388], &[1, 65, 200][..]),
                         _ if elem == Elem::F32 => ([100; 3], &[65][..]),
                         _ => continue,
                     };
@@ -181,7 +181,7 @@ fn matmul_in_parts_along_k() {
 
 /// The storage types that `gpu` reads.
 pub fn elems(gpu: &Gpu) -> Vec<Elem> {
-    Elem::ALL.into_iter().filter(|elem| *elem != Elem::Half || gpu.abilities().half).collect()
+    Elem::ALL.into_iter().filter(|elem| *elem != Elem::NativeF16 || gpu.abilities().half).collect()
 }
 
 /// Every cut of every product.

@@ -46,7 +46,7 @@ fn products_that_read_or_write_16_bits() {
         }
         for activation in ACTIVATIONS {
             for product in &products[..7] {
-                let variant = of(Tile::S, Narrow::C, activation, false, 1);
+                let variant = of(Tile::T32x32, Narrow::C, activation, false, 1);
                 matmul(&mut report, &pair, product, 65, variant);
             }
         }
@@ -117,7 +117,7 @@ fn what_f16_does_not_hold_is_read_as_nan() {
     let mut shelf = Shelf::default();
     let matrix = shelf.add(Use::Matrix, (n, k), vec![1.0; n * k]);
     let bias = shelf.add(Use::Vector, (1, n), vec![0.0; n]);
-    let pair = open(shelf, &gpu, Elem::F16);
+    let pair = open(shelf, &gpu, Elem::PackedF16);
     let mut report = Report::new("beyond f16");
     // The last two are held.
     let numbers =
@@ -125,8 +125,8 @@ fn what_f16_does_not_hold_is_read_as_nan() {
     for number in numbers {
         let holds = number.abs() <= 65_504.0;
         let of = |narrow| Variant::Matmul {
-            tile: Tile::S,
-            weights: Elem::F16,
+            tile: Tile::T32x32,
+            weights: Elem::PackedF16,
             // It keeps what is above zero as it is; what is below it may not hide.
             activation: if number < 0.0 { Activation::Identity } else { Activation::Relu },
             residual: false,
@@ -144,7 +144,7 @@ fn what_f16_does_not_hold_is_read_as_nan() {
             k4: (k / 4) as u32,
             k_steps: 1,
         });
-        let grid = tiles::matmul_grid(Tile::S, m, n, 1);
+        let grid = tiles::matmul_grid(Tile::T32x32, m, n, 1);
         one.dispatch(of(Narrow::C), params, &[from, matrix, bias, between], grid);
         let (on_gpu, on_cpu) = both(&pair, &one.finish());
         for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
@@ -187,14 +187,14 @@ fn check_readers(
         k_steps: 1,
     });
     let variant = Variant::Matmul {
-        tile: Tile::S,
-        weights: Elem::F16,
+        tile: Tile::T32x32,
+        weights: Elem::PackedF16,
         activation: Activation::Identity,
         residual: false,
         splits: 1,
         narrow: Narrow::A,
     };
-    let grid = tiles::matmul_grid(Tile::S, m, n, 1);
+    let grid = tiles::matmul_grid(Tile::T32x32, m, n, 1);
     one.dispatch(variant, params, &[from, matrix, bias, to], grid);
     let (on_gpu, on_cpu) = both(pair, &one.finish());
     for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {

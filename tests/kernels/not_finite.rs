@@ -140,7 +140,7 @@ fn nan_comes_through_every_activation() {
             let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
             let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
             let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
-            let tile = Tile::S;
+            let tile = Tile::T32x32;
             let variant = Variant::Matmul {
                 tile,
                 weights: Elem::F32,

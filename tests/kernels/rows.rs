@@ -179,7 +179,7 @@ const POSITIONS: usize = 520;
 fn embed_of_every_width() {
     let Some(gpu) = gpu() else { return };
     let mut report = Report::new("embed");
-    for (elem, types) in [(Elem::F32, 2), (Elem::F16, 1)] {
+    for (elem, types) in [(Elem::F32, 2), (Elem::PackedF16, 1)] {
         let mut rng = Rng::new(3);
         let mut shelf = Shelf::default();
         let models: Vec<_> = WIDTHS

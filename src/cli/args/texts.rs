@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::{Cli, Command};
-use crate::cli::say;
+use crate::cli::terminal;
 
 /// Endings of files that texts come in.
 const ENDINGS: [&str; 9] = ["txt", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "gz", "zst"];
@@ -94,7 +94,7 @@ fn settle(
     let ending = Path::new(first).extension().and_then(|ending| ending.to_str());
     let looks = ending.is_some_and(|ending| ENDINGS.contains(&ending.to_lowercase().as_str()));
     if rest.is_empty() && looks && !first.contains(char::is_whitespace) && !quiet {
-        say::note(&format!("`{first}` is taken for a text: there is no file of that name"));
+        terminal::note(&format!("`{first}` is taken for a text: there is no file of that name"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
-use everylayer::gpu::{tune::Timed, winners};
+use everylayer::gpu::{tune::Timed, tuning_cache};
 use everylayer::model::load::Model;
 use everylayer::model::sources::Source;
 use everylayer::schedule::tuning::Tuning;
@@ -62,7 +62,7 @@ pub fn tune(source: &dyn Source, options: &LoadOptions, visible: bool) -> Result
     }
     drop(progress);
     let winners: Tuning = timed.iter().map(|t| (t.product, t.winner)).collect();
-    let file = winners::keep(gpu.report(), &winners)?;
+    let file = tuning_cache::keep(gpu.report(), &winners)?;
     let mut text = table(&timed);
     // Writing to a string cannot fail.
     let _ = writeln!(text, "\nkept in {}\n", file.display());

@@ -182,7 +182,7 @@ fn norm(
 fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
     let (tile, residual, splits) = match variant {
         Variant::Matmul { tile, residual, splits, .. } => (tile, residual, splits as usize),
-        _ => (Tile::M, false, 1),
+        _ => (Tile::T64x64, false, 1),
     };
     let mut rng = Rng::new(1000 * m + n + k);
     let mut single = Single::default();

@@ -195,7 +195,7 @@ impl Kernels {
         let mut first = Ok(());
         for Computed { elem, layout, held, cases } in &self.shelves {
             let (layout, held) = (Arc::clone(layout), Arc::clone(held));
-            if *elem == Elem::Half && !gpu.abilities().half {
+            if *elem == Elem::NativeF16 && !gpu.abilities().half {
                 progress.advance(if coop { 0 } else { cases.len() });
                 continue;
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everylayer::cpu::Cpu;
-use everylayer::encoder::Intake;
+use everylayer::encoder::Preprocessor;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
@@ -69,7 +69,7 @@ impl States {
     pub fn compute(source: &dyn Source) -> Result<Self> {
         let model = Model::open(source)?;
         let texts = TEXTS.map(Text::from);
-        let mut tokens = Intake::open(source)?.tokenize(&texts, &Capture::default())?;
+        let mut tokens = Preprocessor::open(source)?.tokenize(&texts, &Capture::default())?;
         // A tokenizer without special tokens makes nothing of the empty text.
         tokens.retain(|text| !text.is_empty());
         let batch = pack(&tokens, usize::MAX, usize::MAX).pop();

@@ -9,8 +9,8 @@ use everylayer::output::{AtomicFile, Extras, FileSink, Format};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::fault;
-use super::part::{AGAIN, Done, Part};
-use super::spool::Reader;
+use super::result_log::Reader;
+use super::resume_dir::{AGAIN, Done, Part};
 
 /// Texts that become int8 at a time.
 const BATCH: usize = 64;

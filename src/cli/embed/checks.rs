@@ -9,7 +9,7 @@ use everylayer::output::Format;
 use everylayer::{Error, ErrorKind, Result};
 
 use super::assemble::beside;
-use super::part::Part;
+use super::resume_dir::Part;
 use crate::cli::args::{EmbedArgs, RejectedRows};
 use crate::cli::input::Input;
 use crate::cli::target::Target;

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use everylayer::cache;
+use everylayer::cache_dir;
 use serde::{Deserialize, Serialize};
 
-use super::part::Call;
+use super::resume_dir::Call;
 
 /// Records that are kept, the latest ones.
 const MOST: usize = 1000;
@@ -35,7 +35,7 @@ impl Record {
 
     fn file(&self) -> Option<PathBuf> {
         let name = crc32fast::hash(self.output.as_os_str().as_encoded_bytes());
-        Some(cache::folder("finished")?.join(format!("{name:08x}.json")))
+        Some(cache_dir::folder("finished")?.join(format!("{name:08x}.json")))
     }
 }
 
@@ -48,7 +48,7 @@ pub fn remember(output: &Path, call: Call) {
         return;
     };
     // There is nobody to tell: the next call does its work.
-    if cache::write(&file, &text).is_ok()
+    if cache_dir::write(&file, &text).is_ok()
         && let Some(folder) = file.parent()
     {
         forget(folder);

@@ -17,9 +17,9 @@ use everylayer::{Error, ErrorKind, Result};
 use super::Tally;
 use super::fault;
 use super::log::Log;
-use super::part::{Done, Part};
 use super::rejects::Rejects;
-use super::spool;
+use super::result_log;
+use super::resume_dir::{Done, Part};
 use crate::cli::input::{Ahead, Bad, Item, Texts, broke_off};
 use crate::cli::progress::Progress;
 use crate::cli::target::Writer;
@@ -159,7 +159,7 @@ impl Out {
                     done.cut += usize::from(text.lost > 0);
                     done.lost += text.lost;
                     done.vectors += text.rows;
-                    spool::push(spool, &text, kept).map_err(|e| part.failed(e))?;
+                    result_log::push(spool, &text, kept).map_err(|e| part.failed(e))?;
                 }
                 let log = |log: &mut Rejects| bad.iter().try_for_each(|bad| log.push(bad));
                 rejects.as_mut().map_or(Ok(()), log).map_err(rejects_failed)?;

@@ -1,7 +1,7 @@
 //! The fuzz target of what `--resume` reads: the journal and the logs of a run that was killed.
 
 use super::log::{Mark, Records};
-use super::part::{Call, Done, Part};
+use super::resume_dir::{Call, Done, Part};
 use crate::cli::fuzz::harness::fuzz;
 use crate::cli::fuzz::{folder, mutate};
 

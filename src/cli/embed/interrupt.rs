@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use everylayer::output::file::discard_all;
 
-use crate::cli::say;
+use crate::cli::terminal;
 
 /// The folder of what is done so far, where `--resume` finds it.
 static PART: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -16,7 +16,7 @@ pub fn watch() {
     let _ = ctrlc::set_handler(|| {
         discard_all();
         let part = PART.lock().unwrap_or_else(PoisonError::into_inner);
-        say::note(&match part.as_ref().filter(|folder| folder.exists()) {
+        terminal::note(&match part.as_ref().filter(|folder| folder.exists()) {
             Some(folder) => format!(
                 "interrupted: what is done lies in {}, and the same call with --resume goes on \
                  after it",

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::flow::{Chunk, Results};
 use super::{Job, Tally, fault};
 use crate::cli::input::{Bad, Item, broke_off};
-use crate::cli::say;
+use crate::cli::terminal;
 
 /// Texts of a chunk at most.
 const CHUNK_TEXTS: usize = 4096;
@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 1 << 28;
 /// Says that a line is a text whatever it holds, where the `first` one is a JSON object.
 fn note_json(first: &Item) {
     if serde_json::from_str::<HashMap<String, IgnoredAny>>(&first.text.text).is_ok() {
-        say::note(
+        terminal::note(
             "lines of standard input are texts as they stand, and the first is a JSON object: name a \
              .jsonl file with --input to read a field of it",
         );
@@ -141,14 +141,14 @@ impl Job {
                 count += recording.texts();
                 tokens += recording.tokens();
                 all = sum(all, counts);
-                say::print(recording.to_string().as_bytes())?;
+                terminal::print(recording.to_string().as_bytes())?;
             }
         }
         if count == 0 {
             return Err(self.input.empty());
         }
         let Counts { dispatches, submits, bytes_up, bytes_down, memory, flops } = all;
-        say::print(
+        terminal::print(
             format!(
                 "total: {count} texts, {tokens} tokens, {batches} batches, {dispatches} \
                  dispatches, {submits} submits, {bytes_up} bytes up, {bytes_down} bytes down, \

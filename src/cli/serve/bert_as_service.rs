@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::access;
-use crate::cli::{say, serve};
+use crate::cli::{serve, terminal};
 
 /// Options with a value, their other names, their defaults, and what they do here.
 const VALUES: [(&str, &[&str], &str, &str); 25] = [
@@ -226,10 +226,10 @@ fn help() -> String {
 /// Runs the front end.
 pub fn run(words: &[String]) -> Result<()> {
     if words.iter().any(|w| matches!(w.as_str(), "-help" | "--help" | "-h")) {
-        return say::print(help().as_bytes());
+        return terminal::print(help().as_bytes());
     }
     if words.iter().any(|w| matches!(w.as_str(), "-version" | "--version")) {
-        return say::print(format!("everylayer {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+        return terminal::print(format!("everylayer {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
     let words = Words::read(words)?;
     let host = serve::address(words.text("host")).map_err(|e| e.at("-host"))?;

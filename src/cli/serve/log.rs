@@ -15,7 +15,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Says `sentence`, as [`say::note`](crate::cli::say::note), but waits for nobody to read it.
+    /// Says `sentence`, as [`terminal::note`](crate::cli::terminal::note), but waits for nobody to read it.
     pub fn note(&self, sentence: &str) {
         self.lines.put(&format!("everylayer: {sentence}"));
     }

@@ -84,7 +84,7 @@ impl Pass<'_> {
             _ => {}
         }
         let narrow = self.recorder.is_narrow(qkv);
-        let elem = if narrow { Elem::F16 } else { Elem::F32 };
+        let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
         let context = self.recorder.stored("context", &[self.tokens, joined], elem);
         let params = AttentionParams {
             qkv4: ((joined + 2 * kv) / 4) as u32,

@@ -7,7 +7,7 @@ use crate::schedule::params::{GateParams, MatmulParams, NormParams, Params};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::tuning::Product;
-use crate::schedule::variant::{Abilities, Elem, Narrow, NormInput, RowCut, RowSum, Variant};
+use crate::schedule::variant::{AdapterFeatures, Elem, Narrow, NormInput, RowCut, RowSum, Variant};
 
 impl Pass<'_> {
     /// norm(x) alone.  // (tokens, width)
@@ -31,7 +31,7 @@ impl Pass<'_> {
         NormParams::new(rows, self.layout.width, self.spec.width, norm.eps, state)
     }
 
-    pub(super) fn row_cut(&self, sum: fn(&Abilities) -> RowSum) -> RowCut {
+    pub(super) fn row_cut(&self, sum: fn(&AdapterFeatures) -> RowSum) -> RowCut {
         RowCut::new(sum(&self.can), self.layout.width)
     }
 

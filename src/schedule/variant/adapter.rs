@@ -4,7 +4,7 @@ use super::Tile;
 
 /// What an adapter can do that kernels are chosen by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Abilities {
+pub struct AdapterFeatures {
     /// What products and attention are cut up for.
     pub class: Class,
     /// Whether invocations may exchange values across a subgroup of at least eight.
@@ -22,7 +22,7 @@ pub enum Class {
     Software,
     /// Another processor that plays a GPU (a page's SwiftShader): barriers and loads cost, and there
     /// are few cores to fill.
-    Emulated,
+    CpuAdapter,
     /// Few compute units: integrated and mobile GPUs, browsers that do not say.
     #[default]
     Small,
@@ -33,6 +33,6 @@ pub enum Class {
 impl Class {
     /// Whether a processor plays the GPU.
     pub fn is_processor(self) -> bool {
-        matches!(self, Self::Software | Self::Emulated)
+        matches!(self, Self::Software | Self::CpuAdapter)
     }
 }

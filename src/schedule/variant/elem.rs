@@ -9,20 +9,20 @@ pub enum Elem {
     #[default]
     F32,
     /// 16-bit floats, two in a u32, unpacked in the kernel: any adapter.
-    F16,
-    /// 16-bit floats, read as such: adapters with `shader-f16`. The same bytes as [`Elem::F16`].
-    Half,
+    PackedF16,
+    /// 16-bit floats, read as such: adapters with `shader-f16`. The same bytes as [`Elem::PackedF16`].
+    NativeF16,
 }
 
 impl Elem {
     /// Every storage type.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Half];
+    pub const ALL: [Self; 3] = [Self::F32, Self::PackedF16, Self::NativeF16];
 
     /// Bytes of a number.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
-            Self::F16 | Self::Half => 2,
+            Self::PackedF16 | Self::NativeF16 => 2,
         }
     }
 
@@ -30,13 +30,13 @@ impl Elem {
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::F32 => "",
-            Self::F16 => ".f16",
-            Self::Half => ".half",
+            Self::PackedF16 => ".f16",
+            Self::NativeF16 => ".half",
         }
     }
 }
 
-/// Which activations of a product are kept in 16 bits, two in a u32, as under [`Elem::F16`]: read and
+/// Which activations of a product are kept in 16 bits, two in a u32, as under [`Elem::PackedF16`]: read and
 /// written so on any adapter, whatever the type of its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Narrow {
@@ -64,7 +64,7 @@ impl fmt::Display for Elem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
-            Self::F16 | Self::Half => "f16",
+            Self::PackedF16 | Self::NativeF16 => "f16",
         })
     }
 }

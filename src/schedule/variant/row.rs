@@ -7,7 +7,7 @@ use std::fmt;
 pub enum RowSum {
     /// 64 of them, through workgroup memory: any adapter.
     Shared,
-    /// 8 of them, through workgroup memory: [`Class::Emulated`](super::Class::Emulated).
+    /// 8 of them, through workgroup memory: [`Class::CpuAdapter`](super::Class::CpuAdapter).
     Few,
     /// 64 of them, across subgroups first.
     Subgroup,

@@ -12,14 +12,18 @@ use super::Class;
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
     /// 16 x 32 in workgroup memory: a handful of rows.
-    R,
+    #[serde(rename = "16x32", alias = "r")]
+    T16x32,
     /// 32 x 32 in workgroup memory: too few tiles of the next to fill the adapter.
-    S,
+    #[serde(rename = "32x32", alias = "s")]
+    T32x32,
     /// 64 x 64 in workgroup memory.
-    M,
+    #[serde(rename = "64x64", alias = "m")]
+    T64x64,
     /// 128 x 128 in workgroup memory: large products on large GPUs.
-    L,
-    /// 32 x 64, each invocation by itself: [`Class::Emulated`].
+    #[serde(rename = "128x128", alias = "l")]
+    T128x128,
+    /// 32 x 64, each invocation by itself: [`Class::CpuAdapter`].
     Direct,
     /// Rows handed round subgroups of eight: [`Class::Software`].
     Broadcast,
@@ -33,10 +37,10 @@ pub enum Tile {
 impl Tile {
     /// Every cut.
     pub const ALL: [Self; 8] = [
-        Self::R,
-        Self::S,
-        Self::M,
-        Self::L,
+        Self::T16x32,
+        Self::T32x32,
+        Self::T64x64,
+        Self::T128x128,
         Self::Direct,
         Self::Broadcast,
         Self::Coop8,
@@ -44,13 +48,16 @@ impl Tile {
     ];
 
     /// The cuts that any adapter runs.
-    pub const PORTABLE: [Self; 5] = [Self::R, Self::S, Self::M, Self::L, Self::Direct];
+    pub const PORTABLE: [Self; 5] =
+        [Self::T16x32, Self::T32x32, Self::T64x64, Self::T128x128, Self::Direct];
 
     /// Those of them that may be the fastest on an adapter of `class`.
     pub fn candidates(class: Class) -> &'static [Self] {
         match class {
-            Class::Software | Class::Emulated => &Self::PORTABLE,
-            Class::Small | Class::Large => &[Self::R, Self::S, Self::M, Self::L],
+            Class::Software | Class::CpuAdapter => &Self::PORTABLE,
+            Class::Small | Class::Large => {
+                &[Self::T16x32, Self::T32x32, Self::T64x64, Self::T128x128]
+            }
         }
     }
 
@@ -62,11 +69,11 @@ impl Tile {
     /// Rows and columns of C that one workgroup computes.
     pub fn size(self) -> (usize, usize) {
         match self {
-            Self::R => (16, 32),
-            Self::S => (32, 32),
+            Self::T16x32 => (16, 32),
+            Self::T32x32 => (32, 32),
             Self::Direct => (32, 64),
-            Self::M | Self::Broadcast => (64, 64),
-            Self::L => (128, 128),
+            Self::T64x64 | Self::Broadcast => (64, 64),
+            Self::T128x128 => (128, 128),
             Self::Coop8 | Self::Coop16 => (128, 64),
         }
     }
@@ -75,10 +82,10 @@ impl Tile {
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::R => "r",
-            Self::S => "s",
-            Self::M => "m",
-            Self::L => "l",
+            Self::T16x32 => "16x32",
+            Self::T32x32 => "32x32",
+            Self::T64x64 => "64x64",
+            Self::T128x128 => "128x128",
             Self::Direct => "direct",
             Self::Broadcast => "broadcast",
             Self::Coop8 => "coop8",

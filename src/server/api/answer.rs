@@ -107,7 +107,7 @@ const LIGHT: usize = 64 << 10;
 ///
 /// # Errors
 ///
-/// [`ErrorCode::Backend`] where it panics.
+/// `ErrorCode::Backend` where it panics.
 pub async fn aside<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -124,7 +124,7 @@ pub async fn aside<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// [`ErrorCode::Malformed`], which names the field.
+/// `ErrorCode::Malformed`, which names the field.
 pub async fn parse<T>(body: Bytes) -> Result<T, ApiError>
 where
     T: serde::de::DeserializeOwned + Send + 'static,

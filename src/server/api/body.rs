@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 32 << 20;
 ///
 /// # Errors
 ///
-/// [`ErrorCode::Malformed`], which names the field.
+/// `ErrorCode::Malformed`, which names the field.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     read_any(body).map(|Object(fields)| fields)
 }

@@ -27,7 +27,7 @@ const LIGHT: usize = 16 << 10;
 ///
 /// # Errors
 ///
-/// [`ErrorCode::Backend`] where nothing can be written.
+/// `ErrorCode::Backend` where nothing can be written.
 pub async fn written(
     bytes: usize,
     kind: &'static str,

@@ -59,7 +59,7 @@ impl Bodies {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Overloaded`] where none is free in that time.
+    /// `ErrorCode::Overloaded` where none is free in that time.
     pub async fn room(
         &self,
         bytes: usize,

@@ -72,11 +72,11 @@ impl Reading {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Validation`] for windows that share nearly all of what they hold.
+    /// `ErrorCode::Validation` for windows that share nearly all of what they hold.
     pub fn window(&self, encoder: &Encoder) -> Result<Option<(usize, Option<usize>)>, ApiError> {
         let Truncation::Window(stride) = self.truncation else { return Ok(None) };
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
-        let limit = encoder.intake().limit(&capture)?;
+        let limit = encoder.preprocessor().limit(&capture)?;
         let (before, after) = frame(encoder)?;
         let room = limit.saturating_sub(before.len() + after.len());
         let most = room * MOST_SHARED.0 / MOST_SHARED.1;
@@ -101,12 +101,12 @@ impl Reading {
     ///
     /// # Errors
     ///
-    /// As [`Intake::limit`](crate::encoder::Intake::limit).
+    /// As [`Preprocessor::limit`](crate::encoder::Preprocessor::limit).
     pub fn most_tokens(&self, encoder: &Encoder, inputs: &[Input]) -> Result<usize, ApiError> {
         let capture = Capture { max_tokens: self.max_tokens, ..Capture::default() };
         let limit = match self.truncation {
             Truncation::Window(_) => usize::MAX,
-            _ => encoder.intake().limit(&capture)?,
+            _ => encoder.preprocessor().limit(&capture)?,
         };
         let (before, after) = frame(encoder)?;
         let prompt = self.prompt.as_ref().map_or(0, String::len);
@@ -151,12 +151,12 @@ pub fn read(
     capture: &Capture,
     words: bool,
 ) -> Result<Vec<Ready>, ApiError> {
-    let intake = encoder.intake();
+    let preprocessor = encoder.preprocessor();
     let overflow = reading.truncation.overflow();
     let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
     let capture = Capture { max_tokens, overflow, prompt, ..capture.clone() };
-    let limit = intake.limit(&capture)?;
-    let skip = intake.skip(&capture, limit)?;
+    let limit = preprocessor.limit(&capture)?;
+    let skip = preprocessor.skip(&capture, limit)?;
     let several = inputs.len() > 1;
     let place = |i: usize, mut error: ApiError| {
         if several && !error.message.starts_with("text ") {
@@ -172,7 +172,7 @@ pub fn read(
         })
         .collect();
     let mut of_texts =
-        intake.tokenize_cut(&texts, &capture, reading.truncation.side())?.into_iter();
+        preprocessor.tokenize_cut(&texts, &capture, reading.truncation.side())?.into_iter();
     let mut ready = Vec::with_capacity(inputs.len());
     for (i, input) in inputs.iter().enumerate() {
         let one = match input {
@@ -198,14 +198,14 @@ pub fn read(
 
 /// Tokens that a text may be limited to: from those that stand around a pair to the positions.
 pub fn limits(encoder: &Encoder) -> (usize, usize) {
-    let framed = encoder.intake().tokenizer().encode_whole(&Text::from(("a", "a")));
+    let framed = encoder.preprocessor().tokenizer().encode_whole(&Text::from(("a", "a")));
     let frame = framed.map_or(1, |tokens| tokens.special.iter().filter(|s| **s).count());
     (frame.max(1), encoder.spec().positions)
 }
 
 /// The special tokens before and after a text.
 pub fn frame(encoder: &Encoder) -> Result<(Vec<u32>, Vec<u32>), ApiError> {
-    let framed = encoder.intake().tokenizer().encode_whole(&Text::from("a"))?;
+    let framed = encoder.preprocessor().tokenizer().encode_whole(&Text::from("a"))?;
     let before = framed.special.iter().take_while(|s| **s).count();
     let after = framed.special.iter().rev().take_while(|s| **s).count();
     let ids = &framed.ids;
@@ -230,9 +230,9 @@ fn of_ids(
     if ids.is_empty() {
         return Err(ApiError::new(ErrorCode::Empty, "the list of token ids is empty"));
     }
-    let tokenizer = encoder.intake().tokenizer();
+    let tokenizer = encoder.preprocessor().tokenizer();
     known(ids, tokenizer.vocab_size())?;
-    encoder.intake().check_ids(ids)?;
+    encoder.preprocessor().check_ids(ids)?;
     let (mut before, mut after) = frame(encoder)?;
     if ids.starts_with(&before) && ids.ends_with(&after) {
         (before, after) = (Vec::new(), Vec::new());

@@ -34,7 +34,7 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::TooLarge`] for more than there is at all, [`ErrorCode::Overloaded`] for more than is free.
+    /// `ErrorCode::TooLarge` for more than there is at all, `ErrorCode::Overloaded` for more than is free.
     pub fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let most = self.bytes;
         if bytes > most {
@@ -52,7 +52,7 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Overloaded`] for more than is free.
+    /// `ErrorCode::Overloaded` for more than is free.
     pub fn expect(&self, most: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         self.reserve(most.min(self.bytes))
     }

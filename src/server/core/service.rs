@@ -210,7 +210,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::NotFound`] for a name that is not served.
+    /// `ErrorCode::NotFound` for a name that is not served.
     pub fn model(&self, name: Option<&str>) -> Result<&Hosted, ApiError> {
         let Some(name) = name else { return Ok(&self.models[0]) };
         self.models.iter().find(|m| m.name == name || m.id == name).ok_or_else(|| {

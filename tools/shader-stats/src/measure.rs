@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use everylayer::gpu::kernels;
-use everylayer::schedule::{Abilities, Class, Tile, Variant};
+use everylayer::schedule::{AdapterFeatures, Class, Tile, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::aco;
@@ -47,7 +47,7 @@ const STRIDES: [usize; 3] = [256, 512, 1024];
 pub fn variants() -> Vec<Variant> {
     // AMD's matrices are 16 x 16.
     let coop = Some(Tile::Coop16);
-    let can = Abilities { class: Class::Large, subgroups: true, half: true, coop };
+    let can = AdapterFeatures { class: Class::Large, subgroups: true, half: true, coop };
     let for_gpus = |variant: &Variant| variant.runs_on(&can);
     kernels::variants(&HEAD_DIMS, &STRIDES).into_iter().filter(for_gpus).collect()
 }

@@ -81,7 +81,7 @@ pub fn rows(
     config: &Config,
     sequences: Sequences,
 ) -> Result<Vec<Row>, ApiError> {
-    let tokenizer = encoder.intake().tokenizer();
+    let tokenizer = encoder.preprocessor().tokenizer();
     let (before, after) = frame(encoder)?;
     let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
     // No more of a text is kept than one that stands alone has, of which `assemble` cuts.
@@ -165,7 +165,7 @@ fn assemble(
     let lost = found - a.len() - b.as_ref().map_or(0, Vec::len);
     // Truncation to nothing, it is none either.
     b = b.filter(|b| !b.is_empty());
-    let tokenizer = encoder.intake().tokenizer();
+    let tokenizer = encoder.preprocessor().tokenizer();
     let mut all: Vec<(u32, String, u32, bool)> = Vec::new();
     let special = |ids: &[u32], kind: u32| -> Vec<(u32, String, u32, bool)> {
         let one = |&id: &u32| (id, tokenizer.piece_of(id).unwrap_or_default(), kind, true);
@@ -184,7 +184,7 @@ fn assemble(
     if all.is_empty() {
         return Err(ApiError::new(ErrorCode::Empty, "a sequence has no tokens"));
     }
-    encoder.intake().check_ids(&all.iter().map(|t| t.0).collect::<Vec<_>>())?;
+    encoder.preprocessor().check_ids(&all.iter().map(|t| t.0).collect::<Vec<_>>())?;
     let pieces = all.iter().map(|t| t.1.clone()).collect();
     let is_masked = |place: &usize| config.mask_cls_sep && all[*place].3;
     let (places, hidden) = shown(config.strategy, config.mask_cls_sep, all.len(), is_masked)?;

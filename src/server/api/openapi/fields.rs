@@ -51,7 +51,7 @@ struct Parts {
 impl Parts {
     fn of(service: &Service) -> Self {
         let encoder = service.models[0].batcher.encoder();
-        let tokenizer = encoder.intake().tokenizer();
+        let tokenizer = encoder.preprocessor().tokenizer();
         let most_id = tokenizer.vocab_size().saturating_sub(1);
         let mut names: Vec<String> = service.models.iter().map(|m| m.name.clone()).collect();
         for model in &service.models {

@@ -77,7 +77,7 @@ impl Maker {
 
     fn make(&self, text: &str) -> crate::Result<Shown> {
         let text = format!("{}{text}", self.prompt);
-        let tokens = self.encoder.intake().tokenizer().encode_whole(&Text::from(&text))?;
+        let tokens = self.encoder.preprocessor().tokenizer().encode_whole(&Text::from(&text))?;
         Ok(Shown::new(text, tokens, self.specials))
     }
 }
@@ -224,7 +224,7 @@ pub async fn decode(service: &Service, caller: Caller, body: Bytes) -> Result<An
     let encoder = service.model(body.model.as_deref())?.batcher.encoder();
     let Items(Ids(all)) = body.ids;
     let all: Vec<Vec<u32>> = all.into_iter().map(plain).collect();
-    let size = encoder.intake().tokenizer().vocab_size();
+    let size = encoder.preprocessor().tokenizer().vocab_size();
     all.iter().try_for_each(|ids| known(ids, size)).map_err(|r| r.at("ids"))?;
     let skip = body.skip_special_tokens.unwrap_or(true);
     let count = all.iter().map(Vec::len).sum::<usize>();
@@ -232,7 +232,7 @@ pub async fn decode(service: &Service, caller: Caller, body: Bytes) -> Result<An
     let mut room = service.results.expect(count.saturating_mul(SPELT))?;
     let work = move || {
         let _held = (turn, caller);
-        let decode = |ids: Vec<u32>| encoder.intake().tokenizer().decode(&ids, skip);
+        let decode = |ids: Vec<u32>| encoder.preprocessor().tokenizer().decode(&ids, skip);
         all.into_iter().map(decode).collect::<crate::Result<Vec<_>>>()
     };
     let texts = aside(if count < SHORT { 0 } else { usize::MAX }, work).await??;

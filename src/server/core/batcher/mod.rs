@@ -107,7 +107,7 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::Overloaded`] where `texts` texts are more than the queue takes now.
+    /// `ErrorCode::Overloaded` where `texts` texts are more than the queue takes now.
     pub fn has_room(&self, texts: usize) -> Result<(), ApiError> {
         let queue = self.queue();
         let full = queue.items + texts > self.bounds.texts || queue.work > self.bounds.waiting;
@@ -170,7 +170,7 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::TooLarge`] for more work than a request may be, [`ErrorCode::Overloaded`] where the queue is full, [`ErrorCode::Unhealthy`] where no device is left, else
+    /// `ErrorCode::TooLarge` for more work than a request may be, `ErrorCode::Overloaded` where the queue is full, `ErrorCode::Unhealthy` where no device is left, else
     /// what the encoder says of the texts.
     pub async fn submit(
         &self,
@@ -217,7 +217,7 @@ impl Batcher {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::TooLarge`] for more work than one request may be.
+    /// `ErrorCode::TooLarge` for more work than one request may be.
     fn items(
         &self,
         request: &Arc<Request>,

@@ -29,7 +29,7 @@ pub enum Coding {
 ///
 /// # Errors
 ///
-/// [`ErrorCode::Media`], which names what is read.
+/// `ErrorCode::Media`, which names what is read.
 pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     let shown = |value: &HeaderValue| quote(String::from_utf8_lossy(value.as_bytes()));
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
@@ -84,7 +84,7 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
 ///
 /// # Errors
 ///
-/// [`ErrorCode::TooLarge`] beyond the limit, [`ErrorCode::Malformed`] where they are not of the coding.
+/// `ErrorCode::TooLarge` beyond the limit, `ErrorCode::Malformed` where they are not of the coding.
 pub async fn expanded(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, ApiError> {
     // A thousandfold is common in an attack: its work is never done where other clients wait.
     aside(usize::MAX, move || expand(coding, &body, limit)).await?

@@ -19,7 +19,7 @@ impl Encoder {
     pub(super) fn warm(&self) {
         let capture = Capture::default();
         let (executor, spec) = (self.executor.as_ref(), &self.model.spec);
-        let Ok(wish) = Wish::new(&capture, spec, self.intake.pipeline(), 0) else { return };
+        let Ok(wish) = Wish::new(&capture, spec, self.preprocessor.pipeline(), 0) else { return };
         for count in [SHORT_BATCH.min(self.batch_tokens), self.batch_tokens] {
             let batches = batches(count, count.min(self.max_tokens()).max(1));
             let recordings = batches.iter().flat_map(|batch| self.write(executor, &wish, batch));
@@ -39,7 +39,9 @@ impl Encoder {
         let tokens = tokens.min(self.batch_tokens);
         let every = Capture::default().layers(crate::Layers::All).pool(crate::Pool::Tokens);
         for capture in [Capture::default(), every.normalize(false)] {
-            let Ok(wish) = Wish::new(&capture, spec, self.intake.pipeline(), 0) else { continue };
+            let Ok(wish) = Wish::new(&capture, spec, self.preprocessor.pipeline(), 0) else {
+                continue;
+            };
             for batch in batches(tokens, TEXT.min(tokens).min(self.max_tokens()).max(1)) {
                 let Ok(recording) = self.write(executor, &wish, &batch) else { continue };
                 executor.reserve(&recording)?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use everylayer::Encoder;
 
-use super::part::Call;
 use super::recorded::Revision;
+use super::resume_dir::Call;
 use crate::cli::args::EmbedArgs;
 use crate::cli::input::Input;
 

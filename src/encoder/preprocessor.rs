@@ -13,7 +13,7 @@ use crate::text::{Overflow, Side, Text, Tokenizer, Tokens};
 
 /// What a model makes of a text before anything is computed.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Preprocessor {
     pipeline: Pipeline,
     tokenizer: Tokenizer,
     positions: usize,
@@ -21,7 +21,7 @@ pub struct Intake {
     rows: usize,
 }
 
-impl Intake {
+impl Preprocessor {
     /// Reads the tokenizer and the settings of `source`, not its weights: a token may have an id
     /// beyond the word table of the model, which an [`Encoder`](crate::Encoder) refuses.
     ///
@@ -32,7 +32,7 @@ impl Intake {
         Self::with_tables(source, load::positions(source)?, usize::MAX)
     }
 
-    /// [`Intake::open`] where the sizes of the position table and of the word table are known.
+    /// [`Preprocessor::open`] where the sizes of the position table and of the word table are known.
     pub(super) fn with_tables(source: &dyn Source, positions: usize, rows: usize) -> Result<Self> {
         let pipeline = Pipeline::open(source)?;
         let mut tokenizer = Tokenizer::from_source(&Folder::of_transformer(source)?)?;
@@ -90,12 +90,12 @@ impl Intake {
         self.tokenize_some(texts, 0..texts.len(), capture)
     }
 
-    /// [`Intake::tokenize`] where the end of a long text that is cut off is `side`, `None` for the
+    /// [`Preprocessor::tokenize`] where the end of a long text that is cut off is `side`, `None` for the
     /// model's own.
     ///
     /// # Errors
     ///
-    /// As [`Intake::tokenize`].
+    /// As [`Preprocessor::tokenize`].
     #[cfg(feature = "server")]
     pub(crate) fn tokenize_cut(
         &self,
@@ -122,7 +122,7 @@ impl Intake {
         ))
     }
 
-    /// [`Intake::tokenize`] of those texts alone whose numbers are in `some`.
+    /// [`Preprocessor::tokenize`] of those texts alone whose numbers are in `some`.
     pub(super) fn tokenize_some(
         &self,
         texts: &[Text<'_>],

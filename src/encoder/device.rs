@@ -13,7 +13,7 @@ use crate::model::load::Model;
 use crate::schedule::Elem;
 
 /// An open device.
-pub enum Place {
+pub enum OpenDevice {
     /// The processor of the host.
     Cpu,
     /// A GPU.
@@ -28,7 +28,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl OpenDevice {
     /// Opens the device that `options` name.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Place {
                 GpuOptions { default_limits: options.default_limits, coop: options.coop };
             match Gpu::open(&pick, &gpu_options).await {
                 Ok(gpu) => {
-                    let kept = || crate::gpu::winners::read(gpu.report());
+                    let kept = || crate::gpu::tuning_cache::read(gpu.report());
                     let tuning = if options.untuned { Default::default() } else { kept() };
                     Ok(Self::Gpu { gpu: Arc::new(gpu), tuning, cut_for: options.cut_for })
                 }

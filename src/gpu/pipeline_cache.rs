@@ -5,22 +5,22 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache;
+use crate::cache_dir;
 
 /// What the driver has compiled, and the file that keeps it.
-pub struct Disk {
+pub struct PipelineCache {
     pub(super) cache: wgpu::PipelineCache,
     file: PathBuf,
 }
 
-impl Disk {
+impl PipelineCache {
     /// Reads the file of the adapter, if there is one. `None` where the device cannot give its
     /// pipelines out, or the user has no cache folder.
     pub fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = cache::folder("pipelines")?.join(wgpu::util::pipeline_cache_key(adapter)?);
+        let file = cache_dir::folder("pipelines")?.join(wgpu::util::pipeline_cache_key(adapter)?);
         let kept = read(&file);
         Some(Self { cache: make(device, kept.as_deref()), file })
     }
@@ -58,7 +58,7 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 
 /// Writes `data` and its checksum.
 fn write(file: &Path, data: &[u8]) -> std::io::Result<()> {
-    cache::write(file, &[data, &crc32fast::hash(data).to_le_bytes()].concat())
+    cache_dir::write(file, &[data, &crc32fast::hash(data).to_le_bytes()].concat())
 }
 
 #[cfg(test)]

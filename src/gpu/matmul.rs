@@ -19,8 +19,8 @@ impl Cut {
     fn new(tile: Tile) -> Self {
         let size = tile.size();
         match tile {
-            Tile::R | Tile::S => Self { size, tall4: 1, wide4: 1, pad: 1 },
-            Tile::M => Self { size, tall4: 2, wide4: 2, pad: 1 },
+            Tile::T16x32 | Tile::T32x32 => Self { size, tall4: 1, wide4: 1, pad: 1 },
+            Tile::T64x64 => Self { size, tall4: 2, wide4: 2, pad: 1 },
             // 16 KiB exactly: no room for padding.
             _ => Self { size, tall4: 2, wide4: 2, pad: 0 },
         }

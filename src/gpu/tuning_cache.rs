@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::AdapterReport;
 
-use crate::cache::{folder, write};
+use crate::cache_dir::{folder, write};
 use crate::error::{Result, fail};
 use crate::schedule::Tile;
 use crate::schedule::tuning::{Product, Tuning};
