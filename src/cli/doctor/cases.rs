@@ -22,8 +22,8 @@ use super::rng::Rng;
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
 const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
-/// Numbers of a row that differ in what an invocation holds of it.
-const HELD: [usize; 3] = [256, 512, 1024];
+/// Numbers of a row: one vector an invocation, and several; those of the model run with its states.
+const HELD: [usize; 2] = [256, 1024];
 /// (m, n, k) of products: below, at and past one tile of 64 x 64 x 16.
 const PRODUCTS: [(usize, usize, usize); 4] =
     [(1, 12, 36), (13, 100, 108), (65, 388, 36), (130, 64, 388)];

@@ -42,7 +42,13 @@ fn a_right_adapter_passes() {
     let state = State::compare(0, &[1.0, 2.0], &[1.0, 2.00001], 2);
     let report = report(checked(vec![row(&[1.0], &[1.000001])], vec![state], Ok(())));
     assert!(report.ok && report.verdict().is_ok());
-    assert!(!report.to_string().contains("FAIL"), "{report}");
+    let text = report.to_string();
+    for part in
+        ["  driver: a driver\n", "  kernel ", "  matmul ", "  state ", "ok: it computes right"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("FAIL"), "{text}");
 }
 
 #[test]
