@@ -1,11 +1,12 @@
 """How long a small request takes beside heavy clients, and what they get meanwhile.
 
-usage: latency.py [--seconds 20] [--against WORDS ...]
+usage: latency.py [--seconds 20] [--against WORDS ...] [--old BINARY [--pairs 5]]
 
 Small requests (one text of 10 tokens, one after the other) alone; beside one client and beside four
 that send 2,048 texts of 250 tokens without end; beside windows that share as much as they may, and
 beside one text of 200,000 words in windows. With `--against batch-ms=0` the same beside four clients
-with other words of `serve`, for the ratio of the throughputs in one run.
+with other words of `serve`, for the ratio of the throughputs in one run. With `--old BINARY` the same
+beside four clients with an older binary and this one in turns, `--pairs` times, and nothing else.
 """
 import argparse
 import http.client
@@ -16,6 +17,7 @@ import time
 
 import numpy as np
 
+import common
 from common import Http
 
 # On 2 cores, beside four heavy clients.
@@ -64,7 +66,7 @@ def metric(port, name):
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
-def beside(words, clients, path, body, seconds):
+def beside(words, clients, path, body, seconds, must_rest=True):
     """Of a server of its own: times of small requests and of /health, tokens a second of all, and the
     seconds until nothing runs once the heavy clients have left."""
     with Http(*words) as server:
@@ -78,6 +80,8 @@ def beside(words, clients, path, body, seconds):
         rate = (metric(server.port, "everylayer_tokens_total") - before) / (time.time() - began)
         assert all(one.is_alive() for one in all_), "a heavy client was refused"
         [one.kill() for one in all_]
+        if not must_rest:
+            return times, health, rate, float("nan")
         left = time.time()
         while metric(server.port, "everylayer_running_texts") + metric(server.port, "te_queue_size"):
             assert time.time() < left + 60, "work goes on without its clients"
@@ -85,13 +89,34 @@ def beside(words, clients, path, body, seconds):
         return times, health, rate, time.time() - left
 
 
+def against_old(old, pairs, body, seconds):
+    """This binary and `old` in turns beside four heavy clients: what this one misses of what it should keep."""
+    ratios, ours = [], common.BINARY
+    for number in range(pairs):
+        rates = {}
+        for name, binary in [("old", old), ("new", ours)][:: 1 if number % 2 == 0 else -1]:
+            common.BINARY = binary
+            times, _, rates[name], _ = beside([], 4, "/embed", body, seconds, must_rest=name == "new")
+            p50, p99 = np.percentile(times, [50, 99])
+            print(f"{name}: {len(times)} small requests, p50 {p50:.1f} ms, p99 {p99:.1f} ms; {rates[name]:.0f} tokens/s", flush=True)
+        ratios.append(rates["new"] / rates["old"])
+        print(f"pair {number + 1}: throughput {ratios[-1]:.3f} of the old one", flush=True)
+    middle = float(np.median(ratios))
+    print(f"throughput: {middle:.3f} of the old one, the median of {pairs} pairs from {min(ratios):.3f} to {max(ratios):.3f}")
+    return [f"throughput is {middle:.3f} of the old one, wanted {KEEPS}"] if middle < KEEPS else []
+
+
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("--seconds", type=float, default=20)
     words.add_argument("--against", nargs="*", default=[], help="words of `serve`, without dashes: batch-ms=0")
+    words.add_argument("--old", help="an older binary")
+    words.add_argument("--pairs", type=int, default=5)
     words = words.parse_args()
     text = "the quiet river bends " * 62
     many = json.dumps({"inputs": [text] * 2048})
+    if words.old:
+        return against_old(words.old, words.pairs, many, words.seconds)
     windows = json.dumps({"input": ["river " * 1000] * 8, "overflow": "window:222"})
     long = json.dumps({"input": "river " * 200_000, "overflow": "window"})
     rows, misses = {}, []
