@@ -53,7 +53,7 @@ pub fn expert(
     let rows: Vec<f32> =
         list.iter().flat_map(|slot| &a[row(slot)..row(slot) + k]).copied().collect();
     let mut results = vec![0.0; count * n];
-    product_parallel(&rows, count, w, &mut results, |_, c| activate(c, activation));
+    product_parallel(&rows, count, w, &mut results, |_, _, c| activate(c, activation));
     for (&slot, result) in list.iter().zip(results.chunks_exact(n)) {
         let share = if shared { shares[slot] } else { 1.0 };
         let to = &mut c[slot * n..][..n];

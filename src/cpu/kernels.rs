@@ -86,15 +86,13 @@ pub fn matmul(
     residual: Option<&[f32]>,
 ) {
     let (m, n) = (p.m as usize, w.n());
-    product_parallel(a, m, w, c, |first, c| {
-        for row in c.chunks_exact_mut(n) {
-            for (c, b) in row.iter_mut().zip(bias) {
-                *c += b;
-            }
+    product_parallel(a, m, w, c, |row, column, c| {
+        for (c, b) in c.iter_mut().zip(&bias[column..]) {
+            *c += b;
         }
         activate(c, activation);
         if let Some(residual) = residual {
-            for (c, r) in c.iter_mut().zip(&residual[first * n..]) {
+            for (c, r) in c.iter_mut().zip(&residual[row * n + column..]) {
                 *c += r;
             }
         }

@@ -162,15 +162,13 @@ impl Cpu {
         sink: Sink<'_>,
         in_turns: bool,
     ) -> Result<Option<NotFinite>> {
-        let (mut found, mut worked) = (None, 0);
+        let mut found = None;
+        let most = if in_turns { TURN_FLOPS } else { u64::MAX };
         for submit in recording.submits() {
-            for dispatch in submit.dispatches() {
-                if in_turns && worked >= TURN_FLOPS {
-                    worked = 0;
-                    yield_once().await;
-                }
-                self.dispatch(recording, dispatch, slots)?;
-                worked += dispatch.flops();
+            let mut dispatches = submit.dispatches().iter();
+            // On a thread of the pool: going there from outside takes longer than a small kernel.
+            while rayon::scope(|_| self.turn(recording, &mut dispatches, slots, most))? {
+                yield_once().await;
             }
             for read in submit.readbacks() {
                 let buffer = recording.buffer(read.buffer());
@@ -185,6 +183,25 @@ impl Cpu {
             turn().await;
         }
         Ok(found)
+    }
+
+    /// Runs dispatches until there are none, or until they come to `most` operations; whether some are
+    /// left.
+    fn turn<'d>(
+        &self,
+        recording: &Recording,
+        dispatches: &mut impl ExactSizeIterator<Item = &'d Dispatch>,
+        slots: &mut Slots,
+        most: u64,
+    ) -> Result<bool> {
+        let mut worked = 0;
+        while worked < most
+            && let Some(dispatch) = dispatches.next()
+        {
+            self.dispatch(recording, dispatch, slots)?;
+            worked += dispatch.flops();
+        }
+        Ok(dispatches.len() > 0)
     }
 
     fn times(&self, recording: &Recording, slots: &mut Slots) -> Result<Vec<Duration>> {

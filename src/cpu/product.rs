@@ -5,99 +5,29 @@
 //! would depend on its batch; here each number of C is one chain of fused multiply-adds over
 //! k = 0, 1, 2, ... whatever stands beside it. Speed: `gemm` packs W at every call.
 
-use pulp::{Arch, Simd, WithSimd};
+mod packed;
+mod tile;
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::math::simd::load;
+pub use packed::{Packed, panel_width};
+use tile::{Rows, Segments, Strided, Work, tallest};
 
-/// Rows of A that are packed and worked on together; a multiple of both tile heights below.
-const ROW_BLOCK: usize = 48;
-
-/// W, (n, k), packed as panels of `lanes` columns: (n / lanes, k, lanes), zero past n.
-#[derive(Debug, Clone, Default)]
-pub struct Packed {
-    data: Vec<f32>,
-    n: usize,
-    k: usize,
-}
-
-/// Columns of a panel: two vectors of the widest instructions this processor has.
-pub fn panel_width() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            2 * S::F32_LANES
-        }
-    }
-    Arch::new().dispatch(Lanes)
-}
-
-impl Packed {
-    /// Packs `w`, (n, k) row-major.
-    pub fn new(w: &[f32], n: usize, k: usize) -> Self {
-        let mut packed = Self::default();
-        packed.pack_columns(n, k, |j| &w[j * k..(j + 1) * k]);
-        packed
-    }
-
-    /// Packs n columns of k numbers, `column(j)` being number j, into the memory this holds.
-    pub fn pack_columns<'a>(&mut self, n: usize, k: usize, column: impl Fn(usize) -> &'a [f32]) {
-        let nr = self.reset(n, k);
-        for j in 0..n {
-            let panel = &mut self.data[j / nr * nr * k..][..nr * k];
-            for (line, number) in panel.chunks_exact_mut(nr).zip(column(j)) {
-                line[j % nr] = *number;
-            }
-        }
-    }
-
-    /// Packs k lines of n numbers, `line(i)` being number i of every column.
-    pub fn pack_lines<'a>(&mut self, n: usize, k: usize, line: impl Fn(usize) -> &'a [f32]) {
-        let nr = self.reset(n, k);
-        for i in 0..k {
-            for (p, part) in line(i)[..n].chunks(nr).enumerate() {
-                self.data[(p * k + i) * nr..][..part.len()].copy_from_slice(part);
-            }
-        }
-    }
-
-    /// Makes room for (n, k), zeros past n; the width of a panel.
-    fn reset(&mut self, n: usize, k: usize) -> usize {
-        let nr = panel_width();
-        self.n = n;
-        self.k = k;
-        self.data.clear();
-        self.data.resize(n.div_ceil(nr) * nr * k, 0.0);
-        nr
-    }
-
-    /// A copy of columns' numbers `range` along k: (n, range.len()).
-    pub fn depth(&self, range: std::ops::Range<usize>) -> Self {
-        let nr = panel_width();
-        let mut data = Vec::with_capacity(self.data.len() / self.k.max(1) * range.len());
-        for panel in self.data.chunks_exact(nr * self.k) {
-            data.extend_from_slice(&panel[nr * range.start..nr * range.end]);
-        }
-        Self { data, n: self.n, k: range.len() }
-    }
-
-    /// Columns of C.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// Depth of the product.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        (self.data.len() * 4) as u64
-    }
-}
+/// Tiles of A that are packed and worked on together: what stays in cache.
+const BLOCK_TILES: usize = 4;
+/// Parts of a product for each thread at least, so that none waits long for the others.
+const TASKS: usize = 2;
+/// Multiply-adds that are worth a task.
+const TASK_WORK: usize = 1 << 18;
+/// Numbers of A that are worth packing on several threads.
+const PACK_WORK: usize = 1 << 15;
+/// Columns of W, or numbers along k, for which rows of A are not packed: they are read too seldom, or
+/// lie close together as it is.
+const DIRECT: usize = 64;
 
 /// Scratch of one thread: packed rows of A.
 #[derive(Debug, Default)]
@@ -114,149 +44,194 @@ pub fn product(
     c_stride: usize,
     scratch: &mut Scratch,
 ) {
-    let work = Work { a, a_stride, rows, w, c, c_stride, scratch };
-    Arch::new().dispatch(work);
+    let tiles = Tiles::of(rows);
+    let mut c = Strided { c, stride: c_stride };
+    for block in tiles.blocks(tiles.count.div_ceil(BLOCK_TILES)) {
+        let a = match w.n().min(w.k()) <= DIRECT {
+            true => Rows::Strided(a, a_stride),
+            false => Rows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
+        };
+        Arch::new().dispatch(Work { a, tiles, block, w, panels: 0..w.panels(), c: &mut c });
+    }
 }
 
-/// [`product`] over many rows on all threads, then `finish(first row, rows of C)` on each block
-/// while it is in cache.
+/// [`product`] over many rows on all threads, then `finish(row, first column, numbers of C)` on each
+/// part of a row while it is in cache.
 pub fn product_parallel(
     a: &[f32],
     rows: usize,
     w: &Packed,
     c: &mut [f32],
-    finish: impl Fn(usize, &mut [f32]) + Sync,
+    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    let (n, k) = (w.n, w.k);
+    let (n, k) = (w.n(), w.k());
     if rows == 0 || n == 0 {
         return;
     }
-    // Blocks small enough that every thread has one, and no larger than what stays in cache.
-    let share = rows.div_ceil(rayon::current_num_threads()).next_multiple_of(12);
-    let block = share.min(ROW_BLOCK);
-    c[..rows * n].par_chunks_mut(block * n).enumerate().for_each_init(
-        Scratch::default,
-        |scratch, (i, c)| {
-            let first = i * block;
-            product(&a[first * k..], k, c.len() / n, w, c, n, scratch);
-            finish(first, c);
-        },
-    );
+    let (tiles, threads) = (Tiles::of(rows), rayon::current_num_threads());
+    let c = &mut c[..rows * n];
+    let blocks = tiles.count.div_ceil(BLOCK_TILES).next_multiple_of(threads).min(tiles.count);
+    if blocks >= TASKS * threads {
+        tiles.split(c, n, blocks, &[n]).into_par_iter().for_each_init(
+            Scratch::default,
+            |scratch, mut part| {
+                let rows = tiles.pack(a, k, k, part.block.clone(), &mut scratch.0);
+                part.multiply(Rows::Packed(rows), tiles, w, 0..w.panels());
+                part.finish(&finish);
+            },
+        );
+        return;
+    }
+    // Few rows: threads share the columns as well, so that each reads a part of W alone. The rows of
+    // A are packed once for all.
+    let mut packed = PACKED.take();
+    packed.resize((rows * k).max(packed.len()), 0.0);
+    tiles.pack_parallel(a, k, &mut packed[..rows * k]);
+    let by_work = rows * n * k / TASK_WORK;
+    let groups = (TASKS * threads).div_ceil(blocks).min(by_work).clamp(1, w.panels());
+    let panel = |group: usize| w.panels() * group / groups;
+    let ends: Vec<usize> = (1..=groups).map(|g| (panel(g) * panel_width()).min(n)).collect();
+    let parts = tiles.split(c, n, blocks, &ends);
+    parts.into_par_iter().for_each(|mut part| {
+        let rows = tiles.rows(part.block.clone());
+        let panels = panel(part.group)..panel(part.group + 1);
+        part.multiply(Rows::Packed(&packed[rows.start * k..rows.end * k]), tiles, w, panels);
+        part.finish(&finish);
+    });
+    PACKED.set(packed);
 }
 
-struct Work<'a> {
-    a: &'a [f32],
-    a_stride: usize,
+thread_local! {
+    /// Rows of A that were packed for all threads. Taken out while it is used: a thread that waits
+    /// for others may begin another product.
+    static PACKED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Rows of A in tiles of almost the same height, the tallest that the registers hold.
+#[derive(Debug, Clone, Copy)]
+struct Tiles {
     rows: usize,
-    w: &'a Packed,
-    c: &'a mut [f32],
-    c_stride: usize,
-    scratch: &'a mut Scratch,
+    count: usize,
 }
 
-impl WithSimd for Work<'_> {
-    type Output = ();
+impl Tiles {
+    fn of(rows: usize) -> Self {
+        Self { rows, count: rows.div_ceil(tallest()) }
+    }
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        // Two vectors a row: 12 rows fill 24 of the 32 registers of AVX-512 and NEON, 6 rows 12
-        // of the 16 of AVX2. WebAssembly may have 16 as well, and adds in a register of its own.
-        let tall = match S::REGISTER_COUNT {
-            _ if cfg!(target_arch = "wasm32") => 4,
-            32.. => 12,
-            _ => 6,
-        };
-        let mut done = 0;
-        while done < self.rows {
-            let block = ROW_BLOCK.min(self.rows - done);
-            self.block(simd, done, block, tall);
-            done += block;
+    /// First row of tile `i`.
+    fn start(self, i: usize) -> usize {
+        self.rows * i / self.count.max(1)
+    }
+
+    /// The rows of some tiles.
+    fn rows(self, tiles: Range<usize>) -> Range<usize> {
+        self.start(tiles.start)..self.start(tiles.end)
+    }
+
+    /// All tiles in `blocks` parts of almost as many.
+    fn blocks(self, blocks: usize) -> impl Iterator<Item = Range<usize>> {
+        let at = move |i: usize| self.count * i / blocks.max(1);
+        (0..blocks).map(move |i| at(i)..at(i + 1))
+    }
+
+    /// The rows of `tiles` (rows, k) as (tile, k, height).
+    fn pack<'p>(
+        self,
+        a: &[f32],
+        a_stride: usize,
+        k: usize,
+        tiles: Range<usize>,
+        packed: &'p mut Vec<f32>,
+    ) -> &'p [f32] {
+        let numbers = self.rows(tiles.clone()).len() * k;
+        packed.resize(numbers.max(packed.len()), 0.0);
+        let mut rest = &mut packed[..numbers];
+        for tile in tiles {
+            let rows = self.rows(tile..tile + 1);
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * k);
+            pack_tile(&a[rows.start * a_stride..], a_stride, k, part);
+            rest = after;
+        }
+        &packed[..numbers]
+    }
+
+    /// All rows as (tile, k, height), on all threads where that is worth it.
+    fn pack_parallel(self, a: &[f32], k: usize, packed: &mut [f32]) {
+        let mut parts = Vec::with_capacity(self.count);
+        let mut rest = packed;
+        for tile in 0..self.count {
+            let rows = self.rows(tile..tile + 1);
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * k);
+            parts.push((rows.start, part));
+            rest = after;
+        }
+        let pack = |(row, part): (usize, &mut [f32])| pack_tile(&a[row * k..], k, k, part);
+        match self.rows * k < PACK_WORK {
+            true => parts.into_iter().for_each(pack),
+            false => parts.into_par_iter().for_each(pack),
         }
     }
-}
 
-impl Work<'_> {
-    /// Rows `first..first + rows` of C: their rows of A are packed in sub-blocks of equal height,
-    /// then each panel of W passes over all of them.
-    #[inline(always)]
-    fn block<S: Simd>(&mut self, simd: S, first: usize, rows: usize, tall: usize) {
-        let k = self.w.k;
-        let nr = 2 * S::F32_LANES;
-        let packed = &mut self.scratch.0;
-        packed.clear();
-        packed.resize(rows * k, 0.0);
-        let mut row = 0;
-        while row < rows {
-            let height = height(rows - row, tall);
-            let part = &mut packed[row * k..(row + height) * k];
-            for r in 0..height {
-                let from = (first + row + r) * self.a_stride;
-                for (i, &number) in self.a[from..from + k].iter().enumerate() {
-                    part[i * height + r] = number;
+    /// C (rows, n) in parts: blocks of tiles by groups of columns that end at `ends`.
+    fn split<'c>(self, c: &'c mut [f32], n: usize, blocks: usize, ends: &[usize]) -> Vec<Part<'c>> {
+        let mut parts = Vec::with_capacity(blocks * ends.len());
+        let mut rest = c.chunks_exact_mut(n);
+        for block in self.blocks(blocks) {
+            let (first, count) = (self.start(block.start), self.rows(block.clone()).len());
+            let at = parts.len();
+            let mut column = 0;
+            for (group, &end) in ends.iter().enumerate() {
+                let c = Vec::with_capacity(count);
+                parts.push(Part { block: block.clone(), group, first, column, c });
+                column = end;
+            }
+            for mut row in rest.by_ref().take(count) {
+                let mut column = 0;
+                for (part, &end) in parts[at..].iter_mut().zip(ends) {
+                    let (here, after) = std::mem::take(&mut row).split_at_mut(end - column);
+                    part.c.push(here);
+                    (row, column) = (after, end);
                 }
             }
-            row += height;
         }
-        for (p, panel) in self.w.data.chunks_exact((nr * k).max(1)).enumerate() {
-            let column = p * nr;
-            let columns = nr.min(self.w.n - column);
-            let mut row = 0;
-            while row < rows {
-                let height = height(rows - row, tall);
-                let part = &packed[row * k..(row + height) * k];
-                let at = (first + row) * self.c_stride + column;
-                let out = &mut self.c[at..];
-                match height {
-                    12 => tile::<S, 12>(simd, part, panel, out, self.c_stride, columns),
-                    6 => tile::<S, 6>(simd, part, panel, out, self.c_stride, columns),
-                    4 => tile::<S, 4>(simd, part, panel, out, self.c_stride, columns),
-                    2 => tile::<S, 2>(simd, part, panel, out, self.c_stride, columns),
-                    _ => tile::<S, 1>(simd, part, panel, out, self.c_stride, columns),
-                }
-                row += height;
-            }
+        parts
+    }
+}
+
+/// `a` is rows `a_stride` apart, `packed` (k, height): as many rows as it has room for.
+fn pack_tile(a: &[f32], a_stride: usize, k: usize, packed: &mut [f32]) {
+    let height = packed.len() / k.max(1);
+    for r in 0..height {
+        for (i, &number) in a[r * a_stride..][..k].iter().enumerate() {
+            packed[i * height + r] = number;
         }
     }
 }
 
-/// The tallest tile for `left` rows.
-#[inline(always)]
-fn height(left: usize, tall: usize) -> usize {
-    match left {
-        12.. if tall == 12 => 12,
-        6.. if tall >= 6 => 6,
-        4.. => 4,
-        2.. => 2,
-        _ => 1,
-    }
+/// A part of C that one thread computes.
+struct Part<'c> {
+    block: Range<usize>,
+    /// Which of the groups of columns.
+    group: usize,
+    /// Its first row and column.
+    first: usize,
+    column: usize,
+    /// Its rows.
+    c: Vec<&'c mut [f32]>,
 }
 
-/// `MR` rows by one panel: `a` is (k, MR), `panel` (k, 2 vectors).
-#[inline(always)]
-fn tile<S: Simd, const MR: usize>(
-    simd: S,
-    a: &[f32],
-    panel: &[f32],
-    c: &mut [f32],
-    c_stride: usize,
-    columns: usize,
-) {
-    let lanes = S::F32_LANES;
-    let mut sum = [[simd.splat_f32s(0.0); 2]; MR];
-    let (a, _) = a.as_chunks::<MR>();
-    for (a, w) in a.iter().zip(panel.chunks_exact(2 * lanes)) {
-        let (w0, w1) = (load(simd, w), load(simd, &w[lanes..]));
-        for r in 0..MR {
-            let a = simd.splat_f32s(a[r]);
-            // Fused wherever the processor can; WebAssembly rounds between.
-            sum[r][0] = simd.mul_add_e_f32s(a, w0, sum[r][0]);
-            sum[r][1] = simd.mul_add_e_f32s(a, w1, sum[r][1]);
-        }
+impl Part<'_> {
+    fn multiply(&mut self, a: Rows<'_>, tiles: Tiles, w: &Packed, panels: Range<usize>) {
+        let block = self.block.clone();
+        let c = &mut Segments { first: self.first, c: &mut self.c };
+        Arch::new().dispatch(Work { a, tiles, block, w, panels, c });
     }
-    for (r, sum) in sum.iter().enumerate() {
-        let numbers: &[f32] = bytemuck::cast_slice(sum);
-        let at = r * c_stride;
-        c[at..at + columns].copy_from_slice(&numbers[..columns]);
+
+    fn finish(&mut self, finish: &impl Fn(usize, usize, &mut [f32])) {
+        for (i, c) in self.c.iter_mut().enumerate() {
+            finish(self.first + i, self.column, c);
+        }
     }
 }
 
@@ -277,12 +252,21 @@ mod tests {
     #[test]
     fn equals_a_chain_of_fused_multiply_adds() {
         let mut failed = Vec::new();
-        for &(m, n, k) in
-            &[(1, 1, 1), (1, 7, 3), (5, 33, 17), (13, 64, 5), (47, 31, 64), (97, 100, 40)]
-        {
+        for &(m, n, k) in &[
+            (1, 1, 1),
+            (1, 7, 3),
+            (5, 33, 17),
+            (13, 64, 5),
+            (47, 31, 64),
+            (97, 100, 40),
+            (7, 260, 300),
+            (31, 129, 70),
+            (200, 96, 65),
+            (12 * 48 + 5, 65, 9),
+        ] {
             let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
             let mut c = vec![f32::NAN; m * n];
-            product_parallel(&a, m, &Packed::new(&w, n, k), &mut c, |_, _| {});
+            product_parallel(&a, m, &Packed::new(&w, n, k), &mut c, |_, _, _| {});
             for i in 0..m {
                 for j in 0..n {
                     let want = (0..k).fold(0f32, |s, l| a[i * k + l].mul_add(w[j * k + l], s));

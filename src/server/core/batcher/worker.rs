@@ -38,7 +38,8 @@ const GONE: u8 = 2;
 /// Of the device's time, the part that short texts may take between the turns of others: what they
 /// take there is dear, as a batch of few tokens reads all weights.
 const PART: i64 = 12;
-/// Microseconds that they may have saved up of it; a quarter of that they may be ahead.
+/// Microseconds that they may have saved up of it, and twice that they may be ahead: what they took
+/// beyond their part they wait for later.
 const SAVED: i64 = 16_000;
 
 /// A device with the model on it.
@@ -182,7 +183,7 @@ impl Worker {
     /// Short texts took so much of the time of others.
     fn spend(&self, took: Duration) {
         let credit = self.credit.load(Relaxed) - took.as_micros() as i64;
-        self.credit.store(credit.max(-SAVED / 4), Relaxed);
+        self.credit.store(credit.max(-2 * SAVED), Relaxed);
     }
 
     /// Others ran for so long.
