@@ -18,7 +18,12 @@ fn main() -> io::Result<()> {
     let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     println!("cargo:rerun-if-changed=shaders");
     let for_page = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
-    copy_shaders(&package.join("shaders"), &folder.join("shaders"), for_page)?;
+    let mut shaders = Vec::new();
+    copy_shaders(&package.join("shaders"), &folder.join("shaders"), for_page, "", &mut shaders)?;
+    shaders.sort();
+    let rows: Vec<_> =
+        shaders.iter().map(|(name, path)| format!("({name:?}, include_str!({path:?}))")).collect();
+    fs::write(folder.join("shaders.rs"), format!("&[{}]", rows.join(", ")))?;
     let (root, out) = (package.join("web"), folder.join("web_files.rs"));
     let mut files = Vec::new();
     // The engine itself, compiled for a page, does not hold its own package.
@@ -54,20 +59,29 @@ fn gather(root: &Path, path: &Path, files: &mut Vec<(String, String)>) -> io::Re
     Ok(())
 }
 
-/// Copies the shaders at or below `from`; `bare` leaves out lines that are only a comment, but keeps
-/// those of loops (`//:`, src/gpu/template.rs).
-fn copy_shaders(from: &Path, to: &Path, bare: bool) -> io::Result<()> {
+/// Copies the shaders at or below `from`, called by their path in `within` without the ending, and
+/// lists them with where they are; `bare` leaves out lines that are only a comment, but keeps those of
+/// loops (`//:`, src/kernels/template.rs).
+fn copy_shaders(
+    from: &Path,
+    to: &Path,
+    bare: bool,
+    within: &str,
+    list: &mut Vec<(String, String)>,
+) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
-        let Some(name) = path.file_name() else { continue };
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else { continue };
         if path.is_dir() {
-            copy_shaders(&path, &to.join(name), bare)?;
+            copy_shaders(&path, &to.join(name), bare, &format!("{within}{name}/"), list)?;
         } else if path.extension().is_some_and(|kind| kind == "wgsl") {
             let text = fs::read_to_string(&path)?;
             let is_comment = |line: &str| line.starts_with("//") && !line.starts_with("//:");
             let kept = text.lines().filter(|line| !bare || !is_comment(line.trim_start()));
-            fs::write(to.join(name), kept.flat_map(|line| [line, "\n"]).collect::<String>())?;
+            let copy = to.join(format!("{name}.wgsl"));
+            fs::write(&copy, kept.flat_map(|line| [line, "\n"]).collect::<String>())?;
+            list.push((format!("{within}{name}"), copy.display().to_string()));
         }
     }
     Ok(())

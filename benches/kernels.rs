@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use everylayer::cpu::kernels::{self, Positions};
 use everylayer::cpu::product::Packed;
+use everylayer::kernels::{AttentionParams, MatmulParams, NormParams};
 use everylayer::math::activation::activate;
 use everylayer::model::spec::{Activation, NormKind};
-use everylayer::schedule::params::{AttentionParams, MatmulParams, NormParams};
 
 const TOKENS: usize = 1024;
 const WIDTH: usize = 384;

@@ -75,6 +75,7 @@ pub mod error;
 pub mod execute;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod kernels;
 pub mod math;
 pub mod model;
 pub mod output;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::execute::{Execute, Weights};
+use crate::kernels::Call;
 use crate::math::f16;
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 use crate::schedule::draft::Draft;
-use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Fill, Recording};
-use crate::schedule::{Elem, Output, Variant};
+use crate::schedule::{Elem, Output};
 
 /// What a written array holds before: no kernel computes it.
 const UNTOUCHED: f32 = -7777.0;
@@ -173,8 +173,8 @@ impl Single {
     }
 
     /// Adds a dispatch.
-    pub fn dispatch(&mut self, variant: Variant, params: Params, binds: &[Bind], grid: [u32; 2]) {
-        self.draft.dispatch(variant, params, binds.to_vec(), grid, 0);
+    pub fn dispatch(&mut self, call: Call, binds: &[Bind]) {
+        self.draft.dispatch(call, binds.to_vec());
     }
 
     /// The recording. An executor refuses it where a dispatch could leave its arrays.

@@ -14,6 +14,7 @@ use everylayer::cpu::Cpu;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
+use everylayer::kernels::Embed;
 use everylayer::model::spec::{Activation, Bias};
 use everylayer::schedule::recording::Fill;
 use everylayer::schedule::{
@@ -177,14 +178,7 @@ fn streamed_and_folded_agree() {
     let Some(gpu) = gpu() else { return };
     let toy = SMALL.toy(7);
     let batch = pack(&mut Rng::new(8), &toy.spec, &[512, 65, 33, 16, 2, 1]);
-    let reduces = [
-        PoolMode::Mean,
-        PoolMode::Cls,
-        PoolMode::Last,
-        PoolMode::Max,
-        PoolMode::MeanSqrt,
-        PoolMode::WeightedMean,
-    ];
+    let reduces = PoolMode::ALL;
     let combinations = [
         None,
         Some((Merge::Linear, [0.5, -0.25, 0.75])),
@@ -381,10 +375,9 @@ fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
         for executor in &executors {
             let whole = write(toy, &batch, &exit, executor.as_ref());
             let heads = |r: &Recording| {
-                r.dispatches().filter(|d| matches!(d.variant(), Variant::Attention { .. })).count()
+                r.dispatches().filter(|d| matches!(d.variant(), Variant::Attention(_))).count()
             };
-            let work =
-                whole.dispatches().find(|d| matches!(d.variant(), Variant::Attention { .. }));
+            let work = whole.dispatches().find(|d| matches!(d.variant(), Variant::Attention(_)));
             let work = work.unwrap().flops();
             for (parts, want) in [(1, 1), (2, 2), (5, 6), (12, 12), (1000, 12)] {
                 let caps = Caps { submit_flops: work / parts, ..executor.caps().clone() };
@@ -465,7 +458,7 @@ fn gathered_rows_give_the_bits_of_the_table() {
         let first = recording.dispatches().next().unwrap();
         assert!(matches!(
             first.variant(),
-            Variant::Embed { tables: Elem::F32, gathered: true, .. }
+            Variant::Embed(Embed { tables: Elem::F32, gathered: true, .. })
         ));
         // Each row once, whatever the batch repeats.
         let rows = recording.uploads().iter().find_map(|(_, fill)| match fill {

@@ -8,12 +8,11 @@ mod toy;
 use everylayer::ErrorKind;
 use everylayer::model::layout::Layout;
 use everylayer::model::spec::{Rope, Spec};
-use everylayer::schedule::params::Params;
 use everylayer::schedule::recording::{Bind, Dispatch, Fill, Readback};
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
-    AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Recording,
-    Variant, record,
+    Access, AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling,
+    Recording, record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, pack};
@@ -203,22 +202,20 @@ fn exits(depth: usize) -> Vec<Exit> {
     ]
 }
 
-/// Bindings that a dispatch reads, and those it writes.
-fn access(dispatch: &Dispatch) -> (&'static [usize], &'static [usize]) {
-    match (dispatch.variant(), dispatch.params()) {
-        (Variant::Embed { .. }, _) => (&[0, 1, 2, 3, 4, 6], &[5, 6]),
-        (Variant::Norm { .. }, _) => (&[0, 1, 3], &[2, 3]),
-        (Variant::Matmul { residual: false, .. }, _) => (&[0, 1, 2], &[3]),
-        (Variant::Matmul { residual: true, .. }, _) => (&[0, 1, 2, 4], &[3]),
-        (Variant::Combine(_), Params::Combine(p)) if p.first == 1 => (&[0], &[1]),
-        (Variant::Combine(_), _) => (&[0, 1], &[1]),
-        (Variant::Rope, _) => (&[0, 1, 2], &[2]),
-        (Variant::Gate { .. } | Variant::Route, _) => (&[0], &[1]),
-        (Variant::QkNorm, _) => (&[0, 1], &[1]),
-        (Variant::Im2col, _) => (&[0, 1], &[2]),
-        (Variant::Expert { .. }, _) => (&[0, 1, 2], &[3]),
-        (Variant::Attention { .. } | Variant::Pool(_), _) => (&[0, 1], &[2]),
-    }
+/// Bindings that a dispatch reads, and those it writes; `tests/shaders.rs` holds both against WGSL.
+fn access(dispatch: &Dispatch) -> (Vec<usize>, Vec<usize>) {
+    let variant = dispatch.variant();
+    let starts = dispatch.work().starts();
+    let reads = |access: Access| match access {
+        Access::Read => true,
+        Access::Write => false,
+        Access::Change => !starts,
+    };
+    let at = |is: &dyn Fn(Access) -> bool| {
+        let bindings = variant.bindings().iter().enumerate();
+        bindings.filter(|(_, access)| is(**access)).map(|(at, _)| at).collect()
+    };
+    (at(&reads), at(&Access::writes))
 }
 
 #[test]
@@ -277,7 +274,7 @@ fn lost(recording: &Recording) -> Vec<String> {
                     .collect()
             };
             let (reads, writes) = access(dispatch);
-            let (reads, writes) = (arrays(reads), arrays(writes));
+            let (reads, writes) = (arrays(&reads), arrays(&writes));
             let label = dispatch.label();
             for &id in &reads {
                 if holds[slot(id)] != id {

@@ -3,15 +3,8 @@
 
 #![cfg(feature = "gpu")]
 
-use std::mem::offset_of;
-
 use everylayer::gpu::kernels::{source, variants};
-use everylayer::schedule::Access;
-use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, ExpertParams, GateParams, Im2colParams,
-    MatmulParams, NormParams, PoolParams, QkNormParams, RopeParams, RouteParams,
-};
-use everylayer::schedule::variant::{AdapterFeatures, Class, Variant};
+use everylayer::kernels::{AdapterFeatures, Class, Variant};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -68,7 +61,7 @@ fn every_variant_translates_to_every_back_end() {
             .unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
         assert!(text.contains("kernel void"), "{variant}");
         // wgpu has cooperative matrices on Vulkan and Metal alone.
-        if matches!(variant, Variant::Matmul { tile, .. } if tile.is_coop()) {
+        if variant.is_coop() {
             assert!(text.contains("simdgroup_store"), "{variant}");
             continue;
         }
@@ -124,46 +117,17 @@ fn bindings_of_the_table_are_those_of_the_shaders() {
             .filter_map(|(_, v)| {
                 let AddressSpace::Storage { access } = v.space else { return None };
                 let writes = access.contains(StorageAccess::STORE);
-                let access = if writes { Access::Write } else { Access::Read };
-                v.binding.map(|b| (b.group, b.binding, access))
+                v.binding.map(|b| (b.group, b.binding, writes))
             })
             .collect();
         found.sort_by_key(|b| b.1);
-        let table: Vec<_> =
-            variant.bindings().iter().enumerate().map(|(i, a)| (0, i as u32 + 1, *a)).collect();
+        let table: Vec<_> = variant
+            .bindings()
+            .iter()
+            .enumerate()
+            .map(|(i, a)| (0, i as u32 + 1, a.writes()))
+            .collect();
         assert_eq!(found, table, "{variant}");
-    }
-}
-
-/// Name and byte offset of each member, and the size of the block in Rust.
-type Block = (Vec<(&'static str, usize)>, usize);
-
-macro_rules! block {
-    ($type:ty: $($field:ident),+) => {
-        (vec![$((stringify!($field), offset_of!($type, $field))),+], size_of::<$type>())
-    };
-}
-
-fn rust_block(variant: Variant) -> Block {
-    match variant {
-        Variant::Embed { .. } => block!(EmbedParams: rows, stride4, width, eps, state, parts),
-        Variant::Norm { .. } => block!(NormParams: rows, stride4, width, eps, state, parts),
-        Variant::Matmul { .. } => block!(MatmulParams: m, n4, k4, k_steps),
-        Variant::Attention { .. } => {
-            block!(AttentionParams: qkv4, out4, scale, kv4, group, reach, line, first_head)
-        }
-        Variant::Rope => block!(RopeParams: pairs, row, heads, half, head_dim, stride),
-        Variant::Gate { .. } => block!(GateParams: vectors, row, inner4),
-        Variant::Im2col => block!(Im2colParams: vectors, row, stride4, taps),
-        Variant::QkNorm => {
-            block!(QkNormParams: qkv4, joined4, head4, head_dim, width, eps, rows)
-        }
-        Variant::Route => block!(RouteParams: tokens, experts, line, chosen),
-        Variant::Expert { .. } => {
-            block!(ExpertParams: tokens, experts, expert, a_rows, n4, k4, k_steps)
-        }
-        Variant::Combine(_) => block!(CombineParams: vectors, row, factor, first),
-        Variant::Pool(_) => block!(PoolParams: stride4, out4, start4),
     }
 }
 
@@ -185,10 +149,9 @@ fn uniform_blocks_are_laid_out_as_in_rust() {
             .iter()
             .map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize))
             .collect();
-        let (rust, size) = rust_block(variant);
-        let rust: Vec<_> = rust.into_iter().map(|(n, o)| (n.to_owned(), o)).collect();
+        let rust: Vec<_> = variant.block().iter().map(|&(n, o)| (n.to_owned(), o)).collect();
         assert_eq!(wgsl, rust, "{variant}");
-        assert!(span as usize <= size, "{variant}: {span} bytes in WGSL, {size} in Rust");
+        assert_eq!(span as usize, 4 * rust.len(), "{variant}: bytes in WGSL and in Rust");
     }
 }
 
@@ -228,7 +191,7 @@ fn what_a_browser_runs_is_written_for_its_compiler() {
         name: variant.to_string(),
         source: source(variant),
         half: !variant.is_portable(),
-        writes: variant.bindings().iter().map(|access| *access == Access::Write).collect(),
+        writes: variant.bindings().iter().map(|access| access.writes()).collect(),
     };
     let pages: Vec<_> = all().into_iter().filter(|v| v.runs_on(&web)).map(page).collect();
     assert!(pages.len() > 200, "{}", pages.len());

@@ -12,8 +12,8 @@ use everylayer::ErrorKind;
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
-use everylayer::schedule::params::{CombineParams, Params};
-use everylayer::schedule::{Elem, Exit, Merge, Recording, Variant, record, tiles};
+use everylayer::kernels::{Combine, Elem, Merge};
+use everylayer::schedule::{Exit, Recording, record};
 use everylayer::testing::{Shelf, Single};
 use toy::model::{SMALL, Toy, pack};
 use toy::{Rng, run};
@@ -33,12 +33,7 @@ fn too_large() -> Recording {
     let mut single = Single::over(0);
     let [from, to] = [(); 2].map(|()| single.input(&[1.0; 4], 4));
     single.reserve(to, 1 << 44);
-    single.dispatch(
-        Variant::Combine(Merge::Max),
-        Params::Combine(CombineParams { vectors: 1, row: 64, factor: 1.0, first: 1 }),
-        &[from, to],
-        tiles::flat_grid(1).0,
-    );
+    single.dispatch(Combine(Merge::Max).over(4, 1.0, true), &[from, to]);
     single.read(to);
     single.finish()
 }

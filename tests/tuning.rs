@@ -44,7 +44,7 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
         let recording = record(&toy.spec, &toy.layout, &batch, &exit, executor.caps()).unwrap();
         let taken = recording
             .dispatches()
-            .any(|d| matches!(d.variant(), Variant::Matmul { tile: taken, .. } if taken == tile));
+            .any(|d| matches!(d.variant(), Variant::Matmul(matmul) if matmul.tile == tile));
         assert!(taken, "{tile} was not taken");
         let got = run(&executor, &recording).unwrap();
         assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{tile}");

@@ -6,8 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::product::{Packed, Scratch, product};
+use crate::kernels::AttentionParams;
 use crate::math::softmax::softmax2_rows;
-use crate::schedule::params::AttentionParams;
 
 /// Query rows whose scores are held at once.
 const QUERIES: usize = 64;

@@ -1,8 +1,8 @@
 //! `route` and `expert` on the CPU: a mixture of experts in the arrays of the shaders.
 
 use super::product::{Packed, product_parallel};
+use crate::kernels::{ExpertParams, RouteParams};
 use crate::math::activation::{Activation, activate};
-use crate::schedule::params::{ExpertParams, RouteParams};
 
 /// Which tokens go through which expert: the number of slots of each, then its slots, then the shares
 /// of all slots (`shaders/route.wgsl`); `logits` is (tokens, line).

@@ -7,23 +7,78 @@ use rayon::prelude::*;
 pub use super::attention::{Positions, attention};
 pub use super::experts::{expert, route};
 use super::product::{Packed, Scratch, product, product_parallel};
+use super::reads::Reads;
+use crate::error::Result;
+use crate::kernels::grid::MATMUL_K;
+use crate::kernels::{
+    CombineParams, GateParams, Im2colParams, MatmulParams, Merge, NormInput, NormParams,
+    PoolParams, QkNormParams, RopeParams, Scores, Work,
+};
 use crate::math::activation::{Activation, activate};
 use crate::math::norm::{NormKind, norm_rows};
-use crate::math::pool::PoolMode;
-use crate::schedule::params::{
-    CombineParams, EmbedParams, GateParams, Im2colParams, MatmulParams, NormParams, PoolParams,
-    QkNormParams, RopeParams,
-};
-use crate::schedule::tiles::MATMUL_K;
-use crate::schedule::variant::Merge;
-
+use crate::math::pool::{PoolMode, pool_into};
 /// Rows a task of an elementwise kernel works on; those of one word of flags.
 const ROWS: usize = 32;
+
+/// Runs a dispatch over what it reads: `out` is the array it writes, `flags` those of its rows.
+pub(super) fn run(reads: &Reads<'_>, out: &mut [f32], flags: &mut [u32]) -> Result<()> {
+    let numbers = |at| reads.numbers(at);
+    let grid = reads.dispatch.grid();
+    match reads.dispatch.work() {
+        Work::Embed(k, p) => {
+            let tables = [numbers(1)?, numbers(2)?, numbers(3)?];
+            embed(p, k.kind, reads.words(0)?, tables, numbers(4)?, out, flags);
+        }
+        Work::Norm(k, p) => {
+            let added = match k.input {
+                NormInput::Whole => None,
+                NormInput::Residual => Some(add_parts(p, numbers(0)?, None, numbers(4)?)),
+                NormInput::Parts => Some(add_parts(p, numbers(0)?, Some(numbers(4)?), numbers(5)?)),
+            };
+            let x = added.as_deref().map_or_else(|| numbers(0), Ok)?;
+            norm(p, k.kind, x, numbers(1)?, out, flags);
+        }
+        Work::Matmul(k, p) if k.splits > 1 => {
+            matmul_parts(p, k.splits, numbers(0)?, reads.matrix(1)?, out);
+        }
+        Work::Matmul(k, p) => {
+            let residual = if k.residual { Some(numbers(4)?) } else { None };
+            let (a, w, bias) = (numbers(0)?, reads.matrix(1)?, numbers(2)?);
+            matmul(p, k.activation, a, w, bias, out, residual);
+        }
+        Work::Attention(k, p) => {
+            let positions = match k.scores {
+                Scores::Plain => Positions::Plain,
+                Scores::Window => Positions::Window,
+                Scores::Alibi => Positions::Alibi(numbers(3)?),
+                Scores::Relative => Positions::Relative(numbers(3)?),
+                Scores::Disentangled => Positions::Disentangled(numbers(3)?, reads.words(4)?),
+            };
+            let heads = (k.head_dim as usize, grid[1] as usize);
+            attention(p, heads, positions, numbers(0)?, reads.words(1)?, out);
+        }
+        Work::Rope(_, p) => rope(p, reads.words(0)?, numbers(1)?, out),
+        Work::Gate(k, p) => gate(p, k.activation, numbers(0)?, out),
+        Work::Im2col(_, p) => im2col(p, reads.words(0)?, numbers(1)?, out),
+        Work::QkNorm(_, p) => qk_norm(p, numbers(0)?, out),
+        Work::Route(_, p) => route(p, numbers(0)?, out),
+        Work::Expert(k, p) => {
+            let (a, w, routes) = (numbers(0)?, reads.matrix(1)?, numbers(2)?);
+            expert(p, k.activation, k.shared, a, w, routes, out);
+        }
+        Work::Combine(k, p) => combine(p, k.0, numbers(0)?, out),
+        Work::Pool(k, p) => {
+            let ranges = &reads.words(1)?[..2 * grid[0] as usize];
+            pool(p, k.0, numbers(0)?, ranges, out);
+        }
+    }
+    Ok(())
+}
 
 /// `x = norm(word[id] + position[p] + type[t])`; `tokens` is (rows, 4), `tables` are those of words,
 /// positions and types, `weight` is (2, stride), `status` as in `norm`.
 pub fn embed(
-    p: &EmbedParams,
+    p: &NormParams,
     kind: NormKind,
     tokens: &[u32],
     [word, position, token_type]: [&[f32]; 3],
@@ -226,33 +281,8 @@ pub fn pool(p: &PoolParams, reduce: PoolMode, x: &[f32], ranges: &[u32], pooled:
     for (i, range) in ranges.chunks_exact(2).enumerate() {
         let (first, rows) = (range[0] as usize, range[1] as usize);
         let x = &x[first * stride..(first + rows) * stride];
-        let to = &mut pooled[start + i * out..][..stride];
-        let mut sum_of = |weight: fn(usize) -> f64, divisor: f64| {
-            let mut sum = vec![0f64; stride];
-            for (i, row) in x.chunks_exact(stride).enumerate() {
-                for (sum, x) in sum.iter_mut().zip(row) {
-                    *sum += weight(i) * f64::from(*x);
-                }
-            }
-            for (to, sum) in to.iter_mut().zip(sum) {
-                *to = (sum / divisor) as f32;
-            }
-        };
-        let n = rows as f64;
-        match reduce {
-            PoolMode::Mean => sum_of(|_| 1.0, n),
-            PoolMode::MeanSqrt => sum_of(|_| 1.0, n.sqrt()),
-            PoolMode::WeightedMean => sum_of(|i| (i + 1) as f64, n * (n + 1.0) / 2.0),
-            PoolMode::Cls => to.copy_from_slice(&x[..stride]),
-            PoolMode::Last => to.copy_from_slice(&x[(rows - 1) * stride..]),
-            PoolMode::Max => {
-                to.copy_from_slice(&x[..stride]);
-                for row in x.chunks_exact(stride).skip(1) {
-                    for (to, x) in to.iter_mut().zip(row) {
-                        *to = to.max(*x);
-                    }
-                }
-            }
-        }
+        let mut row = Vec::with_capacity(stride);
+        pool_into(reduce, x, stride, 0, &mut row);
+        pooled[start + i * out..][..stride].copy_from_slice(&row);
     }
 }

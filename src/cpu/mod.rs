@@ -8,6 +8,7 @@ mod ceiling;
 mod experts;
 pub mod kernels;
 pub mod product;
+mod reads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,14 +20,12 @@ use crate::math::f16;
 use crate::model::layout::{Layout, Use, WeightId};
 use crate::model::weights::whole_rows;
 use crate::platform::{Instant, turn, yield_once};
-use crate::schedule::params::Params;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording};
 use crate::schedule::tuning::Tuning;
-use crate::schedule::variant::{NormInput, Scores};
 use crate::schedule::verify::verify;
-use crate::schedule::{Access, AdapterFeatures, Caps, Elem, Output, Variant};
-use kernels::Positions;
+use crate::schedule::{AdapterFeatures, Caps, Elem, Output};
 use product::Packed;
+use reads::Reads;
 
 /// Work between two looks at what else is to be done: all of it, where there are other threads for
 /// that; some 50 ms in a page, which is told to stop then.
@@ -215,13 +214,13 @@ impl Cpu {
 
     /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.
     fn dispatch(&self, recording: &Recording, d: &Dispatch, slots: &mut Slots) -> Result<()> {
-        let malformed = || fail!(Usage, "the step `{}` has the wrong bindings", d.label());
+        let malformed = || reads::malformed(d);
         let slot = |i: usize| match d.binds().get(i) {
             Some(Bind::Buffer(id)) => Ok(recording.buffer(*id).slot()),
             _ => Err(malformed()),
         };
-        let is_written = |access: &Access| *access == Access::Write;
-        let out_at = d.variant().bindings().iter().position(is_written).ok_or_else(malformed)?;
+        let out_at = d.variant().bindings().iter().position(|access| access.writes());
+        let out_at = out_at.ok_or_else(malformed)?;
         let out_slot = slot(out_at)?;
         let mut out = std::mem::take(&mut slots[out_slot]);
         // Numbers of 16 bits are worked on in f32: a recording made for a GPU has some.
@@ -237,95 +236,13 @@ impl Cpu {
             }
             _ => None,
         };
-        let flags = match d.variant() {
-            Variant::Embed { .. } | Variant::Norm { .. } => Some(slot(out_at + 1)?),
-            _ => None,
-        };
+        // Flags of rows are the second array that is written.
+        let mut written = d.variant().bindings().iter().enumerate().skip(out_at + 1);
+        let flags =
+            written.find(|(_, access)| access.writes()).map(|(at, _)| slot(at)).transpose()?;
         let mut status = flags.map_or_else(Vec::new, |flags| std::mem::take(&mut slots[flags]));
-        let flagged = bytemuck::cast_slice_mut(&mut status);
-        let read = |i: usize| -> Result<&[f32]> {
-            match d.binds().get(i) {
-                Some(Bind::Buffer(id)) => Ok(&slots[recording.buffer(*id).slot()]),
-                Some(Bind::Weight(id)) => match &self.weights[id.0] {
-                    Held::Plain(numbers) => Ok(numbers),
-                    Held::Packed(_) => Err(malformed()),
-                },
-                None => Err(malformed()),
-            }
-        };
-        // Binding 0, which may be of 16 bits.
-        let input = || wide_in.as_deref().map_or_else(|| read(0), Ok);
-        let words = |i| read(i).map(bytemuck::cast_slice::<f32, u32>);
-        match (&d.variant(), &d.params()) {
-            (Variant::Embed { kind, .. }, Params::Embed(p)) => {
-                let tables = [read(1)?, read(2)?, read(3)?];
-                kernels::embed(p, *kind, words(0)?, tables, read(4)?, &mut out, flagged);
-            }
-            (Variant::Norm { input, kind, .. }, Params::Norm(p)) => {
-                let added = match input {
-                    NormInput::Whole => None,
-                    NormInput::Residual => Some(kernels::add_parts(p, read(0)?, None, read(4)?)),
-                    NormInput::Parts => {
-                        Some(kernels::add_parts(p, read(0)?, Some(read(4)?), read(5)?))
-                    }
-                };
-                let x = added.as_deref().map_or_else(|| read(0), Ok)?;
-                kernels::norm(p, *kind, x, read(1)?, &mut out, flagged);
-            }
-            (Variant::Matmul { activation, residual, splits, .. }, Params::Matmul(p)) => {
-                let Some(Bind::Weight(w)) = d.binds().get(1) else { return Err(malformed()) };
-                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
-                if *splits > 1 {
-                    kernels::matmul_parts(p, *splits, input()?, w, &mut out);
-                } else {
-                    let residual = if *residual { Some(read(4)?) } else { None };
-                    kernels::matmul(p, *activation, input()?, w, read(2)?, &mut out, residual);
-                }
-            }
-            (Variant::Attention { head_dim, scores, .. }, Params::Attention(p)) => {
-                let Some(Bind::Buffer(tiles)) = d.binds().get(1) else { return Err(malformed()) };
-                let tiles = recording.buffer(*tiles);
-                let count = tiles.bytes() as usize / 4;
-                let positions = match scores {
-                    Scores::Plain => Positions::Plain,
-                    Scores::Window => Positions::Window,
-                    Scores::Alibi => Positions::Alibi(read(3)?),
-                    Scores::Relative => Positions::Relative(read(3)?),
-                    Scores::Disentangled => Positions::Disentangled(read(3)?, words(4)?),
-                };
-                let heads = (*head_dim as usize, d.grid()[1] as usize);
-                let tiles = &words(1)?[..count];
-                kernels::attention(p, heads, positions, input()?, tiles, &mut out);
-            }
-            (Variant::Rope, Params::Rope(p)) => {
-                kernels::rope(p, words(0)?, read(1)?, &mut out);
-            }
-            (Variant::Gate { activation, .. }, Params::Gate(p)) => {
-                kernels::gate(p, *activation, input()?, &mut out);
-            }
-            (Variant::Im2col, Params::Im2col(p)) => {
-                kernels::im2col(p, words(0)?, read(1)?, &mut out);
-            }
-            (Variant::QkNorm, Params::QkNorm(p)) => {
-                kernels::qk_norm(p, read(0)?, &mut out);
-            }
-            (Variant::Route, Params::Route(p)) => {
-                kernels::route(p, read(0)?, &mut out);
-            }
-            (Variant::Expert { activation, shared, .. }, Params::Expert(p)) => {
-                let Some(Bind::Weight(w)) = d.binds().get(1) else { return Err(malformed()) };
-                let Held::Packed(w) = &self.weights[w.0] else { return Err(malformed()) };
-                kernels::expert(p, *activation, *shared, read(0)?, w, read(2)?, &mut out);
-            }
-            (Variant::Combine(merge), Params::Combine(p)) => {
-                kernels::combine(p, *merge, read(0)?, &mut out);
-            }
-            (Variant::Pool(reduce), Params::Pool(p)) => {
-                let ranges = &words(1)?[..2 * recording.texts()];
-                kernels::pool(p, *reduce, read(0)?, ranges, &mut out);
-            }
-            _ => return Err(malformed()),
-        }
+        let reads = Reads { recording, dispatch: d, slots, weights: &self.weights, wide_in };
+        let done = kernels::run(&reads, &mut out, bytemuck::cast_slice_mut(&mut status));
         slots[out_slot] = match words_out {
             Some(mut words) => {
                 f16::pack(&out, bytemuck::cast_slice_mut(&mut words));
@@ -336,7 +253,7 @@ impl Cpu {
         if let Some(flags) = flags {
             slots[flags] = status;
         }
-        Ok(())
+        done
     }
 }
 

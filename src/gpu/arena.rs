@@ -38,7 +38,7 @@ impl Arenas {
         let blocks: Vec<u8> = recording
             .dispatches()
             .flat_map(|d| {
-                let mut block = d.params().bytes().to_vec();
+                let mut block = d.work().bytes().to_vec();
                 block.resize(BLOCK as usize, 0);
                 block
             })

@@ -2,20 +2,17 @@
 //! and readback.
 
 mod arena;
-mod attention;
 mod ceiling;
 mod coop;
 pub mod device;
 mod faults;
 pub mod kernels;
-mod matmul;
 mod memory;
 mod pick;
 mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
-mod template;
 pub mod tune;
 pub mod tuning_cache;
 mod weights;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::device::Gpu;
 use super::kernels::source;
 use crate::error::Result;
-use crate::schedule::{Access, Variant};
+use crate::schedule::Variant;
 
 /// A pipeline and the layout of its bindings.
 pub struct Pipeline {
@@ -83,7 +83,7 @@ fn create(gpu: &Gpu, variant: Variant) -> Pipeline {
     };
     let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
     for (i, access) in variant.bindings().iter().enumerate() {
-        let ty = wgpu::BufferBindingType::Storage { read_only: *access == Access::Read };
+        let ty = wgpu::BufferBindingType::Storage { read_only: !access.writes() };
         entries.push(entry(i as u32 + 1, ty, false));
     }
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

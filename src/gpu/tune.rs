@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::GpuExecutor;
 use crate::error::{Result, fail};
+use crate::kernels::Matmul;
 use crate::model::layout::LinearIds;
-use crate::model::spec::Activation;
 use crate::schedule::draft::Draft;
-use crate::schedule::params::{MatmulParams, Params};
 use crate::schedule::recording::{Bind, Fill, Recording};
 use crate::schedule::tuning::{Product, ROWS, Tuning};
-use crate::schedule::{Class, Elem, Narrow, Tile, Variant, tiles};
+use crate::schedule::{Class, Elem, Narrow, Tile, tiles};
 
 /// Rounds that count, after one that does not; in each, every cut has its turn, so that a clock
 /// that drifts meets all of them alike.
@@ -154,12 +153,6 @@ impl GpuExecutor {
             _ => (1f32.to_bits(), m * linear.k),
         };
         draft.fill(a, Fill::Words(vec![word; words]));
-        let params = MatmulParams {
-            m: m as u32,
-            n4: (linear.n / 4) as u32,
-            k4: (linear.k / 4) as u32,
-            k_steps: linear.k.div_ceil(tiles::MATMUL_K) as u32,
-        };
         let weights = [linear.matrix, linear.bias].map(Bind::Weight);
         for round in 0..=rounds {
             // A submit each round: none is long.
@@ -167,18 +160,10 @@ impl GpuExecutor {
                 draft.close();
             }
             for &tile in cuts {
-                let variant = Variant::Matmul {
-                    tile,
-                    weights: self.caps.elem,
-                    activation: Activation::Identity,
-                    residual: false,
-                    splits: splits as u32,
-                    narrow,
-                };
+                let bare = Matmul::bare(tile, self.caps.elem);
+                let matmul = Matmul { splits: splits as u32, narrow, ..bare };
                 let binds = vec![Bind::Buffer(a), weights[0], weights[1], Bind::Buffer(c)];
-                let grid = tiles::matmul_grid(tile, m, linear.n, splits);
-                let flops = 2 * (m * linear.n * linear.k) as u64;
-                draft.dispatch(variant, Params::Matmul(params), binds, grid, flops);
+                draft.dispatch(matmul.over(m, linear.n, linear.k), binds);
             }
         }
         draft.finish()

@@ -5,9 +5,9 @@ use super::device::Gpu;
 use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::{Weights, narrow};
+use crate::kernels::grid::{MATMUL_K, PANEL};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 use crate::model::weights::whole_rows;
-use crate::schedule::tiles::{MATMUL_K, PANEL};
 use crate::schedule::{Caps, Elem};
 
 /// Numbers read from the checkpoint at a time.

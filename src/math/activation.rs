@@ -29,6 +29,10 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Every activation.
+    pub const ALL: [Self; 6] =
+        [Self::Identity, Self::Gelu, Self::GeluTanh, Self::Relu, Self::Silu, Self::Tanh];
+
     /// The names of `hidden_act` that are computed (`transformers/activations.py`, `ACT2CLS`). Those
     /// of GELU's tanh form differ in the order of the operations and in digits of √(2/π) that f32 does
     /// not hold.

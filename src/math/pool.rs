@@ -22,6 +22,17 @@ pub enum PoolMode {
     WeightedMean,
 }
 
+impl PoolMode {
+    /// Every mode.
+    pub const ALL: [Self; 6] =
+        [Self::Mean, Self::Cls, Self::Last, Self::Max, Self::MeanSqrt, Self::WeightedMean];
+
+    /// Whether it adds up rows, each times its weight.
+    pub(crate) fn is_sum(self) -> bool {
+        matches!(self, Self::Mean | Self::MeanSqrt | Self::WeightedMean)
+    }
+}
+
 impl fmt::Display for PoolMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,7 +2,8 @@
 
 use super::tiles;
 use super::tuning::Tuning;
-use super::variant::{AdapterFeatures, Elem};
+use crate::kernels::grid::MAX_GROUPS;
+use crate::kernels::{AdapterFeatures, Elem};
 use crate::model::layout::{Layout, LinearIds};
 use crate::model::spec::{Block, Spec};
 
@@ -77,6 +78,6 @@ impl Caps {
         });
         let widest = widest.max().unwrap_or(0).max(4 * whole as u64);
         let fits = self.max_binding / widest;
-        usize::try_from(fits).unwrap_or(usize::MAX).min(tiles::MAX_GROUPS)
+        usize::try_from(fits).unwrap_or(usize::MAX).min(MAX_GROUPS)
     }
 }

@@ -5,8 +5,8 @@
 
 use super::caps::Caps;
 use super::plan::Exit;
-use super::variant::PoolMode;
 use crate::error::{Result, fail};
+use crate::math::pool::PoolMode;
 use crate::model::layout::Layout;
 use crate::model::spec::{Positions, Spec};
 use crate::text::pack::PackedBatch;

@@ -3,11 +3,10 @@
 //! They are not known to be sound, so an executor checks them as every recording, see
 //! [`super::verify`].
 
-use super::params::Params;
 use super::recording::{
     Bind, Buffer, BufferId, Dispatch, Fill, Output, Readback, Recording, Submit,
 };
-use super::variant::{Elem, Variant};
+use crate::kernels::{Call, Elem};
 
 /// A recording being written, each array in a slot of its own.
 #[derive(Debug)]
@@ -48,16 +47,9 @@ impl Draft {
     }
 
     /// Adds a dispatch to the last submit, called by its variant.
-    pub fn dispatch(
-        &mut self,
-        variant: Variant,
-        params: Params,
-        binds: Vec<Bind>,
-        grid: [u32; 2],
-        flops: u64,
-    ) {
-        let label = variant.to_string();
-        let dispatch = Dispatch { variant, params, binds, grid, flops, label };
+    pub fn dispatch(&mut self, call: Call, binds: Vec<Bind>) {
+        let label = call.work.variant().to_string();
+        let dispatch = Dispatch { call, binds, label };
         self.submit().dispatches.push(dispatch);
     }
 

@@ -7,23 +7,21 @@ pub mod caps;
 mod check;
 #[cfg(any(test, feature = "gpu", feature = "testing"))]
 pub(crate) mod draft;
-mod extent;
 pub mod forward;
 pub mod memory;
-pub mod params;
 pub mod plan;
 mod recorder;
 pub mod recording;
 pub mod tiles;
 pub mod tuning;
-pub mod variant;
 pub(crate) mod verify;
 
+pub use crate::kernels::{
+    Access, AdapterFeatures, Class, Elem, Merge, Narrow, NormInput, RowCut, RowSum, Staging, Tile,
+    Variant,
+};
+pub use crate::math::pool::PoolMode;
 pub use caps::Caps;
 pub use forward::{record, record_all};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
-pub use variant::{
-    Access, AdapterFeatures, Class, Elem, Merge, Narrow, NormInput, PoolMode, RowCut, RowSum,
-    Staging, Tile, Variant,
-};

@@ -6,8 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::variant::{Merge, PoolMode};
 use crate::error::{Error, Result};
+use crate::kernels::Merge;
+use crate::math::pool::PoolMode;
 use crate::model::layout::Layout;
 
 /// How the chosen states become one on the device.

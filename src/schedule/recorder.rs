@@ -1,11 +1,10 @@
 //! The pen: collects buffers and dispatches, closes submits, and shares memory at the end.
 
 use super::memory::{Lifetime, assign};
-use super::params::Params;
 use super::recording::{
     Bind, Buffer, BufferId, Dispatch, Fill, Output, Readback, Recording, Submit,
 };
-use super::variant::{Elem, Variant};
+use crate::kernels::{Call, Elem};
 
 /// Writes a [`Recording`] step by step.
 pub struct Recorder {
@@ -72,16 +71,8 @@ impl Recorder {
     }
 
     /// Adds a dispatch to the open submit.
-    pub fn dispatch(
-        &mut self,
-        label: String,
-        variant: Variant,
-        params: Params,
-        binds: &[Bind],
-        grid: [u32; 2],
-        flops: u64,
-    ) {
-        if self.flops > 0 && self.flops + flops > self.max_flops {
+    pub fn dispatch(&mut self, label: String, call: Call, binds: &[Bind]) {
+        if self.flops > 0 && self.flops + call.flops > self.max_flops {
             self.close();
         }
         for bind in binds {
@@ -90,9 +81,9 @@ impl Recorder {
             }
         }
         self.step += 1;
-        self.flops += flops;
+        self.flops += call.flops;
         let binds = binds.to_vec();
-        self.open.dispatches.push(Dispatch { variant, params, binds, grid, flops, label });
+        self.open.dispatches.push(Dispatch { call, binds, label });
     }
 
     /// Reads `buffer` back after the open submit, and closes it where enough has gathered.

@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use super::params::Params;
-use super::variant::Variant;
+use crate::kernels::{Call, Variant, Work};
 use crate::model::layout::WeightId;
 
 /// Index of a buffer in [`Recording::buffers`].
@@ -75,16 +74,10 @@ pub enum Array {
 /// One kernel over one grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
-    /// The kernel and what is compiled into it.
-    pub(super) variant: Variant,
-    /// Its uniform block.
-    pub(super) params: Params,
+    /// The kernel, its uniform block, its grid.
+    pub(super) call: Call,
     /// Its storage bindings, in the order of the shader.
     pub(super) binds: Vec<Bind>,
-    /// Workgroups in x and y.
-    pub(super) grid: [u32; 2],
-    /// Floating-point operations, two a multiply-add; 0 for elementwise work.
-    pub(super) flops: u64,
     /// What it computes, for people: `block 2 up`.
     pub(super) label: String,
 }
@@ -186,12 +179,12 @@ impl Buffer {
 impl Dispatch {
     /// The kernel and what is compiled into it.
     pub fn variant(&self) -> Variant {
-        self.variant
+        self.call.work.variant()
     }
 
-    /// Its uniform block.
-    pub fn params(&self) -> &Params {
-        &self.params
+    /// The kernel and its uniform block.
+    pub fn work(&self) -> &Work {
+        &self.call.work
     }
 
     /// Its storage bindings, in the order of the shader.
@@ -201,12 +194,12 @@ impl Dispatch {
 
     /// Workgroups in x and y.
     pub fn grid(&self) -> [u32; 2] {
-        self.grid
+        self.call.grid
     }
 
     /// Floating-point operations, two a multiply-add; 0 for elementwise work.
     pub fn flops(&self) -> u64 {
-        self.flops
+        self.call.flops
     }
 
     /// What it computes, for people: `block 2 up`.
@@ -301,7 +294,7 @@ impl Recording {
             bytes_up: self.uploads.iter().map(|(b, _)| self.buffer(*b).bytes).sum(),
             bytes_down: self.submits.iter().map(down).sum(),
             memory: self.slots.iter().sum(),
-            flops: self.dispatches().map(|d| d.flops).sum(),
+            flops: self.dispatches().map(Dispatch::flops).sum(),
         }
     }
 }
@@ -322,8 +315,8 @@ impl fmt::Display for Recording {
         for (i, submit) in self.submits.iter().enumerate() {
             writeln!(f, "  submit {}", i + 1)?;
             for d in &submit.dispatches {
-                let [x, y] = d.grid;
-                write!(f, "    {:<24} {:<30} {x}x{y}", d.label, d.variant.to_string())?;
+                let [x, y] = d.grid();
+                write!(f, "    {:<24} {:<30} {x}x{y}", d.label, d.variant().to_string())?;
                 for bind in &d.binds {
                     if let Bind::Buffer(id) = bind {
                         let b = self.buffer(*id);

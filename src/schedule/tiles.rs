@@ -1,23 +1,9 @@
-//! Tile sizes and grids: every dispatch size comes from a function here.
+//! Which cut of a kernel is taken, by its sizes and the adapter.
 
-use super::variant::{AdapterFeatures, Class, RowSum, Staging, Tile};
+use crate::kernels::{
+    AdapterFeatures, Class, DIRECT_HEAD_DIM, RowSum, Staging, Tile, attention_rows, matmul_grid,
+};
 use crate::text::pack::PackedBatch;
-
-/// Columns of a panel: the order of packed weights, the same for every tile.
-pub const PANEL: usize = 64;
-/// Depth of a step of `matmul.wgsl`; packed weights are padded with zeros to whole steps.
-pub const MATMUL_K: usize = 16;
-/// Invocations of a workgroup in every kernel.
-pub const INVOCATIONS: usize = 64;
-/// The largest heads of [`Staging::Direct`].
-pub const DIRECT_HEAD_DIM: usize = 80;
-/// Largest number of workgroups along one axis on default WebGPU limits.
-pub const MAX_GROUPS: usize = 65_535;
-
-/// One workgroup a row. Rows are at most [`MAX_GROUPS`], which the caller's token budget holds.
-pub fn row_grid(rows: usize) -> [u32; 2] {
-    [rows as u32, 1]
-}
 
 /// Parts along k that a product of n columns and depth k is split into, where a normalisation
 /// follows that can add them up at no cost but their memory. By the shape of the weight alone, so
@@ -51,12 +37,6 @@ pub fn row_sum(can: &AdapterFeatures) -> RowSum {
     }
 }
 
-/// Workgroups of a product with `m` rows and `n` columns, cut into `tile` and `splits` parts along k.
-pub fn matmul_grid(tile: Tile, m: usize, n: usize, splits: usize) -> [u32; 2] {
-    let (rows, columns) = tile.size();
-    [n.div_ceil(columns) as u32, (m.div_ceil(rows) * splits) as u32]
-}
-
 /// The cut of a product with `m` rows, `n` columns and `splits` on an adapter of `class`: the largest that
 /// still gives every compute unit work (two workgroups each of 80 units on a discrete GPU).
 pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
@@ -75,36 +55,6 @@ pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
     }
 }
 
-/// Workgroups of one expert's product with `n` columns: for all `tokens`, since the device alone
-/// knows which go through it.
-pub fn expert_grid(tokens: usize, n: usize) -> [u32; 2] {
-    [n.div_ceil(PANEL) as u32, tokens.div_ceil(16) as u32]
-}
-
-/// Words of `shaders/route.wgsl`'s result.
-pub fn route_words(tokens: usize, experts: usize, chosen: usize) -> usize {
-    experts * (1 + tokens) + chosen * tokens
-}
-
-/// Workgroups for `vectors` elements, one an invocation, folded into two axes; and how many
-/// elements a row of workgroups covers.
-pub fn flat_grid(vectors: usize) -> ([u32; 2], u32) {
-    let groups = vectors.div_ceil(INVOCATIONS).max(1);
-    let x = groups.min(MAX_GROUPS);
-    ([x as u32, groups.div_ceil(x) as u32], (x * INVOCATIONS) as u32)
-}
-
-/// Invocations that share a query row of `attention.wgsl`: each holds at most ten vectors of query
-/// and as many of the result in registers, for heads `head_dim` numbers apart.
-pub fn attention_parts(head_dim: usize) -> usize {
-    match head_dim {
-        0..=40 => 1,
-        41..=80 => 2,
-        81..=128 => 4,
-        _ => 8,
-    }
-}
-
 /// Where attention keeps keys and values on an adapter of `class`. What an invocation by itself takes is
 /// compiled in a third of a second for a head of 32 and in 20 for one of 256: large heads have the other
 /// form.
@@ -114,11 +64,6 @@ pub fn attention_staging(class: Class, head_dim: usize) -> Staging {
         Class::CpuAdapter if head_dim <= DIRECT_HEAD_DIM => Staging::Direct,
         _ => Staging::Workgroup,
     }
-}
-
-/// Rows of one text a workgroup of attention works on: 256 invocations at most.
-pub fn attention_rows(head_dim: usize) -> usize {
-    (256 / attention_parts(head_dim)).min(64)
 }
 
 /// One attention tile a line: first row of the text in the pack, tokens of the text, first query

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::variant::{Elem, Tile};
+use crate::kernels::{Elem, Tile};
 
 /// Rows that are timed, and stand for fewer: a short text, a few, a batch. The last stands for
 /// more as well.

@@ -8,12 +8,9 @@
 use std::collections::HashMap;
 
 use super::caps::Caps;
-use super::extent::{Need, needs};
-use super::params::{ExpertParams, Params};
 use super::recording::{Bind, BufferId, Dispatch, Fill, Recording};
-use super::tiles;
-use super::variant::{Access, Class, Elem, Scores, Variant};
 use crate::error::{Error, Result, fail};
+use crate::kernels::{Access, Arrays, Class, Elem, Need, RoutesLeft, Said, Variant};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 
 /// Refuses a recording that an executor of `layout` with these `caps` cannot run truthfully.
@@ -58,8 +55,8 @@ enum Content {
     Upload(BufferId, usize),
     /// What a kernel wrote.
     Written(BufferId),
-    /// What `route` wrote: experts, tokens, chosen.
-    Routes(BufferId, [u32; 3]),
+    /// What `route` wrote.
+    Routes(BufferId, RoutesLeft),
 }
 
 /// What is known while the steps of a recording are followed.
@@ -73,8 +70,6 @@ struct Run<'a> {
     /// The largest of each of four words of a line, of the uploads that were looked at.
     maxima: HashMap<usize, [u32; 4]>,
 }
-
-type Said = std::result::Result<(), &'static str>;
 
 impl Run<'_> {
     /// Sizes that a binding can have, in slots that are there.
@@ -133,11 +128,11 @@ impl Run<'_> {
     }
 
     fn dispatch(&mut self, dispatch: &Dispatch) -> Said {
-        let Dispatch { variant, params, binds, .. } = dispatch;
-        if self.runs_variants && !self.runs(*variant) {
+        let (variant, binds) = (dispatch.variant(), &dispatch.binds);
+        if self.runs_variants && !self.runs(variant) {
             return Err("this adapter cannot run the kernel");
         }
-        let needs = needs(dispatch).ok_or("its parameters contradict its kernel")?;
+        let needs = dispatch.call.needs().ok_or("its parameters contradict its kernel")?;
         let accesses = variant.bindings();
         if binds.len() != accesses.len() || needs.len() != accesses.len() {
             return Err("it has the wrong bindings");
@@ -146,12 +141,12 @@ impl Run<'_> {
             self.bind(*bind, *need, *access)?;
         }
         self.are_apart(dispatch)?;
-        self.indices(dispatch)?;
+        dispatch.call.indices(&mut Bound { run: self, binds })?;
         for (bind, access) in binds.iter().zip(accesses) {
-            if let (Bind::Buffer(id), Access::Write) = (bind, access) {
-                self.holds[self.recording.buffer(*id).slot] = match params {
-                    Params::Route(p) => Content::Routes(*id, [p.experts, p.tokens, p.chosen]),
-                    _ => Content::Written(*id),
+            if let (Bind::Buffer(id), true) = (bind, access.writes()) {
+                self.holds[self.recording.buffer(*id).slot] = match dispatch.work().leaves() {
+                    Some(routes) => Content::Routes(*id, routes),
+                    None => Content::Written(*id),
                 };
             }
         }
@@ -199,7 +194,7 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Bind::Weight(_) if access == Access::Write => Err("it writes to a weight"),
+            Bind::Weight(_) if access.writes() => Err("it writes to a weight"),
             Bind::Weight(id) => {
                 let of = |usage| self.weight(id, usage).ok_or(OTHER);
                 let on_host = id == self.layout.word && self.caps.gathers_on_host(self.layout);
@@ -246,27 +241,20 @@ impl Run<'_> {
             Bind::Buffer(id) => Some(self.recording.buffer(*id).slot),
             Bind::Weight(_) => None,
         };
-        let (binds, accesses) = (&dispatch.binds, dispatch.variant.bindings());
-        for (i, _) in accesses.iter().enumerate().filter(|(_, a)| **a == Access::Write) {
+        let (binds, accesses) = (&dispatch.binds, dispatch.variant().bindings());
+        for (i, access) in accesses.iter().enumerate().filter(|(_, access)| access.writes()) {
             let others = binds.iter().enumerate().filter(|(j, _)| *j != i);
             if others.clone().any(|(_, other)| slot(other) == slot(&binds[i])) {
                 return Err("it writes over another of its arrays");
             }
-        }
-        let changed = match (dispatch.variant, &dispatch.params) {
-            (Variant::Embed { .. }, _) => Some(6),
-            (Variant::Norm { .. }, _) => Some(3),
-            (Variant::Rope, _) => Some(2),
-            (Variant::QkNorm, _) => Some(1),
-            (Variant::Combine(_), Params::Combine(p)) if p.first != 1 => Some(1),
-            _ => None,
-        };
-        match changed.map(|at: usize| binds[at]) {
-            Some(Bind::Buffer(id)) if self.held(id).is_none() => {
-                Err("it changes an array that nothing wrote, or that is gone")
+            let is_kept = *access == Access::Change && !dispatch.work().starts();
+            if let (true, Bind::Buffer(id)) = (is_kept, binds[i])
+                && self.held(id).is_none()
+            {
+                return Err("it changes an array that nothing wrote, or that is gone");
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// The words that were uploaded to `bind`: [`Run::bind`] has seen that they are there.
@@ -293,121 +281,38 @@ impl Run<'_> {
         self.maxima.insert(upload, largest);
         Ok(largest)
     }
-
-    /// Every index that the kernel takes from data is inside what it indexes.
-    fn indices(&mut self, dispatch: &Dispatch) -> Said {
-        let binds = &dispatch.binds;
-        let rows = |run: &Self, at: usize, row: u128| run.room(binds[at]) / row.max(1);
-        match (dispatch.variant, &dispatch.params) {
-            (Variant::Embed { .. }, Params::Embed(p)) => {
-                let largest = self.largest(binds[0])?;
-                let inside = (0..3).all(|column| {
-                    let there = rows(self, 1 + column, 4 * u128::from(p.stride4));
-                    u128::from(largest[column]) < there
-                });
-                if inside { Ok(()) } else { Err("a token names a row that its table lacks") }
-            }
-            (Variant::Rope, Params::Rope(p)) => {
-                let [_, _, _, place] = self.largest(binds[0])?;
-                let inside = u128::from(place) < rows(self, 1, 2 * u128::from(p.half));
-                if inside { Ok(()) } else { Err("a token is at a place that was not computed") }
-            }
-            (Variant::Attention { head_dim, scores, .. }, Params::Attention(p)) => {
-                let read = rows(self, 0, 4 * u128::from(p.qkv4));
-                let written = rows(self, 2, 4 * u128::from(p.out4));
-                let (_, tiles) = self.words(binds[1])?;
-                are_tiles(tiles, dispatch.grid[0], head_dim as usize, read.min(written))?;
-                if scores == Scores::Disentangled {
-                    let places = rows(self, 3, 8 * u128::from(p.out4));
-                    let (_, place_of) = self.words(binds[4])?;
-                    if place_of.iter().any(|&place| u128::from(place) >= places) {
-                        return Err("a distance names a place that its table lacks");
-                    }
-                }
-                Ok(())
-            }
-            (Variant::Pool(_), Params::Pool(p)) => {
-                let there = rows(self, 0, 4 * u128::from(p.stride4));
-                let texts = dispatch.grid[0] as usize;
-                let (_, ranges) = self.words(binds[1])?;
-                let (ranges, _) = ranges.as_chunks::<2>();
-                let inside = |&[first, count]: &[u32; 2]| count > 0 && end(first, count) <= there;
-                let fits = texts == self.recording.texts && ranges.len() >= texts;
-                if fits && ranges[..texts].iter().all(inside) {
-                    Ok(())
-                } else {
-                    Err("a text is outside of the rows that are pooled")
-                }
-            }
-            (Variant::Expert { .. }, Params::Expert(p)) => self.slots(dispatch, p),
-            _ => Ok(()),
-        }
-    }
-
-    /// The slots of an expert, whether `route` left them or a test.
-    fn slots(&self, dispatch: &Dispatch, p: &ExpertParams) -> Said {
-        const OUTSIDE: &str = "an expert has slots outside of its arrays";
-        let [_, _, routes, c] = dispatch.binds[..] else { return Err(OUTSIDE) };
-        let there = self.room(c) / (4 * u128::from(p.n4));
-        let shares = self.room(routes) - u128::from(p.experts) * (1 + u128::from(p.tokens));
-        let most = there.min(shares);
-        let Bind::Buffer(id) = routes else { return Err(OUTSIDE) };
-        let inside = match self.held(id) {
-            Some(Content::Routes(_, [experts, tokens, chosen])) => {
-                (experts, tokens) == (p.experts, p.tokens)
-                    && u128::from(chosen) * u128::from(tokens) <= most
-            }
-            Some(Content::Upload(..)) => {
-                let (_, words) = self.words(routes)?;
-                let number = |at: usize| words.get(at).map(|&bits| f32::from_bits(bits));
-                let is_index =
-                    |x: f32, most: u128| x >= 0.0 && x.fract() == 0.0 && (x as u128) < most;
-                let count = number(p.expert as usize).unwrap_or(f32::NAN);
-                let first = p.experts as usize + p.expert as usize * p.tokens as usize;
-                is_index(count, u128::from(p.tokens) + 1)
-                    && (first..first + count as usize)
-                        .all(|at| number(at).is_some_and(|slot| is_index(slot, most)))
-            }
-            _ => false,
-        };
-        if inside { Ok(()) } else { Err(OUTSIDE) }
-    }
 }
 
-/// One more than the last row.
-fn end(first: u32, count: u32) -> u128 {
-    u128::from(first) + u128::from(count)
+/// The arrays of a dispatch, as its kernel looks at them.
+struct Bound<'r, 'a> {
+    run: &'r mut Run<'a>,
+    binds: &'r [Bind],
 }
 
-/// Whether `tiles` are those of texts of at most `rows` rows: each text from its first query on, in
-/// tiles that lie side by side, and no row in two texts, since both would write it.
-fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Said {
-    let (lines, rest) = tiles.as_chunks::<4>();
-    let step = tiles::attention_rows(head_dim) as u32;
-    if !rest.is_empty() || lines.len() != count as usize {
-        return Err("its grid has not a workgroup for each tile");
+impl Arrays for Bound<'_, '_> {
+    fn room(&self, at: usize) -> u128 {
+        self.run.room(self.binds[at])
     }
-    // What the next tile has to be, where the text is not done.
-    let mut next: Option<[u32; 4]> = None;
-    // Where the text before ends.
-    let mut free = 0;
-    for &line in lines {
-        let [first, length, query, hidden] = line;
-        let inside = hidden < length && end(first, length) <= rows;
-        if query == 0 {
-            if u128::from(first) < free {
-                return Err("two texts share a row");
-            }
-            free = end(first, length);
-        }
-        if !inside || next.map_or(query != 0, |next| next != line) {
-            return Err("a tile is outside of the rows of its text");
-        }
-        let after = query.checked_add(step).filter(|after| *after < length);
-        next = after.map(|query| [first, length, query, hidden]);
+
+    fn words(&self, at: usize) -> std::result::Result<&[u32], &'static str> {
+        self.run.words(self.binds[at]).map(|(_, words)| words)
     }
-    match next {
-        None => Ok(()),
-        Some(_) => Err("a text has queries without a tile"),
+
+    fn largest(&mut self, at: usize) -> std::result::Result<[u32; 4], &'static str> {
+        self.run.largest(self.binds[at])
+    }
+
+    fn routes(&self, at: usize) -> Option<RoutesLeft> {
+        match self.binds[at] {
+            Bind::Buffer(id) => match self.run.held(id) {
+                Some(Content::Routes(_, routes)) => Some(routes),
+                _ => None,
+            },
+            Bind::Weight(_) => None,
+        }
+    }
+
+    fn texts(&self) -> usize {
+        self.run.recording.texts
     }
 }

@@ -1,8 +1,8 @@
 //! `attention.wgsl`: every head stride, texts around its tiles, scores up to 80.
 
-use everylayer::schedule::params::{AttentionParams, Params};
-use everylayer::schedule::variant::Scores;
-use everylayer::schedule::{Elem, Staging, Variant, tiles};
+use everylayer::kernels::{
+    Attention, AttentionShape, Elem, Scores, Staging, Variant, attention_rows,
+};
 
 use crate::toy::{Report, Rng, gpu, stagings};
 use crate::{One, Pair, Shelf, both, largest, open};
@@ -51,29 +51,21 @@ pub fn attention(
     let mut lines = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        for query in (0..length).step_by(tiles::attention_rows(head_dim)) {
+        for query in (0..length).step_by(attention_rows(head_dim)) {
             lines.extend([first as u32, length as u32, query as u32, 0]);
         }
         first += length;
     }
-    let grid = [(lines.len() / 4) as u32, heads as u32];
+    let count = lines.len() / 4;
     let mut one = One::over(lengths.len());
     let from = one.input_in(narrow, &qkv, 3 * joined);
     let tiles = one.words(lines);
     let to = one.output_in(narrow, tokens, joined);
-    let params = AttentionParams {
-        qkv4: (3 * joined / 4) as u32,
-        out4: (joined / 4) as u32,
-        scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
-        kv4: (joined / 4) as u32,
-        group: 1,
-        reach: 0,
-        line: 0,
-        first_head: 0,
-    };
+    let shape = AttentionShape { heads, kv_heads: heads, divisor: head_dim, reach: 0, line: 0 };
     let (head, scores) = (head_dim as u32, Scores::Plain);
-    let variant = Variant::Attention { staging, head_dim: head, scores, narrow };
-    one.dispatch(variant, Params::Attention(params), &[from, tiles, to], grid);
+    let kernel = Attention { staging, head_dim: head, scores, narrow };
+    let variant = Variant::from(kernel);
+    one.dispatch(kernel.over(shape, count, (0, heads), 0), &[from, tiles, to]);
     let (got, want) = both(pair, &one.finish());
     // A score has a size of `spread`, up to 5 of them; scaling it rounds it once (on q on one side,
     // on the score on the other) and its d products and sums walk at random for √d units more. Its

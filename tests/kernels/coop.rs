@@ -5,11 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use everylayer::ErrorKind;
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick};
+use everylayer::kernels::{Elem, Matmul, Tile};
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
-use everylayer::schedule::{Elem, Narrow, Tile, Variant, tiles};
 
 use crate::toy::{Report, Rng};
 use crate::{One, Pair, Shelf, both};
@@ -84,22 +83,8 @@ fn multiply(
     if residual {
         binds.push(one.input(&Rng::new(7).normals(m * n, 1.0), n));
     }
-    let params = MatmulParams {
-        m: m as u32,
-        n4: (n / 4) as u32,
-        k4: (k / 4) as u32,
-        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
-    };
-    let variant = Variant::Matmul {
-        tile,
-        weights: Elem::NativeF16,
-        activation,
-        residual,
-        splits,
-        narrow: Narrow::Neither,
-    };
-    let grid = tiles::matmul_grid(tile, m, n, splits as usize);
-    one.dispatch(variant, Params::Matmul(params), &binds, grid);
+    let bare = Matmul::bare(tile, Elem::NativeF16);
+    one.dispatch(Matmul { activation, residual, splits, ..bare }.over(m, n, k), &binds);
     both(pair, &one.finish())
 }
 

@@ -1,7 +1,6 @@
 //! `im2col.wgsl`: awkward sizes.
 
-use everylayer::schedule::params::{Im2colParams, Params};
-use everylayer::schedule::{Elem, Variant, tiles};
+use everylayer::kernels::{Elem, Im2col};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, open};
@@ -26,15 +25,7 @@ fn im2col_stays_inside_each_text() {
         let numbers = rng.normals(rows * stride, 1.0);
         let x = one.input(&numbers, stride);
         let y = one.output(rows * taps, stride);
-        let vectors = rows * taps * stride / 4;
-        let (grid, row) = tiles::flat_grid(vectors);
-        let params = Im2colParams {
-            vectors: vectors as u32,
-            row,
-            stride4: (stride / 4) as u32,
-            taps: taps as u32,
-        };
-        one.dispatch(Variant::Im2col, Params::Im2col(params), &[lines, x, y], grid);
+        one.dispatch(Im2col.over(rows, taps, stride), &[lines, x, y]);
         let (got, want) = both(&pair, &one.finish());
         let case = format!("{lengths:?} x {stride}, {taps} taps");
         report.compare(&case, &got, &want, |_| 0.0);

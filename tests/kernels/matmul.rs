@@ -1,23 +1,13 @@
 //! `matmul.wgsl`: shapes around its tiles, and every variant.
 
+use everylayer::kernels::{Elem, Matmul, Tile, Variant};
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{MatmulParams, Params};
 use everylayer::schedule::recording::Bind;
-use everylayer::schedule::{Elem, Narrow, Tile, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu, tiles as cuts};
 use crate::{One, Pair, Shelf, both, open};
 use everylayer::gpu::device::Gpu;
-
-pub const ACTIVATIONS: [Activation; 6] = [
-    Activation::Identity,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Relu,
-    Activation::Silu,
-    Activation::Tanh,
-];
 
 /// (n, k): neither a multiple of a tile, one of them, both.
 const PRODUCTS: [(usize, usize); 13] = [
@@ -57,8 +47,9 @@ pub fn products(shelf: &mut Shelf) -> Vec<Product> {
         .collect()
 }
 
-pub fn matmul(report: &mut Report, pair: &Pair, product: &Product, m: usize, variant: Variant) {
-    let Variant::Matmul { tile, residual, splits, .. } = variant else { panic!("{variant}") };
+pub fn matmul(report: &mut Report, pair: &Pair, product: &Product, m: usize, kernel: Matmul) {
+    let Matmul { residual, splits, .. } = kernel;
+    let variant = Variant::from(kernel);
     let &Product { n, k, matrix, bias } = product;
     let mut rng = Rng::new((m * 10_000 + n + k) as u64);
     let a = rng.loud(m * k);
@@ -70,14 +61,7 @@ pub fn matmul(report: &mut Report, pair: &Pair, product: &Product, m: usize, var
         let numbers = rng.loud(m * n);
         binds.push(one.input(&numbers, n));
     }
-    let params = MatmulParams {
-        m: m as u32,
-        n4: (n / 4) as u32,
-        k4: (k / 4) as u32,
-        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
-    };
-    let grid = tiles::matmul_grid(tile, m, n, splits as usize);
-    one.dispatch(variant, Params::Matmul(params), &binds, grid);
+    one.dispatch(kernel.over(m, n, k), &binds);
     let (got, want) = both(pair, &one.finish());
     // Both sides add the same products in the same order; a fused multiply-add may be split, which
     // rounds k products and sums once more each, and these roundings walk at random: √k units of
@@ -96,18 +80,6 @@ pub fn matmul(report: &mut Report, pair: &Pair, product: &Product, m: usize, var
     report.compare(format!("{variant} m {m} n {n} k {k}"), &got, &want, rounding);
 }
 
-/// A product of numbers of f32.
-fn whole(
-    tile: Tile,
-    weights: Elem,
-    activation: Activation,
-    residual: bool,
-    splits: u32,
-) -> Variant {
-    let narrow = Narrow::Neither;
-    Variant::Matmul { tile, weights, activation, residual, splits, narrow }
-}
-
 #[test]
 fn matmul_of_every_shape() {
     let Some(gpu) = gpu() else { return };
@@ -118,7 +90,7 @@ fn matmul_of_every_shape() {
         let pair = open(shelf, &gpu, elem);
         for (tile, product) in pairs(&cuts(&gpu), &products) {
             for m in ROWS {
-                let variant = whole(tile, elem, Activation::Identity, m % 2 == 1, 1);
+                let variant = Matmul { residual: m % 2 == 1, ..Matmul::bare(tile, elem) };
                 matmul(&mut report, &pair, product, m, variant);
             }
         }
@@ -134,7 +106,7 @@ fn matmul_of_every_variant() {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = open(shelf, &gpu, elem);
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             for residual in [false, true] {
                 for (tile, product) in pairs(&cuts(&gpu), &products) {
                     // The end of a product is the same text in every cut of `matmul.wgsl`: one of them
@@ -146,7 +118,8 @@ fn matmul_of_every_variant() {
                     };
                     if shapes.0.contains(&product.n) {
                         for &m in shapes.1 {
-                            let variant = whole(tile, elem, activation, residual, 1);
+                            let variant =
+                                Matmul { activation, residual, ..Matmul::bare(tile, elem) };
                             matmul(&mut report, &pair, product, m, variant);
                         }
                     }
@@ -170,7 +143,7 @@ fn matmul_in_parts_along_k() {
         for (tile, product) in pairs(&cuts, &products) {
             for m in [1, 65, 130] {
                 for splits in [2, 4] {
-                    let variant = whole(tile, elem, Activation::Identity, false, splits);
+                    let variant = Matmul { splits, ..Matmul::bare(tile, elem) };
                     matmul(&mut report, &pair, product, m, variant);
                 }
             }

@@ -1,9 +1,8 @@
 //! `route.wgsl`, `expert.wgsl`: awkward sizes of each.
 
+use everylayer::kernels::{Elem, Expert, ExpertShape, Route, Variant, route_words};
 use everylayer::model::layout::{Use, align4};
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{ExpertParams, Params, RouteParams};
-use everylayer::schedule::{Elem, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, open};
@@ -19,14 +18,8 @@ fn routes_of(
     let logits: Vec<f32> = logits.into_iter().map(|x| if tied { x.round() } else { x }).collect();
     let mut one = One::default();
     let from = one.input(&logits, line);
-    let to = one.output(tiles::route_words(tokens, experts, chosen), 1);
-    let params = RouteParams {
-        tokens: tokens as u32,
-        experts: experts as u32,
-        line: line as u32,
-        chosen: chosen as u32,
-    };
-    one.dispatch(Variant::Route, Params::Route(params), &[from, to], [experts as u32, 1]);
+    let to = one.output(route_words(tokens, experts, chosen), 1);
+    one.dispatch(Route.over(tokens, experts, chosen, line), &[from, to]);
     (one, logits)
 }
 
@@ -90,7 +83,7 @@ fn expert_computes_the_rows_of_its_list_alone() {
                     let a = one.input(&rng.normals(a_rows * k, 1.0), k);
                     // The last tokens, as their second choice; the other expert's list is empty.
                     let list: Vec<usize> = (tokens - listed..tokens).map(|t| tokens + t).collect();
-                    let mut routes = vec![0.0; tiles::route_words(tokens, 2, 2)];
+                    let mut routes = vec![0.0; route_words(tokens, 2, 2)];
                     routes[1] = listed as f32;
                     for (to, slot) in routes[2 + tokens..].iter_mut().zip(&list) {
                         *to = *slot as f32;
@@ -99,19 +92,10 @@ fn expert_computes_the_rows_of_its_list_alone() {
                     routes[2 + 2 * tokens..].copy_from_slice(&shares);
                     let routes = one.input(&routes, 1);
                     let c = one.output(slots, n);
-                    let params = ExpertParams {
-                        tokens: tokens as u32,
-                        experts: 2,
-                        expert: 1,
-                        a_rows: a_rows as u32,
-                        n4: (n / 4) as u32,
-                        k4: (k / 4) as u32,
-                        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
-                        pad: 0,
-                    };
-                    let variant = Variant::Expert { weights: elem, activation, shared };
-                    let grid = tiles::expert_grid(tokens, n);
-                    one.dispatch(variant, Params::Expert(params), &[a, w, routes, c], grid);
+                    let kernel = Expert { weights: elem, activation, shared };
+                    let variant = Variant::from(kernel);
+                    let shape = ExpertShape { tokens, expert: (1, 2), a_rows, slots, n, k };
+                    one.dispatch(kernel.over(shape), &[a, w, routes, c]);
                     let (got, want) = both(&pair, &one.finish());
                     let case = format!("{variant} {listed} of {tokens} x {n} x {k}");
                     let in_list = |i: usize| list.contains(&(i / n));

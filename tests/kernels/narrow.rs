@@ -1,14 +1,13 @@
 //! Activations in 16 bits: every kernel that reads or writes them, and what becomes of a number that
 //! f16 does not hold.
 
+use everylayer::kernels::{Elem, Gate, Matmul, Narrow, Staging, Tile, Variant};
 use everylayer::math::f16;
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
-use everylayer::schedule::params::{GateParams, MatmulParams, Params};
-use everylayer::schedule::{Elem, Narrow, Staging, Tile, Variant, tiles};
 
 use crate::attention::attention;
-use crate::matmul::{ACTIVATIONS, elems, matmul, products};
+use crate::matmul::{elems, matmul, products};
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both, open};
 
@@ -20,7 +19,7 @@ fn products_that_read_or_write_16_bits() {
         let mut shelf = Shelf::default();
         let products = products(&mut shelf);
         let pair = open(shelf, &gpu, weights);
-        let of = |tile, narrow, activation, residual, splits| Variant::Matmul {
+        let of = |tile, narrow, activation, residual, splits| Matmul {
             tile,
             weights,
             activation,
@@ -44,7 +43,7 @@ fn products_that_read_or_write_16_bits() {
                 }
             }
         }
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             for product in &products[..7] {
                 let variant = of(Tile::T32x32, Narrow::C, activation, false, 1);
                 matmul(&mut report, &pair, product, 65, variant);
@@ -87,12 +86,9 @@ fn gate_over_16_bits() {
                 let both_of = rng.normals(2 * rows * inner, 2.0);
                 let from = one.input_in(narrow, &both_of, 2 * inner);
                 let to = one.output_in(narrow, rows, inner);
-                let vectors = rows * inner / 4;
-                let (grid, row) = tiles::flat_grid(vectors);
-                let inner4 = (inner / 4) as u32;
-                let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
-                let variant = Variant::Gate { activation, narrow };
-                one.dispatch(variant, Params::Gate(params), &[from, to], grid);
+                let kernel = Gate { activation, narrow };
+                let variant = Variant::from(kernel);
+                one.dispatch(kernel.over(rows, inner), &[from, to]);
                 let (got, want) = both(&pair, &one.finish());
                 // The activation's exponential (3 + 2|x| units, WGSL) and a product of numbers up to
                 // 8; then one unit of f16.
@@ -124,28 +120,18 @@ fn what_f16_does_not_hold_is_read_as_nan() {
         [65_520.0, 65_504.5, -1e9, f32::MAX, f32::INFINITY, f32::NAN, 65_504.0, -65_504.0];
     for number in numbers {
         let holds = number.abs() <= 65_504.0;
-        let of = |narrow| Variant::Matmul {
-            tile: Tile::T32x32,
-            weights: Elem::PackedF16,
+        let kernel = Matmul {
             // It keeps what is above zero as it is; what is below it may not hide.
             activation: if number < 0.0 { Activation::Identity } else { Activation::Relu },
-            residual: false,
-            splits: 1,
-            narrow,
+            narrow: Narrow::C,
+            ..Matmul::bare(Tile::T32x32, Elem::PackedF16)
         };
         let mut a = vec![0.0; m * k];
         a[k + 5] = number;
         let mut one = One::default();
         let from = one.input(&a, k);
         let between = one.output_in(true, m, n);
-        let params = Params::Matmul(MatmulParams {
-            m: m as u32,
-            n4: (n / 4) as u32,
-            k4: (k / 4) as u32,
-            k_steps: 1,
-        });
-        let grid = tiles::matmul_grid(Tile::T32x32, m, n, 1);
-        one.dispatch(of(Narrow::C), params, &[from, matrix, bias, between], grid);
+        one.dispatch(kernel.over(m, n, k), &[from, matrix, bias, between]);
         let (on_gpu, on_cpu) = both(&pair, &one.finish());
         for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
             let row = &c[n..2 * n];
@@ -180,22 +166,8 @@ fn check_readers(
     let mut one = One::default();
     let from = one.input_in(true, &f16::unpack(&words), k);
     let to = one.output(m, n);
-    let params = Params::Matmul(MatmulParams {
-        m: m as u32,
-        n4: (n / 4) as u32,
-        k4: (k / 4) as u32,
-        k_steps: 1,
-    });
-    let variant = Variant::Matmul {
-        tile: Tile::T32x32,
-        weights: Elem::PackedF16,
-        activation: Activation::Identity,
-        residual: false,
-        splits: 1,
-        narrow: Narrow::A,
-    };
-    let grid = tiles::matmul_grid(Tile::T32x32, m, n, 1);
-    one.dispatch(variant, params, &[from, matrix, bias, to], grid);
+    let kernel = Matmul { narrow: Narrow::A, ..Matmul::bare(Tile::T32x32, Elem::PackedF16) };
+    one.dispatch(kernel.over(m, n, k), &[from, matrix, bias, to]);
     let (on_gpu, on_cpu) = both(pair, &one.finish());
     for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
         let lost = c[n..2 * n].iter().any(|x| x.is_finite()) && !holds;

@@ -3,12 +3,12 @@
 
 use everylayer::ErrorKind;
 use everylayer::execute::{Execute, NotFinite};
+use everylayer::kernels::{
+    Elem, Embed, Matmul, Norm, NormInput, NormParams, RowCut, RowSum, Tile, Variant,
+};
 use everylayer::model::layout::{Use, align4};
-use everylayer::model::spec::NormKind;
-use everylayer::schedule::params::{MatmulParams, NormParams, Params};
-use everylayer::schedule::{Elem, Narrow, NormInput, RowCut, RowSum, Tile, Variant, tiles};
+use everylayer::model::spec::{Activation, NormKind};
 
-use crate::matmul::ACTIVATIONS;
 use crate::rows::{gamma_beta, padded};
 use crate::toy::{Report, Rng, gpu, run};
 use crate::{One, Shelf, both, open};
@@ -41,30 +41,21 @@ fn what_is_not_finite_is_told_with_its_state() {
                         let to = one.output(70, stride);
                         let status = one.status(70, 7);
                         let params = NormParams::new(70, stride, width, 1e-12, 5);
-                        let grid = tiles::row_grid(70);
                         if embeds {
                             let lines = (0..70).flat_map(|i| [i, i % 9, i % 9, 0]).collect();
                             let tokens = one.words(lines);
-                            let variant = Variant::Embed {
+                            let embed = Embed {
                                 tables: Elem::F32,
                                 gathered: true,
                                 cut,
                                 kind: NormKind::Layer,
                             };
                             let binds = [tokens, from, table, table, norm, to, status];
-                            one.dispatch(variant, Params::Embed(params), &binds, grid);
+                            one.dispatch(embed.over(params), &binds);
                         } else {
                             let binds = [from, norm, to, status];
-                            one.dispatch(
-                                Variant::Norm {
-                                    cut,
-                                    input: NormInput::Whole,
-                                    kind: NormKind::Layer,
-                                },
-                                Params::Norm(params),
-                                &binds,
-                                grid,
-                            );
+                            let (input, kind) = (NormInput::Whole, NormKind::Layer);
+                            one.dispatch(Norm { cut, input, kind }.over(params), &binds);
                         }
                         let recording = one.finish();
                         for executor in [&pair.gpu as &dyn Execute, &pair.cpu] {
@@ -103,12 +94,12 @@ fn of_several_states_the_lowest_is_named() {
     for (state, to) in outs {
         let from = if state == 0 { good } else { bad };
         let params = NormParams::new(1, 4, 4, 1e-12, state);
-        let variant = Variant::Norm {
+        let kernel = Norm {
             cut: RowCut::new(RowSum::Shared, 4),
             input: NormInput::Whole,
             kind: NormKind::Layer,
         };
-        one.dispatch(variant, Params::Norm(params), &[from, norm, to, status], [1, 1]);
+        one.dispatch(kernel.over(params), &[from, norm, to, status]);
     }
     let recording = one.finish();
     for executor in [&pair.gpu as &dyn Execute, &pair.cpu] {
@@ -130,31 +121,16 @@ fn nan_comes_through_every_activation() {
     let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
     let pair = open(shelf, &gpu, Elem::F32);
     let mut report = Report::new("activations of NaN");
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for nan in [f32::NAN, -f32::NAN] {
             let mut a = rng.loud(m * k);
             a[k + 7] = nan;
             let mut one = One::default();
             let from = one.input(&a, k);
             let to = one.output(m, n);
-            let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
-            let k_steps = k.div_ceil(tiles::MATMUL_K) as u32;
-            let params = Params::Matmul(MatmulParams { m, n4, k4, k_steps });
-            let tile = Tile::T32x32;
-            let variant = Variant::Matmul {
-                tile,
-                weights: Elem::F32,
-                activation,
-                residual: false,
-                splits: 1,
-                narrow: Narrow::Neither,
-            };
-            one.dispatch(
-                variant,
-                params,
-                &[from, matrix, bias, to],
-                tiles::matmul_grid(tile, 3, n, 1),
-            );
+            let kernel = Matmul { activation, ..Matmul::bare(Tile::T32x32, Elem::F32) };
+            let variant = Variant::from(kernel);
+            one.dispatch(kernel.over(m, n, k), &[from, matrix, bias, to]);
             let (on_gpu, on_cpu) = both(&pair, &one.finish());
             for (device, c) in [("GPU", on_gpu), ("CPU", on_cpu)] {
                 let rows: Vec<bool> = c.chunks(n).map(|r| r.iter().all(|x| x.is_nan())).collect();

@@ -1,7 +1,7 @@
 //! `pool.wgsl`: every way to make one row of a text, alone and as a part of a wider result.
 
-use everylayer::schedule::params::{Params, PoolParams};
-use everylayer::schedule::{Elem, PoolMode, Variant, tiles};
+use everylayer::kernels::{Elem, Pool, Variant};
+use everylayer::math::pool::PoolMode;
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both, largest, open};
@@ -11,16 +11,8 @@ fn pool_of_every_reduce() {
     let Some(gpu) = gpu() else { return };
     let pair = open(Shelf::default(), &gpu, Elem::F32);
     let mut report = Report::new("pool");
-    let reduces = [
-        PoolMode::Mean,
-        PoolMode::Cls,
-        PoolMode::Last,
-        PoolMode::Max,
-        PoolMode::MeanSqrt,
-        PoolMode::WeightedMean,
-    ];
     let packs: [&[usize]; 4] = [&[1], &[2], &[512], &[511, 65, 64, 33, 17, 16, 15, 3, 1, 1]];
-    for reduce in reduces {
+    for reduce in PoolMode::ALL {
         for lengths in packs {
             for stride in [4, 12, 100, 256, 260, 388] {
                 // Alone, and as the second of three parts beside a wider one.
@@ -56,15 +48,8 @@ fn pool(
     let from = one.input(&x, stride);
     let ranges = one.words(ranges);
     let to = one.output(3 * texts, out);
-    let params = PoolParams {
-        stride4: (stride / 4) as u32,
-        out4: (out / 4) as u32,
-        start4: (part * texts * out / 4) as u32,
-        pad: 0,
-    };
-    let grid = [texts as u32, (stride / 4).div_ceil(tiles::INVOCATIONS) as u32];
-    let variant = Variant::Pool(reduce);
-    one.dispatch(variant, Params::Pool(params), &[from, ranges, to], grid);
+    let variant = Variant::from(Pool(reduce));
+    one.dispatch(Pool(reduce).over(texts, stride, part * texts, out), &[from, ranges, to]);
     let (got, want) = both(pair, &one.finish());
     let case = format!("{variant} lengths {lengths:?} stride {stride} part {part} of {out}");
     report.compare(case, &got, &want, |i| {

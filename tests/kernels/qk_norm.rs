@@ -1,8 +1,7 @@
 //! `qk_norm.wgsl`: awkward sizes.
 
+use everylayer::kernels::{Elem, QkNorm};
 use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::params::{Params, QkNormParams};
-use everylayer::schedule::{Elem, Variant};
 
 use crate::rows::padded;
 use crate::toy::{Report, Rng, gpu};
@@ -27,18 +26,8 @@ fn qk_norm_of_every_head() {
         let mut one = One::default();
         let qkv = one.input(&numbers, 3 * joined);
         one.read(qkv);
-        let params = QkNormParams {
-            qkv4: (3 * joined / 4) as u32,
-            joined4: (joined / 4) as u32,
-            head4: (stride / 4) as u32,
-            head_dim: head_dim as u32,
-            width: (heads * head_dim) as u32,
-            eps: 1e-5,
-            rows: rows as u32,
-            pad: 0,
-        };
-        let grid = [rows as u32, 2];
-        one.dispatch(Variant::QkNorm, Params::QkNorm(params), &[weight, qkv], grid);
+        let call = QkNorm.over(rows, (heads, head_dim, stride), 1e-5);
+        one.dispatch(call, &[weight, qkv]);
         let (got, want) = both(&pair, &one.finish());
         let case = format!("{rows} x {heads} x {head_dim}");
         // The two sums run in other orders and the division and root have 2.5 units each; γ and

@@ -1,9 +1,8 @@
 //! `embed.wgsl` and `norm.wgsl`: every width, padded or not.
 
+use everylayer::kernels::{Elem, Embed, Norm, NormInput, NormParams, RowCut, RowSum, Variant};
 use everylayer::model::layout::{Use, align4};
 use everylayer::model::spec::NormKind;
-use everylayer::schedule::params::{EmbedParams, NormParams, Params};
-use everylayer::schedule::{Elem, NormInput, RowCut, RowSum, Variant, tiles};
 
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Shelf, both, largest, open};
@@ -49,12 +48,8 @@ fn norm_rounding(row: &[f32], width: usize, eps: f32, gamma: f32, beta: f32) -> 
 /// The ways of adding up a row that `gpu` runs.
 fn sums(gpu: &Gpu) -> Vec<RowSum> {
     let runs = |sum: &RowSum| {
-        let variant = Variant::Norm {
-            cut: RowCut::new(*sum, 4),
-            input: NormInput::Whole,
-            kind: NormKind::Layer,
-        };
-        variant.runs_on(&gpu.abilities())
+        let (cut, kind) = (RowCut::new(*sum, 4), NormKind::Layer);
+        Variant::from(Norm { cut, input: NormInput::Whole, kind }).runs_on(&gpu.abilities())
     };
     RowSum::ALL.into_iter().filter(runs).collect()
 }
@@ -88,14 +83,14 @@ fn norm_of_parts() {
             let status = one.status(rows, 1);
             // Rows of one number have no deviation (ε is 1); the rest have one of about 2.
             let params = NormParams::new(rows, stride, width, 1.0, 0).of_parts(parts);
-            let variant =
-                Variant::Norm { cut: RowCut::new(sum, stride), input, kind: NormKind::Layer };
+            let kernel = Norm { cut: RowCut::new(sum, stride), input, kind: NormKind::Layer };
             let mut binds = vec![x, gamma_beta, to, status];
             if input != NormInput::Residual {
                 binds.push(bias);
             }
             binds.push(residual);
-            one.dispatch(variant, Params::Norm(params), &binds, tiles::row_grid(rows));
+            one.dispatch(kernel.over(params), &binds);
+            let variant = Variant::from(kernel);
             let (got, want) = both(&pair, &one.finish());
             let case = format!("{variant} width {width} parts {parts}");
             zero_padding(&mut report, &case, &got[..rows * stride], width);
@@ -138,14 +133,14 @@ fn norm_of_every_width() {
                 let to = one.output(rows, stride);
                 let status = one.status(rows, 5);
                 let params = NormParams::new(rows, stride, width, eps, 4);
-                let grid = tiles::row_grid(rows);
                 let binds = [from, *weight, to, status];
-                let variant = Variant::Norm {
+                let kernel = Norm {
                     cut: RowCut::new(sum, stride),
                     input: NormInput::Whole,
                     kind: NormKind::Layer,
                 };
-                one.dispatch(variant, Params::Norm(params), &binds, grid);
+                one.dispatch(kernel.over(params), &binds);
+                let variant = Variant::from(kernel);
                 let (got, want) = both(&pair, &one.finish());
                 let case = format!("{variant} rows {rows} width {width} eps {eps:e}");
                 zero_padding(&mut report, &case, &got[..rows * stride], width);
@@ -214,15 +209,16 @@ fn embed_of_every_width() {
                     let to = one.output(rows, stride);
                     let status = one.status(rows, 1);
                     let eps = 1e-12;
-                    let params = EmbedParams::new(rows, stride, width, eps, 0);
-                    let variant = Variant::Embed {
+                    let params = NormParams::new(rows, stride, width, eps, 0);
+                    let kernel = Embed {
                         tables: elem,
                         gathered,
                         cut: RowCut::new(sum, stride),
                         kind: NormKind::Layer,
                     };
                     let binds = [tokens, table, position.1, token_type.1, *norm, to, status];
-                    one.dispatch(variant, Params::Embed(params), &binds, tiles::row_grid(rows));
+                    one.dispatch(kernel.over(params), &binds);
+                    let variant = Variant::from(kernel);
                     let (got, want) = both(&pair, &one.finish());
                     let case = format!("{variant} rows {rows} width {width} types {types}");
                     zero_padding(&mut report, &case, &got[..rows * stride], width);

@@ -4,14 +4,13 @@
 //! shapes; these are what finds a driver that miscompiles, in seconds.
 
 use everylayer::gpu::kernels::variants;
-use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::params::{
-    AttentionParams, CombineParams, EmbedParams, GateParams, MatmulParams, NormParams, Params,
-    PoolParams, RopeParams,
+use everylayer::kernels::{
+    Attention, AttentionShape, Call, Combine, Elem, Embed, Gate, Matmul, Norm, NormInput,
+    NormParams, Pool, Rope, RopeShape, RowCut, Scores, Variant,
 };
+use everylayer::model::layout::{Use, align4};
 use everylayer::schedule::recording::{Bind, Recording};
-use everylayer::schedule::variant::Scores;
-use everylayer::schedule::{Elem, NormInput, RowCut, Tile, Variant, tiles};
+use everylayer::schedule::tiles;
 use everylayer::testing::{Shelf, Single};
 use everylayer::text::pack::PackedBatch;
 
@@ -53,43 +52,43 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
     heads.sort_unstable();
     heads.dedup();
     let mut cases = Vec::new();
-    for variant in variants(&heads, &HELD).into_iter().filter(|v| stored(v) == elem) {
+    for variant in variants(&heads, &HELD).into_iter().filter(|v| v.weights() == elem) {
         let mut add = |recording| cases.push((variant, recording));
         match variant {
-            Variant::Embed { gathered, cut, .. } => {
-                rows_within(cut).for_each(|shape| add(embed(variant, gathered, shape, shelf)));
+            Variant::Embed(kernel) => {
+                rows_within(kernel.cut).for_each(|shape| add(embed(kernel, shape, shelf)));
             }
-            Variant::Norm { cut, input, .. } => {
-                rows_within(cut).for_each(|shape| add(norm(variant, input, shape, shelf)));
+            Variant::Norm(kernel) => {
+                rows_within(kernel.cut).for_each(|shape| add(norm(kernel, shape, shelf)));
             }
-            Variant::Matmul { .. } => {
-                PRODUCTS.iter().for_each(|&shape| add(matmul(variant, shape, shelf)));
+            Variant::Matmul(kernel) => {
+                PRODUCTS.iter().for_each(|&shape| add(matmul(kernel, shape, shelf)));
             }
-            Variant::Attention { head_dim, scores, .. } => TEXTS.iter().for_each(|texts| {
-                add(attention(variant, head_dim as usize, scores, texts, shelf));
-            }),
-            Variant::Rope => {
-                [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)))
+            Variant::Attention(kernel) => {
+                TEXTS.iter().for_each(|texts| add(attention(kernel, texts, shelf)));
             }
-            Variant::Gate { .. } => {
-                [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(variant, shape)));
+            Variant::Rope(_) => {
+                [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)));
             }
-            Variant::Im2col => IM2COLS.iter().for_each(|&shape| add(conv::im2col(shape))),
-            Variant::QkNorm => {
+            Variant::Gate(kernel) => {
+                [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(kernel, shape)));
+            }
+            Variant::Im2col(_) => IM2COLS.iter().for_each(|&shape| add(conv::im2col(shape))),
+            Variant::QkNorm(_) => {
                 JOINED.iter().for_each(|&shape| add(qk_norm::qk_norm(shape, shelf)));
             }
-            Variant::Route => ROUTES.iter().for_each(|&shape| add(moe::route(shape))),
-            Variant::Expert { shared, .. } => {
+            Variant::Route(_) => ROUTES.iter().for_each(|&shape| add(moe::route(shape))),
+            Variant::Expert(kernel) => {
                 let shapes = PRODUCTS.iter().filter(|(m, ..)| *m > 1);
-                shapes.for_each(|&shape| add(moe::expert(variant, shared, shape, shelf)));
+                shapes.for_each(|&shape| add(moe::expert(kernel, shape, shelf)));
             }
-            Variant::Combine(_) => {
-                let shapes = VECTORS.iter().flat_map(|&n| [(n, 1), (n, 0)]);
-                shapes.for_each(|(vectors, first)| add(combine(variant, vectors, first)));
+            Variant::Combine(kernel) => {
+                let shapes = VECTORS.iter().flat_map(|&n| [(n, true), (n, false)]);
+                shapes.for_each(|(vectors, first)| add(combine(kernel, vectors, first)));
             }
-            Variant::Pool(_) => {
+            Variant::Pool(kernel) => {
                 let shapes = TEXTS.iter().flat_map(|texts| STRIDES.map(|stride| (texts, stride)));
-                shapes.for_each(|(texts, stride)| add(pool(variant, texts, stride)));
+                shapes.for_each(|(texts, stride)| add(pool(kernel, texts, stride)));
             }
         }
     }
@@ -98,27 +97,12 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
 
 /// The shapes of [`ROWS`] that invocations which share a row as `cut` can hold.
 fn rows_within(cut: RowCut) -> impl Iterator<Item = (usize, usize)> {
-    let most = 4 * cut.sum.lanes() * cut.held as usize;
-    ROWS.into_iter().filter(move |(_, width)| *width <= most)
-}
-
-fn stored(variant: &Variant) -> Elem {
-    match variant {
-        Variant::Embed { tables, .. } => *tables,
-        Variant::Matmul { weights, .. } | Variant::Expert { weights, .. } => *weights,
-        _ => Elem::F32,
-    }
+    ROWS.into_iter().filter(move |(_, width)| *width <= cut.most())
 }
 
 /// The recording of one dispatch.
-pub fn finish(
-    mut single: Single,
-    variant: Variant,
-    params: Params,
-    binds: Vec<Bind>,
-    grid: [u32; 2],
-) -> Recording {
-    single.dispatch(variant, params, &binds, grid);
+pub fn finish(mut single: Single, call: Call, binds: &[Bind]) -> Recording {
+    single.dispatch(call, binds);
     single.finish()
 }
 
@@ -129,15 +113,14 @@ fn gamma_beta(rng: &mut Rng, width: usize, shelf: &mut Shelf) -> Bind {
     shelf.add(Use::Vector, (2, align4(width)), numbers)
 }
 
-fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Shelf) -> Recording {
-    let (rows, width) = shape;
+fn embed(kernel: Embed, (rows, width): (usize, usize), shelf: &mut Shelf) -> Recording {
     let stride = align4(width);
     let mut rng = Rng::new(1000 * rows + width);
     let mut single = Single::default();
     let [words, positions, types] = TABLES.map(|n| (n, rng.rows(n, width, 1.0)));
     let mut table = |(n, numbers)| shelf.add(Use::Table, (n, stride), numbers);
     let (positions, types) = (table(positions), table(types));
-    let words = if gathered { single.input(&words.1, stride) } else { table(words) };
+    let words = if kernel.gathered { single.input(&words.1, stride) } else { table(words) };
     let weight = gamma_beta(&mut rng, width, shelf);
     // The last row of each table is among them.
     let line = |row| match row {
@@ -148,22 +131,16 @@ fn embed(variant: Variant, gathered: bool, shape: (usize, usize), shelf: &mut Sh
     let tokens = single.words(lines);
     let x = single.output(rows, stride);
     let status = single.words(vec![0; rows.div_ceil(32) + 1]);
-    let params = EmbedParams::new(rows, stride, width, 1e-12, 0);
-    let binds = vec![tokens, words, positions, types, weight, x, status];
-    finish(single, variant, Params::Embed(params), binds, tiles::row_grid(rows))
+    let params = NormParams::new(rows, stride, width, 1e-12, 0);
+    finish(single, kernel.over(params), &[tokens, words, positions, types, weight, x, status])
 }
 
-fn norm(
-    variant: Variant,
-    input: NormInput,
-    (rows, width): (usize, usize),
-    shelf: &mut Shelf,
-) -> Recording {
+fn norm(kernel: Norm, (rows, width): (usize, usize), shelf: &mut Shelf) -> Recording {
     let stride = align4(width);
     let mut rng = Rng::new(1000 * rows + width);
     let mut single = Single::default();
     let weight = gamma_beta(&mut rng, width, shelf);
-    let parts = if input == NormInput::Parts { PARTS } else { 1 };
+    let parts = if kernel.input == NormInput::Parts { PARTS } else { 1 };
     let x = single.input(&rng.rows(rows * parts, width, 1.0), stride);
     let bias = shelf.add(Use::Vector, (1, stride), rng.rows(1, width, 1.0));
     let residual = single.input(&rng.rows(rows, width, 1.0), stride);
@@ -171,52 +148,39 @@ fn norm(
     let status = single.words(vec![0; rows.div_ceil(32) + 1]);
     let params = NormParams::new(rows, stride, width, 1e-12, 0).of_parts(parts);
     let mut binds = vec![x, weight, y, status];
-    match input {
+    match kernel.input {
         NormInput::Whole => {}
         NormInput::Residual => binds.push(residual),
         NormInput::Parts => binds.extend([bias, residual]),
     }
-    finish(single, variant, Params::Norm(params), binds, tiles::row_grid(rows))
+    finish(single, kernel.over(params), &binds)
 }
 
-fn matmul(variant: Variant, (m, n, k): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
-    let (tile, residual, splits) = match variant {
-        Variant::Matmul { tile, residual, splits, .. } => (tile, residual, splits as usize),
-        _ => (Tile::T64x64, false, 1),
-    };
+fn matmul(kernel: Matmul, (m, n, k): (usize, usize, usize), shelf: &mut Shelf) -> Recording {
+    let variant = Variant::from(kernel);
+    let splits = kernel.splits as usize;
     let mut rng = Rng::new(1000 * m + n + k);
     let mut single = Single::default();
     // Sums of variance 1.
     let matrix = shelf.add(Use::Matrix, (n, k), rng.normals(n * k, (k as f32).sqrt().recip()));
     let bias = shelf.add(Use::Vector, (1, n), rng.normals(n, 1.0));
     let mut a = rng.normals(m * k, 1.0);
-    if tile.is_coop() {
+    if kernel.tile.is_coop() {
         // They round it to f16: what f16 holds as it is.
         a.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() & 0xffff_e000));
     }
     let a = single.input_in(variant.reads_narrow(), &a, k);
     let c = single.output_in(variant.writes_narrow(), m * splits, n);
     let mut binds = vec![a, matrix, bias, c];
-    if residual {
+    if kernel.residual {
         binds.push(single.input(&rng.normals(m * n, 1.0), n));
     }
-    let params = MatmulParams {
-        m: m as u32,
-        n4: (n / 4) as u32,
-        k4: (k / 4) as u32,
-        k_steps: k.div_ceil(tiles::MATMUL_K) as u32,
-    };
-    finish(single, variant, Params::Matmul(params), binds, tiles::matmul_grid(tile, m, n, splits))
+    finish(single, kernel.over(m, n, k), &binds)
 }
 
 /// Two heads of queries that share one of keys and values.
-fn attention(
-    variant: Variant,
-    head_dim: usize,
-    scores: Scores,
-    texts: &[usize],
-    shelf: &mut Shelf,
-) -> Recording {
+fn attention(kernel: Attention, texts: &[usize], shelf: &mut Shelf) -> Recording {
+    let (head_dim, scores, narrow) = (kernel.head_dim as usize, kernel.scores, kernel.narrow);
     // DeBERTa's places are as wide as all heads, whose keys are not shared.
     let shared = if scores == Scores::Disentangled { 1 } else { 2 };
     let joined = 2 * head_dim;
@@ -230,23 +194,14 @@ fn attention(
         qkv.extend(rng.normals(joined + kv, SPREAD.sqrt()));
         qkv.extend(rng.normals(kv, 1.0));
     }
-    let narrow = variant.reads_narrow();
     let qkv = single.input_in(narrow, &qkv, joined + 2 * kv);
     let lines =
         tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
-    let grid = [(lines.len() / 4) as u32, 2];
+    let count = lines.len() / 4;
     let lines = single.words(lines);
     let context = single.output_in(narrow, tokens, joined);
-    let params = AttentionParams {
-        qkv4: ((joined + 2 * kv) / 4) as u32,
-        out4: (joined / 4) as u32,
-        scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
-        kv4: (kv / 4) as u32,
-        group: shared as u32,
-        reach: REACH as u32,
-        line: 4,
-        first_head: 0,
-    };
+    let shape =
+        AttentionShape { heads: 2, kv_heads: 2 / shared, divisor: head_dim, reach: REACH, line: 4 };
     let mut binds = vec![qkv, lines, context];
     match scores {
         Scores::Plain | Scores::Window => {}
@@ -261,7 +216,7 @@ fn attention(
             binds.push(single.words((0..2 * REACH + 1).map(place).collect()));
         }
     }
-    finish(single, variant, Params::Attention(params), binds, grid)
+    finish(single, kernel.over(shape, count, (0, 2), 0), &binds)
 }
 
 /// Five tokens a text, two heads of queries and one each of keys and values.
@@ -272,46 +227,28 @@ fn rope((rows, head): (usize, usize)) -> Recording {
     let tokens = single.words((0..rows as u32).flat_map(|i| [0, 0, 0, i % 5]).collect());
     let turns = single.input(&rng.normals(5 * 2 * half, 1.0), 2 * half);
     let qkv = single.inout(false, &rng.normals(rows * 4 * stride, 1.0), 4 * stride);
-    let pairs = rows * 3 * half;
-    let (grid, row) = tiles::flat_grid(pairs);
-    let params = RopeParams {
-        pairs: pairs as u32,
-        row,
-        heads: 3,
-        half: half as u32,
-        head_dim: stride as u32,
-        stride: (4 * stride) as u32,
-        pad: [0; 2],
-    };
-    let binds = vec![tokens, turns, qkv];
-    finish(single, Variant::Rope, Params::Rope(params), binds, grid)
+    let shape = RopeShape { tokens: rows, heads: 3, values: 1, head_dim: stride, half };
+    finish(single, Rope.over(shape), &[tokens, turns, qkv])
 }
 
-fn gate(variant: Variant, (rows, inner): (usize, usize)) -> Recording {
+fn gate(kernel: Gate, (rows, inner): (usize, usize)) -> Recording {
     let mut rng = Rng::new(1000 * rows + inner);
     let mut single = Single::default();
-    let narrow = variant.reads_narrow();
-    let both = single.input_in(narrow, &rng.normals(2 * rows * inner, 2.0), 2 * inner);
-    let y = single.output_in(narrow, rows, inner);
-    let vectors = rows * inner / 4;
-    let (grid, row) = tiles::flat_grid(vectors);
-    let inner4 = (inner / 4) as u32;
-    let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
-    finish(single, variant, Params::Gate(params), vec![both, y], grid)
+    let both = single.input_in(kernel.narrow, &rng.normals(2 * rows * inner, 2.0), 2 * inner);
+    let y = single.output_in(kernel.narrow, rows, inner);
+    finish(single, kernel.over(rows, inner), &[both, y])
 }
 
-fn combine(variant: Variant, vectors: usize, first: u32) -> Recording {
+fn combine(kernel: Combine, vectors: usize, first: bool) -> Recording {
     let mut rng = Rng::new(vectors);
     let mut single = Single::default();
     let x = single.input(&rng.normals(4 * vectors, 1.0), 4);
     let merged = single.inout(false, &rng.normals(4 * vectors, 1.0), 4);
-    let (grid, row) = tiles::flat_grid(vectors);
-    let params = CombineParams { vectors: vectors as u32, row, factor: -0.7, first };
-    finish(single, variant, Params::Combine(params), vec![x, merged], grid)
+    finish(single, kernel.over(4 * vectors, -0.7, first), &[x, merged])
 }
 
 /// The second of two parts of a result.
-fn pool(variant: Variant, texts: &[usize], stride: usize) -> Recording {
+fn pool(kernel: Pool, texts: &[usize], stride: usize) -> Recording {
     let tokens: usize = texts.iter().sum();
     let mut rng = Rng::new(1000 * tokens + stride);
     let mut single = Single::over(texts.len());
@@ -319,16 +256,8 @@ fn pool(variant: Variant, texts: &[usize], stride: usize) -> Recording {
     let ranges = offsets(texts).windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
     let ranges = single.words(ranges);
     let pooled = single.output(2 * texts.len(), stride);
-    let stride4 = stride / 4;
-    let params = PoolParams {
-        stride4: stride4 as u32,
-        out4: stride4 as u32,
-        start4: (texts.len() * stride4) as u32,
-        pad: 0,
-    };
-    let grid = [texts.len() as u32, stride4.div_ceil(tiles::INVOCATIONS) as u32];
-    let binds = vec![x, ranges, pooled];
-    finish(single, variant, Params::Pool(params), binds, grid)
+    let call = kernel.over(texts.len(), stride, texts.len(), stride);
+    finish(single, call, &[x, ranges, pooled])
 }
 
 /// First row of each text, then the number of rows.

@@ -1,8 +1,7 @@
 //! The cases of a convolution's neighbours.
 
-use everylayer::schedule::params::{Im2colParams, Params};
+use everylayer::kernels::Im2col;
 use everylayer::schedule::recording::Recording;
-use everylayer::schedule::{Variant, tiles};
 use everylayer::testing::Single;
 
 use super::cases::finish;
@@ -20,13 +19,5 @@ pub fn im2col((tokens, texts, stride, taps): (usize, usize, usize, usize)) -> Re
     let lines = single.words(lines);
     let x = single.input(&rng.normals(rows * stride, 1.0), stride);
     let y = single.output(rows * taps, stride);
-    let vectors = rows * taps * stride / 4;
-    let (grid, row) = tiles::flat_grid(vectors);
-    let params = Im2colParams {
-        vectors: vectors as u32,
-        row,
-        stride4: (stride / 4) as u32,
-        taps: taps as u32,
-    };
-    finish(single, Variant::Im2col, Params::Im2col(params), vec![lines, x, y], grid)
+    finish(single, Im2col.over(rows, taps, stride), &[lines, x, y])
 }

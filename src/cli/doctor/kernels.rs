@@ -62,7 +62,7 @@ const COOP: [(&str, f32); 2] = [("matmul coop", 4e-5), ("matmul coop f16", F16)]
 
 /// The row that a case of `variant` belongs to.
 fn row_of(variant: &Variant) -> &'static str {
-    match (variant.kernel(), is_coop(variant), variant.writes_narrow()) {
+    match (variant.kernel(), variant.is_coop(), variant.writes_narrow()) {
         (_, true, false) => "matmul coop",
         (_, true, true) => "matmul coop f16",
         ("matmul", _, true) => "matmul f16",
@@ -70,10 +70,6 @@ fn row_of(variant: &Variant) -> &'static str {
         ("gate", _, true) => "gate f16",
         (kernel, ..) => kernel,
     }
-}
-
-fn is_coop(variant: &Variant) -> bool {
-    matches!(variant, Variant::Matmul { tile, .. } if tile.is_coop())
 }
 
 /// A kernel and how an adapter did.
@@ -204,7 +200,7 @@ impl Kernels {
             for Case { variant, recording, want } in cases {
                 // Counted once, whether they run or not.
                 progress.advance(usize::from(!coop));
-                if is_coop(variant) != coop || !variant.runs_on(&gpu.abilities()) {
+                if variant.is_coop() != coop || !variant.runs_on(&gpu.abilities()) {
                     continue;
                 }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));

@@ -1,8 +1,7 @@
 //! The cases of normalised queries and keys.
 
+use everylayer::kernels::QkNorm;
 use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::Variant;
-use everylayer::schedule::params::{Params, QkNormParams};
 use everylayer::schedule::recording::Recording;
 use everylayer::testing::{Shelf, Single};
 
@@ -20,16 +19,6 @@ pub fn qk_norm((rows, heads, head_dim): (usize, usize, usize), shelf: &mut Shelf
     let weight = rng.rows(4 * heads, head_dim, 1.0);
     let weight = shelf.add(Use::Vector, (4, joined), weight);
     let qkv = single.inout(false, &rng.rows(rows * 3 * heads, head_dim, 2.0), 3 * joined);
-    let params = QkNormParams {
-        qkv4: (3 * joined / 4) as u32,
-        joined4: (joined / 4) as u32,
-        head4: (stride / 4) as u32,
-        head_dim: head_dim as u32,
-        width: (heads * head_dim) as u32,
-        eps: 1e-12,
-        rows: rows as u32,
-        pad: 0,
-    };
-    let params = Params::QkNorm(params);
-    finish(single, Variant::QkNorm, params, vec![weight, qkv], [rows as u32, 2])
+    let call = QkNorm.over(rows, (heads, head_dim, stride), 1e-12);
+    finish(single, call, &[weight, qkv])
 }

@@ -1,14 +1,13 @@
 //! Attention and what its scores read: turned queries and keys, biases, relative positions.
 
-use std::f32::consts::LOG2_E;
-
 use super::{Pass, Texts};
+use crate::kernels::{
+    self, Attention, AttentionShape, Elem, NormInput, RopeShape, Scores, Staging,
+};
 use crate::model::layout::{BiasIds, WeightId};
 use crate::model::spec::{Activation, Bias, Norm, Rope};
-use crate::schedule::params::{AttentionParams, Params, RopeParams};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
-use crate::schedule::variant::{Elem, NormInput, Scores, Staging, Variant};
 
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
@@ -30,20 +29,15 @@ impl Pass<'_> {
                 turns
             }
         };
-        let (heads, head_dim) = (self.spec.heads + self.spec.kv_heads, self.layout.head_dim);
-        let pairs = self.tokens * heads * half;
-        let (grid, row) = tiles::flat_grid(pairs);
-        let params = RopeParams {
-            pairs: pairs as u32,
-            row,
-            heads: heads as u32,
-            half: half as u32,
-            head_dim: head_dim as u32,
-            stride: (head_dim * (heads + self.spec.kv_heads)) as u32,
-            pad: [0; 2],
+        let shape = RopeShape {
+            tokens: self.tokens,
+            heads: self.spec.heads + self.spec.kv_heads,
+            values: self.spec.kv_heads,
+            head_dim: self.layout.head_dim,
+            half,
         };
         let binds = [Bind::Buffer(self.rows), Bind::Buffer(turns), Bind::Buffer(qkv)];
-        self.recorder.dispatch(label, Variant::Rope, Params::Rope(params), &binds, grid, 0);
+        self.recorder.dispatch(label, kernels::Rope.over(shape), &binds);
     }
 
     pub(super) fn attention(
@@ -55,7 +49,7 @@ impl Pass<'_> {
         ids: BiasIds,
     ) -> BufferId {
         let (spec, stride) = (self.spec, self.layout.head_dim);
-        let (joined, kv) = (spec.heads * stride, spec.kv_heads * stride);
+        let joined = spec.heads * stride;
         let (mut terms, mut reach, mut line) = (1, 0, 0);
         let (mut scores, mut rest) = (Scores::Plain, Vec::new());
         match (bias, ids) {
@@ -86,15 +80,12 @@ impl Pass<'_> {
         let narrow = self.recorder.is_narrow(qkv);
         let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
         let context = self.recorder.stored("context", &[self.tokens, joined], elem);
-        let params = AttentionParams {
-            qkv4: ((joined + 2 * kv) / 4) as u32,
-            out4: (joined / 4) as u32,
-            scale: LOG2_E / ((spec.head_dim * terms) as f32).sqrt(),
-            kv4: (kv / 4) as u32,
-            group: (spec.heads / spec.kv_heads) as u32,
-            reach: reach as u32,
-            line: line as u32,
-            first_head: 0,
+        let shape = AttentionShape {
+            heads: spec.heads,
+            kv_heads: spec.kv_heads,
+            divisor: spec.head_dim * terms,
+            reach,
+            line,
         };
         let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
         binds.extend(rest);
@@ -102,7 +93,7 @@ impl Pass<'_> {
             Scores::Disentangled => Staging::Workgroup,
             _ => tiles::attention_staging(self.can.class, stride),
         };
-        let variant = Variant::Attention { staging, head_dim: stride as u32, scores, narrow };
+        let attention = Attention { staging, head_dim: stride as u32, scores, narrow };
         let seen = (scores == Scores::Window).then_some(reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
         // A long text is more than one submit may be: some heads at a time then.
@@ -114,10 +105,8 @@ impl Pass<'_> {
                 true => label.clone(),
                 false => format!("{label} heads {first}..{}", first + heads),
             };
-            let params = AttentionParams { first_head: first as u32, ..params };
-            let grid = [texts.tile_count as u32, heads as u32];
-            let flops = each * heads as u64;
-            self.recorder.dispatch(label, variant, Params::Attention(params), &binds, grid, flops);
+            let call = attention.over(shape, texts.tile_count, (first, heads), each);
+            self.recorder.dispatch(label, call, &binds);
         }
         context
     }
@@ -134,10 +123,9 @@ impl Pass<'_> {
         let flags = self.recorder.upload("flags", &[words], Fill::Words(vec![0; words]));
         let binds = [Bind::Weight(table), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(flags)];
         let cut = self.row_cut(tiles::row_sum);
-        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(rows, norm, 0));
-        let label = "relative positions norm".into();
-        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(rows), 0);
+        let norm_of = kernels::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let call = norm_of.over(self.norm_params(rows, norm, 0));
+        self.recorder.dispatch("relative positions norm".into(), call, &binds);
         self.places = Some(y);
         y
     }

@@ -1,11 +1,10 @@
 //! Into block 1: the rows of the tables added up and normalised.
 
 use super::Pass;
+use crate::kernels::{Embed, NormParams, RowCut};
 use crate::model::spec::Activation;
-use crate::schedule::params::{EmbedParams, Params};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
-use crate::schedule::variant::{RowCut, Variant};
 use crate::text::pack::PackedBatch;
 
 impl Pass<'_> {
@@ -37,7 +36,7 @@ impl Pass<'_> {
         let x = self.recorder.buffer(name, &[self.tokens, l.embedding]);
         let embedding = &self.spec.embedding;
         let (width, eps) = (embedding.width, embedding.norm.eps);
-        let params = EmbedParams::new(self.tokens, l.embedding, width, eps, 0);
+        let params = NormParams::new(self.tokens, l.embedding, width, eps, 0);
         let binds = [
             Bind::Buffer(tokens),
             word,
@@ -47,14 +46,13 @@ impl Pass<'_> {
             Bind::Buffer(x),
             Bind::Buffer(self.status),
         ];
-        let variant = Variant::Embed {
+        let embed = Embed {
             tables: self.elem,
             gathered: on_host,
             cut: RowCut::new(tiles::embed_sum(&self.can), l.embedding),
             kind: self.spec.embedding.norm.kind,
         };
-        let grid = tiles::row_grid(self.tokens);
-        self.recorder.dispatch("embed".into(), variant, Params::Embed(params), &binds, grid, 0);
+        self.recorder.dispatch("embed".into(), embed.over(params), &binds);
         match l.projection {
             Some(weight) => {
                 let identity = Activation::Identity;

@@ -1,11 +1,9 @@
 //! What leaves the device: captured states, combined and pooled, and the flags of every row.
 
 use super::{ExitState, Pass};
+use crate::kernels::{Combine, Merge, Pool};
 use crate::model::spec::{Activation, Order};
-use crate::schedule::params::{CombineParams, Params, PoolParams};
 use crate::schedule::recording::{Bind, BufferId, Output};
-use crate::schedule::tiles;
-use crate::schedule::variant::{Merge, Variant};
 
 impl Pass<'_> {
     /// Where the last state that is computed was not normalised, nothing has looked for NaN and
@@ -60,20 +58,9 @@ impl Pass<'_> {
             None => self.recorder.buffer("merged", &shape),
         };
         self.exits[number].merged = Some(merged);
-        let vectors = self.tokens * self.layout.width / 4;
-        let (grid, row) = tiles::flat_grid(vectors);
-        let params =
-            CombineParams { vectors: vectors as u32, row, factor, first: u32::from(first) };
         let binds = [Bind::Buffer(x), Bind::Buffer(merged)];
-        let label = format!("combine state {state}");
-        self.recorder.dispatch(
-            label,
-            Variant::Combine(merge),
-            Params::Combine(params),
-            &binds,
-            grid,
-            0,
-        );
+        let call = Combine(merge).over(self.tokens * self.layout.width, factor, first);
+        self.recorder.dispatch(format!("combine state {state}"), call, &binds);
         merged
     }
 
@@ -87,25 +74,12 @@ impl Pass<'_> {
             None => self.recorder.buffer("pooled", &shape),
         };
         self.exits[number].pooled = Some(pooled);
-        let stride4 = self.layout.width / 4;
+        let (texts, width) = (self.texts, self.layout.width);
         for (i, &reduce) in pooling.reduces.iter().enumerate() {
             let part = place * pooling.reduces.len() + i;
-            let params = PoolParams {
-                stride4: stride4 as u32,
-                out4: stride4 as u32,
-                start4: (part * self.texts * stride4) as u32,
-                pad: 0,
-            };
             let binds = [Bind::Buffer(x), Bind::Buffer(ranges), Bind::Buffer(pooled)];
-            let grid = [self.texts as u32, stride4.div_ceil(tiles::INVOCATIONS) as u32];
-            self.recorder.dispatch(
-                format!("pool part {part}"),
-                Variant::Pool(reduce),
-                Params::Pool(params),
-                &binds,
-                grid,
-                0,
-            );
+            let call = Pool(reduce).over(texts, width, part * texts, width);
+            self.recorder.dispatch(format!("pool part {part}"), call, &binds);
         }
     }
 

@@ -1,12 +1,11 @@
 //! A mixture of experts in place of the feed-forward layer.
 
 use super::Pass;
+use crate::kernels::{self, Expert, ExpertShape, NormInput, Route, route_words};
 use crate::model::layout::{ExpertIds, LinearIds, WeightId};
 use crate::model::spec::{Activation, Experts, Norm};
-use crate::schedule::params::{ExpertParams, Params, RouteParams};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
-use crate::schedule::variant::{NormInput, Variant};
 
 impl Pass<'_> {
     /// norm(h + Σ share × W₂ act(W₁ h) + b₂) over the experts of each token, in their order.
@@ -24,17 +23,11 @@ impl Pass<'_> {
         let (count, chosen) = (experts.count, experts.chosen);
         let identity = Activation::Identity;
         let logits = self.matmul(at("router"), "logits", h, ids.router, identity, tokens);
-        let words = tiles::route_words(tokens, count, chosen);
+        let words = route_words(tokens, count, chosen);
         let routes = self.recorder.buffer("routes", &[words]);
-        let params = RouteParams {
-            tokens: tokens as u32,
-            experts: count as u32,
-            line: ids.router.n as u32,
-            chosen: chosen as u32,
-        };
         let binds = [Bind::Buffer(logits), Bind::Buffer(routes)];
-        let grid = [count as u32, 1];
-        self.recorder.dispatch(at("route"), Variant::Route, Params::Route(params), &binds, grid, 0);
+        let call = Route.over(tokens, count, chosen, ids.router.n);
+        self.recorder.dispatch(at("route"), call, &binds);
         // (chosen, tokens, inner), then (chosen, tokens, width)
         let inner = self.recorder.buffer("inner", &[chosen, tokens, self.layout.inner]);
         for (expert, &w) in ids.up.iter().enumerate() {
@@ -57,10 +50,9 @@ impl Pass<'_> {
             Bind::Buffer(h),
         ];
         let cut = self.row_cut(tiles::row_sum);
-        let variant = Variant::Norm { cut, input: NormInput::Parts, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(tokens, norm, state).of_parts(chosen));
-        let grid = tiles::row_grid(tokens);
-        self.recorder.dispatch(at("output norm"), variant, params, &binds, grid, 0);
+        let norm_of = kernels::Norm { cut, input: NormInput::Parts, kind: norm.kind };
+        let params = self.norm_params(tokens, norm, state).of_parts(chosen);
+        self.recorder.dispatch(at("output norm"), norm_of.over(params), &binds);
         y
     }
 
@@ -76,23 +68,17 @@ impl Pass<'_> {
         routes: BufferId,
         (activation, shared): (Activation, bool),
     ) {
-        let params = ExpertParams {
-            tokens: self.tokens as u32,
-            experts: experts.count as u32,
-            expert: expert as u32,
-            a_rows: a_rows as u32,
-            n4: (w.n / 4) as u32,
-            k4: (w.k / 4) as u32,
-            k_steps: w.k.div_ceil(tiles::MATMUL_K) as u32,
-            pad: 0,
+        let shape = ExpertShape {
+            tokens: self.tokens,
+            expert: (expert, experts.count),
+            a_rows,
+            slots,
+            n: w.n,
+            k: w.k,
         };
         let binds =
             [Bind::Buffer(from), Bind::Weight(w.matrix), Bind::Buffer(routes), Bind::Buffer(to)];
-        let variant = Variant::Expert { weights: self.elem, activation, shared };
-        // An even share of the work: which it is, the device alone knows.
-        let flops = 2 * (slots * w.n * w.k / experts.count) as u64;
-        let grid = tiles::expert_grid(self.tokens, w.n);
-        let label = format!("{label} {}", expert + 1);
-        self.recorder.dispatch(label, variant, Params::Expert(params), &binds, grid, flops);
+        let call = Expert { weights: self.elem, activation, shared }.over(shape);
+        self.recorder.dispatch(format!("{label} {}", expert + 1), call, &binds);
     }
 }

@@ -1,13 +1,14 @@
 //! Products, the normalisations behind them, and the gate between two of them.
 
 use super::Pass;
+use crate::kernels::{
+    self, AdapterFeatures, Elem, Gate, Matmul, Narrow, NormInput, NormParams, RowCut, RowSum,
+};
 use crate::model::layout::{LinearIds, WeightId};
 use crate::model::spec::{Activation, Norm};
-use crate::schedule::params::{GateParams, MatmulParams, NormParams, Params};
 use crate::schedule::recording::{Bind, BufferId};
 use crate::schedule::tiles;
 use crate::schedule::tuning::Product;
-use crate::schedule::variant::{AdapterFeatures, Elem, Narrow, NormInput, RowCut, RowSum, Variant};
 
 impl Pass<'_> {
     /// norm(x) alone.  // (tokens, width)
@@ -21,9 +22,9 @@ impl Pass<'_> {
         let y = self.recorder.buffer("normed", &[self.tokens, self.layout.width]);
         let binds = [Bind::Buffer(x), Bind::Weight(id), Bind::Buffer(y), Bind::Buffer(self.status)];
         let cut = self.row_cut(tiles::row_sum);
-        let variant = Variant::Norm { cut, input: NormInput::Whole, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
-        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
+        let norm_of = kernels::Norm { cut, input: NormInput::Whole, kind: norm.kind };
+        let call = norm_of.over(self.norm_params(self.tokens, norm, state));
+        self.recorder.dispatch(label, call, &binds);
         y
     }
 
@@ -87,9 +88,9 @@ impl Pass<'_> {
             Bind::Buffer(self.status),
         ];
         binds.extend(rest);
-        let variant = Variant::Norm { cut: self.row_cut(tiles::row_sum), input, kind: spec.kind };
-        let grid = tiles::row_grid(self.tokens);
-        self.recorder.dispatch(norm, variant, Params::Norm(params), &binds, grid, 0);
+        let cut = self.row_cut(tiles::row_sum);
+        let norm_of = kernels::Norm { cut, input, kind: spec.kind };
+        self.recorder.dispatch(norm, norm_of.over(params), &binds);
         y
     }
 
@@ -102,13 +103,9 @@ impl Pass<'_> {
     ) -> BufferId {
         let inner = self.layout.inner;
         let y = self.recorder.stored("inner", &[self.tokens, inner], self.caps.widened(self.spec));
-        let vectors = self.tokens * inner / 4;
-        let (grid, row) = tiles::flat_grid(vectors);
-        let inner4 = (inner / 4) as u32;
-        let params = GateParams { vectors: vectors as u32, row, inner4, pad: 0 };
         let binds = [Bind::Buffer(both), Bind::Buffer(y)];
-        let variant = Variant::Gate { activation, narrow: self.recorder.is_narrow(both) };
-        self.recorder.dispatch(label, variant, Params::Gate(params), &binds, grid, 0);
+        let gate = Gate { activation, narrow: self.recorder.is_narrow(both) };
+        self.recorder.dispatch(label, gate.over(self.tokens, inner), &binds);
         y
     }
 
@@ -157,12 +154,6 @@ impl Pass<'_> {
             (_, true) => Narrow::C,
             _ => Narrow::Neither,
         };
-        let params = MatmulParams {
-            m: rows as u32,
-            n4: (weight.n / 4) as u32,
-            k4: (weight.k / 4) as u32,
-            k_steps: weight.k.div_ceil(tiles::MATMUL_K) as u32,
-        };
         let mut binds = vec![
             Bind::Buffer(a),
             Bind::Weight(weight.matrix),
@@ -174,7 +165,7 @@ impl Pass<'_> {
         let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
         // One on cooperative matrices has bits of its own: for every product, or for none.
         let tile = self.can.coop.or(self.tuning.get(&product)).unwrap_or_else(default);
-        let variant = Variant::Matmul {
+        let matmul = Matmul {
             tile,
             weights: self.elem,
             activation,
@@ -182,9 +173,7 @@ impl Pass<'_> {
             splits: splits as u32,
             narrow,
         };
-        let flops = 2 * (rows * weight.n * weight.k) as u64;
-        let grid = tiles::matmul_grid(tile, rows, weight.n, splits);
-        self.recorder.dispatch(label, variant, Params::Matmul(params), &binds, grid, flops);
+        self.recorder.dispatch(label, matmul.over(rows, weight.n, weight.k), &binds);
         c
     }
 
@@ -206,9 +195,9 @@ impl Pass<'_> {
             Bind::Buffer(residual),
         ];
         let cut = self.row_cut(tiles::row_sum);
-        let variant = Variant::Norm { cut, input: NormInput::Residual, kind: norm.kind };
-        let params = Params::Norm(self.norm_params(self.tokens, norm, state));
-        self.recorder.dispatch(label, variant, params, &binds, tiles::row_grid(self.tokens), 0);
+        let norm_of = kernels::Norm { cut, input: NormInput::Residual, kind: norm.kind };
+        let call = norm_of.over(self.norm_params(self.tokens, norm, state));
+        self.recorder.dispatch(label, call, &binds);
         y
     }
 }

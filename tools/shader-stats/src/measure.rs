@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use everylayer::gpu::kernels;
-use everylayer::schedule::{AdapterFeatures, Class, Tile, Variant};
+use everylayer::kernels::{AdapterFeatures, Class, Tile, Variant};
 use serde::{Deserialize, Serialize};
 
 use crate::aco;

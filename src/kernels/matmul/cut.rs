@@ -1,7 +1,7 @@
 //! How the products of `shaders/matmul*.wgsl` are cut up: the constants of each tile.
 
-use super::template::Constants;
-use crate::schedule::Tile;
+use crate::kernels::Tile;
+use crate::kernels::template::Constants;
 
 /// How a workgroup of `matmul.wgsl` shares a tile.
 struct Cut {
@@ -33,7 +33,7 @@ impl Cut {
 }
 
 /// Steps over k in one body of the loop.
-pub const UNROLL: usize = 4;
+pub(super) const UNROLL: usize = 4;
 
 /// Rows and column vectors of one subgroup in `matmul_broadcast.wgsl`.
 const BROADCAST: (usize, usize) = (16, 2);
@@ -45,7 +45,7 @@ const DIRECT: (usize, usize) = (16, 4);
 const COOP_TALL: usize = 32;
 
 /// The constants of `tile` with `unroll` steps in one body of its loop.
-pub fn constants(tile: Tile, unroll: usize) -> Constants {
+pub(super) fn constants(tile: Tile, unroll: usize) -> Constants {
     let (rows, columns) = tile.size();
     let block = |(tall, wide)| Constants::default().number("TALL", tall).number("WIDE", wide);
     match tile {
@@ -79,7 +79,7 @@ pub fn constants(tile: Tile, unroll: usize) -> Constants {
 }
 
 /// Multiply-adds an invocation does in one body of the loop of `tile`.
-pub fn fmas(tile: Tile, unroll: usize) -> usize {
+pub(super) fn fmas(tile: Tile, unroll: usize) -> usize {
     match tile {
         Tile::Broadcast => BROADCAST.0 * BROADCAST.1 * 16,
         Tile::Direct => DIRECT.0 * DIRECT.1 * 16,

@@ -1,7 +1,7 @@
 //! How the heads of `shaders/attention*.wgsl` are cut up: the constants of a head_dim.
 
-use super::template::Constants;
-use crate::schedule::tiles::{attention_parts, attention_rows};
+use crate::kernels::template::Constants;
+use crate::kernels::{attention_parts, attention_rows};
 
 /// Workgroup memory of default WebGPU limits.
 const WORKGROUP_BYTES: usize = 16 * 1024;
@@ -10,7 +10,7 @@ const WORKGROUP_BYTES: usize = 16 * 1024;
 const BYTES: usize = 64;
 
 /// Keys of one tile: a multiple of the eight that go at a time.
-pub fn keys(head_dim: usize) -> usize {
+pub(super) fn keys(head_dim: usize) -> usize {
     let (rows, parts) = (attention_rows(head_dim), attention_parts(head_dim));
     let line = head_dim.div_ceil(4 * parts) * parts;
     let invocations = rows * parts;
@@ -24,13 +24,13 @@ pub fn keys(head_dim: usize) -> usize {
 }
 
 /// Multiply-adds an invocation does for eight keys.
-pub fn fmas(head_dim: usize) -> usize {
+pub(super) fn fmas(head_dim: usize) -> usize {
     2 * 8 * 4 * head_dim.div_ceil(4 * attention_parts(head_dim))
 }
 
 /// The constants for heads `head_dim` numbers apart, with `unroll` times eight keys in one body of the
 /// loop of `attention.wgsl`; one in earnest.
-pub fn constants(head_dim: usize, unroll: usize) -> Constants {
+pub(super) fn constants(head_dim: usize, unroll: usize) -> Constants {
     let parts = attention_parts(head_dim);
     Constants::default()
         .number("HEAD_DIM4", head_dim / 4)

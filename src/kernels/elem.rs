@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::AdapterFeatures;
+
 /// Storage type of the weights. Sums are in f32 whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Elem {
@@ -24,6 +26,11 @@ impl Elem {
             Self::F32 => 4,
             Self::PackedF16 | Self::NativeF16 => 2,
         }
+    }
+
+    /// Whether an adapter that `can` do so much reads it.
+    pub(super) fn runs_on(self, can: &AdapterFeatures) -> bool {
+        self != Self::NativeF16 || can.half
     }
 
     /// What a variant's name says of it.
@@ -58,6 +65,11 @@ impl Narrow {
             Self::C => "+c16",
         }
     }
+}
+
+/// What a variant's name says of activations that are kept in 16 bits.
+pub(super) fn narrow_suffix(narrow: bool) -> &'static str {
+    if narrow { "+16" } else { "" }
 }
 
 impl fmt::Display for Elem {

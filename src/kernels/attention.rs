@@ -1,0 +1,333 @@
+//! `attention`: each head of each text, with what its scores take in.
+
+mod cut;
+
+use std::f32::consts::LOG2_E;
+use std::fmt;
+
+use super::Access::{Read, Write};
+use super::block::block;
+use super::elem::narrow_suffix;
+use super::needs::{numbers, product};
+use super::{Access, AdapterFeatures, Arrays, Call, Class, Kernel, Need, Said, Sizes, Text};
+
+/// The furthest that a window or a table of distances reaches.
+const MAX_REACH: u32 = 1 << 30;
+/// The largest heads of [`Staging::Direct`].
+pub const DIRECT_HEAD_DIM: usize = 80;
+
+/// Where attention keeps keys and values while it uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Staging {
+    /// Workgroup memory.
+    Workgroup,
+    /// The registers of a subgroup of eight: [`Class::Software`].
+    Broadcast,
+    /// Nowhere, each invocation reads them: [`Class::CpuAdapter`].
+    Direct,
+}
+
+impl Staging {
+    /// Every place.
+    pub const ALL: [Self; 3] = [Self::Workgroup, Self::Broadcast, Self::Direct];
+}
+
+/// What becomes of the scores of attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scores {
+    /// Nothing.
+    Plain,
+    /// Keys too far away do not count, and tiles of them are skipped.
+    Window,
+    /// A slope a head times the distance is taken off.
+    Alibi,
+    /// A table row of the distance is added.
+    Relative,
+    /// DeBERTa's two products with relative positions are added.
+    Disentangled,
+}
+
+impl Scores {
+    /// Every form.
+    pub const ALL: [Self; 5] =
+        [Self::Plain, Self::Window, Self::Alibi, Self::Relative, Self::Disentangled];
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Window => "window",
+            Self::Alibi => "alibi",
+            Self::Relative => "relative",
+            Self::Disentangled => "disentangled",
+        })
+    }
+}
+
+/// softmax(Q Kᵀ / √d) V over each text and head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attention {
+    /// Where keys and values lie while they are used.
+    pub staging: Staging,
+    /// Numbers between two heads (head_dim rounded up to a multiple of 4).
+    pub head_dim: u32,
+    /// What becomes of the scores.
+    pub scores: Scores,
+    /// Whether queries, keys, values and the result are kept in 16 bits.
+    pub narrow: bool,
+}
+
+block! {
+    /// The block of `shaders/attention.wgsl`.
+    AttentionParams {
+        /// Vectors in a row of queries, keys and values together.
+        qkv4: u32,
+        /// Vectors in a row of the result: heads × head stride.
+        out4: u32,
+        /// log₂(e) / √head_dim.
+        scale: f32,
+        /// Vectors from a key to its value: kv_heads × head stride.
+        kv4: u32,
+        /// Heads of queries that share one of keys and values.
+        group: u32,
+        /// How far a window reaches, or a table of distances.
+        reach: u32,
+        /// Numbers in a row of a table of distances.
+        line: u32,
+        /// Of the heads that this dispatch works on; how many they are is its grid's second number.
+        first_head: u32,
+    }
+}
+
+/// The heads of a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionShape {
+    /// Heads of queries.
+    pub heads: usize,
+    /// Heads of keys and of values.
+    pub kv_heads: usize,
+    /// What a score is divided by the root of: head_dim, times the terms of a score.
+    pub divisor: usize,
+    /// How far a window reaches, or a table of distances; 0 without.
+    pub reach: usize,
+    /// Numbers in a row of a table of distances; 0 without.
+    pub line: usize,
+}
+
+/// Invocations that share a query row of `attention.wgsl`: each holds at most ten vectors of query
+/// and as many of the result in registers, for heads `head_dim` numbers apart.
+pub fn attention_parts(head_dim: usize) -> usize {
+    match head_dim {
+        0..=40 => 1,
+        41..=80 => 2,
+        81..=128 => 4,
+        _ => 8,
+    }
+}
+
+/// Rows of one text a workgroup of attention works on: 256 invocations at most.
+pub fn attention_rows(head_dim: usize) -> usize {
+    (256 / attention_parts(head_dim)).min(64)
+}
+
+impl Attention {
+    /// Over `tiles` tiles, by `heads` of them from number `first` on; `flops` is the work of one head.
+    /// Binds queries, keys and values, tiles, the result, then what [`Scores`] reads: slopes, a table
+    /// of distances, or places and the place of each distance.
+    pub fn over(
+        self,
+        shape: AttentionShape,
+        tiles: usize,
+        (first, heads): (usize, usize),
+        flops: u64,
+    ) -> Call {
+        let AttentionShape { kv_heads, divisor, reach, line, .. } = shape;
+        let stride = self.head_dim as usize;
+        let (joined, kv) = (shape.heads * stride, kv_heads * stride);
+        let params = AttentionParams {
+            qkv4: ((joined + 2 * kv) / 4) as u32,
+            out4: (joined / 4) as u32,
+            scale: LOG2_E / (divisor as f32).sqrt(),
+            kv4: (kv / 4) as u32,
+            group: (shape.heads / kv_heads) as u32,
+            reach: reach as u32,
+            line: line as u32,
+            first_head: first as u32,
+        };
+        Call::new(self, params, [tiles as u32, heads as u32], flops * heads as u64)
+    }
+}
+
+impl Kernel for Attention {
+    const NAME: &'static str = "attention";
+    type Params = AttentionParams;
+
+    fn choices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.staging {
+            Staging::Workgroup => "",
+            Staging::Broadcast => ".broadcast",
+            Staging::Direct => ".direct",
+        })?;
+        write!(f, ".d{}", self.head_dim)?;
+        if self.scores != Scores::Plain {
+            write!(f, "+{}", self.scores)?;
+        }
+        f.write_str(narrow_suffix(self.narrow))
+    }
+
+    fn bindings(&self) -> &'static [Access] {
+        match self.scores {
+            Scores::Plain | Scores::Window => &[Read, Read, Write],
+            Scores::Alibi | Scores::Relative => &[Read, Read, Write, Read],
+            Scores::Disentangled => &[Read, Read, Write, Read, Read],
+        }
+    }
+
+    fn variants(sizes: Sizes<'_>) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (staging, scores) in
+            Staging::ALL.into_iter().flat_map(|staging| Scores::ALL.map(|scores| (staging, scores)))
+        {
+            // Disentangled attention stages nothing.
+            if scores == Scores::Disentangled && staging != Staging::Workgroup {
+                continue;
+            }
+            for narrow in [false, true] {
+                // Software Vulkan keeps activations in f32.
+                if narrow && staging == Staging::Broadcast {
+                    continue;
+                }
+                let of = |&head_dim| Self { staging, head_dim, scores, narrow };
+                let small =
+                    |dim: u32| staging != Staging::Direct || dim as usize <= DIRECT_HEAD_DIM;
+                all.extend(sizes.head_dims.iter().filter(|dim| small(**dim)).map(of));
+            }
+        }
+        all
+    }
+
+    fn runs_on(&self, can: &AdapterFeatures) -> bool {
+        match self.staging {
+            Staging::Workgroup => true,
+            Staging::Broadcast => can.subgroups && can.class == Class::Software,
+            Staging::Direct => can.class.is_processor(),
+        }
+    }
+
+    fn reads_narrow(&self) -> bool {
+        self.narrow
+    }
+
+    fn text(&self, unroll: usize) -> Text {
+        let (head_dim, scores) = (self.head_dim as usize, self.scores);
+        let text = match (scores, self.staging) {
+            (Scores::Disentangled, _) => Text::of("attention_disentangled"),
+            (_, Staging::Broadcast) => Text::of("attention_broadcast"),
+            (_, Staging::Direct) => Text::of("attention_direct"),
+            (_, Staging::Workgroup) => Text::of("attention"),
+        };
+        let mut text = text.with(cut::constants(head_dim, unroll)).lib("attention_io");
+        if scores != Scores::Disentangled {
+            text = text.choice("attention", scores);
+            // The file of a window says which keys it reaches.
+            if scores != Scores::Window {
+                text = text.lib("attention_whole");
+            }
+            if self.staging == Staging::Workgroup {
+                text = text.lib(match attention_parts(head_dim) {
+                    1 => "attention_one",
+                    8 => "attention_overlay",
+                    _ => "attention_shared",
+                });
+            }
+        }
+        text.activations(self.narrow, self.narrow)
+    }
+
+    fn fmas(&self, unroll: usize) -> Option<usize> {
+        let loops = self.staging == Staging::Workgroup && self.scores != Scores::Disentangled;
+        loops.then(|| unroll * cut::fmas(self.head_dim as usize))
+    }
+
+    fn needs(&self, p: &AttentionParams, grid: [u32; 2]) -> Option<Vec<Need>> {
+        let Self { staging, head_dim, scores, narrow } = *self;
+        let head4 = head_dim / 4;
+        let heads = u128::from(p.first_head) + u128::from(grid[1]);
+        let shared = heads.checked_sub(1)?.checked_div(u128::from(p.group))? + 1;
+        let (head, out, kv) = (u128::from(head4), u128::from(p.out4), u128::from(p.kv4));
+        let inside = head_dim % 4 == 0
+            && head4 > 0
+            && heads * head <= out
+            && shared * head <= kv
+            && out + 2 * kv <= u128::from(p.qkv4)
+            && p.reach <= MAX_REACH;
+        let distances = 2 * u128::from(p.reach) + 1;
+        let alone = match scores {
+            Scores::Plain | Scores::Window => vec![],
+            Scores::Alibi => vec![Need::Numbers(heads)],
+            Scores::Relative if u128::from(p.line) >= heads => {
+                vec![Need::Numbers(distances * u128::from(p.line))]
+            }
+            // A row of places, which are as wide as all heads: their keys are not shared.
+            Scores::Disentangled if p.group == 1 => {
+                vec![numbers(&[8, p.out4]), Need::Words(distances)]
+            }
+            Scores::Relative | Scores::Disentangled => return None,
+        };
+        let stored = |row4: u32| Need::Stored { numbers: product(&[4, row4]), narrow };
+        let mut needs = vec![stored(p.qkv4), Need::Words(product(&[4, grid[0]])), stored(p.out4)];
+        needs.extend(alone);
+        // What software Vulkan runs reads words of 32 bits.
+        let read = !(narrow && staging == Staging::Broadcast);
+        (inside && read).then_some(needs)
+    }
+
+    fn indices(&self, p: &AttentionParams, grid: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+        let read = arrays.rows(0, 4 * u128::from(p.qkv4));
+        let written = arrays.rows(2, 4 * u128::from(p.out4));
+        let head_dim = self.head_dim as usize;
+        are_tiles(arrays.words(1)?, grid[0], head_dim, read.min(written))?;
+        if self.scores == Scores::Disentangled {
+            let places = arrays.rows(3, 8 * u128::from(p.out4));
+            if arrays.words(4)?.iter().any(|&place| u128::from(place) >= places) {
+                return Err("a distance names a place that its table lacks");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `tiles` are those of texts of at most `rows` rows: each text from its first query on, in
+/// tiles that lie side by side, and no row in two texts, since both would write it.
+fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Said {
+    let (lines, rest) = tiles.as_chunks::<4>();
+    let step = attention_rows(head_dim) as u32;
+    if !rest.is_empty() || lines.len() != count as usize {
+        return Err("its grid has not a workgroup for each tile");
+    }
+    let end = |first: u32, length: u32| u128::from(first) + u128::from(length);
+    // What the next tile has to be, where the text is not done.
+    let mut next: Option<[u32; 4]> = None;
+    // Where the text before ends.
+    let mut free = 0;
+    for &line in lines {
+        let [first, length, query, hidden] = line;
+        let inside = hidden < length && end(first, length) <= rows;
+        if query == 0 {
+            if u128::from(first) < free {
+                return Err("two texts share a row");
+            }
+            free = end(first, length);
+        }
+        if !inside || next.map_or(query != 0, |next| next != line) {
+            return Err("a tile is outside of the rows of its text");
+        }
+        let after = query.checked_add(step).filter(|after| *after < length);
+        next = after.map(|query| [first, length, query, hidden]);
+    }
+    match next {
+        None => Ok(()),
+        Some(_) => Err("a text has queries without a tile"),
+    }
+}
