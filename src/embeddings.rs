@@ -419,7 +419,8 @@ impl TextEmbedding {
             Precision::Int8 => {
                 return Err(fail!(
                     Usage,
-                    "precision int8 takes its range from all vectors of the call and cannot be had text by text"
+                    "precision int8 takes its range from all vectors of the call and is not \
+                     available text by text"
                 ));
             }
         };

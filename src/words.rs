@@ -21,7 +21,7 @@ pub(crate) fn unknown_but(what: &str, text: &str, words: &[&str], meant: Option<
         None => String::new(),
     };
     let text = quote(text);
-    fail!(Usage, "{what} `{text}` is not known{meant}: use one of {}", words.join(", "))
+    fail!(Usage, "unknown {what} `{text}`{meant}: use one of {}", words.join(", "))
 }
 
 /// The one of `words` that is spelt most like `word`, where no more than a slip or two lie between.

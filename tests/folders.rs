@@ -160,7 +160,7 @@ fn class_paths_are_those_of_sentence_transformers() {
         ("sentence_transformers.models.StaticEmbedding", "one vector a token, without layers"),
         ("sentence_transformers.models.Router", "name the folder of one"),
         ("sentence_transformers.models.CNN", "no part of a transformer encoder"),
-        ("sentence_transformers.models.CLIPModel", "texts and images"),
+        ("sentence_transformers.models.CLIPModel", "text and image"),
         ("sentence_transformers.sparse_encoder.models.MLMTransformer", "\"SparseEncoder\""),
         ("pylate.models.Dense.Dense", "ColBERT of PyLate"),
     ] {
@@ -442,8 +442,8 @@ fn models_that_are_no_encoders_are_called_what_they_are() {
     for (kind, part) in [
         ("gpt2", "a decoder"),
         ("llama", "a decoder"),
-        ("t5", "an encoder and a decoder"),
-        ("clip", "texts and images"),
+        ("t5", "an encoder-decoder"),
+        ("clip", "text and image"),
         ("whisper", "sound"),
         ("longformer", "another family"),
         ("house", "\"house\", which is not supported (supported: bert"),

@@ -126,7 +126,7 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         ("model", pairs("", json!(["a b", "ab ab"])), "merge 1 makes no piece"),
         ("model", pairs("##", json!(["a b"])), "merge 0 makes no piece"),
         ("model", pairs(&"#".repeat(5000), json!([])), "`continuing_subword_prefix` has 5000"),
-        ("added_tokens", json!([token("    ", true, false)]), "nothing after the normalizer"),
+        ("added_tokens", json!([token("    ", true, false)]), "empty after the normalizer"),
         (
             "added_tokens",
             json!([token("<x>", false, true), token("  ", false, false)]),

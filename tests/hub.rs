@@ -277,7 +277,7 @@ fn a_token_is_sent() {
 fn failures_of_the_hub_are_said() {
     for (name, mood, part) in [
         ("down", Mood::Down, "answers 503"),
-        ("short", Mood::Short, "did not come whole"),
+        ("short", Mood::Short, "was not received completely"),
         ("evil", Mood::Evil, "bad header"),
     ] {
         let cache = cache(name);

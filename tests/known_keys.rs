@@ -28,8 +28,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("_json_padding", "what Transformers hands on inside of itself"),
     ("_json_truncation", "what Transformers hands on inside of itself"),
     ("tokenizer_truncation", "the end that is cut off"),
-    ("src_lang", "the code of a language beside each text"),
-    ("tgt_lang", "the code of a language beside each text"),
+    ("src_lang", "it adds a language code to each text"),
+    ("tgt_lang", "it adds a language code to each text"),
     ("gguf_file", "another file of the vocabulary"),
 ];
 

@@ -60,7 +60,7 @@ fn refusals() {
         ("no tensor", zip(b"\x80\x02}X\x01\0\0\0aK\x01s.", 0), ErrorKind::Unsupported, "\"a\""),
         ("a list", zip(b"\x80\x02].", 0), ErrorKind::Unsupported, "dictionary"),
         ("compressed", zip(b"\x80\x02}.", 8), ErrorKind::Unsupported, "compressed"),
-        ("cut short", zip(b"\x80\x02}", 0), ErrorKind::Checkpoint, "cut short"),
+        ("cut short", zip(b"\x80\x02}", 0), ErrorKind::Checkpoint, "truncated"),
     ];
     let mut failed = Vec::new();
     for (name, bytes, kind, part) in cases {

@@ -70,7 +70,7 @@ fn what_is_no_model_is_said() {
     for (name, part) in [
         (empty.display().to_string(), "has weights (weights.bin) and no config.json"),
         (lone.display().to_string(), "is a file"),
-        ("./no/such/folder".to_owned(), "is no model: name \"bundled\""),
+        ("./no/such/folder".to_owned(), "is not a model: give \"bundled\""),
         ("/no/such/folder".to_owned(), "is no model"),
         (String::new(), "is no model"),
         ("a/b/c".to_owned(), "is no model"),

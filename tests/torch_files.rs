@@ -105,9 +105,9 @@ fn a_file_with_two_roots_is_refused_by_both_names() {
 #[test]
 fn a_file_under_the_name_of_the_other_format_is_told() {
     let said = open(sample("expected.safetensors")).unwrap_err().to_string();
-    assert!(said.contains("call it model.safetensors"), "{said}");
+    assert!(said.contains("rename it to model.safetensors"), "{said}");
     let said = open_as("model.safetensors", sample("zip.bin")).unwrap_err().to_string();
-    assert!(said.contains("call it pytorch_model.bin"), "{said}");
+    assert!(said.contains("rename it to pytorch_model.bin"), "{said}");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn what_is_not_read_is_said() {
             Unsupported,
             "BertModel",
         ),
-        ("cut short", cut, Checkpoint, "cut short"),
+        ("cut short", cut, Checkpoint, "truncated"),
         (
             "outside",
             legacy(&state(&tensor(10, 0, &[2, 5], &[6, 1])), &data),
@@ -264,7 +264,7 @@ fn what_is_not_read_is_said() {
             Unsupported,
             "tensor a [5000, 5000] repeats 10",
         ),
-        ("no storage", legacy(b"\x80\x02}.", &data), Checkpoint, "no tensor has"),
+        ("no storage", legacy(b"\x80\x02}.", &data), Checkpoint, "no tensor uses"),
     ];
     let mut failed = Vec::new();
     for (name, bytes, kind, part) in cases {

@@ -145,7 +145,7 @@ export interface Embeddings<P extends Precision = Precision> {
   pool: string;
   precision: P;
   width: number;
-  /** Texts that were cut. */
+  /** Texts truncated. */
   truncated: number;
   tokensLost: number;
   /** Texts that f16 did not hold and that were run again in f32. */

@@ -88,7 +88,7 @@ function name(model, token, endpoint = HUB) {
   if (typeof model === 'string' && !/^([a-z][a-z0-9+.-]*:|\.{0,2}\/)/i.test(model) && !model.endsWith('/')) {
     const id = /^([A-Za-z0-9_][\w.-]*(?:\/[A-Za-z0-9_][\w.-]*)?)(?:@([\w][\w./-]*))?$/.exec(model);
     if (!id || model.includes('..')) {
-      throw fail('NotFound', `"${model}" is no model: give ${HAS_DISK ? 'a path' : 'the URL of a folder'}, a hub id such as org/name, or files`);
+      throw fail('NotFound', `"${model}" is not a model: give ${HAS_DISK ? 'a path' : 'the URL of a folder'}, a hub id such as org/name, or files`);
     }
     const revision = encodeURIComponent(id[2] ?? 'main');
     const url = new URL(`${id[1]}/resolve/${revision}/`, `${String(endpoint).replace(/\/$/, '')}/`).href;
@@ -216,7 +216,7 @@ class Remote {
   }
 
   /** Ends the worker, and with it all that it holds. */
-  end(reason = fail('Usage', 'the encoder is gone: load the model again')) {
+  end(reason = fail('Usage', 'the encoder was closed: load the model again')) {
     this.#over ??= reason;
     this.#worker.terminate();
     for (const call of this.#waiting.values()) call.reject(reason);

@@ -52,7 +52,7 @@ impl Combine {
         if weights.len() != layers {
             return Err(fail!(
                 Usage,
-                "combine `{}` has {} weights for {layers} layers: give one weight a layer",
+                "combine `{}` has {} weights for {layers} layers: give one weight per layer",
                 self.quoted(),
                 weights.len()
             ));
@@ -157,7 +157,10 @@ impl FromStr for Combine {
             }
             ("weighted" | "scalar-mix", None) => {
                 let text = quote(text);
-                Err(fail!(Usage, "combine `{text}` needs a weight a layer, such as `{name}=1,2,1`"))
+                Err(fail!(
+                    Usage,
+                    "combine `{text}` needs one weight per layer, such as `{name}=1,2,1`"
+                ))
             }
             ("stack" | "mean" | "sum" | "max" | "concat", Some(_)) => {
                 let text = quote(text);

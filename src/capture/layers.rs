@@ -50,10 +50,7 @@ impl Layers {
             Self::List(items) => items,
         };
         if items.is_empty() {
-            return Err(fail!(
-                Usage,
-                "no layer was asked for: name some of 0..{depth} (L = {depth})"
-            ));
+            return Err(fail!(Usage, "no layer is given: choose from 0..{depth} (L = {depth})"));
         }
         let mut states = Vec::new();
         let mut seen = vec![false; depth + 1];
@@ -72,7 +69,7 @@ impl Layers {
             if let Some(state) = (first..=last).find(|&state| seen[state]) {
                 return Err(fail!(
                     Usage,
-                    "layer {state} is asked for twice, the second time by `{item}` (L = {depth})"
+                    "layer {state} is given twice, the second time by `{item}` (L = {depth})"
                 ));
             }
             seen[first..=last].fill(true);
@@ -104,7 +101,7 @@ impl FromStr for Layers {
             "last" => Ok(Self::Last),
             "all" => Ok(Self::All),
             "blocks" => Ok(Self::Blocks),
-            "" => Err(fail!(Usage, "no layer was asked for: use last, all, blocks or `0,3,-1`")),
+            "" => Err(fail!(Usage, "no layer is given: use last, all, blocks or `0,3,-1`")),
             _ => text
                 .split(',')
                 .map(|item| item.trim().parse())
@@ -135,7 +132,7 @@ impl FromStr for LayerItem {
                 (Some(word), _) => format!(" (did you mean `{word}`?)"),
                 (_, Some((a, b))) => format!(" (did you mean `{a}..{b}`, both ends included?)"),
                 (None, None) if WORDS.contains(&plain(text).as_str()) => {
-                    " beside others (it stands alone)".to_owned()
+                    " in a list (use it alone)".to_owned()
                 }
                 (None, None) => String::new(),
             };

@@ -25,7 +25,8 @@ impl FromStr for Overflow {
                 }
                 Some((stride, _)) => Err(fail!(
                     Usage,
-                    "overflow `{}`: `{}` is not a number of tokens that two windows share",
+                    "overflow `{}`: `{}` is not a stride: give the number of tokens that two \
+                     windows share",
                     quote(text),
                     quote(stride)
                 )),

@@ -82,7 +82,7 @@ pub fn reduce_text(
                 return Err(fail!(
                     Text,
                     "no token is left to pool: the text has {tokens} tokens and the prompt takes {skip}; \
-                     shorten the prompt or raise the limit of tokens"
+                     shorten the prompt or raise the token limit"
                 ));
             }
             (vec![Range { start: skip, end: tokens }], modes)

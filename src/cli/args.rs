@@ -34,27 +34,27 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Turn texts into vectors, from any layers of the model
+    /// Compute embeddings of texts, from any layers of the model
     #[command(after_help = help::EMBED)]
     Embed(Box<EmbedArgs>),
-    /// Show the tokens that a model makes of texts
+    /// Show the tokens of texts
     #[command(after_help = help::TOKENIZE)]
     Tokenize(TokenizeArgs),
-    /// Write a page that shows what each layer makes of a text, or of two
+    /// Write an HTML page that compares the layers on one text or two
     #[command(after_help = help::EXPLORE)]
     Explore(Box<ExploreArgs>),
-    /// Show the GPUs of this machine, a model's shape and the memory it takes
+    /// Show the GPUs of this machine, and a model's shape and memory use
     #[command(after_help = help::INFO)]
     Info(InfoArgs),
-    /// Check that the GPUs of this machine compute what the CPU does
+    /// Check that the GPUs of this machine compute the same results as the CPU
     #[cfg(feature = "gpu")]
     #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
-    /// Print the shader code of the GPU's kernels
+    /// Print the WGSL source of the GPU kernels
     #[cfg(feature = "gpu")]
     #[command(after_help = help::WGSL)]
     Wgsl(WgslArgs),
-    /// Measure tokens a second, and where the time of a batch goes
+    /// Measure tokens per second and the time of each kernel
     #[command(after_help = help::BENCH)]
     Bench(BenchArgs),
     /// Serve models over HTTP (OpenAI, Text Embeddings Inference, every layer) or as BERT-as-Service
@@ -64,7 +64,7 @@ pub enum Command {
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
-    /// Show the licences of this program and of what it is linked with
+    /// Show the licences of this program and its dependencies
     #[command(after_help = help::LICENSES)]
     Licenses,
 }
@@ -72,15 +72,15 @@ pub enum Command {
 /// Where texts come from.
 #[derive(Debug, Clone, Args)]
 pub struct InputArgs {
-    /// Texts; one that begins with `-` or is the name of a file goes after `--`; `-` alone is
-    /// lines on standard input
+    /// Texts; put one that begins with `-` or is the name of a file after `--`; `-` alone reads
+    /// lines from standard input
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub texts: Vec<String>,
-    /// File of texts: .txt (one a line), .jsonl, .json, .csv, .tsv (all also with .gz or .zst) or
-    /// .parquet; `-` is lines on standard input
+    /// Input file: .txt (one text per line), .jsonl, .json, .csv, .tsv (all also with .gz or .zst)
+    /// or .parquet; `-` reads lines from standard input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// Field or column that holds the text, in all of them but .txt [default: text]
+    /// Field or column that holds the text (not for .txt) [default: text]
     #[arg(long, value_name = "NAME")]
     pub field: Option<String>,
 }
@@ -96,18 +96,18 @@ pub struct ModelArgs {
 /// How texts become tokens.
 #[derive(Debug, Args)]
 pub struct TextArgs {
-    /// Most tokens of a text, special ones included [default: what the model says]
+    /// Maximum tokens per text, including special tokens [default: as the model says]
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_tokens: Option<usize>,
-    /// What becomes of a longer text: `truncate`, `error`, or `window[:STRIDE]` (overlapping windows;
-    /// two share STRIDE tokens, half of a window by default)
+    /// How to handle longer texts: `truncate`, `error`, or `window[:STRIDE]` (overlapping windows
+    /// that share STRIDE tokens, by default half a window)
     #[arg(long, value_name = "MODE", default_value = "truncate")]
     #[arg(value_parser = overflow(), hide_possible_values = true)]
     pub overflow: Overflow,
-    /// Text put before every text; empty for none, whatever the model says
+    /// Prompt to prepend to every text; an empty one disables the model's default prompt
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name", allow_hyphen_values = true)]
     pub prompt: Option<String>,
-    /// The model's own prompt of this name (`everylayer info` lists them)
+    /// Name of one of the model's prompts (`everylayer info` lists them)
     #[arg(long, value_name = "NAME")]
     pub prompt_name: Option<String>,
 }
@@ -121,37 +121,37 @@ pub struct EmbedArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Layers: `last`, `all`, `blocks`, or states such as `0,3,-1`, `-4..-1` and `3..`
+    /// Layers: `last`, `all`, `blocks`, or hidden states such as `0,3,-1`, `-4..-1` and `3..`
     #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
     #[arg(value_parser = layers(), hide_possible_values = true)]
     pub layers: Layers,
-    /// Layers into one: `stack` (keep them apart), `mean`, `sum`, `max`, `concat`, `weighted=W,..`,
-    /// `scalar-mix=W,..[;GAMMA]`
+    /// How to combine layers: `stack` (keep them separate), `mean`, `sum`, `max`, `concat`,
+    /// `weighted=W,..`, `scalar-mix=W,..[;GAMMA]`
     #[arg(long, value_name = "HOW", default_value = "stack")]
     #[arg(value_parser = combine(), hide_possible_values = true)]
     pub combine: Combine,
-    /// Tokens into rows: `model` (as the checkpoint says), `tokens`, `words`, `mean`, `cls`, `last`,
+    /// Pooling: `model` (as the checkpoint says), `tokens` (none), `words`, `mean`, `cls`, `last`,
     /// `max`, `mean-sqrt`, `weighted-mean`, `mean-max`, `pooler`, `words:first`, `words:last`,
     /// `words:first-last`
     #[arg(short, long, value_name = "POOL", default_value = "model")]
     #[arg(value_parser = pool(), hide_possible_values = true)]
     pub pool: Pool,
-    /// File for the results, whose ending names the format; `-` is standard output
+    /// Output file, whose ending selects the format; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Format: `json`, `jsonl`, `npy`, `npz`, `safetensors` or `parquet` [default: by FILE's ending, else
-    /// `json`, or `jsonl` for a file or lines into a pipe]
+    /// Format: `json`, `jsonl`, `npy`, `npz`, `safetensors` or `parquet` [default: from the ending
+    /// of FILE, else `json`, or `jsonl` for a file or lines into a pipe]
     #[arg(short, long, value_name = "FORMAT")]
     #[arg(value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
-    /// Scale rows to length 1, or not [default: what the model says]
+    /// Normalise vectors to length 1, or not [default: as the model says]
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_parser = switch(), hide_possible_values = true)]
     pub normalize: Option<bool>,
-    /// Keep the first N numbers of a row and scale it to length 1 again
+    /// Keep the first N dimensions and normalise again
     #[arg(long, value_name = "N", value_parser = count)]
     pub dims: Option<usize>,
-    /// Type of the numbers: `f32`, `f16`, `int8` or `ubinary`
+    /// Number type of the vectors: `f32`, `f16`, `int8` or `ubinary`
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     #[arg(value_parser = precision(), hide_possible_values = true)]
     pub precision: Precision,
@@ -161,30 +161,30 @@ pub struct EmbedArgs {
     /// Device.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Where tokens are pooled: `stream` (on the host), `fold` (on the device) or `auto`
+    /// Where to pool tokens: `stream` (on the host), `fold` (on the device) or `auto`
     #[arg(long, value_name = "ROUTE", default_value = "auto")]
     #[arg(value_parser = route(), hide_possible_values = true)]
     pub route: Route,
-    /// Columns of the input that go into the output, for json, jsonl and parquet
+    /// Input columns to copy to the output (json, jsonl and parquet)
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub keep: Vec<String>,
-    /// Part I of N of a file's rows, from 1: parts are runs of rows, and as long as each other
+    /// Process part I of N of the input (I from 1): contiguous rows, parts of equal size
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// Go on where a run of the same words was interrupted; begin where there is none
+    /// Continue an interrupted run with the same arguments; start if there is none
     #[arg(long)]
     pub resume: bool,
-    /// File for rows that are no text or too long, as JSON lines, instead of stopping there
+    /// Write rows that are invalid or too long to this file, as JSON lines, instead of failing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub rejects: Option<PathBuf>,
-    /// What stands for a rejected row in npy: a row of NaN, or nothing, and a .json beside the array
-    /// lists the rows that are there
+    /// How npy represents a rejected row: as a row of NaN, or not at all (a .json beside the array
+    /// lists the remaining rows)
     #[arg(long, value_name = "nan|skip", hide_possible_values = true)]
     pub rejected_rows: Option<RejectedRows>,
-    /// Print the work, step by step, instead of doing it
+    /// Print the work, step by step, without running it
     #[arg(long, conflicts_with_all = ["output", "format", "resume", "rejects", "shard", "keep"])]
     pub plan: bool,
-    /// Say nothing on standard error but errors
+    /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -215,7 +215,7 @@ pub struct TokenizeArgs {
     #[arg(short, long, value_name = "FORMAT")]
     #[arg(value_parser = text_formats(), hide_possible_values = true)]
     pub format: Option<Format>,
-    /// Say nothing on standard error but errors
+    /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -223,14 +223,14 @@ pub struct TokenizeArgs {
 /// `everylayer explore`
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// One text, or two to compare; one that begins with `-` or is the name of a file goes after
-    /// `--`; `-` alone is a line or two on standard input
+    /// One text, or two to compare; put one that begins with `-` or is the name of a file after
+    /// `--`; `-` alone reads one or two lines from standard input
     #[arg(value_name = "TEXT", required = true, num_args = 1..=2)]
     pub texts: Vec<String>,
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// File for the page, which is replaced where it is there; `-` is standard output
+    /// Output file, overwritten if it exists; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(default_value = "report.html")]
     pub output: PathBuf,
@@ -240,7 +240,7 @@ pub struct ExploreArgs {
     /// Device.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Say nothing on standard error but errors
+    /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -266,13 +266,13 @@ pub struct DoctorArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Device: `auto` (every adapter), `gpu` (the first), or an adapter's number or the beginning of
-    /// a word of its name, as `everylayer info` shows them
+    /// Device: `auto` (all adapters), `gpu` (the first), or an adapter by number or by the start of
+    /// a word of its name (see `everylayer info`)
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     #[arg(value_parser = device(), hide_possible_values = true)]
     pub device: everylayer::Device,
-    /// Print one JSON object, to paste into a bug report
+    /// Print one JSON object, for a bug report
     #[arg(long)]
     pub json: bool,
 }
@@ -281,7 +281,7 @@ pub struct DoctorArgs {
 #[cfg(feature = "gpu")]
 #[derive(Debug, Args)]
 pub struct WgslArgs {
-    /// Kernel, as `everylayer bench` names it; without it their names are listed
+    /// Kernel, as named by `everylayer bench`; without it, list all names
     #[arg(value_name = "VARIANT")]
     pub variant: Option<String>,
 }
@@ -295,13 +295,13 @@ pub struct BenchArgs {
     /// Device.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Texts of a call; several numbers make a table [default: 8, where --tokens is given]
+    /// Texts per call; several numbers make a table [default: 8 if --tokens is given]
     #[arg(long, value_name = "N,..", value_parser = count, value_delimiter = ',')]
     pub batch: Vec<usize>,
-    /// Tokens of each text, special ones included [default: 128, where --batch is given]
+    /// Tokens per text, including special tokens [default: 128 if --batch is given]
     #[arg(long, value_name = "N,..", value_parser = count, value_delimiter = ',')]
     pub tokens: Vec<usize>,
-    /// File of texts, all in one call: .txt (one a line), .jsonl, .csv or .tsv
+    /// Input file, run in one call: .txt (one text per line), .jsonl, .csv or .tsv
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(conflicts_with_all = ["batch", "tokens"])]
     pub texts: Option<PathBuf>,
@@ -309,24 +309,25 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
     #[arg(value_parser = layers(), hide_possible_values = true)]
     pub layers: Layers,
-    /// Tokens into rows, as in `embed`
+    /// Pooling, as in `embed`
     #[arg(short, long, value_name = "POOL", default_value = "model")]
     #[arg(value_parser = pool(), hide_possible_values = true)]
     pub pool: Pool,
-    /// How often each call is timed; the median counts
+    /// Number of timed runs per call; the median is reported
     #[arg(long, value_name = "N", value_parser = count, default_value = "5")]
     pub runs: usize,
-    /// First time every cut of the model's products on the GPU, and keep the fastest for later runs
+    /// First find the fastest kernel for each of the model's matrix products on this GPU, and store
+    /// the result for later runs
     #[cfg(feature = "gpu")]
     #[arg(long, conflicts_with_all = ["plan", "no_tune", "coop"])]
     pub tune: bool,
-    /// Load the model and print what would be run, without running it
+    /// Load the model and print the work without running it
     #[arg(long)]
     pub plan: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Say nothing on standard error but errors
+    /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,
 }

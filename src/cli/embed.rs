@@ -65,7 +65,7 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     let has_types = target.format() == Format::Parquet && !args.quiet;
     for column in survey.iter().flat_map(|survey| &survey.mixed).filter(|_| has_types) {
         terminal::note(&format!(
-            "column `{column}` holds values of several kinds and is carried as text"
+            "column `{column}` has values of several types and is written as text"
         ));
     }
     if !args.quiet {
@@ -100,7 +100,8 @@ pub fn run(args: EmbedArgs) -> Result<()> {
     if job.is_finished() {
         if !quiet {
             terminal::note(&format!(
-                "{} is there: this call has made it before, and there is nothing to do",
+                "{} is complete: an earlier run of this command wrote it, so there is nothing to \
+                 do",
                 job.target.name()
             ));
         }
@@ -182,7 +183,7 @@ fn spent(part: Part, done: &Done, error: Error) -> Error {
         part.remove();
         return error;
     }
-    let said = format!("{error}; {} texts are done, --resume goes on after them", done.texts);
+    let said = format!("{error}; {} texts are done; --resume continues after them", done.texts);
     Error::new(error.kind(), said).with_source(error)
 }
 
@@ -341,7 +342,7 @@ impl Job {
             let (part, done, torn) = Part::open(&path, call, self.args.resume)?;
             if torn && !self.args.quiet {
                 let part = part.folder.display();
-                terminal::note(&format!("{part}: the end of it is damaged, and is done again"));
+                terminal::note(&format!("{part}: its end is damaged and is computed again"));
             }
             interrupt::keeps(&part.folder);
             let (spool, rejects) = part.logs(&done, rejects.is_some())?;

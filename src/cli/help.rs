@@ -4,19 +4,19 @@
 pub const PROGRAM: &str = "\
 Examples:
   everylayer embed \"Good morning\" \"Bonjour\"
-      one vector a text, from the model in this binary
+      one vector per text, from the model in this binary
   everylayer embed --layers all --pool tokens Hi
       every hidden state of every token
   everylayer embed -i texts.txt -o vectors.npy
-      a line a text, into a NumPy array
+      one text per line, into a NumPy array
   everylayer info
-      which GPUs there are, what the model is
+      list the GPUs, describe the model
   everylayer doctor
-      whether they compute right
+      check that the GPUs compute the right numbers
   everylayer bench
-      how fast they are, and where the time goes
+      measure their speed, and where the time goes
 
-`everylayer COMMAND --help` says more of each.";
+Run `everylayer COMMAND --help` for the options of a command.";
 
 /// `everylayer embed --help`
 pub const EMBED: &str = "\
@@ -24,25 +24,25 @@ Examples:
   everylayer embed \"Good morning\"
       the sentence vector, as the checkpoint pools it, as JSON
   everylayer embed -l -4..-1 --combine concat -p cls \"Good morning\"
-      the first token of the last four layers, side by side
+      the first token of the last four layers, concatenated
   everylayer embed -l all -p words \"Good morning\"
-      a vector a word from each hidden state
+      one vector per word and hidden state
   everylayer embed -m BAAI/bge-small-en-v1.5 -i docs.jsonl -o docs.safetensors
-      a model from the hub over the field `text` of each line
+      a model from the hub, on the field `text` of each line
   everylayer embed -i docs.csv --field body -l 0,3,-1 --normalize false -o d.npz
-      three layers of the column `body`, each row as long as it comes out
+      three layers of the column `body`, not normalised
   tail -f log.txt | everylayer embed -i -
-      a JSON line for each text as soon as it comes
+      one JSON line per text, as texts arrive
   everylayer embed -i corpus.parquet --keep id -o vectors.parquet --resume
-      a corpus; the same call again goes on where it was interrupted
+      a large file; run the same command again to continue after an interruption
   everylayer embed --plan \"Good morning\"
-      what the device would do
+      print the work for the device without running it
 
-Layers: state 0 goes into block 1, state i comes out of block i, the last is the
-model's result. -1 is the last from the end; ranges have both ends: 1..3, 3..,
--4..-1.
-Lines of .jsonl that have a `text_pair` are read as pairs.
-Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
+Layers are hidden states: state 0 is the input of block 1 (the embeddings),
+state i the output of block i. Negative numbers count from the end, -1 is the
+last state. Ranges are inclusive: 1..3, 3.., -4..-1.
+Lines of .jsonl with a field `text_pair` are read as pairs.
+Exit codes: 0 success, 1 failure, 2 invalid arguments.";
 
 /// `everylayer tokenize --help`
 pub const TOKENIZE: &str = "\
@@ -50,32 +50,32 @@ Examples:
   everylayer tokenize \"Unbelievable!\"
       a table of tokens on a terminal, JSON into a pipe
   everylayer tokenize \"Unbelievable!\" -f json
-      JSON everywhere
+      always JSON
   everylayer tokenize -m ./my-model --max-tokens 128 -i texts.txt -f jsonl
-      a JSON line for each line of a file, as a model of your own cuts it";
+      one JSON line per line of a file, with the tokenizer of your own model";
 
 /// `everylayer explore --help`
 pub const EXPLORE: &str = "\
 Examples:
   everylayer explore \"The bank by the river was closed.\"
-      report.html: each token from layer to layer, and the tokens against each
-      other
+      report.html: each token across the layers, and the similarity of all pairs
+      of tokens
   everylayer explore \"A dog barks.\" \"A cat meows.\" -o pets.html
-      and the two texts against each other, at every layer
+      also the similarity of the two texts at every layer
   everylayer explore -m BAAI/bge-small-en-v1.5 \"Good morning\" -o - > page.html
 
-The page is one file that asks for nothing from any network. All numbers are
-cosines. Of a long text the first 64 tokens are shown; the similarity of two
-texts is over all their tokens.
-Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
+The page is one file that needs no network. All numbers are cosine similarities.
+Only the first 64 tokens of a long text are shown; the similarity of two texts
+uses all their tokens.
+Exit codes: 0 success, 1 failure, 2 invalid arguments.";
 
 /// `everylayer info --help`
 pub const INFO: &str = "\
 Examples:
   everylayer info
-      adapters by number and name, and the model in this binary
+      GPU adapters with number and name, and the model in this binary
   everylayer info -m sentence-transformers/all-mpnet-base-v2 --device cpu --json
-      a model from the hub, as data";
+      a model from the hub, as JSON";
 
 /// `everylayer doctor --help`
 #[cfg(feature = "gpu")]
@@ -84,15 +84,14 @@ Examples:
   everylayer doctor
       every kernel and every state of the model in this binary, on every adapter
   everylayer doctor --device radeon -m BAAI/bge-small-en-v1.5
-      the adapters of that name, and a model from the hub
+      adapters with that name, and a model from the hub
   everylayer doctor --json > report.json
-      the same as data, to paste into a bug report
+      the same as JSON, for a bug report
 
-What is compared: each kernel in every variant over awkward shapes, and each
-state of a few texts, against the CPU executor. The tolerances are what rounding
-explains.
-Exit codes: 0 all is right, 1 something is not, or there is no adapter, 2 the
-words are off.";
+Every variant of each kernel (on odd shapes) and every hidden state of a few
+texts are compared with the CPU executor. Tolerances allow for rounding.
+Exit codes: 0 all results match, 1 results differ or there is no adapter, 2
+invalid arguments.";
 
 /// `everylayer bench --help`
 pub const BENCH: &str = "\
@@ -100,44 +99,45 @@ Examples:
   everylayer bench
       a few batches of the model in this binary
   everylayer bench --device gpu --batch 1,8,32 --tokens 16,128 --json
-      a row for each pair, as data
+      one row per combination, as JSON
   everylayer bench -m ./my-model --dtype f16 --texts docs.txt -l all -p tokens
-      texts of your own, every token of every layer
+      your own texts, every token of every layer
   everylayer bench --plan --batch 32 --tokens 256
-      what a device would be asked to do
+      print the work for the device without running it
   everylayer bench --tune
-      which cut of each product is fastest on this GPU, kept for later runs of
-      any command
+      find the fastest kernel for each matrix product on this GPU, and store the
+      result for later runs of all commands
 
-A row is timed from text to vectors, tokenisation and readback included, model
-load and the first run left out; tokens a second are those of the median. Texts
-are made of one common word.
-Kernels and counts are of the first row; several batches of it are summed. A
-kernel's share is of what the device was measured to do at most, in a loop of
-multiply-adds or in a copy, whichever is larger; it is above 1 where a cache is
-faster than memory. Planned memory is weights and activations, the peak also has
-uniform blocks and staging.
---tune keeps its winners by adapter and driver in everylayer/tuning in the
-user's cache folder; they change the speed alone, no bit of a result, and
---no-tune ignores them. Software adapters and the CPU need none.
---plan loads the model onto the device, whose limits shape the work, and runs
-nothing; what only a run tells is null in its --json.
-Exit codes: 0 done, 1 the work failed, 2 the words of the call are off.";
+The time of a row runs from text to vectors, including tokenisation and
+readback, without model loading and the first run; tokens per second are of the
+median run. Texts repeat one common word.
+Kernels and counts are those of the first row, summed over its batches. The
+share of a kernel is relative to the measured peak of the device (multiply-adds
+or copying, whichever is closer); it can exceed 1 when a cache is faster than
+memory. Planned memory is weights and activations; peak memory adds uniform
+blocks and staging buffers.
+--tune stores its results per adapter and driver in everylayer/tuning in the
+user's cache folder. They affect speed only, never results; --no-tune ignores
+them. Software adapters and the CPU are not tuned.
+--plan loads the model onto the device and prints the work without running it;
+values that only a run can measure are null in its --json.
+Exit codes: 0 success, 1 failure, 2 invalid arguments.";
 
 /// `everylayer wgsl --help`
 #[cfg(feature = "gpu")]
 pub const WGSL: &str = "\
 Examples:
   everylayer wgsl
-      names of the kernels, in every form for common sizes of models
+      list the kernels, in all variants for common model sizes
   everylayer wgsl attention.d64
-      the whole text of one, loops written out, as the driver is given it
+      the full source of one kernel, loops unrolled, as passed to the driver
   everylayer wgsl matmul.64x64+gelu > matmul.wgsl
-      for another compiler
+      save it, for example for another compiler
 
-A name is the kernel's file in shaders/, then its choices: the tile of a product
-or the head_dim of attention, the storage of weights, the activation.
-Exit codes: 0 done, 2 no such kernel.";
+A name is the kernel's file in shaders/ followed by its parameters: the tile of
+a matrix product or the head_dim of attention, the storage type of weights, the
+activation.
+Exit codes: 0 success, 2 unknown kernel.";
 
 /// `everylayer licenses --help`
 pub const LICENSES: &str = "\
@@ -149,7 +149,7 @@ Examples:
 pub const COMPLETIONS: &str = "\
 Examples:
   everylayer completions fish > ~/.config/fish/completions/everylayer.fish
-      options, values, and files by their endings, in fish
+      completes options, values, and files by ending, in fish
   everylayer completions zsh > ~/.zfunc/_everylayer
       with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
   eval \"$(everylayer completions bash)\"

@@ -111,8 +111,8 @@ impl Input {
             None if !texts.is_empty() => Origin::Words(texts),
             None if std::io::stdin().is_terminal() => {
                 return Err(usage(
-                    "there are no texts: write them after the command, name a file with --input, \
-                     or pipe lines in",
+                    "there are no texts: pass them as arguments, give a file with --input, or \
+                     pipe lines in",
                 ));
             }
             None => Origin::Stdin,
@@ -134,7 +134,7 @@ impl Input {
         let columns = matches!(&self.origin, Origin::File(_, form, _) if *form != Form::Lines);
         if !keep.is_empty() && (!columns || self.file().is_none()) {
             return Err(usage(
-                "--keep carries columns of a file along: name a .jsonl, .csv, .tsv or .parquet \
+                "--keep copies columns of a file: give a .jsonl, .csv, .tsv or .parquet \
                  with --input",
             ));
         }

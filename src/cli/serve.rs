@@ -28,29 +28,30 @@ use tei::TeiArgs;
 pub const HELP: &str = "\
 Examples:
   everylayer serve
-      the model in this binary on http://127.0.0.1:3000; /docs shows the routes
+      the model in this binary on http://127.0.0.1:3000; /docs lists the routes
   everylayer serve -m BAAI/bge-small-en-v1.5 --api-key secret --host 0.0.0.0
-      a model from the hub for other machines; put TLS in front with a proxy
+      a model from the hub, reachable from other machines; use a proxy for TLS
   everylayer serve --model small=bundled --model legal=./legal-bert
-      two models, chosen by the field `model` of a request
+      two models, selected by the field `model` of a request
   everylayer serve --device cpu --device llvmpipe
-      one queue, a worker on each; which one runs a text decides its last bits
+      one queue and a worker per device; results differ in rounding between them
   curl localhost:3000/v1/layers -d '{\"input\":\"Hi\",\"outputs\":[{\"layers\":\"all\"}]}'
-      every layer of a text, its tokens pooled
+      every layer of a text, pooled
   everylayer serve --web
       the demo in a browser: http://127.0.0.1:3000/web/
   everylayer serve bert-as-service -model_dir ./bert-base -pooling_layer -2
       for bert-serving-client, on ports 5555 and 5556
 
-Options of Text Embeddings Inference are taken where they mean the same:
+Options of Text Embeddings Inference are accepted where they have an equivalent:
 --model-id, --revision, --served-model-name, --hostname, --dtype,
---max-batch-tokens, --max-concurrent-requests, ...; the others are refused with
-what to use.
+--max-batch-tokens, --max-concurrent-requests, ...; the errors for the others say
+what to use instead.
 
 Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity,
 /tokenize, /decode, /info, /health, /metrics (Text Embeddings Inference),
 /v1/layers, /encode (BERT-as-Service).
-SIGTERM and SIGHUP finish accepted work; new work gets 503.";
+On SIGTERM and SIGHUP the server finishes accepted requests and answers new ones
+with 503.";
 
 /// `everylayer serve`
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ pub enum Front {
     /// Serve BERT-as-Service clients over ZeroMQ, with the options of bert-serving-start
     #[command(name = "bert-as-service", disable_help_flag = true)]
     BertAsService {
-        /// As for bert-serving-start, with one dash; `-help` lists them
+        /// Options of bert-serving-start, with one dash; `-help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         words: Vec<String>,
     },
@@ -79,29 +80,29 @@ pub enum Front {
 /// HTTP.
 #[derive(Debug, Args)]
 pub struct HttpArgs {
-    /// Address to listen on; 0.0.0.0 is every network of this machine
+    /// Address to listen on; 0.0.0.0 for all interfaces
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", alias = "hostname")]
     #[arg(value_parser = address, value_hint = ValueHint::Hostname)]
     pub host: IpAddr,
-    /// Port; 0 takes a free one
+    /// Port to listen on; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value = "3000")]
     pub port: u16,
-    /// Listen on this path instead
+    /// Listen on a Unix socket at this path instead
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub uds_path: Option<PathBuf>,
-    /// Serve the demo and the browser package on /web/, with the bundled model beside them
+    /// Serve the demo, the browser package and the bundled model under /web/
     #[arg(long)]
     pub web: bool,
-    /// The same from this folder, laid out as `web/` of the repository
+    /// Like --web, but from this folder, laid out like `web/` of the repository
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub web_dir: Option<PathBuf>,
-    /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL gives it another name, and
-    /// several are served at once, the first by default
+    /// Model: `bundled`, a folder, or a name on the hub; NAME=MODEL serves it under another name.
+    /// Repeat to serve several; the first is the default
     #[arg(short, long = "model", value_name = "[NAME=]MODEL", default_value = "bundled")]
     #[arg(alias = "model-id")]
     pub models: Vec<String>,
-    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name;
-    /// given several times, each has the models and takes texts off the one queue
+    /// Device: `auto`, `cpu`, `gpu`, or an adapter by number or by the start of a word of its name.
+    /// Repeat to use several: each loads the models and takes texts from one queue
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     #[arg(value_parser = device(), hide_possible_values = true)]
@@ -112,56 +113,56 @@ pub struct HttpArgs {
     /// Who may call.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Most texts of one request
+    /// Maximum texts per request
     #[arg(long, value_name = "N", default_value = "2048", value_parser = count)]
     pub max_client_batch_size: usize,
-    /// Most bytes of one request
+    /// Maximum size of a request body
     #[arg(long, value_name = "BYTES", default_value = "16000000", value_parser = count)]
     pub payload_limit: usize,
-    /// Most texts that wait; beyond it requests get 429
+    /// Maximum texts in the queue; more get 429
     #[arg(long, value_name = "N", default_value = "16384", value_parser = count)]
     pub max_queue: usize,
-    /// Most work of one request, in tokens: windows count with what they share, long texts by what
-    /// their attention costs (413 beyond it)
+    /// Maximum work of one request, in tokens: windows count with their overlaps, long texts by the
+    /// cost of their attention; more gets 413
     #[arg(long, value_name = "N", default_value = "2097152", value_parser = count)]
     pub max_request_tokens: usize,
-    /// Milliseconds that a batch may take: others wait so long; 0 for full batches of --batch-tokens
+    /// Target duration of a batch, which other requests wait for; 0 always fills --batch-tokens
     #[arg(long, value_name = "MS", default_value = "120")]
     pub batch_ms: u64,
-    /// Most bytes of vectors that requests may hold, all together (429 beyond it) and one alone (413)
+    /// Maximum bytes of results in memory, of all requests (more gets 429) and of one (413)
     #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = count)]
     pub max_result_bytes: usize,
-    /// Most bytes of bodies of requests under way, all together; beyond it they wait, then get 429
+    /// Maximum bytes of all request bodies in memory; more wait, then get 429
     #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = count)]
     pub max_body_bytes: usize,
-    /// Most connections at once; others wait in the system's queue, while connections end with their
-    /// answers and those that have sent nothing for 3 seconds make room
+    /// Maximum concurrent connections; more wait in the system's queue. At the limit, connections
+    /// close after each response, and those idle for 3 seconds are closed
     #[arg(long, value_name = "N", default_value = "1024", alias = "max-concurrent-requests")]
     #[arg(value_parser = count)]
     pub max_connections: usize,
-    /// Cut texts that are too long where a request does not say
+    /// Truncate texts over the token limit if the request does not say
     #[arg(long, value_name = "true|false", default_value = "true", num_args = 0..=1)]
     #[arg(default_missing_value = "true", require_equals = true)]
     #[arg(value_parser = switch(), hide_possible_values = true)]
     #[arg(action = clap::ArgAction::Set)]
     pub auto_truncate: bool,
-    /// Seconds in which the head and each part of a request must come
+    /// Timeout for the head and each part of a request
     #[arg(long, alias = "patience", value_name = "SECONDS", default_value = "15")]
     pub read_timeout: u64,
-    /// Seconds that accepted work may take once the server is told to end
+    /// Time to finish accepted requests at shutdown
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub grace: u64,
-    /// Log lines as JSON
+    /// Log as JSON
     #[arg(long)]
     pub json_output: bool,
-    /// Send spans to the OpenTelemetry collector at this address, by OTLP over HTTP; needs a build
-    /// with the feature `otel`
+    /// Export spans to this OpenTelemetry collector, by OTLP over HTTP; needs a build with the
+    /// feature `otel`
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// What the collector is told that this service is called
+    /// Service name for OpenTelemetry
     #[arg(long, value_name = "NAME", default_value = "everylayer")]
     pub otlp_service_name: String,
-    /// How much is logged: `off`, `error`, `warn`, `info` (a line a request) or `debug`
+    /// Log level: `off`, `error`, `warn`, `info` (one line per request) or `debug`
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     #[arg(value_parser = log_level(), hide_possible_values = true)]
     pub log: tracing::level_filters::LevelFilter,
@@ -213,7 +214,7 @@ impl HttpArgs {
             };
             let off = match named.iter().any(|(taken, _)| taken == name) {
                 _ if name.is_empty() || id.is_empty() => "write it as NAME=MODEL".to_owned(),
-                true => format!("another model is called `{name}`: give each a name of its own"),
+                true => format!("two models are named `{name}`: give each its own name"),
                 false => String::new(),
             };
             if !off.is_empty() {
@@ -242,13 +243,13 @@ pub fn address(host: &str) -> Result<IpAddr> {
     }
     let off = |why: &str| {
         let said = format!(
-            "`{host}` is no address of this machine ({why}): use 127.0.0.1, 0.0.0.0 for every \
+            "`{host}` is not an address of this machine ({why}): use 127.0.0.1, 0.0.0.0 for every \
              network, or a name that resolves"
         );
         Error::new(ErrorKind::Usage, said)
     };
     if bare.is_empty() || bare.contains([':', '/']) {
-        return Err(off("ports have an option of their own"));
+        return Err(off("give the port with its own option"));
     }
     let found: Vec<IpAddr> = match (bare, 0).to_socket_addrs() {
         Ok(found) => found.map(|address| address.ip()).collect(),
@@ -263,9 +264,11 @@ pub fn address(host: &str) -> Result<IpAddr> {
 pub fn runtime(connections: usize) -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.max_blocking_threads(connections.saturating_add(512));
-    builder.worker_threads(2).enable_all().build().map_err(|e| {
-        Error::new(ErrorKind::Io, format!("the system gives no threads: {e}")).with_source(e)
-    })
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start threads: {e}")).with_source(e))
 }
 
 fn serve_http(args: &HttpArgs) -> Result<()> {

@@ -34,8 +34,8 @@ impl Target {
             let format = match (format, Format::from_path(&path)) {
                 (Some(format), Ok(ending)) if format != ending => {
                     let said = format!(
-                        "--format says {format} and the ending of {} says {ending}: leave --format \
-                         out, or let the name end in .{format}",
+                        "--format says {format} and the ending of {} says {ending}: leave out \
+                         --format, or use a name that ends in .{format}",
                         path.display()
                     );
                     return Err(Error::new(ErrorKind::Usage, said));
@@ -49,7 +49,9 @@ impl Target {
         if !format.is_text() && stdout().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
-                format!("{format} is not for a terminal: name a file with --output"),
+                format!(
+                    "{format} is binary and is not written to a terminal: give a file with --output"
+                ),
             ));
         }
         Ok(Self::Stdout(format))

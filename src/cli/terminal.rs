@@ -87,7 +87,7 @@ fn sentence(parse: &clap::Error) -> String {
     };
     let tips: String =
         parts.filter_map(|part| part.strip_prefix("tip: ").map(|tip| format!("; {tip}"))).collect();
-    format!("{first}{tips}; --help says more")
+    format!("{first}{tips}; see --help")
 }
 
 /// `text` on one line: what comes from drivers and parsers may have several.

@@ -77,8 +77,8 @@ impl Adapter {
         let Some(weights) = Checkpoint::open_first(source, &WEIGHTS)? else {
             return Err(fail!(
                 NotFound,
-                "{}: there is an {FILE}, but neither {} is: fetch the adapter again, or take \
-                 {FILE} away for the weights alone",
+                "{}: there is an {FILE}, but neither {} is: download the adapter again, or remove \
+                 {FILE} to load the weights alone",
                 source.name(),
                 WEIGHTS.join(" nor ")
             ));
@@ -338,7 +338,7 @@ impl Reading<'_> {
                 return Err(fail!(
                     Checkpoint,
                     "`target_modules` of {FILE} names the module `{name}`, which the adapter has no \
-                     tensors for: fetch the adapter again",
+                     tensors for: download the adapter again",
                     name = quote(name)
                 ));
             }

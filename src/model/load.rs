@@ -74,7 +74,7 @@ impl Model {
         let left_out = match positions {
             true => None,
             false => Some(spec.embedding.position.take().ok_or_else(|| {
-                fail!(Unsupported, "{name}: there is no table of positions to leave out")
+                fail!(Unsupported, "{name}: it has no position embeddings to leave out")
             })?),
         };
         let layout = Layout::new(&spec).map_err(at_model)?;

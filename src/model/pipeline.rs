@@ -124,7 +124,7 @@ impl Pipeline {
                 (Class::Pooling, _, false) => {
                     let file = entry.file("config.json");
                     let config: Value = read_json(source, &file)?.ok_or_else(|| {
-                        fail!(NotFound, "{} is missing, yet modules.json names it", place(&file))
+                        fail!(NotFound, "{} is missing, but modules.json names it", place(&file))
                     })?;
                     let checked = match &config {
                         Value::Object(fields) => keys::check(fields, keys::POOLING),
@@ -159,7 +159,7 @@ impl Pipeline {
         if !pooled {
             return Err(fail!(
                 Unsupported,
-                "{}: it names no Pooling module, so it gives no vector of a text, which is not \
+                "{}: it has no Pooling module, so it gives no text vector, which is not \
                  supported; add one, or remove modules.json for plain mean pooling",
                 place(MODULES)
             ));

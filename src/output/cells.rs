@@ -152,7 +152,7 @@ fn elements(mut cell: &[u8]) -> Option<Vec<Option<&[u8]>>> {
 /// [`Usage`](crate::ErrorKind::Usage) where they are of another type, or too many for a dictionary's keys.
 pub(super) fn column(kind: &DataType, cells: &[Option<&[u8]>]) -> Result<ArrayRef> {
     let nulls = || NullBuffer::from_iter(cells.iter().map(Option::is_some));
-    let odd = || fail!(Usage, "a value of the input is no {kind}");
+    let odd = || fail!(Usage, "a value of the input is not of type {kind}");
     let text = || {
         let all = cells.iter().map(|c| c.map(std::str::from_utf8).transpose());
         all.collect::<std::result::Result<Vec<_>, _>>().map_err(|_| odd())
@@ -209,7 +209,7 @@ fn lists<O: OffsetSizeTrait>(
     let (mut all, mut lengths) = (Vec::new(), Vec::new());
     for cell in cells {
         let found = cell.map_or_else(|| Some(Vec::new()), elements);
-        let found = found.ok_or_else(|| fail!(Usage, "a value of the input is no list"))?;
+        let found = found.ok_or_else(|| fail!(Usage, "a value of the input is not a list"))?;
         lengths.push(found.len());
         all.extend(found);
     }
@@ -237,7 +237,7 @@ fn dictionary(
     let width = keys.primitive_width().unwrap_or(8);
     let most = u64::MAX >> (65 - 8 * width as u32 - u32::from(keys.is_unsigned_integer()));
     if all.len() as u64 > most.saturating_add(1) {
-        return Err(fail!(Usage, "more values than the keys of {kind} have numbers for"));
+        return Err(fail!(Usage, "more distinct values than keys of {kind} can number"));
     }
     let mut buffer = MutableBuffer::new(cells.len() * width);
     for number in &numbers {

@@ -212,5 +212,6 @@ fn structs(
 
 /// Columns that do not make a table.
 pub fn unfit(source: ArrowError) -> Error {
-    Error::new(ErrorKind::Usage, format!("the results are no table: {source}")).with_source(source)
+    Error::new(ErrorKind::Usage, format!("the results do not form a table: {source}"))
+        .with_source(source)
 }

@@ -73,7 +73,7 @@ impl AtomicFile {
             Ok(old) if old.permissions().readonly() => {
                 return Err(fail!(
                     Io,
-                    "{shown} may not be written: change its permissions or name another file"
+                    "{shown} is not writable: change its permissions or use another file"
                 ));
             }
             Ok(old) => Some(old),
@@ -99,13 +99,13 @@ impl AtomicFile {
                 Io::NotFound => {
                     fail!(
                         NotFound,
-                        "{shown}: the folder {} is not there: make it first",
+                        "{shown}: the folder {} does not exist: create it first",
                         folder.display()
                     )
                 }
                 _ => fail!(
                     Io,
-                    "{shown}: nothing can be written in {}: {error}; name another folder",
+                    "{shown}: cannot write in {}: {error}; use another folder",
                     folder.display()
                 ),
             }
@@ -153,11 +153,11 @@ impl AtomicFile {
     fn explained(&self, error: &io::Error) -> String {
         let advice = match error.kind() {
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
-                "free some space or name another folder"
+                "free some space or use another folder"
             }
-            _ => "name another file or folder",
+            _ => "use another file or folder",
         };
-        format!("{}: {error}; nothing was kept of it: {advice}", self.path.display())
+        format!("{}: {error}; nothing was kept: {advice}", self.path.display())
     }
 
     /// The same error with the file in its words.

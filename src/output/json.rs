@@ -194,13 +194,15 @@ fn write_result(
         tokens: (header.rows == Rows::Tokens).then_some(&text.tokens),
         words: (header.rows == Rows::Words).then_some(&text.words),
     };
-    serde_json::to_writer(out, &one)
-        .map_err(|error| fail!(Text, "the results are no JSON: {error}").with_source(error))
+    serde_json::to_writer(out, &one).map_err(|error| {
+        fail!(Text, "the results cannot be written as JSON: {error}").with_source(error)
+    })
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value)
-        .map_err(|error| fail!(Text, "the results are no JSON: {error}").with_source(error))
+    serde_json::to_vec(value).map_err(|error| {
+        fail!(Text, "the results cannot be written as JSON: {error}").with_source(error)
+    })
 }
 
 /// NaN and infinity would become `null` without a word.
@@ -215,7 +217,8 @@ pub(super) fn finite(text: &TextEmbedding) -> Result<()> {
     }
     Err(fail!(
         NotFinite,
-        "text {}: its vectors hold NaN or infinity, which JSON cannot say; npy, npz and safetensors can",
+        "text {}: its vectors hold NaN or infinity, which JSON cannot represent; npy, npz and \
+         safetensors can",
         text.index
     ))
 }

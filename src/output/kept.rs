@@ -134,8 +134,8 @@ impl<'a> Fields<'a> {
             None => Ok(Self { names, values }),
             Some((name, _)) => Err(fail!(
                 NotFinite,
-                "text {index}: column `{name}` holds infinity, which JSON cannot say: use parquet, \
-                 or leave the column out of --keep"
+                "text {index}: column `{name}` holds infinity, which JSON cannot represent: use \
+                 parquet, or leave the column out"
             )),
         }
     }

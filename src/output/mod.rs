@@ -78,7 +78,7 @@ impl Format {
             }
             None => Err(fail!(
                 Usage,
-                "{}: the name has no ending that says the format: use one of {}, or name the format",
+                "{}: the name has no known ending: use one of {}, or give the format",
                 path.display(),
                 endings()
             )),
@@ -146,10 +146,7 @@ pub trait Sink<W> {
         if kept.is_empty() {
             return self.push(text);
         }
-        Err(fail!(
-            Usage,
-            "this format has no place for columns of the input: use json, jsonl or parquet"
-        ))
+        Err(fail!(Usage, "this format cannot hold input columns: use json, jsonl or parquet"))
     }
 
     /// Writes what is still to be written, and gives back what was written to.
@@ -196,7 +193,7 @@ pub fn start_with<W: Write + Seek + Send + 'static>(
         Format::Parquet => {
             return Err(fail!(
                 Unsupported,
-                "this build writes no parquet (feature \"parquet\" is off)"
+                "this build cannot write parquet (feature \"parquet\" is off)"
             ));
         }
     })
@@ -364,10 +361,7 @@ impl Order {
     fn check(&mut self, header: &Header, text: &TextEmbedding) -> Result<()> {
         let (index, next) = (text.index, self.next);
         if index < next || (index > next && !self.gaps) {
-            return Err(fail!(
-                Usage,
-                "text {index} was given to the writer where text {next} was due"
-            ));
+            return Err(fail!(Usage, "the writer received text {index}, expected text {next}"));
         }
         check(header, text)?;
         self.next = index + 1;

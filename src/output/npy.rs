@@ -30,7 +30,8 @@ impl<W: Write + Seek> NpyWriter<W> {
         if arrays.ragged() {
             return Err(fail!(
                 Usage,
-                "npy holds one array and pool `{}` gives each text another number of rows: use npz or safetensors",
+                "npy holds one array, and pool `{}` gives each text a different number of rows: \
+                 use npz or safetensors",
                 arrays.header.pool
             ));
         }

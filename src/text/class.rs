@@ -113,9 +113,9 @@ const T5: Specials = [None, Some("</s>"), Some("<unk>"), None, Some("<pad>"), No
 const LLAMA: Specials = [Some("<s>"), Some("</s>"), Some("<unk>"), None, None, None, None];
 const REFORMER: Specials = [None, Some("</s>"), Some("<unk>"), None, None, None, None];
 
-const PYTHON: &str = "it is a tokenizer of Python alone, with rules that are not computed here";
+const PYTHON: &str = "it exists only in Python, with rules that are not implemented here";
 const OWN_TOKENS: &str = "it adds tokens and special tokens of its own";
-const LANGUAGE: &str = "it puts the code of a language beside each text";
+const LANGUAGE: &str = "it adds a language code to each text";
 const PAGE: &str = "it reads boxes or nodes of a page beside the text";
 const JIEBA: &str = "it splits Chinese words with the library rjieba";
 

@@ -89,7 +89,7 @@ const KEYS: &[(&str, Use)] = &[
     ("legacy", Computed),
     ("vocab_type", Computed),
     // What would be other tokens.
-    ("auto_map", Only(no_code, "code of the folder's own makes the tokens, which is not run")),
+    ("auto_map", Only(no_code, "the tokenizer is code in the folder, which is not run")),
     ("fast_tokenizer_files", Only(plain_file, "only tokenizer.json is read")),
     ("from_slow", Only(no, "tokenizer.json is read, and no tokenizer in Python")),
     ("fix_mistral_regex", Only(no, "it changes the pre-tokenizer of Mistral's models")),
@@ -270,8 +270,7 @@ pub(crate) fn names_token(key: &str, value: &Value) -> bool {
 pub(crate) fn unknown(file: &str, key: &str) -> crate::Error {
     fail!(
         Unsupported,
-        "{file}: the key `{key}` is not known here, and might change the tokens: take it out where \
-         it does not",
+        "{file}: the key `{key}` is unknown and might change the tokens: remove it if it does not",
         key = quote(key)
     )
 }

@@ -147,8 +147,8 @@ fn bpe(
             let at = part.end;
             return Err(fail!(
                 Text,
-                "a word of the text has {} bytes, and its tokens near byte {at} depend on all of it: \
-                 put spaces in",
+                "a word of the text has {} bytes, and its tokens near byte {at} depend on all of \
+                 it: add spaces",
                 word.len()
             ));
         };

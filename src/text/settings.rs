@@ -52,9 +52,9 @@ impl Settings {
             Some((name, file)) => class::find(name).ok_or_else(|| {
                 fail!(
                     Unsupported,
-                    "{folder}: {file}: `tokenizer_class` is {name:?}, which is no class of \
-                     Transformers that is known here; where the folder has a tokenizer.json that \
-                     holds as it stands, name \"PreTrainedTokenizerFast\"",
+                    "{folder}: {file}: `tokenizer_class` is {name:?}, which is not a known class \
+                     of Transformers; if the folder has a complete tokenizer.json, use \
+                     \"PreTrainedTokenizerFast\"",
                     name = quote(name)
                 )
             })?,

@@ -75,8 +75,8 @@ pub(crate) fn normalizer(part: &Value) -> Result<()> {
         true => Ok(()),
         false => Err(fail!(
             Unsupported,
-            "normalizer: its replacements make a text up to {growth} times as long, at most \
-             {MAX_GROWTH} times is run"
+            "normalizer: its replacements make a text up to {growth} times as long, the limit is \
+             {MAX_GROWTH} times"
         )),
     }
 }
@@ -267,8 +267,8 @@ pub(crate) fn added(tokenizer: &Tokenizer) -> Result<()> {
         if text.is_empty() {
             return Err(fail!(
                 Checkpoint,
-                "the added token {content:?} is nothing after the normalizer, so that it would be \
-                 found without end: take it out, or set its `normalized` to false",
+                "the added token {content:?} is empty after the normalizer, so that it would \
+                 match without end: remove it, or set its `normalized` to false",
                 content = quote(content)
             ));
         }

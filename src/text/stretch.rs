@@ -154,8 +154,8 @@ impl Walk<'_> {
     fn unbroken(&self) -> crate::Error {
         fail!(
             Text,
-            "the text has {} bytes after byte {} in which this tokenizer finds no words to begin \
-             anew at: put spaces in",
+            "the text has {} bytes after byte {} in which this tokenizer finds no words to split \
+             at: add spaces",
             self.sizes.longest,
             self.done
         )

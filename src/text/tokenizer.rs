@@ -243,7 +243,8 @@ impl Tokenizer {
         if found > room && overflow == Overflow::Error {
             return Err(fail!(
                 TooLong,
-                "the text has {} tokens, the limit is {}: shorten it, raise the limit, or have it cut",
+                "the text has {} tokens, the limit is {}: shorten it, raise the limit, or \
+                 truncate it",
                 found + added,
                 room + added
             ));
@@ -252,7 +253,7 @@ impl Tokenizer {
             return Err(fail!(
                 Unsupported,
                 "the pair has {} tokens, the limit is {}, and a pair cannot be split into windows: \
-                 shorten it, or have it cut (overflow truncate)",
+                 shorten it, or truncate it (overflow `truncate`)",
                 found + added,
                 room + added
             ));
@@ -364,14 +365,14 @@ fn check_window(room: usize, limit: usize, stride: Option<usize>) -> Result<()> 
     if room == 0 {
         return Err(fail!(
             Usage,
-            "a limit of {limit} tokens leaves a window no token of the text: raise it"
+            "a limit of {limit} tokens leaves no room for text in a window: raise it"
         ));
     }
     match stride {
         Some(stride) if stride >= room => Err(fail!(
             Usage,
-            "overflow window:{stride}: a window of this limit holds {room} tokens of the text, so \
-             that two can share {} at most",
+            "overflow window:{stride}: a window holds {room} tokens of the text, so the stride is \
+             at most {}",
             room - 1
         )),
         _ => Ok(()),

@@ -27,7 +27,7 @@ impl Opening {
             "webgpu" => Device::Gpu,
             "cpu" => Device::Cpu,
             other => {
-                return Err(fail!(Usage, "device `{other}` is not known: use auto, webgpu or cpu"));
+                return Err(fail!(Usage, "device `{other}` is unknown: use auto, webgpu or cpu"));
             }
         };
         let mut options = LoadOptions::default().device(device);
@@ -35,7 +35,7 @@ impl Opening {
             options = options.dtype(dtype.parse::<crate::Dtype>()?);
         }
         if asked.batch_tokens == Some(0) {
-            return Err(fail!(Usage, "batchTokens is 0: a batch has a token at least"));
+            return Err(fail!(Usage, "batchTokens is 0: it must be at least 1"));
         }
         options.batch_tokens = asked.batch_tokens;
         Ok(options)
@@ -94,7 +94,7 @@ impl Ask {
             (prompt, None) => prompt,
             (None, Some(name)) => Some(prompts.get(&name).cloned().ok_or_else(|| {
                 let known: Vec<_> = prompts.keys().map(String::as_str).collect();
-                fail!(Usage, "no prompt is called `{name}`; there are: {}", known.join(", "))
+                fail!(Usage, "the model has no prompt named `{name}`; it has: {}", known.join(", "))
             })?),
         };
         Ok(capture)

@@ -99,7 +99,7 @@ fn what_is_wrong_with_a_file() {
         ("type.jsonl", b"{\"text\":1}\n", "line 1: field `text` is a number"),
         ("column.csv", b"a,b\n1,2\n", "line 1: no column `text`: it has a, b"),
         ("short.csv", b"text,b\n1,2\n1\n", "line 3: 1 field where the header has 2"),
-        ("x.parquet", b"PAR1", "write it anew"),
+        ("x.parquet", b"PAR1", "write it again"),
     ] {
         let path = file(folder.path(), name, bytes);
         let got = run(&["embed", "-q", "-i", &path]);
@@ -125,7 +125,7 @@ fn values_of_several_kinds_are_told_where_they_become_text() {
         let out = word(folder.path().join(name));
         let got = run(&["embed", "-i", &path, "--keep", "id", "-o", &out]);
         assert_eq!(got.code, Some(0), "{}", got.err);
-        assert_eq!(got.err.contains("is carried as text"), want, "{name}: {}", got.err);
+        assert_eq!(got.err.contains("is written as text"), want, "{name}: {}", got.err);
     }
 }
 

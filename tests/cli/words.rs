@@ -101,7 +101,7 @@ fn the_name_of_a_file_is_no_text() {
         }
         let missing = within(folder.path(), &[command, "nosuch.txt"]);
         assert_eq!(missing.code, Some(0));
-        assert!(missing.err.contains("`nosuch.txt` is taken for a text"), "{}", missing.err);
+        assert!(missing.err.contains("`nosuch.txt` is read as text"), "{}", missing.err);
         assert!(!within(folder.path(), &[command, "-q", "nosuch.txt"]).err.contains("nosuch"));
     }
     let got = within(folder.path(), &["explore", "lines.txt"]);
@@ -115,7 +115,7 @@ fn a_hyphen_alone_is_standard_input() {
         let got = pipe(&[command, "-"], b"one\ntwo\n");
         assert_eq!(got.lines().len(), 2);
         let got = pipe(&[command, "-", "three"], b"one\n");
-        assert!(got.error(2).contains("`-` is standard input"), "{}", got.err);
+        assert!(got.error(2).contains("`-` means standard input"), "{}", got.err);
         let text = json(&[command, "--", "-"]);
         assert_eq!(text["results"].as_array().unwrap().len(), 1);
     }

@@ -133,7 +133,7 @@ def reference(model, names, strategy, layers, length, words):
             tuple(ids + pad), tuple(types + pad), tuple(mask + pad), "-no_position_embeddings" not in words
         )
         pooler = np.tanh(model.linear(states[-1][0], "pooler.dense"))
-        # An index of the list of encoder layers; several are joined on the last axis.
+        # An index of the list of encoder layers; several are concatenated on the last axis.
         h = np.concatenate([states[k] for k in layers], axis=-1)
         out.append(pooled(strategy, h, mask + pad, pooler))
     return np.stack(out)

@@ -117,7 +117,7 @@ fn a_damaged_part_is_mended_or_refused() {
     let json = text.lines().next().unwrap();
     for (journalled, want) in [
         (text.replacen("\"texts\":", "\"texts\":1", 1), "damaged"),
-        (sum(&json.replacen("\"texts\":", "\"texts\":1", 1)), "not of the logs"),
+        (sum(&json.replacen("\"texts\":", "\"texts\":1", 1)), "does not belong to the logs"),
         (String::new(), "damaged"),
         (text[..text.len() / 2].to_owned(), "damaged"),
     ] {
@@ -139,7 +139,7 @@ fn a_damaged_part_is_mended_or_refused() {
         fs::write(&texts, &other[..other.len().min(if i == 0 { bytes } else { length })]).unwrap();
         let (code, error) = loud(&input, &output);
         assert_eq!(code, Some(0), "{i}: {error}");
-        assert!(error.contains("the end of it is damaged, and is done again"), "{i}: {error}");
+        assert!(error.contains("its end is damaged and is computed again"), "{i}: {error}");
         assert_eq!(fs::read(&output).unwrap(), fs::read(at("whole.npy")).unwrap(), "{i}");
         fs::remove_file(&output).unwrap();
         fs::create_dir(&part).unwrap();
@@ -240,7 +240,10 @@ fn nothing_is_written_over_what_is_read_or_written() {
             command.args(rejects.iter().flat_map(|path| ["--rejects", path]));
             command.current_dir(folder.path());
             let said = refused(command, 2);
-            assert!(said.contains("are one file") || said.contains("lies in"), "{said}");
+            assert!(
+                said.contains("are the same file") || said.contains("which is removed"),
+                "{said}"
+            );
             assert_eq!(fs::read(at("c.jsonl")).unwrap(), was);
             assert_eq!(names(folder.path()), before, "{input:?} {output:?} {rejects:?}");
         }
@@ -305,7 +308,7 @@ fn a_full_disk_tells_what_the_journal_has() {
     let journal = fs::read_to_string(part.join("journal")).unwrap();
     let journal: Value = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
     assert_eq!(journal["done"]["texts"], told, "{said}");
-    assert!(said.contains("File too large") && said.contains("--resume goes on"), "{said}");
+    assert!(said.contains("File too large") && said.contains("--resume continues"), "{said}");
     assert!(told > 0 && !output.exists());
     done(embed(&input, &output, &["--resume"]));
     assert_eq!(fs::read(&output).unwrap(), fs::read(at("whole.npy")).unwrap());

@@ -116,7 +116,7 @@ fn null_is_an_absent_field_and_a_wrong_one_is_named() {
                     failures.push(format!("{path} {name}: null: {status} {}", said(&answer)));
                 }
             }
-            // `id` comes back as it is, whatever it is.
+            // `id` returned unchanged, whatever it is.
             if field.schema.get("type").is_none() && field.schema.get("anyOf").is_none() {
                 continue;
             }
@@ -160,7 +160,7 @@ fn an_error_says_which_field_and_what_is_taken() {
         (
             "/v1/embeddings",
             r#"{"input":"a","dimension":3}"#,
-            &["`dimension`", "no such field", "`dimensions`"],
+            &["`dimension`", "unknown field", "`dimensions`"],
         ),
         ("/v1/embeddings", r#"{"input":"a","dimensions":0}"#, &["`dimensions`", "from 1", "0"]),
         ("/v1/embeddings", r#"{"input":"a","dimensions":1e30}"#, &["`dimensions`", "whole number"]),

@@ -27,7 +27,7 @@ fn a_port_that_is_taken() {
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.code() == Some(1) && error.contains("or take another port"), "{error}");
+    assert!(out.status.code() == Some(1) && error.contains("or choose another port"), "{error}");
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn an_option_with_another_meaning_is_refused_by_name() {
         (&["--cors-allow-origin", ""], "https://a.example"),
         (&["--cors-allow-origin", "https://a.example/"], "https://a.example"),
         (&["--allowed-host", ""], "vectors.example"),
-        (&["--log", "loud"], "--log: level `loud` is not known: use one of off, error, warn, info"),
-        (&["--model", "a=bundled", "--model", "a=./x"], "another model is called `a`"),
+        (&["--log", "loud"], "--log: unknown level `loud`: use one of off, error, warn, info"),
+        (&["--model", "a=bundled", "--model", "a=./x"], "two models are named `a`"),
         (&["--model", "=bundled"], "NAME=MODEL"),
         (&["--max-batch-tokens", "5", "--batch-tokens", "5"], "--batch-tokens"),
         (

@@ -18,7 +18,7 @@ export async function folder(model, sure) {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) return path;
   if (!sure) return null;
-  throw fail('NotFound', `${path} is ${found ? 'no folder' : 'not there'}: a model is a folder with config.json, model.safetensors and tokenizer.json`);
+  throw fail('NotFound', `${path} is ${found ? 'not a folder' : 'missing'}: a model is a folder with config.json, model.safetensors and tokenizer.json`);
 }
 
 /** Opens the files of `base`, for `Files`. */

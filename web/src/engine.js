@@ -56,7 +56,7 @@ async function place(wanted) {
     return lack(globalThis.isSecureContext === false ? 'this page is not served over https or from localhost' : 'this browser has none');
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
-  if (!adapter) return lack('the browser gives no adapter');
+  if (!adapter) return lack('the browser returned no adapter');
   const info = adapter.info ?? {};
   if (wanted === 'auto' && info.isFallbackAdapter) return lack(`its one adapter is software (${info.architecture || info.description})`);
   const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'adapter';

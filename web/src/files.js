@@ -128,7 +128,7 @@ export function local(given) {
     .filter(Boolean)
     .map((found) => found[1] ?? '')
     .sort((a, b) => a.length - b.length)[0];
-  if (folder === undefined) throw fail('NotFound', 'the files are no model: there is no config.json among them');
+  if (folder === undefined) throw fail('NotFound', 'the files are not a model: config.json is missing');
   const files = new Map(entries.filter(([path]) => path.startsWith(folder)).map(([path, file]) => [path.slice(folder.length), file]));
   const open = async (path) => {
     const file = files.get(path);

@@ -80,7 +80,7 @@ export async function remote(base, { name, cache, headers, kind = 'Io', signal, 
         throw e;
       });
       if (done && size !== null && loaded < size) {
-        throw (broken = fail('Io', `${url}: the file is cut short, ${loaded} of ${size} bytes came: load the model again`));
+        throw (broken = fail('Io', `${url}: the file is truncated, ${loaded} of ${size} bytes came: load the model again`));
       }
       loaded += value?.length ?? 0;
       if (value) report?.(path, loaded, size ?? loaded);
@@ -135,7 +135,7 @@ export async function remote(base, { name, cache, headers, kind = 'Io', signal, 
     } catch (e) {
       signal?.throwIfAborted();
       if (e.kind) throw e;
-      throw fail('Io', `${url}: the file is cut short or the network failed (${e.message}): load the model again`, e);
+      throw fail('Io', `${url}: the file is truncated or the network failed (${e.message}): load the model again`, e);
     }
   }
 }

@@ -9,8 +9,8 @@ use super::values::{device, dtype};
 /// Where the work is done.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Device: `auto`, `cpu`, `gpu`, or an adapter's number or the beginning of a word of its name,
-    /// as `everylayer info` shows them
+    /// Device: `auto`, `cpu`, `gpu`, or an adapter by number or by the start of a word of its name
+    /// (see `everylayer info`)
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     #[arg(env = "EVERYLAYER_DEVICE", hide_env_values = true)]
     #[arg(value_parser = device(), hide_possible_values = true)]
@@ -23,18 +23,18 @@ pub struct DeviceArgs {
 /// How a model is loaded, on any device.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// How weights are stored, and on GPUs the widest activations: `auto`, `f32` or `f16`
+    /// Storage type of weights, and on GPUs of the widest activations: `auto`, `f32` or `f16`
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     #[arg(value_parser = dtype(), hide_possible_values = true)]
     pub dtype: Dtype,
-    /// Most tokens of one batch [default: 8192, 4096 where `serve` runs on the CPU]
+    /// Maximum tokens per batch [default: 8192, or 4096 for `serve` on the CPU]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_tokens: Option<usize>,
-    /// Leave alone what `everylayer bench --tune` measured on this adapter
+    /// Ignore stored results of `everylayer bench --tune`
     #[arg(long)]
     pub no_tune: bool,
-    /// Multiply on the GPU's cooperative matrices: experimental, not measured on hardware; needs
-    /// --dtype f16
+    /// Use the GPU's cooperative matrices (experimental, not measured on hardware); needs --dtype
+    /// f16
     #[arg(long)]
     pub coop: bool,
 }

@@ -69,8 +69,8 @@ fn settle(
     if texts.iter().any(|text| text == "-") {
         if texts.len() > 1 {
             return off(
-                "`-` is standard input and stands alone: leave the other texts out, or put \
-                        all after `--` to mean the words"
+                "`-` means standard input and must be the only text: remove the others, or put \
+                 all after `--` to pass them as text"
                     .to_owned(),
             );
         }
@@ -82,19 +82,19 @@ fn settle(
     if texts.iter().all(|text| is_file(text)) {
         let more = if rest.is_empty() { "" } else { ", one in a call" };
         return off(format!(
-            "`{first}` is a file: {option}{more}, or write `-- {first}` to mean the words"
+            "`{first}` is a file: {option}{more}, or write `-- {first}` to pass it as text"
         ));
     }
     if rest.is_empty() && first.contains(['/', '\\']) && Path::new(first).is_dir() {
         return off(format!(
             "`{first}` is a folder: name a file in it with --input, a model with --model, or write \
-             `-- {first}` to mean the words"
+             `-- {first}` to pass it as text"
         ));
     }
     let ending = Path::new(first).extension().and_then(|ending| ending.to_str());
     let looks = ending.is_some_and(|ending| ENDINGS.contains(&ending.to_lowercase().as_str()));
     if rest.is_empty() && looks && !first.contains(char::is_whitespace) && !quiet {
-        terminal::note(&format!("`{first}` is taken for a text: there is no file of that name"));
+        terminal::note(&format!("`{first}` is read as text: no file has that name"));
     }
     Ok(())
 }

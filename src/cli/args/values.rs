@@ -51,7 +51,7 @@ pub fn text_formats() -> Values<Format> {
     let taken = names.join(" or ");
     let read = move |word: &str| {
         word.parse().ok().filter(|format: &Format| format.is_text()).ok_or_else(|| {
-            let said = format!("tokens are not written as `{word}`: use {taken}");
+            let said = format!("tokens cannot be written as `{word}`: use {taken}");
             Error::new(ErrorKind::Usage, said)
         })
     };
@@ -95,7 +95,7 @@ pub fn log_level() -> Values<LevelFilter> {
     let names = ["off", "error", "warn", "info", "debug"];
     let read = move |word: &str| {
         word.parse().map_err(|_| {
-            let said = format!("level `{word}` is not known: use one of {}", names.join(", "));
+            let said = format!("unknown level `{word}`: use one of {}", names.join(", "));
             Error::new(ErrorKind::Usage, said)
         })
     };
@@ -173,7 +173,7 @@ impl std::str::FromStr for Shard {
             Some((part, parts)) if 1 <= part && part <= parts => Ok(Self { part, parts }),
             _ => {
                 let said =
-                    format!("`{text}` is no part: write I/N with I from 1 to N, such as 1/4");
+                    format!("`{text}` is not a shard: write I/N with I from 1 to N, such as 1/4");
                 Err(Error::new(ErrorKind::Usage, said))
             }
         }

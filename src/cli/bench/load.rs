@@ -133,7 +133,8 @@ impl<'e> Maker<'e> {
             }
             if length < fewest {
                 return off(format!(
-                    "--tokens {length} is too few: a text of this model has {fewest} at least"
+                    "--tokens {length} is too small: a text of this model has at least {fewest} \
+                     tokens"
                 ));
             }
         }

@@ -48,10 +48,8 @@ pub fn tune(source: &dyn Source, options: &LoadOptions, visible: bool) -> Result
     let executor = GpuExecutor::new(Arc::clone(&gpu), layout, weights, elem)?;
     let products = executor.products();
     if products.is_empty() {
-        let said = format!(
-            "{} runs on the CPU: its kernels are known, there is nothing to tune",
-            gpu.report().name
-        );
+        let said =
+            format!("{} runs on the CPU: software adapters are not tuned", gpu.report().name);
         return Ok(Tuned::Nothing(said));
     }
     let progress = Progress::runs(products.len(), visible);

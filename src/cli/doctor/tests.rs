@@ -43,9 +43,13 @@ fn a_right_adapter_passes() {
     let report = report(checked(vec![row(&[1.0], &[1.000001])], vec![state], Ok(())));
     assert!(report.ok && report.verdict().is_ok());
     let text = report.to_string();
-    for part in
-        ["  driver: a driver\n", "  kernel ", "  matmul ", "  state ", "ok: it computes right"]
-    {
+    for part in [
+        "  driver: a driver\n",
+        "  kernel ",
+        "  matmul ",
+        "  state ",
+        "ok: results match the CPU executor",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("FAIL"), "{text}");

@@ -54,7 +54,8 @@ impl Display for Checked {
         if let Some(error) = &self.error {
             writeln!(f, "\n  error: {error}")?;
         }
-        let verdict = if self.ok { "ok: it computes right" } else { "FAIL: it computes wrong" };
+        let verdict =
+            if self.ok { "ok: results match the CPU executor" } else { "FAIL: results differ" };
         writeln!(f, "\n  {verdict}")
     }
 }

@@ -93,7 +93,7 @@ fn all_there(part: &Part, done: &Done, written: usize) -> Result<()> {
     }
     let log = part.texts();
     let (log, texts) = (log.display(), done.texts);
-    let said = format!("{log}: {written} texts are in it where {texts} were written: {AGAIN}");
+    let said = format!("{log}: {written} texts are in it, expected {texts}: {AGAIN}");
     Err(Error::new(ErrorKind::Text, said))
 }
 

@@ -51,7 +51,7 @@ fn outputs(args: &EmbedArgs, target: &Target) -> Vec<Named> {
             all.push(("the list of rows beside --output", beside(path)));
         }
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        all.push(("the folder of --output's part", Part::folder(&place)));
+        all.push(("the temporary folder of --output", Part::folder(&place)));
     } else if cfg!(unix) {
         // Where it is redirected to a file.
         let stdout = PathBuf::from("/dev/stdout");
@@ -71,7 +71,7 @@ pub fn check_files(args: &EmbedArgs, input: &Input, target: &Target) -> Result<(
     let outputs = outputs(args, target);
     for (i, (what, path)) in outputs.iter().enumerate() {
         apart(&outputs[..i], what, path)?;
-        if *what != "the folder of --output's part" {
+        if *what != "the temporary folder of --output" {
             outside(what, path)?;
         }
     }
@@ -99,7 +99,8 @@ fn apart(others: &[Named], what: &str, path: &Path) -> Result<()> {
         Some((other, place)) => Err(Error::new(
             ErrorKind::Usage,
             format!(
-                "{other} and {what} are one file, {}: name two that differ in more than case",
+                "{other} and {what} are the same file, {}: use two names that differ in more than \
+                 case",
                 place.display()
             ),
         )),
@@ -127,7 +128,7 @@ fn outside(what: &str, path: &Path) -> Result<()> {
         Some(folder) => Err(Error::new(
             ErrorKind::Usage,
             format!(
-                "{what} lies in {}, which is removed at the end of its run: name another place",
+                "{what} is in {}, which is removed at the end of the run: use another path",
                 folder.display()
             ),
         )),
@@ -145,7 +146,9 @@ fn off(said: String) -> Result<()> {
 pub fn check_arguments(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
     let format = target.format();
     if !args.keep.is_empty() && !format.keeps_columns() {
-        return off(format!("{format} carries no columns: --keep is for json, jsonl and parquet"));
+        return off(format!(
+            "{format} cannot hold input columns: --keep is for json, jsonl and parquet"
+        ));
     }
     const OWN: [&str; 7] =
         ["index", "text_tokens", "tokens_lost", "vectors", "tokens", "words", ""];
@@ -157,10 +160,12 @@ pub fn check_arguments(args: &EmbedArgs, input: &Input, target: &Target) -> Resu
         return off(format!("--keep names {name} twice"));
     }
     if args.shard.is_some() && input.file().is_none() {
-        return off("--shard parts the rows of a file: name one with --input".to_owned());
+        return off("--shard divides the rows of a file: give one with --input".to_owned());
     }
     if args.resume && (input.file().is_none() || !matches!(target, Target::File(..))) {
-        return off("--resume goes from a file to a file: name both, with -i and -o".to_owned());
+        return off(
+            "--resume needs an input file and an output file: give both, with -i and -o".to_owned()
+        );
     }
     check_rejects(args, input, target)
 }
@@ -169,24 +174,24 @@ pub fn check_arguments(args: &EmbedArgs, input: &Input, target: &Target) -> Resu
 fn check_rejects(args: &EmbedArgs, input: &Input, target: &Target) -> Result<()> {
     let format = target.format();
     match (args.rejected_rows, &args.rejects) {
-        (None, Some(_)) if format == Format::Npy => off(
-            "npy does not say which rows it has, and rejected ones would move those after them up: add \
-             --rejected-rows nan (a row of NaN for each) or --rejected-rows skip (the rows that are \
-             there go to a .json beside it), or use npz"
-                .to_owned(),
-        ),
-        (None, _) => Ok(()),
-        (Some(_), None) => {
-            off("--rejected-rows says what becomes of rejected rows: add --rejects FILE".to_owned())
+        (None, Some(_)) if format == Format::Npy => {
+            off("npy has no row numbers, and rejected rows would shift those after them: add \
+             --rejected-rows nan (a row of NaN for each) or --rejected-rows skip (a .json beside \
+             it lists the rows that are left), or use npz"
+                .to_owned())
         }
+        (None, _) => Ok(()),
+        (Some(_), None) => off("--rejected-rows needs --rejects: add --rejects FILE".to_owned()),
         (Some(RejectedRows::Nan), Some(_)) if format != Format::Npy => {
-            off(format!("--rejected-rows nan is for npy: {format} says by `index` which rows it has"))
+            off(format!("--rejected-rows nan is for npy: {format} has an `index` for each row"))
         }
         (Some(_), Some(_))
             if format == Format::Npy
                 && (input.file().is_none() || !matches!(target, Target::File(..))) =>
         {
-            off("--rejected-rows goes from a file to a file: name both, with -i and -o".to_owned())
+            off("--rejected-rows needs an input file and an output file: give both, with -i and \
+                 -o"
+            .to_owned())
         }
         (Some(RejectedRows::Nan), Some(_))
             if !matches!(args.precision, Precision::F32 | Precision::F16) =>

@@ -18,11 +18,11 @@ pub fn watch() {
         let part = PART.lock().unwrap_or_else(PoisonError::into_inner);
         terminal::note(&match part.as_ref().filter(|folder| folder.exists()) {
             Some(folder) => format!(
-                "interrupted: what is done lies in {}, and the same call with --resume goes on \
-                 after it",
+                "interrupted: finished texts are in {}; run the same command with --resume to \
+                 continue",
                 folder.display()
             ),
-            None => "interrupted: nothing is left of this run".to_owned(),
+            None => "interrupted: nothing was kept".to_owned(),
         });
         std::process::exit(130);
     });

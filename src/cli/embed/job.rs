@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 1 << 28;
 fn note_json(first: &Item) {
     if serde_json::from_str::<HashMap<String, IgnoredAny>>(&first.text.text).is_ok() {
         terminal::note(
-            "lines of standard input are texts as they stand, and the first is a JSON object: name a \
+            "standard input is read as plain text lines, and the first is a JSON object: give a \
              .jsonl file with --input to read a field of it",
         );
     }
@@ -68,7 +68,7 @@ impl Job {
         let done = self.embed(&items)?;
         if done.texts.len() != items.len() {
             let (given, back) = (items.len(), done.texts.len());
-            let said = format!("the model was given {given} texts and gave {back} back");
+            let said = format!("the model received {given} texts and returned {back}");
             return Err(Error::new(
                 ErrorKind::Io,
                 format!("{said}: this is a bug, please report it"),

@@ -60,7 +60,7 @@ pub fn claim(folder: &Path) -> io::Result<()> {
         // A run that was killed while it made the folder, or while it wrote the marker.
         Err(e) if e.kind() == ErrorKind::NotFound && is_empty => put(&marker, MARKER.1),
         Ok(text) if text.is_empty() => put(&marker, MARKER.1),
-        _ => Err(not_ours("a folder that everylayer has not made")),
+        _ => Err(not_ours("a folder that everylayer did not create")),
     }
 }
 
@@ -93,12 +93,12 @@ fn check(meta: &Metadata) -> io::Result<()> {
     if meta.is_file() && names <= 1 {
         return Ok(());
     }
-    Err(not_ours("a folder with a link in it, or with what is no file"))
+    Err(not_ours("a folder that holds a link, or something that is not a file"))
 }
 
 fn not_ours(what: &str) -> io::Error {
     let said =
-        format!("it is {what}, not a folder of this run's: move it away, or name another output");
+        format!("it is {what}, not a folder of this run: move it away, or use another output");
     io::Error::new(ErrorKind::PermissionDenied, said)
 }
 

@@ -127,7 +127,7 @@ impl Recorded {
 }
 
 fn changed(place: &str) -> Error {
-    let said = format!("{place}: it changed while the model was in use: call again");
+    let said = format!("{place}: it changed while the model was in use: run the command again");
     Error::new(ErrorKind::Checkpoint, said)
 }
 

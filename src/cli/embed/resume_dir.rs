@@ -17,7 +17,7 @@ use super::own;
 /// Bytes of a journal at most.
 const MOST: u64 = 1 << 20;
 /// What is to be done where something is damaged.
-pub const AGAIN: &str = "call it again without --resume";
+pub const AGAIN: &str = "run it again without --resume";
 
 /// What a call is, word by word: a name and a value each. Runs of one call agree in all of it.
 pub type Call = Vec<(String, String)>;
@@ -103,7 +103,7 @@ impl Part {
         let lock = own::open(&lock, File::options().create(true).truncate(false).write(true));
         let lock = lock.map_err(failed)?;
         if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
-            let said = format!("{shown}: another run is writing it: wait for that, or end it");
+            let said = format!("{shown}: another run is writing it: wait for it, or stop it");
             return Err(Error::new(ErrorKind::Io, said));
         }
         let part = Self { folder, shown, call, _lock: lock };
@@ -190,8 +190,8 @@ impl Part {
             value.unwrap_or("nothing").to_owned()
         };
         let said = format!(
-            "{shown}: the interrupted run had {name} `{}`, this call has `{}`: call it as before, \
-             or leave out --resume to begin anew",
+            "{shown}: the interrupted run had {name} `{}`, this call has `{}`: use the same \
+             arguments, or leave out --resume to start over",
             of(old),
             of(now)
         );
@@ -249,16 +249,16 @@ impl Part {
 
     /// An error of a file in the folder.
     pub fn failed(&self, e: io::Error) -> Error {
-        let said = format!("{}: {e}: free some space or name another folder", self.shown);
+        let said = format!("{}: {e}: free some space or use another folder", self.shown);
         Error::new(ErrorKind::Io, said).with_source(e)
     }
 }
 
 /// What is wrong with a journal whose logs are whole.
-const OTHERS: &str = "it is not of the logs beside it";
+const OTHERS: &str = "it does not belong to the logs beside it";
 
 /// The error of a file that `--resume` cannot go on with.
 fn damaged(path: &Path, e: io::Error) -> Error {
-    let said = format!("{}: {e}: {AGAIN}, which begins anew", path.display());
+    let said = format!("{}: {e}: {AGAIN}, which starts over", path.display());
     Error::new(ErrorKind::Io, said).with_source(e)
 }

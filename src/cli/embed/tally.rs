@@ -10,7 +10,7 @@ use everylayer::{Error, ErrorKind, Result};
 pub struct Tally {
     /// Texts so far.
     pub texts: usize,
-    /// Texts that were cut.
+    /// Texts truncated.
     pub cut: usize,
     /// Tokens cut off.
     pub lost: usize,

@@ -61,15 +61,14 @@ pub fn broke_off(work: &str, panic: &(dyn Any + Send)) -> Error {
     let said = said(panic);
     Error::new(
         ErrorKind::Io,
-        format!("the part that {work} broke off ({said}): this is a bug, please report it"),
+        format!("the thread that {work} failed ({said}): this is a bug, please report it"),
     )
 }
 
 /// What a panic says.
 pub fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it does not say why")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
 
 #[cfg(test)]

@@ -47,13 +47,13 @@ impl Form {
             "parquet" if packing == Packing::None => Self::Parquet,
             "parquet" => {
                 let said =
-                    format!("{name}: parquet is packed inside and must be sought in: unpack it");
+                    format!("{name}: a compressed parquet file cannot be read: decompress it");
                 return Err(Error::new(ErrorKind::Usage, said));
             }
             _ => {
                 let said = format!(
-                    "{name}: its ending does not say what is in it: use .txt, .jsonl, .ndjson, \
-                     .json, .csv, .tsv (with .gz or .zst where it is packed) or .parquet, or `-` to \
+                    "{name}: unknown file ending: use .txt, .jsonl, .ndjson, \
+                     .json, .csv, .tsv (with .gz or .zst if compressed) or .parquet, or `-` to \
                      pipe lines in"
                 );
                 return Err(Error::new(ErrorKind::Usage, said));
@@ -87,7 +87,7 @@ impl Form {
             }
             Self::Table(delimiter) => table(reader, delimiter, name, &field, &keep),
             Self::Parquet => {
-                let said = format!("{name}: parquet must be a file that can be sought in");
+                let said = format!("{name}: parquet must be a seekable file");
                 Err(Error::new(ErrorKind::Usage, said))
             }
         }
@@ -134,7 +134,9 @@ fn table(
                 let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
                 let known = quote(known.join(", "));
                 let parted = match other_delimiter(&header, delimiter) {
-                    Some(other) => format!(", parted by {other}: write it with commas, or as .tsv"),
+                    Some(other) => {
+                        format!(", separated by {other}: save it with commas, or as .tsv")
+                    }
                     None => format!("; name one with {option}"),
                 };
                 Err(wrong(format!("{name}: line 1: no column `{field}`: it has {known}{parted}")))
@@ -261,7 +263,7 @@ mod tests {
             ("jsonl", "{\"text\":\"a\"}\n{\"text\":", "x.jsonl: line 2: not JSON: "),
             ("jsonl", "[1]", "x.jsonl: line 1: a list is no JSON object"),
             ("jsonl", "{\"b\":1}", "x.jsonl: line 1: no field `text`: it has b; name one"),
-            ("jsonl", "{}", "x.jsonl: line 1: no field `text`: it has no field at all"),
+            ("jsonl", "{}", "x.jsonl: line 1: no field `text`: it has no fields"),
             ("jsonl", "{\"text\":3}", "x.jsonl: line 1: field `text` is a number, not a string"),
             (
                 "jsonl",
@@ -284,8 +286,8 @@ mod tests {
             ("csv", "text,text\na,b\n", "x.csv: line 1: two columns are called `text`"),
             ("json", "[\n{\"b\":1}]", "x.json: line 2: no field `text`: it has b"),
             ("json", "[{\"text\":\"a\"}", "x.json: line 1: the list is not closed"),
-            ("parquet.gz", "", "x.parquet.gz: parquet is packed inside"),
-            ("docx", "", "x.docx: its ending does not say"),
+            ("parquet.gz", "", "x.parquet.gz: a compressed parquet file"),
+            ("docx", "", "x.docx: unknown file ending"),
         ] {
             let rows = read(ending, file, None);
             let error = rows.last().unwrap().as_ref().unwrap_err().to_string();

@@ -87,12 +87,12 @@ pub fn object(
         _ => {
             let value: serde_json::Value =
                 serde_json::from_str(json).map_err(|e| wrong(said(&e)).with_source(e))?;
-            return Err(wrong(format!("{} is no JSON object", kind(&value))));
+            return Err(wrong(format!("{} is not a JSON object", kind(&value))));
         }
     };
     let Some(text) = fields.get(field) else {
         let known = fields.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "no field at all".to_owned() } else { quote(known) };
+        let known = if known.is_empty() { "no fields".to_owned() } else { quote(known) };
         return Err(wrong(format!("no field `{field}`: it has {known}; name one with --field")));
     };
     let text = string(field, text)?;
@@ -137,7 +137,8 @@ fn kept(name: &str, value: &RawValue) -> Result<Kept> {
     }
     if NOT_FINITE.iter().any(|(_, string, _)| raw.contains(string)) {
         return Err(wrong(format!(
-            "field `{name}` holds NaN or Infinity, which JSON has not: write null, or leave it out of \
+            "field `{name}` holds NaN or Infinity, which JSON does not have: write null, or leave \
+             it out of \
              --keep"
         )));
     }
@@ -252,18 +253,20 @@ impl<R: BufRead> Elements<R> {
         let in_list = self.list == Some(true);
         match (self.solid()?, in_list, self.after) {
             (None, false, _) => return Ok(None),
-            (None, true, _) => return Err(self.off("the list is not closed: the file was cut off")),
+            (None, true, _) => {
+                return Err(self.off("the list is not closed: the file is truncated"));
+            }
             (Some(b']'), true, _) => {
                 self.take(b']');
                 return match self.solid()? {
                     None => Ok(None),
-                    Some(_) => Err(self.off("something stands after the list: write one list")),
+                    Some(_) => Err(self.off("there is data after the list: write one list")),
                 };
             }
             (Some(b','), true, true) => {
                 self.take(b',');
                 if self.solid()? == Some(b']') {
-                    return Err(self.off("a comma stands after the last element"));
+                    return Err(self.off("there is a comma after the last element"));
                 }
             }
             (Some(_), true, true) => {
@@ -355,10 +358,10 @@ mod tests {
         for (text, want) in [
             ("[{}", "the list is not closed"),
             ("[{}\n{}]", "line 2: a comma or the end"),
-            ("[{},]", "a comma stands after"),
+            ("[{},]", "a comma after the last"),
             ("[,{}]", "a value is missing"),
             ("[{\n", "a value is not closed"),
-            ("[] x", "something stands after"),
+            ("[] x", "data after the list"),
             ("}", "a value is missing"),
         ] {
             let error = read(text).unwrap_err();

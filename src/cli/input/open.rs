@@ -85,12 +85,9 @@ impl<R: Read> Read for Unpacked<R> {
         self.reader.read(out).map_err(|e| {
             let said = match e.kind() {
                 io::ErrorKind::UnexpectedEof => {
-                    format!(
-                        "the {} data ends early: the file was cut off, fetch it again",
-                        self.kind
-                    )
+                    format!("the {} data is truncated: download it again", self.kind)
                 }
-                _ => format!("no {} data, or damaged: {e}", self.kind),
+                _ => format!("not {} data, or damaged: {e}", self.kind),
             };
             io::Error::new(e.kind(), said)
         })
@@ -136,9 +133,9 @@ mod tests {
         let whole = gzip(&"a line\n".repeat(1000));
         let zstd = zstd::encode_all("a line\n".repeat(1000).as_bytes(), 1).unwrap();
         for (name, bytes, want) in [
-            ("x.txt.gz", &whole[..whole.len() - 9], "ends early"),
+            ("x.txt.gz", &whole[..whole.len() - 9], "is truncated"),
             ("x.txt.gz", b"plain text", "no gzip data"),
-            ("x.txt.zst", &zstd[..zstd.len() - 3], "ends early"),
+            ("x.txt.zst", &zstd[..zstd.len() - 3], "is truncated"),
             ("x.txt.zst", b"plain text", "no Zstandard data"),
             ("x.txt", b"\xff\xfea\0", "UTF-16"),
             ("x.csv", b"\xfe\xff\0a", "UTF-16"),

@@ -44,12 +44,10 @@ pub fn footer(file: &Again) -> Result<(), Wrong> {
         return Err("it is not parquet, or the end of it is missing".to_owned());
     }
     if length > FOOTER {
-        return Err(format!(
-            "its metadata is of {length} bytes, more than the {FOOTER} that are read"
-        ));
+        return Err(format!("its metadata has {length} bytes, the limit is {FOOTER}"));
     }
     if length > size - 12 {
-        return Err(format!("its metadata is of {length} bytes, more than are there"));
+        return Err(format!("its metadata has {length} bytes, more than the file"));
     }
     let mut bytes = vec![0; length as usize];
     read(&mut file, size - 8 - length, &mut bytes)?;
@@ -144,7 +142,7 @@ impl Head {
 pub fn chunk(file: &Arc<Again>, chunk: &ColumnChunkMetaData, rows: i64) -> Result<u64, Wrong> {
     let column = chunk.column_path().string();
     let off = |what: &str| format!("column `{column}`: {what}");
-    let damaged = || off("a page of it is damaged");
+    let damaged = || off("one of its pages is damaged");
     let (start, length) = chunk.byte_range();
     let end = start.checked_add(length).filter(|end| *end <= file.size());
     let end = end.ok_or_else(|| off("it lies beyond the end of the file"))?;
@@ -161,9 +159,7 @@ pub fn chunk(file: &Arc<Again>, chunk: &ColumnChunkMetaData, rows: i64) -> Resul
         let levels = u64::try_from(head.levels).ok().filter(|levels| *levels <= packed);
         let levels = levels.ok_or_else(damaged)?;
         if unpacked > PAGE {
-            return Err(off(&format!(
-                "a page of {unpacked} bytes, more than the {PAGE} that are read"
-            )));
+            return Err(off(&format!("a page has {unpacked} bytes, the limit is {PAGE}")));
         }
         // An entry has its length before it, where it is not of a fixed one.
         let least = if chunk.column_type() == Type::BYTE_ARRAY { 4 } else { 1 };
@@ -171,14 +167,12 @@ pub fn chunk(file: &Arc<Again>, chunk: &ColumnChunkMetaData, rows: i64) -> Resul
             return Err(damaged());
         }
         if chunk.column_descr().max_rep_level() > 0 && values > NESTED {
-            return Err(off(&format!(
-                "a page of {values} values, more than the {NESTED} that are read"
-            )));
+            return Err(off(&format!("a page has {values} values, the limit is {NESTED}")));
         }
         if !head.plain {
             let from = file.again(body + levels).map_err(|e| e.to_string())?.take(packed - levels);
             if !fits(chunk.compression(), from, unpacked.saturating_sub(levels)) {
-                return Err(off("a page of it unpacks to more than it says"));
+                return Err(off("a page decompresses to more than its header says"));
             }
         }
         // DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY.

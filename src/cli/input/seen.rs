@@ -108,7 +108,7 @@ impl Seen {
 
 /// What is said of a file that is not what it was.
 const CHANGED: &str =
-    "it changed while it was read: call again when nobody writes it, or give a copy of it";
+    "it changed while it was read: run again when nothing writes to it, or use a copy";
 
 /// Opens the file at `path`.
 ///

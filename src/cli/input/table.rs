@@ -28,7 +28,7 @@ use super::{Item, Rows};
 type Builder = ParquetRecordBatchReaderBuilder<Again>;
 
 fn broken(name: &str, e: impl Display) -> Error {
-    let said = format!("{name}: {e}: write it anew, or use .jsonl or .csv");
+    let said = format!("{name}: {e}: write it again, or use .jsonl or .csv");
     Error::new(ErrorKind::Text, said)
 }
 
@@ -55,7 +55,8 @@ fn find<'a>(name: &str, fields: &'a Fields, wanted: &str) -> Result<(usize, &'a 
 fn cell_kind(name: &str, column: &str, kind: &DataType) -> Result<CellKind> {
     CellKind::new(kind).ok_or_else(|| {
         let said = format!(
-            "{name}: column `{column}` holds {kind}, which is not carried along: cast it to text, a \
+            "{name}: column `{column}` holds {kind}, which --keep does not support: cast it to \
+             text, a \
              number or a list",
             kind = quote(kind)
         );
@@ -91,7 +92,8 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String], exact: bool) 
     let (root, kind) = find(&name, fields, field)?;
     if !is_text(plain(kind)) {
         let kind = quote(kind);
-        let said = format!("{name}: column `{field}` holds {kind}, not text: name another");
+        let said =
+            format!("{name}: column `{field}` holds {kind}, not text: choose another column");
         return Err(wrong(said));
     }
     let mut roots = vec![root];
@@ -129,7 +131,7 @@ pub fn rows(name: &str, file: Again, field: &str, keep: &[String], exact: bool) 
         };
         failed = true;
         let said =
-            format!("{name}: after row {line}: {said}: write it anew, or use .jsonl or .csv");
+            format!("{name}: after row {line}: {said}: write it again, or use .jsonl or .csv");
         Some(vec![Err(Bad::from(Error::new(ErrorKind::Text, said)))])
     });
     Ok(Box::new(batches.flatten()))

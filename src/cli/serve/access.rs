@@ -8,15 +8,15 @@ use everylayer::{Error, ErrorKind, Result};
 /// Who may call.
 #[derive(Debug, Args)]
 pub struct AccessArgs {
-    /// Key that clients must send as `Authorization: Bearer KEY`; several may be given
+    /// API key that clients must send as `Authorization: Bearer KEY`; repeat for several
     #[arg(long, value_name = "KEY", env = "EVERYLAYER_API_KEY", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
     api_key: Vec<String>,
-    /// Origin whose pages may call from a browser; `*` is any
+    /// Allowed CORS origin; `*` is any
     #[arg(long, value_name = "ORIGIN")]
     cors_allow_origin: Vec<String>,
-    /// Name that clients may call this server by (`Host`), beside those of this machine; on a
-    /// loopback address others are refused, elsewhere only where this is given; `*` is any
+    /// Additional host name to accept in `Host`, besides those of this machine; others are rejected
+    /// on a loopback address, and elsewhere if this is given; `*` is any
     #[arg(long, value_name = "NAME")]
     allowed_host: Vec<String>,
 }
@@ -35,8 +35,8 @@ impl AccessArgs {
     pub fn keys(&self, address: Option<IpAddr>) -> Result<Vec<String>> {
         for key in &self.api_key {
             if key.is_empty() {
-                let said = "--api-key or EVERYLAYER_API_KEY: a key is empty: give one, or leave the \
-                            option and the variable out to ask for none";
+                let said = "--api-key or EVERYLAYER_API_KEY: a key is empty: give one, or leave \
+                            out the option and the variable to require none";
                 return Err(usage(said));
             }
             if key.trim() != key || key.chars().any(char::is_control) {
@@ -48,8 +48,8 @@ impl AccessArgs {
         // On its own machine a variable of that name is likely somebody else's.
         let is_far = address.is_some_and(|address| !address.is_loopback());
         if is_far && self.api_key.is_empty() && std::env::var_os("API_KEY").is_some() {
-            let said = "API_KEY is set, which Text Embeddings Inference asks of clients and which is \
-                        not read here: set EVERYLAYER_API_KEY, or unset it to ask for no key";
+            let said = "API_KEY is set, which Text Embeddings Inference reads and everylayer does \
+                        not: set EVERYLAYER_API_KEY, or unset API_KEY to require no key";
             return Err(usage(said));
         }
         Ok(self.api_key.clone())
@@ -86,7 +86,7 @@ pub fn origins(option: &str, given: &[String]) -> Result<Vec<String>> {
     };
     match given.iter().find(|origin| *origin != "*" && !is_one(origin)) {
         Some(other) => Err(usage(format!(
-            "{option} {other:?} is the origin of no page: write it as https://a.example or \
+            "{option} {other:?} is not an origin: write it as https://a.example or \
              http://localhost:8080, or `*` for any"
         ))),
         None => Ok(given.iter().map(|origin| origin.to_ascii_lowercase()).collect()),
@@ -110,7 +110,7 @@ pub fn hosts(
     };
     if let Some(other) = given.iter().find(|name| *name != "*" && !is_name(name)) {
         let said = format!(
-            "{option} {other:?} is no name of a host: write it as vectors.example or 192.0.2.7, \
+            "{option} {other:?} is not a host name: write it as vectors.example or 192.0.2.7, \
              without a port, or `*` for any"
         );
         return Err(usage(said));

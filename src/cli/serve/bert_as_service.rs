@@ -19,31 +19,21 @@ use crate::cli::{serve, terminal};
 /// Options with a value, their other names, their defaults, and what they do here.
 const VALUES: [(&str, &[&str], &str, &str); 25] = [
     ("model_dir", &[], "bundled", "model: a Hugging Face folder, `bundled`, or a name on the hub"),
-    ("pooling_layer", &[], "-2", "layers; several are joined"),
-    ("pooling_strategy", &[], "REDUCE_MEAN", "how tokens become a vector"),
+    ("pooling_layer", &[], "-2", "layers; several are concatenated"),
+    ("pooling_strategy", &[], "REDUCE_MEAN", "pooling of tokens"),
     ("max_seq_len", &[], "25", "tokens of a sequence, or NONE"),
     ("port", &["port_in", "port_data"], "5555", "port for requests"),
     ("port_out", &["port_result"], "5556", "port for answers"),
     ("http_port", &[], "", "port for HTTP"),
-    (
-        "cors",
-        &[],
-        "",
-        "origin whose pages may call over HTTP; `*` is any, which was the original's",
-    ),
-    (
-        "allowed_host",
-        &[],
-        "",
-        "name that HTTP clients may call the server by, as serve's (new here)",
-    ),
-    ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 is every network (new here)"),
-    ("max_connections", &[], "1024", "connections at once, as serve's (new here)"),
+    ("cors", &[], "", "allowed CORS origin; `*` is any, the default of the original"),
+    ("allowed_host", &[], "", "host name accepted in HTTP requests, as in `serve` (new here)"),
+    ("host", &[], "127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces (new here)"),
+    ("max_connections", &[], "1024", "concurrent connections, as in `serve` (new here)"),
     (
         "read_timeout",
         &[],
         "15",
-        "seconds for a greeting, a first message and each answer, as serve's (new here)",
+        "seconds for the handshake, the first message and each response, as in `serve` (new here)",
     ),
     ("device", &[], "auto", "auto, cpu, gpu, or an adapter's number or name (new here)"),
     ("tuned_model_dir", &[], "", ""),
@@ -61,16 +51,16 @@ const VALUES: [(&str, &[&str], &str, &str); 25] = [
 ];
 /// Options without a value, and what they do here.
 const FLAGS: [(&str, &str); 11] = [
-    ("mask_cls_sep", "[CLS] and [SEP] take no part"),
-    ("no_special_token", "add none to sequences that come as tokens"),
-    ("show_tokens_to_client", "tokens go with the answer"),
-    ("fixed_embed_length", "with max_seq_len NONE, rows up to the model's positions"),
-    ("allow_terminate", "clients may end the server, as on a loopback address (new here)"),
+    ("mask_cls_sep", "leave [CLS] and [SEP] out of pooling"),
+    ("no_special_token", "add no special tokens to sequences sent as tokens"),
+    ("show_tokens_to_client", "send the tokens with the vectors"),
+    ("fixed_embed_length", "with max_seq_len NONE, pad to the model's positions"),
+    ("allow_terminate", "let clients stop the server, as on a loopback address (new here)"),
     ("cpu", "compute on the CPU"),
     ("cased_tokenization", ""),
-    ("no_position_embeddings", "nothing is added for the places of tokens"),
+    ("no_position_embeddings", "leave out the position embeddings"),
     ("xla", ""),
-    ("fp16", "weights in f16"),
+    ("fp16", "store weights in f16"),
     ("verbose", "log requests"),
 ];
 
@@ -96,7 +86,7 @@ impl Words {
             };
             let name = name.replace('-', "_");
             if !word.starts_with('-') {
-                return Err(usage(format!("`{word}` is no option: options begin with `-`")));
+                return Err(usage(format!("`{word}` is not an option: options begin with `-`")));
             }
             if let Some((flag, _)) = FLAGS.iter().find(|(flag, _)| *flag == name) {
                 flags.push(*flag);
@@ -106,7 +96,7 @@ impl Words {
                 *own == name || others.contains(&name.as_str())
             };
             let Some((own, ..)) = VALUES.iter().find(known) else {
-                return Err(usage(format!("{word} is not known; -help lists the options")));
+                return Err(usage(format!("unknown option {word}; -help lists the options")));
             };
             let mut given: Vec<String> = joined.map(str::to_owned).into_iter().collect();
             // Several layers, and negative ones, stand after one word.
@@ -156,7 +146,9 @@ impl Words {
         let layers = match self.values.get("pooling_layer") {
             Some(all) => all
                 .iter()
-                .map(|k| k.parse().map_err(|_| usage(format!("-pooling_layer {k} is no number"))))
+                .map(|k| {
+                    k.parse().map_err(|_| usage(format!("-pooling_layer {k} is not a number")))
+                })
                 .collect::<Result<_>>()?,
             None => vec![-2],
         };
@@ -219,7 +211,7 @@ fn help() -> String {
     for (name, what) in FLAGS.iter().filter(|f| !f.1.is_empty()) {
         text.push_str(&format!("  -{name}: {what}\n"));
     }
-    text.push_str("\nThe other options of bert-serving-start are taken and change nothing here.\n");
+    text.push_str("\nThe other options of bert-serving-start are accepted and have no effect.\n");
     text
 }
 
@@ -235,11 +227,11 @@ pub fn run(words: &[String]) -> Result<()> {
     let host = serve::address(words.text("host")).map_err(|e| e.at("-host"))?;
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };
-    let level = level.parse().map_err(|_| usage(format!("-log {level} is not known")))?;
+    let level = level.parse().map_err(|_| usage(format!("unknown -log level {level}")))?;
     let log = super::log::start(level, false, None)?;
     let idle = words.idle();
     if !idle.is_empty() {
-        log.note(&format!("{} changes nothing here", idle.join(", ")));
+        log.note(&format!("{} has no effect", idle.join(", ")));
     }
     let device = match words.has("cpu") {
         true => Device::Cpu,
@@ -251,7 +243,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let model = words.text("model_dir").to_owned();
     let allow_terminate = host.is_loopback() || words.has("allow_terminate");
     if allow_terminate && !host.is_loopback() {
-        log.note("-allow_terminate: whoever can connect can end this server");
+        log.note("-allow_terminate: anyone who can connect can stop this server");
     }
     let settings = Settings {
         cors: access::origins("-cors", words.given("cors"))?,

@@ -66,8 +66,10 @@ fn write(mut out: impl Write, lines: &Receiver<String>, dropped: &AtomicU64, lef
         let _ = writeln!(out, "{line}");
         let lost = dropped.swap(0, Relaxed);
         if lost > 0 {
-            let _ =
-                writeln!(out, "everylayer: {lost} lines of the log were dropped: nobody read it");
+            let _ = writeln!(
+                out,
+                "everylayer: {lost} log lines were dropped: standard error is not being read"
+            );
         }
         left.fetch_sub(1, Relaxed);
     }

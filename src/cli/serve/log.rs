@@ -94,8 +94,8 @@ fn spans(
         None => Ok(Log { lines }),
         Some(Otlp { endpoint, name }) => {
             let said = format!(
-                "--otlp-endpoint {endpoint}: this build sends no spans of {name}: build it with the \
-                 feature `otel`"
+                "--otlp-endpoint {endpoint}: this build cannot export spans of {name}: build it \
+                 with the feature `otel`"
             );
             Err(Error::new(ErrorKind::Unsupported, said))
         }

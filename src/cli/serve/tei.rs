@@ -7,20 +7,20 @@ use everylayer::{Error, ErrorKind, Result};
 /// Options of Text Embeddings Inference beside those that `serve` has by the same name.
 #[derive(Debug, Args)]
 pub struct TeiArgs {
-    /// Revision of the one model that comes from the hub
+    /// Revision on the hub, for a single model
     #[arg(long, value_name = "REVISION", hide = true)]
     revision: Option<String>,
-    /// Name that clients call the one model by
+    /// Name of the model in the API, for a single model
     #[arg(long, value_name = "NAME", hide = true)]
     served_model_name: Option<String>,
-    /// As --batch-tokens
+    /// Same as --batch-tokens
     #[arg(long, value_name = "N", hide = true, value_parser = super::super::args::count)]
     #[arg(conflicts_with = "batch_tokens")]
     pub max_batch_tokens: Option<usize>,
-    /// The pooling that the model has
+    /// Pooling; must be that of the model
     #[arg(long, value_name = "POOLING", hide = true)]
     pooling: Option<String>,
-    /// Nothing: spans are sent where --otlp-endpoint says
+    /// No effect: spans are exported if --otlp-endpoint is given
     #[arg(long, hide = true)]
     disable_spans: bool,
     #[arg(long, value_name = "N", hide = true)]
@@ -83,7 +83,7 @@ impl TeiArgs {
             (
                 &self.max_batch_requests,
                 "max-batch-requests",
-                "a batch is bounded by its tokens: use --batch-tokens",
+                "batches are limited by tokens: use --batch-tokens",
             ),
             (
                 &self.default_prompt_name,
@@ -100,7 +100,7 @@ impl TeiArgs {
             (
                 &self.dense_path,
                 "dense-path",
-                "Dense modules are those that the model's modules.json names",
+                "Dense modules are read from the model's modules.json",
             ),
             (
                 &self.hf_token,
@@ -108,12 +108,10 @@ impl TeiArgs {
                 "set HF_TOKEN, so that no other user of this machine reads it",
             ),
             (&self.huggingface_hub_cache, "huggingface-hub-cache", "set HF_HUB_CACHE"),
-            (&self.prometheus_port, "prometheus-port", "/metrics is on the port of all routes"),
+            (&self.prometheus_port, "prometheus-port", "/metrics is served on the main port"),
         ];
         match refused.iter().find(|(value, ..)| value.is_some()) {
-            Some((_, name, instead)) => {
-                Err(usage(format!("--{name} is not taken here: {instead}")))
-            }
+            Some((_, name, instead)) => Err(usage(format!("--{name} is not supported: {instead}"))),
             None => Ok(()),
         }
     }
@@ -131,7 +129,8 @@ impl TeiArgs {
         if let Some(revision) = &self.revision {
             if id.contains('@') || id == "bundled" || std::path::Path::new(&*id).exists() {
                 let said = format!(
-                    "--revision {revision} is for a name on the hub: `{id}` is none, or has one"
+                    "--revision {revision} needs a model on the hub: `{id}` is not one, or \
+                     already has a revision"
                 );
                 return Err(usage(said));
             }
@@ -147,8 +146,8 @@ impl TeiArgs {
     pub fn check_pooling(&self, own: &str) -> Result<()> {
         match self.pooling.as_deref().map(|asked| asked.replace('-', "_")) {
             Some(asked) if asked != own => Err(usage(format!(
-                "--pooling {asked}: the model's own is {own}, which its 1_Pooling/config.json says; \
-                 ask for another with `pool` of /v1/layers"
+                "--pooling {asked}: the model uses {own} (1_Pooling/config.json); send `pool` to \
+                 /v1/layers for another"
             ))),
             _ => Ok(()),
         }

@@ -54,8 +54,8 @@ impl<'a> Config<'a> {
         match self.fields.get(key) {
             Some(Value::Null) => Err(fail!(
                 Unsupported,
-                "config.json: `{key}` is null, which is not supported: give it a value, or take it \
-                 away for the default"
+                "config.json: `{key}` is null, which is not supported: give it a value, or remove \
+                 it for the default"
             )),
             value => Ok(value),
         }
@@ -143,7 +143,7 @@ impl<'a> Config<'a> {
             Some(n) if (1..=most as u64).contains(&n) => Ok(Some(n as usize)),
             Some(n) if n > 0 => Err(fail!(
                 Checkpoint,
-                "config.json: `{key}` is {value}, at most {most} are computed",
+                "config.json: `{key}` is {value}, the limit is {most}",
                 value = quote(value)
             )),
             _ => Err(fail!(

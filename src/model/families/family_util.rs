@@ -58,8 +58,8 @@ impl Sizes {
         if depth * inside > MAX_LAYERS {
             return Err(fail!(
                 Checkpoint,
-                "config.json: `{}` is {depth} with {inside} layers in each, at most {MAX_LAYERS} in \
-                 all are computed",
+                "config.json: `{}` is {depth} with {inside} layers in each, at most {MAX_LAYERS} \
+                 in all are supported",
                 Self::NAMES[2]
             ));
         }
@@ -142,7 +142,7 @@ pub fn rope_base(
             Some((other, one)) if one != base => {
                 return Err(fail!(
                     Unsupported,
-                    "config.json: `{other}` is {one} and `{key}` is {base}: take one of them away",
+                    "config.json: `{other}` is {one} and `{key}` is {base}: remove one of them",
                     one = quote(one),
                     base = quote(base)
                 ));

@@ -3,7 +3,7 @@
 /// What the models of a group are, and their `model_type`s.
 const OTHERS: [(&str, &[&str]); 5] = [
     (
-        "a decoder, which writes text on",
+        "a decoder, which generates text",
         &[
             "gpt2",
             "gpt_neo",
@@ -48,7 +48,7 @@ const OTHERS: [(&str, &[&str]); 5] = [
         ],
     ),
     (
-        "an encoder and a decoder, which turn one text into another",
+        "an encoder-decoder",
         &[
             "t5",
             "mt5",
@@ -68,7 +68,7 @@ const OTHERS: [(&str, &[&str]); 5] = [
         ],
     ),
     (
-        "a model of texts and images",
+        "a text and image model",
         &[
             "clip",
             "clip_text_model",
@@ -95,7 +95,7 @@ const OTHERS: [(&str, &[&str]); 5] = [
         ],
     ),
     (
-        "a model of sound or images",
+        "an audio or image model",
         &[
             "whisper",
             "wav2vec2",

@@ -160,7 +160,7 @@ impl Checkpoint {
             let Some(blob) = stand_in::open(source, &within(file))? else {
                 return Err(fail!(
                     Checkpoint,
-                    "{named}: it names the file {file}, which is missing: fetch the model again",
+                    "{named}: it names the file {file}, which is missing: download the model again",
                     file = quote(file)
                 ));
             };
@@ -243,7 +243,7 @@ impl Checkpoint {
             let Range { start, end } = rows;
             return Err(fail!(
                 Usage,
-                "{}: rows {start}..{end} were asked of tensor {name}, which has {count}",
+                "{}: rows {start}..{end} are out of range for tensor {name}, which has {count}",
                 info.file,
                 name = quote(name)
             ));
@@ -259,7 +259,7 @@ impl Checkpoint {
             let lost = self.lost.get(name).map_or_else(String::new, |said| format!(" ({said})"));
             return Err(fail!(
                 Checkpoint,
-                "{files}: tensor {name} {expected:?} is missing among the {} that are there{lost}",
+                "{files}: tensor {name} {expected:?} is missing among the {} in it{lost}",
                 self.tensors.len(),
                 name = quote(name)
             ));

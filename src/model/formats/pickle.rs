@@ -159,7 +159,9 @@ impl Machine<'_> {
             b'h' | b'j' => {
                 let key = self.number(if code == b'h' { 1 } else { 4 })? as u32;
                 let value = self.memo.get(&key).copied();
-                self.stack.push(value.ok_or_else(|| damaged("it recalls what it has not kept"))?);
+                self.stack.push(
+                    value.ok_or_else(|| damaged("it reads a memo entry that was not stored"))?,
+                );
             }
             b'c' => self.global()?,
             0x93 => {
@@ -175,8 +177,8 @@ impl Machine<'_> {
             other => {
                 return Err(fail!(
                     Unsupported,
-                    "the instruction 0x{other:02x} is not one that tensors and containers need: it \
-                     is not carried out"
+                    "the instruction 0x{other:02x} is not needed for tensors and containers, and \
+                     not supported"
                 ));
             }
         }
@@ -247,7 +249,7 @@ impl Machine<'_> {
     fn append(&mut self, items: Vec<Value>) -> Result<()> {
         match self.stack.last() {
             Some(&Value::List(list)) => self.lists[list].extend(items),
-            _ => return Err(damaged("it appends to what is no list")),
+            _ => return Err(damaged("it appends to something that is not a list")),
         }
         Ok(())
     }
@@ -258,7 +260,7 @@ impl Machine<'_> {
                 self.dicts[dict].extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
-            _ => Err(damaged("it sets entries of what is no dictionary")),
+            _ => Err(damaged("it sets entries of something that is not a dictionary")),
         }
     }
 
@@ -288,5 +290,5 @@ fn empty() -> crate::Error {
 }
 
 fn cut_short() -> crate::Error {
-    damaged("it is cut short")
+    damaged("it is truncated")
 }

@@ -35,22 +35,22 @@ pub(crate) fn read_header(blob: &dyn Blob) -> Result<Vec<Entry>> {
     if length.starts_with(b"PK\x03\x04") {
         return Err(fail!(
             Checkpoint,
-            "{place}: it is a file of torch, not of safetensors: call it pytorch_model.bin"
+            "{place}: it is a torch file, not a safetensors file: rename it to pytorch_model.bin"
         ));
     }
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER_BYTES {
         return Err(fail!(
             Checkpoint,
-            "{place}: not a safetensors file, or damaged: it announces a header of {length} bytes, \
+            "{place}: not a safetensors file, or damaged: it declares a header of {length} bytes, \
              at most {MAX_HEADER_BYTES} are read"
         ));
     }
     if length > size - 8 {
         return Err(fail!(
             Checkpoint,
-            "{place}: the file is cut short: it announces a header of {length} bytes and has {size} \
-             bytes in all; fetch it again"
+            "{place}: the file is truncated: it declares a header of {length} bytes and has {size} \
+             bytes in all; download it again"
         ));
     }
     let too_large = || fail!(OutOfMemory, "{place}: no memory for a header of {length} bytes");
@@ -82,8 +82,8 @@ fn check(mut raw: Vec<(String, Raw)>, place: &str, data: u64, size: u64) -> Resu
         if to < from || to > size - data {
             return Err(fail!(
                 Checkpoint,
-                "{place}: tensor {name} has bytes {from}..{to} of the data, which has {}: the file \
-                 is cut short or damaged, fetch it again",
+                "{place}: tensor {name} has bytes {from}..{to} of the data, which has {}: the \
+                 file is truncated or damaged, download it again",
                 size - data,
                 name = quote(name)
             ));

@@ -45,18 +45,18 @@ fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     if start.get(TAR_MARK).is_some_and(|mark| mark == b"ustar") {
         return Err(fail!(
             Unsupported,
-            "it is the tar file of torch before 0.1.10, which is not read: in Python, \
-             `torch.save(torch.load(FILE, weights_only=False), FILE)` writes it anew (that runs \
-             what the file holds, so only where you trust it)"
+            "it is the tar file of torch before 0.1.10, which is not supported: in Python, \
+             `torch.save(torch.load(FILE, weights_only=False), FILE)` converts it (this runs code \
+             from the file: only do so if you trust it)"
         ));
     }
     if start.get(8) == Some(&b'{') {
         return Err(fail!(
             Checkpoint,
-            "it is a safetensors file, not one of torch: call it model.safetensors"
+            "it is a safetensors file, not a torch file: rename it to model.safetensors"
         ));
     }
-    Err(fail!(Checkpoint, "not a file of torch, or damaged: fetch it again"))
+    Err(fail!(Checkpoint, "not a torch file, or damaged: download it again"))
 }
 
 /// The tensor held against the `size` bytes at `start` that its storage has in the file.
@@ -118,7 +118,7 @@ fn entry(name: String, tensor: &Tensor, start: u64, size: u64) -> Result<Entry> 
 fn bytes(blob: &dyn Blob, start: u64, length: u64) -> Result<Vec<u8>> {
     let fits = start.checked_add(length).is_some_and(|end| end <= blob.size());
     let (true, Ok(length)) = (fits, usize::try_from(length)) else {
-        return Err(fail!(Checkpoint, "the file is cut short or damaged: fetch it again"));
+        return Err(fail!(Checkpoint, "the file is truncated or damaged: download it again"));
     };
     let mut bytes = vec![0; length];
     blob.read_at(start, &mut bytes)?;

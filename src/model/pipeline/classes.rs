@@ -87,7 +87,7 @@ const ROUTER: &str = "it sends queries and documents through models of their own
 const STATIC: &str = "it is a table of one vector a token, without layers, so there are no hidden \
                       states: sentence-transformers and model2vec compute it";
 const WORDS: &str = "it is no part of a transformer encoder: sentence-transformers computes it";
-const CLIP: &str = "it is a model of texts and images, not a text encoder: sentence-transformers \
+const CLIP: &str = "it is a text and image model, not a text encoder: sentence-transformers \
                     computes it";
 pub(super) const OF_SPARSE_ENCODER: &str = "it is part of a SparseEncoder: with `model_type` \
                                  \"SparseEncoder\" in config_sentence_transformers.json the folder \

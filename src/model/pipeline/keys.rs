@@ -83,8 +83,8 @@ pub(super) const TRANSFORMER: Keys = &[
     ("tokenizer_args", Computed),
     ("processor_kwargs", Computed),
     ("processing_kwargs", Refused("what it sets for the tokenizer belongs in tokenizer.json")),
-    ("query_length", Refused("give `--max-tokens` with the call")),
-    ("document_length", Refused("give `--max-tokens` with the call")),
+    ("query_length", Refused("set the token limit of the call instead")),
+    ("document_length", Refused("set the token limit of the call instead")),
     ("query_expansion", Refused("tokens that stand for a query are not added")),
     ("tokenizer_name_or_path", Refused("put the tokenizer's files into the folder")),
 ];
@@ -95,7 +95,7 @@ const PLACED: Key = Harmless("where the weights are kept while they are used");
 const QUANTISED: Key = Only(&["false"], "weights are not quantised");
 const FLOAT32: Key = Only(
     &["float32", "torch.float32", "auto"],
-    "numbers are computed in float32: set it to \"float32\", or take it out",
+    "numbers are computed in float32: set it to \"float32\", or remove it",
 );
 
 /// `model_args` of the Transformer: arguments of `AutoModel.from_pretrained`.
@@ -283,8 +283,8 @@ pub(super) fn check(fields: &Map<String, Value>, keys: Keys) -> Result<()> {
                 let known: Vec<_> = keys.iter().map(|row| row.0).collect();
                 return Err(fail!(
                     Unsupported,
-                    "`{key}` ({value}) is a key that is not known (known: {}): take it out if it \
-                     changes no number",
+                    "`{key}` ({value}) is an unknown key (known: {}): remove it if it does not \
+                     affect results",
                     known.join(", "),
                     key = quote(key),
                     value = quote(value)

@@ -159,7 +159,7 @@ fn needed<T: DeserializeOwned>(
 ) -> Result<(T, String)> {
     match config(source, entry, keys)? {
         (Some(config), place) => Ok((config, place)),
-        (None, place) => Err(fail!(NotFound, "{place} is missing, yet modules.json names it")),
+        (None, place) => Err(fail!(NotFound, "{place} is missing, but modules.json names it")),
     }
 }
 

@@ -62,7 +62,7 @@ impl Pooling {
                 None if !matches!(value, Value::Bool(false) | Value::Null) => {
                     return Err(fail!(
                         Unsupported,
-                        "`{key}` is not a pooling this version knows: it knows {}",
+                        "`{key}` is an unknown pooling (supported: {})",
                         LEGACY.map(|(name, _)| name).join(", ")
                     ));
                 }
@@ -110,7 +110,7 @@ fn named(value: &Value) -> Result<PoolMode> {
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode).ok_or_else(|| {
         fail!(
             Unsupported,
-            "pooling mode `{name}` is not known: this version knows {}",
+            "unknown pooling mode `{name}` (supported: {})",
             NAMES.map(|(name, _)| name).join(", ")
         )
     })

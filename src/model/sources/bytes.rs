@@ -84,6 +84,6 @@ pub(crate) fn ends_early(place: &str, size: u64, offset: u64, length: usize) -> 
     fail!(
         Io,
         "{place}: the file ends after {size} bytes, {length} more were to be read at byte {offset}: \
-         it may be cut short, fetch it again"
+         it may be truncated, download it again"
     )
 }

@@ -113,7 +113,7 @@ fn plain(path: &Path, found: &Metadata) -> Result<()> {
         true => Ok(()),
         false => Err(fail!(
             Checkpoint,
-            "{} is {}, not a file: the files of a model are read from plain files",
+            "{} is {}, not a file: model files must be regular files",
             path.display(),
             kind(found)
         )),

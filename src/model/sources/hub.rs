@@ -122,7 +122,8 @@ impl Hub {
         if !is_hub_id(&format!("{name}@{revision}")) {
             return Err(fail!(
                 Usage,
-                "{id:?} at revision {revision:?} is no hub id: write org/name or org/name@revision"
+                "{id:?} at revision {revision:?} is not a hub id: write org/name or \
+                 org/name@revision"
             ));
         }
         let api = match options.offline {
@@ -146,7 +147,7 @@ impl Hub {
         if found.transpose()?.is_none() {
             return Err(fail!(
                 NotFound,
-                "{} is no model: {} has no config.json under that name and revision",
+                "{} is not a model: {} has no config.json under that name and revision",
                 hub.name(),
                 hub.where_looked()
             ));
@@ -259,7 +260,11 @@ impl Hub {
             for place in [std::fs::canonicalize(&place).as_deref().unwrap_or(&place), &place] {
                 let _ = std::fs::remove_file(place);
             }
-            fail!(Hub, "{}: {path} did not come whole ({size} bytes): try again", self.name())
+            fail!(
+                Hub,
+                "{}: {path} was not received completely ({size} bytes): try again",
+                self.name()
+            )
         })
     }
 

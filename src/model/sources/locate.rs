@@ -39,7 +39,8 @@ pub fn locate_with_progress(model: &str, progress: bool) -> Result<Box<dyn Sourc
     }
     Err(fail!(
         NotFound,
-        "{model:?} is no model: name \"bundled\", a folder that exists and has a config.json, or a hub id such as \
+        "{model:?} is not a model: give \"bundled\", a folder that exists and has a config.json, \
+         or a hub id such as \
          sentence-transformers/all-MiniLM-L6-v2{}",
         meant()
     ))
@@ -79,7 +80,7 @@ fn bundled(model: &str) -> Result<Box<dyn Source>> {
     if model == "bundled" || model == Bundled::NAME {
         return Ok(Box::new(Bundled));
     }
-    Err(fail!(NotFound, "{model:?} is not in this binary: it holds {} alone", Bundled::NAME))
+    Err(fail!(NotFound, "{model:?} is not in this binary: it holds only {}", Bundled::NAME))
 }
 
 #[cfg(not(feature = "bundled"))]

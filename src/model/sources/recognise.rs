@@ -126,7 +126,7 @@ fn no_weights_among(names: &[String], place: &str, model: &str) -> Option<Error>
     let what = match name.contains("-of-") {
         true => {
             "is one of several files, whose index (model.safetensors.index.json) is missing: \
-                 fetch it too"
+                 download it too"
         }
         false => {
             "is there, but weights are read from model.safetensors or pytorch_model.bin: \
@@ -205,8 +205,8 @@ fn snapshot(root: &Path) -> Result<Option<PathBuf>> {
         (Some(name), _) | (None, [name]) => Ok(Some(snapshots.join(name))),
         (None, []) => Err(fail!(
             NotFound,
-            "{} is a folder of the hub's cache, and no snapshot in it has a config.json: fetch the \
-             model again with `hf download`",
+            "{} is a folder of the hub's cache, and no snapshot in it has a config.json: download \
+             the model again with `hf download`",
             root.display()
         )),
         (None, several) => Err(fail!(
@@ -288,8 +288,8 @@ fn folder(root: &Path) -> Error {
     match names.iter().find(weights) {
         Some(name) => fail!(
             NotFound,
-            "{shown} has weights ({name}) and no config.json, which says what they are: fetch the \
-             whole model, as `hf download ORG/NAME` does"
+            "{shown} has weights ({name}) and no config.json, which says what they are: download \
+             the whole model, as `hf download ORG/NAME` does"
         ),
         None => fail!(NotFound, "{shown} is not a model directory: it has no config.json"),
     }

@@ -29,7 +29,7 @@ pub(crate) fn open(source: &dyn Source, path: &str) -> Result<Option<Box<dyn Blo
 /// What a file of `size` bytes that begins with `head` is, if it is not the file itself.
 fn stand_in(head: &[u8], size: u64) -> Option<String> {
     if size == 0 {
-        return Some("the file is empty (0 bytes): fetch it again".to_owned());
+        return Some("the file is empty (0 bytes): download it again".to_owned());
     }
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
@@ -44,7 +44,7 @@ fn stand_in(head: &[u8], size: u64) -> Option<String> {
             let bytes = bytes.map_or_else(String::new, |n| format!(" of {n} bytes"));
             return Some(format!(
                 "it is a Git LFS pointer, not the file{bytes}: run `git lfs pull` in the folder of \
-                 the model, or fetch the model again with `hf download`"
+                 the model, or download the model again with `hf download`"
             ));
         }
         if text.contains("/annex/objects/") && text.lines().count() == 1 {
@@ -62,7 +62,8 @@ fn stand_in(head: &[u8], size: u64) -> Option<String> {
         if refused {
             let said: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
             return Some(format!(
-                "it is an answer of the hub ({said:?}), not the file: fetch the model again, with \
+                "it is an answer of the hub ({said:?}), not the file: download the model again, \
+                 with \
                  `hf download` and, where it is private or gated, HF_TOKEN"
             ));
         }

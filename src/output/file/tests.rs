@@ -77,7 +77,7 @@ fn refusals_name_the_file() {
     let mut cases = vec![
         (folder.path().to_path_buf(), ErrorKind::Usage, "is a folder"),
         (folder.path().join("new/"), ErrorKind::Usage, "is a folder"),
-        (folder.path().join("none/out.json"), ErrorKind::NotFound, "make it first"),
+        (folder.path().join("none/out.json"), ErrorKind::NotFound, "create it first"),
         (plain.join("out.json"), ErrorKind::Io, "another file"),
         (PathBuf::new(), ErrorKind::Usage, "not the name of a file"),
         (folder.path().join("x".repeat(300)), ErrorKind::Io, "another file"),

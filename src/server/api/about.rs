@@ -32,13 +32,13 @@ pub fn metrics(service: &Service) -> Answer {
         ("everylayer_weight_bytes", "Bytes of the weights on the device.", |w| {
             w.encoder().weight_bytes()
         }),
-        (
-            "everylayer_device_peak_bytes",
-            "Most bytes that arrays of the device took at once.",
-            |w| w.encoder().counters().peak_bytes,
-        ),
-        ("everylayer_device_texts_total", "Texts that the device has run.", Worker::texts),
-        ("everylayer_device_lost", "1 while the device is lost.", |w| u64::from(w.is_lost())),
+        ("everylayer_device_peak_bytes", "Peak memory of arrays on the device, in bytes.", |w| {
+            w.encoder().counters().peak_bytes
+        }),
+        ("everylayer_device_texts_total", "Texts computed by the device.", Worker::texts),
+        ("everylayer_device_lost", "1 while the device is lost, else 0.", |w| {
+            u64::from(w.is_lost())
+        }),
     ];
     for (name, help, number) in devices {
         for model in &service.models {
@@ -51,7 +51,12 @@ pub fn metrics(service: &Service) -> Answer {
     }
     // This request is under way too.
     let under_way = service.under_way.load(Relaxed).saturating_sub(1);
-    gauges.push(("everylayer_requests_under_way", "Requests under way.", String::new(), under_way));
+    gauges.push((
+        "everylayer_requests_under_way",
+        "Requests in progress.",
+        String::new(),
+        under_way,
+    ));
     of_bytes(service.metrics.write(&gauges), "text/plain; version=0.0.4")
 }
 

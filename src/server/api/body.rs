@@ -65,7 +65,7 @@ fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     } else if let Some(rest) = said.strip_prefix("unknown field ") {
         let known = rest.rsplit_once(", expected ").map_or("", |(_, known)| known);
         let known = known.strip_prefix("one of ").unwrap_or(known);
-        format!("{place}: there is no such field: use {known}")
+        format!("{place}: unknown field: use {known}")
     } else if let Some((found, wanted)) = mismatch(said) {
         format!("{place}: expected {wanted}, found {found}")
     } else {
@@ -351,7 +351,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 pub fn push<I, E: serde::de::Error>(all: &mut Vec<I>, item: I) -> Result<(), E> {
     let most = MOST_BYTES / size_of::<I>().max(1);
     if all.len() >= most {
-        return Err(E::custom(format_args!("more than {most} items are not read of one list")));
+        return Err(E::custom(format_args!("a list has more than {most} items")));
     }
     all.push(item);
     Ok(())

@@ -43,7 +43,7 @@ pub async fn written(
         let mut out = Pieces { sender, piece: Vec::with_capacity(PIECE) };
         match work(&mut out).and_then(|()| out.flush()) {
             Ok(()) => _ = out.sender.blocking_send(None),
-            Err(e) => tracing::debug!(error = %e, "an answer is not written to its end"),
+            Err(e) => tracing::debug!(error = %e, "a response could not be written completely"),
         }
     });
     // What is one piece has a length; what fails before it has a status.
@@ -79,7 +79,7 @@ impl Write for Pieces {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        let left = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client has left");
+        let left = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client disconnected");
         self.sender.blocking_send(Some(piece.into())).map_err(left)
     }
 }
@@ -111,7 +111,7 @@ impl HttpBody for Sent {
             Some(Some(piece)) => Some(Ok(Frame::data(piece))),
             Some(None) => None,
             // Its client sees that it is not whole.
-            None => Some(Err(io::Error::other("the answer broke off"))),
+            None => Some(Err(io::Error::other("the response was interrupted"))),
         })
     }
 }

@@ -43,7 +43,7 @@ impl std::str::FromStr for Strategy {
                 let text = quote(text);
                 return Err(fail!(
                     Usage,
-                    "-pooling_strategy {text} is not known: use NONE, REDUCE_MAX, REDUCE_MEAN, \
+                    "unknown -pooling_strategy {text}: use NONE, REDUCE_MAX, REDUCE_MEAN, \
                      REDUCE_MEAN_MAX, FIRST_TOKEN, LAST_TOKEN, CLS_TOKEN, SEP_TOKEN or CLS_POOLED"
                 ));
             }
@@ -131,7 +131,7 @@ impl Config {
             k if k < 0 && k >= -depth => Ok((depth + 1 + k) as usize),
             k => Err(fail!(
                 Usage,
-                "-pooling_layer {k} is not there: the model has layers 0 to {} or -{depth} to -1",
+                "-pooling_layer {k} does not exist: the model has layers 0 to {} or -{depth} to -1",
                 depth - 1
             )),
         };

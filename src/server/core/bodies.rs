@@ -70,8 +70,7 @@ impl Bodies {
         match tokio::time::timeout(timeout, room).await {
             Ok(Ok(room)) => Ok(room),
             _ => {
-                let said = "the bodies of other requests take all the memory that this server has \
-                            for them: try again in a second";
+                let said = "the memory limit for request bodies is reached: try again in a second";
                 Err(ApiError::new(ErrorCode::Overloaded, said))
             }
         }

@@ -126,7 +126,7 @@ impl ApiError {
 
     /// Others wait for the connection of a client that sends little.
     pub fn evicted() -> Self {
-        let said = "all connections are taken, and this one sent nothing for too long: try again";
+        let said = "all connections are in use, and this one was idle for too long: try again";
         Self::new(ErrorCode::Unhealthy, said)
     }
 

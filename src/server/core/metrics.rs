@@ -77,7 +77,7 @@ impl Histogram {
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Requests that came.
+    /// Requests received.
     pub requests: Counter,
     /// Requests that were answered with a result.
     pub success: Counter,
@@ -107,7 +107,7 @@ pub struct Metrics {
     pub texts: Counter,
     /// Tokens run.
     pub tokens: Counter,
-    /// Texts that were cut.
+    /// Texts truncated.
     pub truncated: Counter,
     /// Texts dropped from the queue as their client had left.
     pub abandoned: Counter,
@@ -158,17 +158,33 @@ impl Metrics {
     pub fn write(&self, gauges: &[(&str, &str, String, u64)]) -> String {
         let mut out = String::new();
         let counters: [(&str, &str, &Counter); 11] = [
-            ("te_request_count", "Requests that came.", &self.requests),
+            ("te_request_count", "Requests received.", &self.requests),
             ("te_request_success", "Requests answered with a result.", &self.success),
             ("te_request_failure", "Requests refused.", &self.failure),
-            ("everylayer_overloaded_total", "Requests refused for want of room.", &self.overloaded),
+            (
+                "everylayer_overloaded_total",
+                "Requests rejected because a queue or memory limit was reached.",
+                &self.overloaded,
+            ),
             ("everylayer_texts_total", "Texts run.", &self.texts),
             ("everylayer_tokens_total", "Tokens run.", &self.tokens),
-            ("everylayer_truncated_total", "Texts that were cut.", &self.truncated),
-            ("everylayer_abandoned_total", "Texts whose client had left.", &self.abandoned),
+            ("everylayer_truncated_total", "Texts truncated.", &self.truncated),
+            (
+                "everylayer_abandoned_total",
+                "Texts dropped because their client disconnected.",
+                &self.abandoned,
+            ),
             ("everylayer_device_rebuilt_total", "Devices lost and opened again.", &self.rebuilt),
-            ("everylayer_overflow_reruns_total", "Texts run again in f32.", &self.overflowed),
-            ("everylayer_device_microseconds_total", "Time of the device.", &self.device_micros),
+            (
+                "everylayer_overflow_reruns_total",
+                "Texts run again in f32 after an overflow in f16.",
+                &self.overflowed,
+            ),
+            (
+                "everylayer_device_microseconds_total",
+                "Microseconds of device time.",
+                &self.device_micros,
+            ),
         ];
         for (name, help, counter) in counters {
             let value = counter.get();

@@ -162,7 +162,7 @@ impl Service {
             .num_threads(readers)
             .thread_name(|i| format!("tokens {i}"))
             .build()
-            .map_err(|e| crate::error::fail!(Io, "the system gives no threads: {e}"))?;
+            .map_err(|e| crate::error::fail!(Io, "cannot start threads: {e}"))?;
         Ok(Arc::new(Self {
             models,
             settings,

@@ -196,7 +196,7 @@ async fn gives_way(slot: &Slot, needed: impl Fn() -> bool) -> std::io::Result<()
     loop {
         slot.evicted().await;
         if slot.is_silent() && !needed() {
-            return Err(odd("a silent connection made room"));
+            return Err(odd("an idle connection was closed to accept another"));
         }
         slot.stay();
     }
@@ -246,12 +246,12 @@ impl Hub {
             }
             if msg == b"TERMINATION" && !allow_terminate {
                 tracing::warn!(
-                    "a client may not end this server: it was not started with -allow_terminate"
+                    "a client may not stop this server: it was not started with -allow_terminate"
                 );
                 continue;
             }
             if msg == b"TERMINATION" {
-                tracing::warn!("a client ends this server");
+                tracing::warn!("a client stops this server");
                 let _ = self.end.send(true);
                 return Ok(());
             }

@@ -22,7 +22,7 @@ pub(crate) fn compile(bytes: &[u8]) -> Result<Precompiled, String> {
     }
     let units: Vec<u32> = units.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
     if !units.iter().enumerate().all(|(at, &unit)| fits(at, unit, &units, text)) {
-        return Err(broken("its trie leads out of itself"));
+        return Err(broken("its trie points outside itself"));
     }
     if text.split('\0').any(|replacement| replacement.len() > MAX_REPLACEMENT) {
         return Err(broken("a replacement of it is too long"));

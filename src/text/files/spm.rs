@@ -77,12 +77,13 @@ impl Model {
     ///
     /// `Checkpoint` for what is no SentencePiece model.
     pub(super) fn read(bytes: &[u8], place: &str) -> Result<Self> {
-        let model = read(bytes)
-            .map_err(|said| fail!(Checkpoint, "{place}: it is no SentencePiece model: {said}"))?;
+        let model = read(bytes).map_err(|said| {
+            fail!(Checkpoint, "{place}: it is not a SentencePiece model: {said}")
+        })?;
         if model.pieces.is_empty() {
             return Err(fail!(
                 Checkpoint,
-                "{place}: it is no SentencePiece model: it has no pieces"
+                "{place}: it is not a SentencePiece model: it has no pieces"
             ));
         }
         Ok(model)

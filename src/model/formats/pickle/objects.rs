@@ -101,7 +101,7 @@ impl Machine<'_> {
             (Callee::Parameter, &[Value::Tensor(tensor), ..]) => {
                 self.stack.push(Value::Tensor(tensor));
             }
-            _ => return Err(damaged("arguments do not fit what they are for")),
+            _ => return Err(damaged("a call has the wrong arguments")),
         }
         Ok(())
     }
@@ -123,9 +123,7 @@ impl Machine<'_> {
     pub(super) fn build(&mut self) -> Result<()> {
         match (self.pop()?, self.stack.last()) {
             (Value::Dict(_), Some(Value::Dict(_))) => Ok(()),
-            _ => {
-                Err(fail!(Unsupported, "it sets the state of an object, which is not carried out"))
-            }
+            _ => Err(fail!(Unsupported, "it sets the state of an object, which is not supported")),
         }
     }
 

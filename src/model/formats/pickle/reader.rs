@@ -91,10 +91,7 @@ impl<'p> Reader<'p> {
     pub(crate) fn state(&mut self) -> Result<State> {
         let (machine, value) = self.next()?;
         let Value::Dict(dict) = value else {
-            return Err(fail!(
-                Unsupported,
-                "it holds something else than a dictionary of tensors (a state_dict)"
-            ));
+            return Err(fail!(Unsupported, "it is not a dictionary of tensors (a state_dict)"));
         };
         let mut seen = HashSet::new();
         let entries = machine.dicts[dict].iter().map(|&(key, value)| {

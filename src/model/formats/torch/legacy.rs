@@ -46,7 +46,7 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     let mut at = reader.at() as u64;
     for key in &keys {
         let Some(storage) = stored.get(key.as_str()) else {
-            return Err(damaged("it lists a storage that no tensor has"));
+            return Err(damaged("it lists a storage that no tensor uses"));
         };
         let count = bytes(blob, at, 8)?;
         let count = count.try_into().map(u64::from_le_bytes).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
             size.ok_or_else(|| damaged("a storage has another size than its tensors say"))?;
         let start = at + 8;
         let end = start.checked_add(size).filter(|&end| end <= blob.size());
-        at = end.ok_or_else(|| fail!(Checkpoint, "the file is cut short: fetch it again"))?;
+        at = end.ok_or_else(|| fail!(Checkpoint, "the file is truncated: download it again"))?;
         if places.insert(key, (start, size)).is_some() {
             return Err(damaged("it lists a storage twice"));
         }
@@ -90,12 +90,12 @@ fn pickles(reader: &mut Reader<'_>) -> Result<Pickles> {
         ));
     }
     if reader.flag("little_endian")? == Some(false) {
-        return Err(fail!(Unsupported, "its data is not little-endian, which is not read"));
+        return Err(fail!(Unsupported, "its data is not little-endian, which is not supported"));
     }
     let (state, storages) = reader.state()?;
     Ok((state, storages, reader.texts()?))
 }
 
 fn damaged(what: &str) -> crate::Error {
-    fail!(Checkpoint, "{what}: the file is damaged, fetch it again")
+    fail!(Checkpoint, "{what}: the file is damaged, download it again")
 }

@@ -34,7 +34,10 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     if let Some(order) = records.get(&format!("{root}/byteorder")) {
         let (start, size) = stored(blob, "byteorder", *order)?;
         if bytes(blob, start, size.min(16))? != b"little" {
-            return Err(fail!(Unsupported, "its data is not little-endian, which is not read"));
+            return Err(fail!(
+                Unsupported,
+                "its data is not little-endian, which is not supported"
+            ));
         }
     }
     let (start, size) = stored(blob, "data.pkl", records[&format!("{root}/data.pkl")])?;
@@ -81,12 +84,11 @@ fn root(records: &HashMap<String, Record>) -> Result<String> {
     roots.sort_unstable();
     match roots[..] {
         [root] => Ok(root.to_owned()),
-        [] => Err(fail!(Checkpoint, "it has no data.pkl: it is not a file of torch")),
+        [] => Err(fail!(Checkpoint, "it has no data.pkl: it is not a torch file")),
         // torch takes the folder of the first record, whichever that is.
         [one, other, ..] => Err(fail!(
             Checkpoint,
-            "it has two models in it ({one}/data.pkl and {other}/data.pkl): save the one that is \
-             meant alone",
+            "it has two models in it ({one}/data.pkl and {other}/data.pkl): save one of them alone",
             one = quote(one),
             other = quote(other)
         )),
@@ -98,7 +100,7 @@ fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
     if record.method != 0 {
         return Err(fail!(
             Unsupported,
-            "the record {name} is compressed, which torch does not do and is not read",
+            "the record {name} is compressed, which torch does not do and is not supported",
             name = quote(name)
         ));
     }
@@ -112,7 +114,7 @@ fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
     if start.checked_add(record.size).is_none_or(|end| end > blob.size()) {
         return Err(fail!(
             Checkpoint,
-            "the record {name} ends after the file: fetch it again",
+            "the record {name} ends after the file: download it again",
             name = quote(name)
         ));
     }
@@ -130,7 +132,7 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
     let Some(at) = at else {
         return Err(fail!(
             Checkpoint,
-            "the zip file has no directory: it is cut short, fetch it again"
+            "the zip file has no directory: it is truncated, download it again"
         ));
     };
     let end = &tail[at..];
@@ -169,7 +171,7 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
         if records.contains_key(&name) {
             return Err(fail!(
                 Checkpoint,
-                "two records are called {name}: fetch it again",
+                "two records are called {name}: download it again",
                 name = quote(name)
             ));
         }
@@ -220,5 +222,5 @@ fn long(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn damaged() -> crate::Error {
-    fail!(Checkpoint, "the zip file is damaged: fetch it again")
+    fail!(Checkpoint, "the zip file is damaged: download it again")
 }

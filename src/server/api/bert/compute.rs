@@ -45,7 +45,7 @@ pub async fn compute(
     }
     if count > service.settings.max_queue {
         let most = service.settings.max_queue;
-        let said = format!("{count} sequences are more than the {most} that may wait here");
+        let said = format!("{count} sequences are more than the queue limit of {most}");
         return Err(ApiError::new(ErrorCode::TooLarge, said));
     }
     let capture = config.capture(&encoder)?;

@@ -32,7 +32,7 @@ pub async fn encode(service: &Service, caller: Caller, body: Bytes) -> Result<An
     }
     let is_list = matches!(&texts, Sequences::Tokens(_));
     if is_tokenized.is_some_and(|said| said != is_list) {
-        let said = "it says otherwise than `texts`: send lists of tokens, or strings";
+        let said = "it does not match `texts`: send lists of tokens, or strings";
         return Err(ApiError::new(ErrorCode::Malformed, said).at("is_tokenized"));
     }
     service.statistic.see(&caller.client.to_le_bytes(), Some(texts.len()));

@@ -7,22 +7,25 @@ use crate::server::core::error::ErrorCode;
 
 /// What each status says.
 const ERRORS: [(u16, &str); 12] = [
-    (400, "a field is wrong, or there is nothing to embed"),
-    (401, "no key, or a wrong one"),
-    (403, "the server was called by another name, or by a page of another site"),
+    (400, "invalid request: a field is wrong, or there is nothing to embed"),
+    (401, "missing or wrong API key"),
+    (403, "host name or origin not allowed"),
     (404, "the model is not served"),
-    (406, "no form of the answer is one that Accept names"),
-    (408, "the body did not come in time"),
+    (406, "no type in Accept is available"),
+    (408, "timeout while reading the body"),
     (
         413,
-        "too large: the body, its list or its results; in Text Embeddings Inference's routes also \
-           what the model cannot do",
+        "the body, its list of inputs or the results are too large; at the Text Embeddings \
+         Inference routes also validation errors",
     ),
-    (415, "Content-Type or Content-Encoding is not one that is read"),
-    (422, "a text cannot be tokenised; in Text Embeddings Inference's routes also a wrong body"),
+    (415, "unsupported Content-Type or Content-Encoding"),
+    (
+        422,
+        "a text cannot be tokenised; at the Text Embeddings Inference routes also a malformed body",
+    ),
     (424, "the model failed"),
     (429, "the queue is full: see Retry-After"),
-    (503, "shutting down, or the device is lost"),
+    (503, "shutting down, or the device was lost"),
 ];
 
 /// The errors of a route by their statuses.
@@ -53,8 +56,8 @@ const USED: [(&str, &str); 9] = [
     ("x-tokenization-time", "milliseconds in the tokenizer"),
     ("x-queue-time", "milliseconds in the queue"),
     ("x-inference-time", "milliseconds in the model"),
-    ("x-truncated-texts", "texts that were cut"),
-    ("x-truncated-tokens", "tokens that they lost"),
+    ("x-truncated-texts", "number of truncated texts"),
+    ("x-truncated-tokens", "number of tokens lost by truncation"),
 ];
 
 /// Headers by name, for all answers to refer to.
@@ -123,8 +126,9 @@ pub fn schemas() -> Map<String, Value> {
         "Strings": list(text.clone()),
         "Arrays": {
             "type": "string", "format": "binary",
-            "description": "arrays (columns in Arrow) NAME.vectors, of texts by layers by width, or with \
-                            a row a token or word; token_ids, token_spans, token_words, token_offsets \
+            "description": "arrays (columns in Arrow): NAME.vectors of shape (texts, layers, \
+                            width), or with one row per token or word; token_ids, token_spans, \
+                            token_words, token_offsets \
                             under `tokens`, word_spans, word_tokens, word_offsets under `words`",
         },
         "Tokens": list(list(object(&["id", "text", "special", "start", "stop"], json!({
@@ -158,7 +162,7 @@ pub fn schemas() -> Map<String, Value> {
             "outputs": list(object(&["name", "layers", "results"], json!({
                 "name": text, "layers": list(count.clone()),
                 "results": list(object(&["vectors"], json!({
-                    "vectors": { "type": "array", "description": "layers by rows by width" },
+                    "vectors": { "type": "array", "description": "shape (layers, rows, width)" },
                 }))),
             }))),
         })),

@@ -60,15 +60,15 @@ impl Parts {
             }
         }
         let prompts: Vec<String> = encoder.pipeline().prompts.keys().cloned().collect();
-        let said = "the first so many numbers, scaled to length 1 where vectors are";
+        let said = "keep the first N dimensions; normalised vectors are normalised again";
         Self {
             depth: encoder.spec().depth(),
             limit: limits(&encoder),
             most: format!("at most {} at a time", service.settings.max_client_batch),
             auto_truncate: service.settings.auto_truncate,
             id: json!({ "type": "integer", "minimum": 0, "maximum": most_id }),
-            served: one_of(&names, "a model that is served; the first by default"),
-            prompt: one_of(&prompts, "a prompt of the model's own, put before every text"),
+            served: one_of(&names, "one of the served models; default: the first"),
+            prompt: one_of(&prompts, "name of one of the model's prompts, prepended to every text"),
             dims: count(1, encoder.spec().width, said),
             names,
         }
@@ -100,9 +100,10 @@ impl Parts {
         let two = json!({ "type": "array", "items": text(), "minItems": 2, "maxItems": 2 });
         let one = json!({ "anyOf": [text(), pair, two] });
         let outputs = format!(
-            "at most {MOST_OUTPUTS}, of different names; the model's own vectors where there is none"
+            "at most {MOST_OUTPUTS}, with distinct names; default: one output, the model's own \
+             vectors"
         );
-        let overflow = "of a text that is too long; window:STRIDE is taken too";
+        let overflow = "what to do with texts over the token limit; window:STRIDE is accepted too";
         closed(
             &["input"],
             json!({
@@ -115,7 +116,7 @@ impl Parts {
                 "model": self.served,
                 "max_tokens": count(self.limit.0, self.limit.1, "of a text"),
                 "overflow": word(&["truncate", "error", "window"], overflow),
-                "prompt": maybe("put before every text"),
+                "prompt": maybe("prepended to every text"),
                 "prompt_name": self.prompt,
                 "tokens": flag(false),
                 "words": flag(false),
@@ -124,8 +125,8 @@ impl Parts {
     }
 
     fn output(&self) -> Value {
-        let combine = "weighted=w0,w1,.. and scalar-mix=w0,w1,..[;gamma] are taken too, with a \
-                       weight a layer";
+        let combine = "weighted=w0,w1,.. and scalar-mix=w0,w1,..[;gamma] are accepted too, with \
+                       one weight per layer";
         let poolings = [
             "model",
             "tokens",
@@ -141,19 +142,20 @@ impl Parts {
             "weighted-mean",
             "mean-max",
         ];
-        let pool = "pooler is taken too, of the last layer where the model has one";
-        let precision = "int8 is taken too, with two texts or more";
+        let pool = "pooler is accepted too, for the last layer of models that have one";
+        let precision = "int8 is accepted too, with at least two texts";
         closed(
             &[],
             json!({
                 "name": {
                     "type": ["string", "null"], "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$",
-                    "description": "its number by default",
+                    "description": "default: the index of the output",
                 },
                 "layers": layers(self.depth),
                 "combine": word(&["stack", "mean", "sum", "max", "concat"], combine),
                 "pool": word(&poolings, pool),
-                "normalize": { "type": ["boolean", "null"], "description": "the model's own by default" },
+                "normalize": { "type": ["boolean", "null"], "description": "default: as the model \
+                                                                            says" },
                 "dims": self.dims,
                 "precision": word(&["f32", "f16", "ubinary"], precision),
             }),
@@ -260,7 +262,7 @@ fn encode(item: Value, is_tokenized: bool) -> Value {
     open(
         &["texts"],
         json!({
-            "id": { "description": "comes back as it is" },
+            "id": { "description": "returned unchanged" },
             "texts": { "type": "array", "items": item, "minItems": 1 },
             "is_tokenized": {
                 "type": ["boolean", "null"], "enum": [is_tokenized, null],
@@ -289,8 +291,8 @@ fn layers(depth: usize) -> Value {
             { "type": "null" },
         ],
         "default": "last",
-        "description": "states from 0, the word table's, or back from -1; lists and ranges of both \
-                        kinds, as 0,3,-1 and 1..-1, are taken too",
+        "description": "indices of hidden states: 0 is the embedding layer, -1 the last; lists \
+                        and ranges such as 0,3,-1 and 1..-1 are accepted too",
     })
 }
 

@@ -102,7 +102,7 @@ fn posts() -> Vec<Route> {
     vec![
         route(
             "/v1/layers",
-            "Any number of outputs, each with its layers and pooling, of one forward pass",
+            "Several outputs from one forward pass, each with its own layers and pooling",
             EVERYLAYER,
             "LayersBody",
             layers,
@@ -110,19 +110,19 @@ fn posts() -> Vec<Route> {
         ),
         route(
             "/v1/embeddings",
-            "A vector a text",
+            "One vector per text",
             OPENAI,
             "EmbeddingsBody",
             openai.clone(),
             "Embeddings",
         ),
         route("/embeddings", "As /v1/embeddings", OPENAI, "EmbeddingsBody", openai, "Embeddings"),
-        route("/embed", "A vector a text", TEI, "EmbedBody", embed.clone(), "Vectors"),
+        route("/embed", "One vector per text", TEI, "EmbedBody", embed.clone(), "Vectors"),
         route("/", "As /embed", TEI, "EmbedBody", embed, "Vectors"),
-        route("/embed_all", "A vector a token", TEI, "EmbedAllBody", embed_all, "TokenVectors"),
+        route("/embed_all", "One vector per token", TEI, "EmbedAllBody", embed_all, "TokenVectors"),
         route(
             "/similarity",
-            "The cosine of a text and each of several others",
+            "Cosine similarity of a text to each of several others",
             TEI,
             "SimilarityBody",
             json!({
@@ -149,7 +149,7 @@ fn posts() -> Vec<Route> {
         ),
         route(
             "/decode",
-            "Texts of token ids",
+            "Decode token ids to texts",
             TEI,
             "DecodeBody",
             json!({ "ids": [101, 102], "skip_special_tokens": true, "model": null }),
@@ -157,7 +157,7 @@ fn posts() -> Vec<Route> {
         ),
         route(
             "/encode",
-            "Vectors as its HTTP server gives them",
+            "Vectors in the format of the BERT-as-Service HTTP server",
             BERT,
             "EncodeBody",
             json!({ "id": 1, "texts": ["Good morning"], "is_tokenized": false }),
@@ -168,15 +168,15 @@ fn posts() -> Vec<Route> {
 
 /// Routes without a body: path, summary, tag, kind and schema of the answer.
 const GETS: [(&str, &str, &str, &str, &str); 12] = [
-    ("/v1/models", "The models that are served", OPENAI, JSON, "Models"),
-    ("/v1/models/{model}", "One model that is served", OPENAI, JSON, "Model"),
-    ("/info", "The model and the limits in force", TEI, JSON, "Info"),
-    ("/health", "Whether the models answer; asks for no key", TEI, JSON, "Health"),
+    ("/v1/models", "The served models", OPENAI, JSON, "Models"),
+    ("/v1/models/{model}", "One served model", OPENAI, JSON, "Model"),
+    ("/info", "The model and the current limits", TEI, JSON, "Info"),
+    ("/health", "Whether the models answer; needs no API key", TEI, JSON, "Health"),
     ("/ping", "As /health", TEI, JSON, "Health"),
     ("/metrics", "Counts for Prometheus", TEI, TEXT, ""),
     ("/status/server", "The server's options and counts", BERT, JSON, "Object"),
     ("/status/client", "Counts of requests", BERT, JSON, "Object"),
-    ("/docs", "A page to try the routes; asks for no key", EVERYLAYER, HTML, ""),
+    ("/docs", "A page to try the routes; needs no API key", EVERYLAYER, HTML, ""),
     ("/", "The page of /docs", EVERYLAYER, HTML, ""),
     ("/openapi.json", "This document", EVERYLAYER, JSON, "Object"),
     ("/api-doc/openapi.json", "This document", EVERYLAYER, JSON, "Object"),

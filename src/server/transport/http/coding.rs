@@ -45,13 +45,13 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
                 | "application/octet-stream"
         ) || kind.ends_with("+json");
         if !is_read {
-            let said = format!("Content-Type `{kind}` is not read here: send application/json");
+            let said = format!("Content-Type `{kind}` is not supported: send application/json");
             return Err(ApiError::new(ErrorCode::Media, said));
         }
         let charset = parts.find_map(|part| part.strip_prefix("charset="));
         let charset = charset.map(|charset| charset.trim_matches('"'));
         if let Some(other) = charset.filter(|c| !matches!(*c, "utf-8" | "utf8" | "us-ascii")) {
-            let said = format!("charset `{other}` is not read here: send JSON in UTF-8");
+            let said = format!("charset `{other}` is not supported: send JSON in UTF-8");
             return Err(ApiError::new(ErrorCode::Media, said));
         }
     }
@@ -67,12 +67,13 @@ pub fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
                 "zstd" => Coding::Zstd,
                 other => {
                     let said =
-                        format!("Content-Encoding `{other}` is not read here: use {CODINGS}");
+                        format!("Content-Encoding `{other}` is not supported: use {CODINGS}");
                     return Err(ApiError::new(ErrorCode::Media, said));
                 }
             };
             if found.replace(coding).is_some() {
-                let said = format!("Content-Encoding names more than one: use one of {CODINGS}");
+                let said =
+                    format!("Content-Encoding has more than one coding: use one of {CODINGS}");
                 return Err(ApiError::new(ErrorCode::Media, said));
             }
         }

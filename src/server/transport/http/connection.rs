@@ -84,7 +84,7 @@ impl Acceptor {
                             slot.stay();
                             continue;
                         }
-                        tracing::debug!("a silent connection made room");
+                        tracing::debug!("an idle connection was closed to accept another");
                         if slot.has_asked() {
                             reject(&wire, &ApiError::evicted());
                         }

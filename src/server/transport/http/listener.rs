@@ -20,7 +20,7 @@ pub enum Listener {
 fn refused(place: impl std::fmt::Display, e: std::io::Error, other: &str) -> crate::Error {
     match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            let said = format!("{place}: {e}: end the program that has it, or {other}");
+            let said = format!("{place}: {e}: stop the program that uses it, or {other}");
             crate::Error::new(crate::ErrorKind::Io, said).with_source(e)
         }
         _ => crate::Error::io(place, e),
@@ -45,7 +45,7 @@ impl Listener {
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
-        open().map(Self::Tcp).map_err(|e| refused(address, e, "take another port"))
+        open().map(Self::Tcp).map_err(|e| refused(address, e, "choose another port"))
     }
 
     /// Opens a path, in the place of a socket that nobody serves any more.
@@ -61,7 +61,7 @@ impl Listener {
             let _ = std::fs::remove_file(path);
         }
         let open = tokio::net::UnixListener::bind(path);
-        open.map(Self::Unix).map_err(|e| refused(path.display(), e, "take another path"))
+        open.map(Self::Unix).map_err(|e| refused(path.display(), e, "choose another path"))
     }
 
     /// Where clients connect to, for people.

@@ -34,16 +34,16 @@ pub async fn hold(
         let authority = request.uri().authority().map(|authority| authority.as_str());
         if let Some(other) = called.chain(authority).find(|host| !is_ours(names, host)) {
             let said = format!(
-                "this server is not called `{}`: use localhost, or start it with --allowed-host and \
-                 that name",
+                "`{}` is not an allowed host name of this server: use localhost, or add it to the \
+                 server's allowed hosts",
                 quote(other)
             );
             return Err(ApiError::new(ErrorCode::Forbidden, said));
         }
     }
     if request.method() == Method::POST && is_unasked(headers) && is_foreign(settings, headers) {
-        let said = "another site's page sent this without asking first: send application/json, and \
-                    name its origin with --cors-allow-origin";
+        let said = "a page of another origin sent this without a CORS preflight: send \
+                    application/json, and add the origin to the server's allowed origins";
         return Err(ApiError::new(ErrorCode::Forbidden, said));
     }
     Ok(next.run(request).await)

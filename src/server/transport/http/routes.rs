@@ -83,7 +83,7 @@ fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodR
     route.route_layer(middleware::from_fn(async move |mut request: Request, next: Next| {
         let Some(kind) = accept::choose(request.headers(), kinds) else {
             let said = format!(
-                "no form of this answer is one that Accept names: use {}",
+                "no type in Accept is available for this response: use {}",
                 kinds.join(", ")
             );
             return Err(ApiError::new(ErrorCode::Accept, said));
@@ -195,7 +195,7 @@ async fn other_method(method: Method, uri: Uri) -> Result<Answer, ApiError> {
         Method::OPTIONS => Ok(empty(StatusCode::NO_CONTENT)),
         _ => {
             let (path, method) = (quote(uri.path()), quote(method));
-            let said = format!("{path} does not take {method}: see Allow");
+            let said = format!("{path} does not support {method}: see Allow");
             Err(ApiError::new(ErrorCode::Method, said))
         }
     }
@@ -317,7 +317,7 @@ async fn body(
             Some(Err(e)) => {
                 return Err(ApiError::new(
                     ErrorCode::Malformed,
-                    format!("the body broke off: {e}"),
+                    format!("the body was interrupted: {e}"),
                 ));
             }
             Some(Ok(frame)) => {

@@ -38,7 +38,7 @@ pub async fn handshake(stream: &mut TcpStream, socket: &str) -> std::io::Result<
     let body = frame_body(stream, length).await?;
     match flags & 4 != 0 && body.starts_with(b"\x05READY") {
         true => Ok(()),
-        false => Err(odd("the peer does not say READY")),
+        false => Err(odd("the peer did not send READY")),
     }
 }
 
@@ -70,7 +70,7 @@ async fn frame_length(
     };
     match usize::try_from(length) {
         Ok(length) if flags & !7 == 0 && length <= limit => Ok(length),
-        _ => Err(odd("a frame is larger than the limit, or none")),
+        _ => Err(odd("a frame is invalid or larger than the limit")),
     }
 }
 
