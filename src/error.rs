@@ -38,12 +38,38 @@ pub enum ErrorKind {
     Hub,
 }
 
+/// A setting of a call that an error suggests to change. The sentence of the error does not depend on
+/// the front end; each front end adds its own name of the setting: an option, a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Setting {
+    /// [`Capture::layers`](crate::Capture::layers)
+    Layers,
+    /// [`Capture::combine`](crate::Capture::combine)
+    Combine,
+    /// [`Capture::max_tokens`](crate::Capture::max_tokens)
+    MaxTokens,
+    /// [`Capture::overflow`](crate::Capture::overflow)
+    Overflow,
+    /// [`LoadOptions::device`](crate::LoadOptions::device)
+    Device,
+    /// [`LoadOptions::dtype`](crate::LoadOptions::dtype)
+    Dtype,
+    /// [`LoadOptions::batch_tokens`](crate::LoadOptions::batch_tokens)
+    BatchTokens,
+    /// [`LoadOptions::coop`](crate::LoadOptions::coop)
+    Coop,
+    /// The columns of the input that are copied to the output.
+    Columns,
+}
+
 /// An error of this crate. Look at [`Error::kind`] to branch, print it to tell a person.
 pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
     message: String,
+    settings: &'static [Setting],
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -53,7 +79,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), settings: &[], source: None }))
     }
 
     /// The same error with its cause, given back by [`StdError::source`].
@@ -68,6 +94,18 @@ impl Error {
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.0.message = format!("{place}: {}", self.0.message);
         self
+    }
+
+    /// The same error with the settings that it suggests to change.
+    #[must_use]
+    pub fn about(mut self, settings: &'static [Setting]) -> Self {
+        self.0.settings = settings;
+        self
+    }
+
+    /// The settings of the call that the error suggests to change.
+    pub fn settings(&self) -> &'static [Setting] {
+        self.0.settings
     }
 
     /// What sort of thing went wrong.

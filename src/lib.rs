@@ -96,6 +96,6 @@ mod words;
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};
 pub use embeddings::{Embeddings, TextEmbedding};
 pub use encoder::{Device, Dtype, Encoder, LoadOptions};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, Setting};
 pub use schedule::Recording;
 pub use text::Text;

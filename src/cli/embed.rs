@@ -184,7 +184,7 @@ fn spent(part: Part, done: &Done, error: Error) -> Error {
         return error;
     }
     let said = format!("{error}; {} texts are done; --resume continues after them", done.texts);
-    Error::new(error.kind(), said).with_source(error)
+    Error::new(error.kind(), said).about(error.settings()).with_source(error)
 }
 
 /// A call that is ready to run.

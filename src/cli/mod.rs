@@ -67,7 +67,7 @@ pub fn run(call: Cli) -> ExitCode {
 
 /// Says what went wrong, and gives the exit code of it.
 fn failed(error: &Error) -> ExitCode {
-    terminal::error(&error.to_string());
+    terminal::error(&terminal::with_options(error));
     ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
 }
 

@@ -198,8 +198,8 @@ impl HttpArgs {
     /// The pages to serve, if any.
     fn site(&self) -> Result<Option<Site>> {
         match (&self.web_dir, self.web) {
-            (Some(folder), _) => Site::folder(folder).map(Some),
-            (None, true) => Site::built().map(Some),
+            (Some(folder), _) => Site::folder(folder).map_err(|e| e.at("--web-dir")).map(Some),
+            (None, true) => Site::built().map_err(|e| e.at("--web (or --web-dir DIR)")).map(Some),
             (None, false) => Ok(None),
         }
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as ParseError};
 use everylayer::quote::visible;
-use everylayer::{Error, ErrorKind, Result};
+use everylayer::{Error, ErrorKind, Result, Setting};
 
 /// Characters of a sentence; what is quoted in one is less.
 const LONGEST: usize = 4000;
@@ -21,6 +21,27 @@ pub fn note(sentence: &str) {
 /// Says what went wrong.
 pub fn error(sentence: &str) {
     note(&format!("error: {sentence}"));
+}
+
+/// `error` with the options that change what it suggests to change.
+pub fn with_options(error: &Error) -> String {
+    let option = |setting: &Setting| match setting {
+        Setting::Layers => Some("--layers"),
+        Setting::Combine => Some("--combine"),
+        Setting::MaxTokens => Some("--max-tokens"),
+        Setting::Overflow => Some("--overflow"),
+        Setting::Device => Some("--device"),
+        Setting::Dtype => Some("--dtype"),
+        Setting::BatchTokens => Some("--batch-tokens"),
+        Setting::Coop => Some("--coop"),
+        Setting::Columns => Some("--keep"),
+        _ => None,
+    };
+    let options: Vec<&str> = error.settings().iter().filter_map(option).collect();
+    match options.is_empty() {
+        true => error.to_string(),
+        false => format!("{error} ({})", options.join(", ")),
+    }
 }
 
 /// Writes `bytes` to standard output.

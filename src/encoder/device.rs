@@ -7,7 +7,7 @@ use super::options::Device;
 #[cfg(feature = "gpu")]
 use super::options::Dtype;
 use super::options::LoadOptions;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
 use crate::schedule::Elem;
@@ -45,16 +45,19 @@ impl OpenDevice {
                 return match options.coop {
                     true => Err(fail!(
                         Usage,
-                        "the CPU has no cooperative matrices; use --device gpu or leave --coop out"
-                    )),
+                        "the CPU has no cooperative matrices; use the device `gpu`, or turn \
+                         them off"
+                    )
+                    .about(&[Setting::Device, Setting::Coop])),
                     false => Ok(Self::Cpu),
                 };
             };
             if options.coop && options.dtype != Dtype::F16 {
                 return Err(fail!(
                     Usage,
-                    "cooperative matrices multiply f16 alone: give --dtype f16 with --coop"
-                ));
+                    "cooperative matrices multiply f16 only: set the dtype to f16, or turn them off"
+                )
+                .about(&[Setting::Dtype, Setting::Coop]));
             }
             let gpu_options =
                 GpuOptions { default_limits: options.default_limits, coop: options.coop };
@@ -78,8 +81,9 @@ impl OpenDevice {
             Device::Auto | Device::Cpu if !options.coop => Ok(Self::Cpu),
             _ => Err(fail!(
                 NoAdapter,
-                "this build has no GPU support; build it with the feature `gpu` or use --device cpu"
-            )),
+                "this build has no GPU support; build it with the feature `gpu` or use the device `cpu`"
+            )
+            .about(&[Setting::Device])),
         }
     }
 

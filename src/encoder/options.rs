@@ -142,7 +142,7 @@ pub struct LoadOptions {
     pub batch_tokens: Option<usize>,
     /// Stay inside the default WebGPU limits even where the adapter allows more.
     pub default_limits: bool,
-    /// Leave alone what `everylayer bench --tune` measured on this adapter.
+    /// Ignore the results that `everylayer bench --tune` stored for this adapter.
     pub untuned: bool,
     /// Multiply on cooperative matrices: f16 inputs, f32 sums. Experimental, measured on no hardware
     /// yet; needs [`Dtype::F16`] and an adapter that has them, and is an error elsewhere.
@@ -186,7 +186,7 @@ impl LoadOptions {
         self
     }
 
-    /// The same options with or without what `everylayer bench --tune` measured on this adapter.
+    /// The same options with or without the results that `everylayer bench --tune` stored for this adapter.
     #[must_use]
     pub fn untuned(mut self, on: bool) -> Self {
         self.untuned = on;

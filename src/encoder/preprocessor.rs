@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::capture::{Capture, Pool};
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::model::load;
 use crate::model::pipeline::{Folder, Pipeline};
 use crate::model::sources::Source;
@@ -73,7 +73,8 @@ impl Preprocessor {
             Some(n) if n > positions => Err(fail!(
                 Usage,
                 "a limit of {n} tokens is more than the {positions} positions of this model"
-            )),
+            )
+            .about(&[Setting::MaxTokens])),
             Some(n) => Ok(n),
             None => Ok(self.max_tokens()),
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::capture::reduce::{Reduced, Reduction, reduce_text};
 use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode};
 use crate::embeddings::Rows;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::math::vector;
 use crate::model::pipeline::{LayerMix, Module, Pipeline};
 use crate::model::spec::Spec;
@@ -72,15 +72,17 @@ impl<'a> Wish<'a> {
             return Err(fail!(
                 Usage,
                 "the pooler reads the last layer alone: leave the layers at `last`"
-            ));
+            )
+            .about(&[Setting::Layers]));
         }
         let windows = matches!(capture.overflow, Overflow::Window { .. });
         if pooler && windows {
             return Err(fail!(
                 Usage,
                 "the pooler reads a text's first token alone, which windows do not help: leave \
-                 --overflow at `truncate`"
-            ));
+                 overflow at `truncate`"
+            )
+            .about(&[Setting::Overflow]));
         }
         let modes = capture.pool.modes(&pipeline.pooling).unwrap_or_default();
         let merge = device_combination(&combine, states.len());
@@ -274,9 +276,10 @@ fn mixed(mix: &LayerMix, asked: &Combine, depth: usize) -> Result<(Vec<usize>, C
         return Err(fail!(
             Usage,
             "combine `{}` cannot be applied: this checkpoint combines its layers itself \
-             (WeightedLayerPooling); leave --combine out, or name the layers with --layers",
+             (WeightedLayerPooling); leave out the combination, or choose the layers",
             asked.quoted()
-        ));
+        )
+        .about(&[Setting::Combine, Setting::Layers]));
     }
     if mix.first + mix.weights.len() != depth + 1 {
         return Err(fail!(

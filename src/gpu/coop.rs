@@ -4,7 +4,7 @@
 use wgpu::{CooperativeScalarType as Scalar, Features};
 
 use super::pick::GpuOptions;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::schedule::Tile;
 
 /// Invocations of a workgroup of `matmul_coop.wgsl`, which have to be whole subgroups.
@@ -57,8 +57,9 @@ pub fn ask(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Tile> {
         let name = adapter.get_info().name;
         fail!(
             Usage,
-            "{name} cannot multiply with cooperative matrices, it lacks {missing}; leave --coop out"
+            "{name} cannot multiply with cooperative matrices, it lacks {missing}; turn them off"
         )
+        .about(&[Setting::Coop])
     })
 }
 

@@ -10,7 +10,7 @@ pub use super::pick::{GpuOptions, Pick, missing};
 use super::pick::{choice, no_adapter};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::Pipelines;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::schedule::{AdapterFeatures, Class, Tile};
 
 /// What is known of one adapter without opening it.
@@ -195,7 +195,8 @@ impl Gpu {
         };
         let report = report(adapter);
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
-            fail!(Gpu, "{} could not be opened: {e}; try another --device", report.name)
+            fail!(Gpu, "{} could not be opened: {e}; try another device", report.name)
+                .about(&[Setting::Device])
                 .with_source(e)
         })?;
         let faults = Faults::default();

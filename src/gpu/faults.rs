@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::Gpu;
-use crate::error::{Error, ErrorKind, Result, fail};
+use crate::error::{Error, ErrorKind, Result, Setting, fail};
 
 /// What the device told outside of any scope, and that it was lost.
 #[derive(Default)]
@@ -135,10 +135,13 @@ impl Gpu {
     /// The error for `fault`.
     fn refused(&self, (kind, message): Fault) -> Error {
         let text = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let hint = match kind {
-            ErrorKind::OutOfMemory => "; use a smaller --batch-tokens",
-            _ => "",
-        };
-        Error::new(kind, format!("{}: {text}{hint}", self.report.name))
+        let name = &self.report.name;
+        match kind {
+            ErrorKind::OutOfMemory => {
+                Error::new(kind, format!("{name}: {text}; use smaller batches"))
+                    .about(&[Setting::BatchTokens])
+            }
+            _ => Error::new(kind, format!("{name}: {text}")),
+        }
     }
 }

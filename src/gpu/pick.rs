@@ -57,8 +57,7 @@ pub(super) fn choice(
     };
     let others: Vec<String> = others.iter().map(shown).collect();
     format!(
-        "several adapters are named like \"{part}\": {} is taken, and not {}; --device takes their \
-         numbers",
+        "several adapters are named like \"{part}\": using {}, not {}; select one by its number",
         shown(&taken),
         others.join(", ")
     )
@@ -74,7 +73,7 @@ pub(super) fn no_adapter(pick: &Pick, adapters: &[wgpu::Adapter]) -> Error {
 /// The error for a `pick` that means none of the adapters of these `names`.
 pub fn missing(pick: &Pick, names: &[&str]) -> Error {
     let there = if names.is_empty() {
-        "no GPU adapter was found on this machine; install a Vulkan driver or use --device cpu"
+        "no GPU adapter was found on this machine; install a Vulkan driver or use the device `cpu`"
             .to_owned()
     } else {
         let numbered: Vec<_> =

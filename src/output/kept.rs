@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::ColumnKind;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 
 /// A value of a column that is carried along, as it was in the input.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -136,7 +136,8 @@ impl<'a> Fields<'a> {
                 NotFinite,
                 "text {index}: column `{name}` holds infinity, which JSON cannot represent: use \
                  parquet, or leave the column out"
-            )),
+            )
+            .about(&[Setting::Columns])),
         }
     }
 }

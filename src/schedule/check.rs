@@ -5,7 +5,7 @@
 
 use super::caps::Caps;
 use super::plan::Exit;
-use crate::error::{Result, fail};
+use crate::error::{Result, Setting, fail};
 use crate::math::pool::PoolMode;
 use crate::model::layout::Layout;
 use crate::model::spec::{Positions, Spec};
@@ -85,10 +85,11 @@ fn check_pooled(exit: &Exit, texts: usize, layout: &Layout, caps: &Caps) -> Resu
         return Err(fail!(
             Usage,
             "{} pooled vectors for each of {texts} texts take {bytes} bytes, more than the {} the \
-             device binds at once; use a smaller --batch-tokens or the route stream",
+             device binds at once; use smaller batches or the route `stream`",
             exit.parts(),
             caps.max_binding
-        ));
+        )
+        .about(&[Setting::BatchTokens]));
     }
     Ok(())
 }

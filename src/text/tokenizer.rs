@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, PostProcessorWrapper};
 
-use crate::error::{ErrorKind, Result, fail};
+use crate::error::{ErrorKind, Result, Setting, fail};
 use crate::model::sources::{MAX_JSON_BYTES, Source, json_error, read_all};
 use crate::text::added::Declared;
 use crate::text::files::Frame;
@@ -208,7 +208,8 @@ impl Tokenizer {
             return Err(fail!(
                 Usage,
                 "a limit of {max_tokens} tokens is too small: the tokenizer adds {added} special tokens"
-            ));
+            )
+            .about(&[Setting::MaxTokens]));
         };
         if let Overflow::Window { stride } = overflow {
             check_window(room, max_tokens, stride)?;
@@ -247,7 +248,8 @@ impl Tokenizer {
                  truncate it",
                 found + added,
                 room + added
-            ));
+            )
+            .about(&[Setting::MaxTokens, Setting::Overflow]));
         }
         if found > room && whole && second.is_some() {
             return Err(fail!(
@@ -256,7 +258,8 @@ impl Tokenizer {
                  shorten it, or truncate it (overflow `truncate`)",
                 found + added,
                 room + added
-            ));
+            )
+            .about(&[Setting::MaxTokens, Setting::Overflow]));
         }
         let lengths = match whole {
             true => (counts.0, counts.1.unwrap_or(0)),
@@ -366,7 +369,8 @@ fn check_window(room: usize, limit: usize, stride: Option<usize>) -> Result<()> 
         return Err(fail!(
             Usage,
             "a limit of {limit} tokens leaves no room for text in a window: raise it"
-        ));
+        )
+        .about(&[Setting::MaxTokens]));
     }
     match stride {
         Some(stride) if stride >= room => Err(fail!(
@@ -374,7 +378,8 @@ fn check_window(room: usize, limit: usize, stride: Option<usize>) -> Result<()> 
             "overflow window:{stride}: a window holds {room} tokens of the text, so the stride is \
              at most {}",
             room - 1
-        )),
+        )
+        .about(&[Setting::Overflow])),
         _ => Ok(()),
     }
 }

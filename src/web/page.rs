@@ -4,7 +4,7 @@ use js_sys::{Float32Array, Int8Array, Reflect, Uint8Array, Uint16Array};
 use wasm_bindgen::prelude::*;
 
 use crate::embeddings::Values;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Setting};
 
 #[wasm_bindgen]
 extern "C" {
@@ -13,9 +13,28 @@ extern "C" {
     pub fn complain(message: &str);
 }
 
+/// `e` with the options of the package that change what it suggests to change.
+fn with_options(e: &Error) -> String {
+    let option = |setting: &Setting| match setting {
+        Setting::Layers => Some("layers"),
+        Setting::Combine => Some("combine"),
+        Setting::MaxTokens => Some("maxTokens"),
+        Setting::Overflow => Some("overflow"),
+        Setting::Device => Some("device"),
+        Setting::Dtype => Some("dtype"),
+        Setting::BatchTokens => Some("batchTokens"),
+        Setting::Coop | Setting::Columns => None,
+    };
+    let options: Vec<&str> = e.settings().iter().filter_map(option).collect();
+    match options.is_empty() {
+        true => e.to_string(),
+        false => format!("{e} (`{}`)", options.join("`, `")),
+    }
+}
+
 /// `e` as an `Error` object with its `kind`.
 pub fn error(e: &Error) -> JsValue {
-    let object = js_sys::Error::new(&e.to_string());
+    let object = js_sys::Error::new(&with_options(e));
     let kind = format!("{:?}", e.kind());
     // A new object takes any property.
     drop(Reflect::set(&object, &"kind".into(), &kind.into()));

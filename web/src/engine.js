@@ -42,7 +42,7 @@ async function start(url) {
 /** Where the work can be done: `{ device, name, notice }`. */
 async function place(wanted) {
   if (!['auto', 'webgpu', 'cpu'].includes(wanted)) {
-    throw fail('Usage', `device \`${wanted}\` is not known: use auto, webgpu or cpu`);
+    throw fail('Usage', `unknown device \`${wanted}\`: use auto, webgpu or cpu`);
   }
   const cpu = { device: 'cpu', name: 'CPU (WebAssembly, one thread)' };
   if (wanted === 'cpu') return cpu;

@@ -91,7 +91,7 @@ impl Job {
         let longest = self.capture.max_tokens.unwrap_or(self.encoder.max_tokens()).max(1);
         let rows = if self.header.rows == Rows::Texts { 1 } else { longest };
         let bytes = rows * self.header.layer_axis * self.header.width * size_of::<f32>();
-        let most = if self.header.device.starts_with("CPU ") {
+        let most = if self.encoder.is_on_cpu() {
             CPU_BATCHES * self.encoder.batch_tokens() / longest
         } else {
             CHUNK_TEXTS

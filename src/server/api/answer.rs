@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::body;
+use crate::error::Setting;
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Outcome;
 
@@ -35,6 +36,22 @@ impl Dialect {
             false => Self::Tei,
         }
     }
+}
+
+/// `error` with the fields of the route at `path` that change what it suggests to change.
+pub fn with_fields(path: &str, mut error: ApiError) -> ApiError {
+    let is_layers = path.starts_with("/v1/layers");
+    let field = |setting: &Setting| match setting {
+        Setting::MaxTokens if is_layers => Some("max_tokens"),
+        Setting::Overflow if is_layers => Some("overflow"),
+        Setting::Overflow if Dialect::of(path) == Dialect::Tei => Some("truncate"),
+        _ => None,
+    };
+    let fields: Vec<&str> = error.settings.iter().filter_map(field).collect();
+    if !fields.is_empty() {
+        error.message = format!("{} (`{}`)", error.message, fields.join("`, `"));
+    }
+    error
 }
 
 /// An error as `dialect` says it.
@@ -151,12 +168,7 @@ pub fn with_times(mut answer: Answer, outcome: &Outcome) -> Answer {
     ] {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
-    let device = outcome.results.first().map_or("cpu", |r| {
-        match r.device.to_ascii_lowercase().starts_with("cpu") {
-            true => "cpu",
-            false => "gpu",
-        }
-    });
+    let device = if outcome.on_cpu { "cpu" } else { "gpu" };
     headers.insert(HeaderName::from_static("x-compute-type"), HeaderValue::from_static(device));
     answer
 }

@@ -73,7 +73,7 @@ fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     };
     let error = ApiError::new(ErrorCode::Malformed, message);
     match path {
-        Some(path) => error.at(path),
+        Some(path) => error.of(path),
         None => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Setting};
 use crate::quote::visible;
 
 /// What is wrong with a request. The words are those of Text Embeddings Inference.
@@ -95,22 +95,27 @@ pub struct ApiError {
     pub message: String,
     /// The field of the body that it is about, such as `outputs[1].pool`.
     pub field: Option<String>,
+    /// The settings that it suggests to change; a dialect adds its fields for them.
+    pub settings: &'static [Setting],
 }
 
 impl ApiError {
     /// An error that says `message`. What it quotes of its client is cut by whoever writes it
     /// ([`quote`](crate::quote::quote)); that nothing in it is hidden is held here once more.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: visible(&message.into(), LONGEST), field: None }
+        Self { code, message: visible(&message.into(), LONGEST), field: None, settings: &[] }
     }
 
     /// The same, of this field of the body.
     pub fn at(mut self, field: impl Into<String>) -> Self {
         let field = field.into();
-        if !self.message.starts_with(&format!("`{field}`")) {
-            self.message = format!("`{field}`: {}", self.message);
-        }
-        self.field = Some(field);
+        self.message = format!("`{field}`: {}", self.message);
+        self.of(field)
+    }
+
+    /// The same, of this field of the body, which the sentence names already.
+    pub fn of(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
         self
     }
 
@@ -184,7 +189,7 @@ impl From<Error> for ApiError {
             ErrorKind::NotFound => ErrorCode::NotFound,
             _ => ErrorCode::Backend,
         };
-        Self::new(code, error.to_string())
+        Self { settings: error.settings(), ..Self::new(code, error.to_string()) }
     }
 }
 

@@ -159,7 +159,7 @@ pub fn read(
     let skip = preprocessor.skip(&capture, limit)?;
     let several = inputs.len() > 1;
     let place = |i: usize, mut error: ApiError| {
-        if several && !error.message.starts_with("text ") {
+        if several {
             error.message = format!("text {i}: {}", error.message);
         }
         error

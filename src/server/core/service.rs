@@ -84,6 +84,8 @@ pub struct Outcome {
     pub ready: Vec<Arc<Ready>>,
     /// Where its time went.
     pub times: Times,
+    /// Whether it ran on the CPU.
+    pub on_cpu: bool,
     /// What its results take, until it is dropped.
     room: OwnedSemaphorePermit,
 }
@@ -302,13 +304,18 @@ impl Service {
             Embeddings::new(encoder.header(plain)?, texts).quantize(capture.precision)
         };
         let results = by_capture.into_iter().zip(&plain).zip(&captures).map(finish);
+        let results = results.collect::<Result<Vec<_>>>()?;
+        let ran_on = |on: &Encoder| results.first().is_none_or(|r| r.device == on.device());
+        let mut encoders = model.batcher.workers().iter().map(|worker| worker.encoder());
+        let on_cpu = encoders.any(|encoder| encoder.is_on_cpu() && ran_on(&encoder));
         Ok(Outcome {
-            results: results.collect::<Result<_>>()?,
+            results,
             tokens,
             characters,
             truncated,
             ready: kept,
             times: Times { tokenization, queue: queued, inference: ran },
+            on_cpu,
             room,
         })
     }

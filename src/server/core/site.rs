@@ -23,8 +23,8 @@ impl Site {
     /// `Unsupported` where the package was not built before the binary, with how to.
     pub fn built() -> Result<Self> {
         if FILES.is_empty() {
-            let said = "--web: this binary was built without the browser package: run `web/build`, then \
-                        build it again, or give the folder of a built one with --web-dir";
+            let said = "this binary was built without the browser package: run `web/build` and build the \
+                        binary again, or serve the folder of a built package";
             return Err(Error::new(ErrorKind::Unsupported, said));
         }
         Ok(Self::Built)
@@ -36,13 +36,10 @@ impl Site {
     ///
     /// `NotFound` where there is no package in it.
     pub fn folder(path: &Path) -> Result<Self> {
-        let root = path
-            .canonicalize()
-            .map_err(|e| Error::io(format_args!("--web-dir {}", path.display()), e))?;
+        let root = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
         for part in ["index.js", "demo/index.html", "pkg/everylayer_bg.wasm"] {
             if !root.join(part).is_file() {
-                let said =
-                    format!("--web-dir {}: it has no {part}: run `web/build`", path.display());
+                let said = format!("{}: it has no {part}: run `web/build`", path.display());
                 return Err(Error::new(ErrorKind::NotFound, said));
             }
         }

@@ -25,7 +25,7 @@ use tracing::Instrument;
 use super::routes::{Peer, router};
 use super::wire::{Shared, Wire};
 use crate::quote::quote;
-use crate::server::api::answer::{Dialect, error_answer};
+use crate::server::api::answer::{Dialect, error_answer, with_fields};
 use crate::server::core::error::ApiError;
 use crate::server::core::service::Service;
 use crate::server::transport::connection_limit::{SlotGuard, Working};
@@ -191,14 +191,15 @@ async fn replied(
     service.under_way.fetch_add(1, Relaxed);
     let _under_way = UnderWay(service);
     let work = request.method() == Method::POST;
-    let dialect = Dialect::of(request.uri().path());
+    let path = request.uri().path().to_owned();
     let Ok(mut answer) = router.oneshot(request).await;
     if let Some(error) = answer.extensions_mut().remove::<ApiError>() {
+        let error = with_fields(&path, error);
         service.metrics.error_answer(&error);
         // What the layers around a route said of it, such as whose page may read it, stays.
         let mut said = std::mem::take(answer.headers_mut());
         said.remove(header::CONTENT_LENGTH);
-        answer = error_answer(dialect, &error);
+        answer = error_answer(Dialect::of(&path), &error);
         answer.headers_mut().extend(said);
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);

@@ -206,7 +206,11 @@ async fn nowhere(method: Method, uri: Uri) -> ApiError {
 }
 
 fn no_route(method: &Method, path: &str) -> ApiError {
-    let said = format!("there is no route {} {}: see /docs", quote(method), quote(path));
+    let instead = match path == "/web" || path.starts_with("/web/") {
+        true => "the demo is served with `serve --web`",
+        false => "see /docs",
+    };
+    let said = format!("there is no route {} {}: {instead}", quote(method), quote(path));
     ApiError::new(ErrorCode::NoRoute, said)
 }
 
