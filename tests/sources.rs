@@ -71,9 +71,9 @@ fn what_is_no_model_is_said() {
         (empty.display().to_string(), "has weights (weights.bin) and no config.json"),
         (lone.display().to_string(), "is a file"),
         ("./no/such/folder".to_owned(), "is not a model: give \"bundled\""),
-        ("/no/such/folder".to_owned(), "is no model"),
-        (String::new(), "is no model"),
-        ("a/b/c".to_owned(), "is no model"),
+        ("/no/such/folder".to_owned(), "is not a model"),
+        (String::new(), "is not a model"),
+        ("a/b/c".to_owned(), "is not a model"),
         ("bundled:other".to_owned(), "bundled"),
     ] {
         let Err(e) = locate(&name) else { panic!("{name} is a model") };

@@ -152,7 +152,7 @@ fn bad_files_are_named() {
         (
             spm(json!({"a": 1})),
             ErrorKind::Checkpoint,
-            vec!["toy: spm.model: ", "no SentencePiece model"],
+            vec!["toy: spm.model: ", "not a SentencePiece model"],
         ),
         (
             of_class("RobertaTokenizer", json!({"vocab.json": BPE})),

@@ -159,7 +159,7 @@ fn calls_that_fail() {
         (&["--batch", "1,x"], 2, &["--batch: ", "`x`"]),
         (&["--runs", "0"], 2, &["--runs: ", "`0`"]),
         (&["--tokens", "513"], 2, &["513", "512 positions"]),
-        (&["--tokens", "1"], 2, &["--tokens 1", "2 at least"]),
+        (&["--tokens", "1"], 2, &["--tokens 1", "at least 2"]),
         (&["--texts", "x.txt", "--batch", "2"], 2, &["--texts", "--batch"]),
         (&["--texts", "/nonexistent.txt"], 1, &["/nonexistent.txt"]),
         (&["--texts", &empty], 1, &["has no texts"]),

@@ -16,7 +16,7 @@ fn words_that_are_off() {
         (&["embed", "--precision", "int8", "x"], &["at least two"]),
         (&["embed", "--dtype", "f64", "x"], &["--dtype: ", "f64"]),
         (&["embed", "--device", "cpu", "--coop", "x"], &["CPU", "cooperative", "--coop"]),
-        (&["embed", "--device", "gpu", "--coop", "x"], &["--dtype f16"]),
+        (&["embed", "--device", "gpu", "--coop", "x"], &["--dtype", "--coop"]),
         (&["embed", "--route", "both", "x"], &["--route: ", "both"]),
         (&["embed", "--overflow", "drop", "x"], &["--overflow: ", "drop"]),
         (&["embed", "--dims", "385", "x"], &["385", "384"]),

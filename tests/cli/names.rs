@@ -12,7 +12,7 @@ fn models_that_are_not_there() {
         ("bundeld", &["did you mean `bundled`?"][..]),
         ("all-MiniLM-L6-v2", &["`bundled`, which is that model", "sentence-transformers/"]),
         ("bge-small-en-v1.5", &["did you mean `BAAI/bge-small-en-v1.5`?"]),
-        ("./nope", &["\"./nope\" is no model", "a folder that exists"]),
+        ("./nope", &["\"./nope\" is not a model", "a folder that exists"]),
         ("my-modle", &["the folder `my-model`"]),
         ("./my-modle", &["the folder `./my-model`"]),
     ] {

@@ -53,11 +53,11 @@ fn layers_and_names_in_any_spelling() {
     let got = json(&["embed", "-q", "-p", "MEAN_SQRT", "--combine", "Mean", "-l", "all", "x"]);
     assert_eq!((&got["pool"], &got["combine"]), (&json!("mean-sqrt"), &json!("mean")));
     let twice = run(&["embed", "-l", "0,6,-1", "x"]);
-    assert!(twice.error(2).contains("asked for twice"));
+    assert!(twice.error(2).contains("given twice"));
     for (words, want) in [
         (["-p", "meen"], "did you mean `mean`?"),
         (["-l", "blcoks"], "did you mean `blocks`?"),
-        (["-l", "all,1"], "stands alone"),
+        (["-l", "all,1"], "use it alone"),
         (["--combine", "weighted"], "`weighted=1,2,1`"),
         (["--combine", "mean=1,2"], "takes no weights"),
         (["--dtype", "f61"], "did you mean `f16`?"),

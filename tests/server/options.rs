@@ -14,7 +14,7 @@ fn a_build_that_sends_no_spans_says_so() {
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&out.stderr);
-    assert!(error.contains("http://localhost:4318: this build sends no spans"), "{error}");
+    assert!(error.contains("http://localhost:4318: this build cannot export spans"), "{error}");
     assert!(error.contains("the feature `otel`"), "{error}");
 }
 

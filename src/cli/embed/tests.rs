@@ -45,9 +45,9 @@ fn a_panic_of_any_part_of_a_run_is_its_error() {
     embed(&at("x.txt"), &at("whole.npy"), &[]).unwrap();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (place, said) in [
-        ("read", "the part that reads the input broke off"),
-        ("run", "the part that runs the model broke off"),
-        ("write", "the part that writes the results broke off"),
+        ("read", "the thread that reads the input failed"),
+        ("run", "the thread that runs the model failed"),
+        ("write", "the thread that writes the results failed"),
     ] {
         ask(Some((place, ROWS / 2)));
         let error = embed(&at("x.txt"), &at("out.npy"), &[]).unwrap_err().to_string();

@@ -92,7 +92,7 @@ mod tests {
         });
         assert_eq!((broken.next().unwrap(), broken.next().unwrap()), (Some(0), Some(1)));
         let error = broken.next().unwrap_err().to_string();
-        assert!(error.starts_with("the part that counts broke off (at row 2)"), "{error}");
+        assert!(error.starts_with("the thread that counts failed (at row 2)"), "{error}");
         let mut broken: Ahead<u32> = Ahead::start("counts", 1, |_| panic!("at once"));
         let error = loop {
             match broken.ready() {

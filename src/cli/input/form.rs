@@ -261,7 +261,7 @@ mod tests {
     fn errors_name_file_line_and_field() {
         for (ending, file, want) in [
             ("jsonl", "{\"text\":\"a\"}\n{\"text\":", "x.jsonl: line 2: not JSON: "),
-            ("jsonl", "[1]", "x.jsonl: line 1: a list is no JSON object"),
+            ("jsonl", "[1]", "x.jsonl: line 1: a list is not a JSON object"),
             ("jsonl", "{\"b\":1}", "x.jsonl: line 1: no field `text`: it has b; name one"),
             ("jsonl", "{}", "x.jsonl: line 1: no field `text`: it has no fields"),
             ("jsonl", "{\"text\":3}", "x.jsonl: line 1: field `text` is a number, not a string"),
@@ -275,12 +275,12 @@ mod tests {
             (
                 "csv",
                 "id;text\n1;a\n",
-                "x.csv: line 1: no column `text`: it has id;text, parted by semi",
+                "x.csv: line 1: no column `text`: it has id;text, separated by semi",
             ),
             (
                 "tsv",
                 "id,text\n1,a\n",
-                "x.tsv: line 1: no column `text`: it has id,text, parted by comm",
+                "x.tsv: line 1: no column `text`: it has id,text, separated by comm",
             ),
             ("csv", "text\na\n\"b\nc\n", "x.csv: line 3: a quote is opened and never closed"),
             ("csv", "text,text\na,b\n", "x.csv: line 1: two columns are called `text`"),

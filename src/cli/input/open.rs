@@ -134,9 +134,9 @@ mod tests {
         let zstd = zstd::encode_all("a line\n".repeat(1000).as_bytes(), 1).unwrap();
         for (name, bytes, want) in [
             ("x.txt.gz", &whole[..whole.len() - 9], "is truncated"),
-            ("x.txt.gz", b"plain text", "no gzip data"),
+            ("x.txt.gz", b"plain text", "not gzip data"),
             ("x.txt.zst", &zstd[..zstd.len() - 3], "is truncated"),
-            ("x.txt.zst", b"plain text", "no Zstandard data"),
+            ("x.txt.zst", b"plain text", "not Zstandard data"),
             ("x.txt", b"\xff\xfea\0", "UTF-16"),
             ("x.csv", b"\xfe\xff\0a", "UTF-16"),
             ("x.jsonl", &whole, "it is gzip data: call it x.jsonl.gz"),
