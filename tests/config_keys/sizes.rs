@@ -165,6 +165,9 @@ fn a_count_of_layers_is_held_against_the_tensors() {
         let mut absurd = config.clone();
         absurd[key] = json!(value);
         let error = Model::open(&changed(&model, absurd.to_string())).unwrap_err().to_string();
-        assert!(error.contains(&format!("config.json: `{key}` is {value}, at most ")), "{error}");
+        assert!(
+            error.contains(&format!("config.json: `{key}` is {value}, the limit is ")),
+            "{error}"
+        );
     }
 }
