@@ -56,11 +56,19 @@ impl Baseline {
                 ));
                 continue;
             };
-            if row.waves_per_simd < was.waves_per_simd {
-                problems.push(format!(
-                    "{name} fits {} waves a SIMD, it was {}",
-                    row.waves_per_simd, was.waves_per_simd
-                ));
+            let (is, before) = (row.found.spilled, was.found.spilled);
+            if before > 0 && is > before {
+                problems.push(format!("{name} spills {is} registers, it was {before}"));
+            }
+            if let (Some(is), Some(was)) = (row.found.waves_per_simd, was.found.waves_per_simd)
+                && is < was
+            {
+                problems.push(format!("{name} fits {is} waves a SIMD, it was {was}"));
+            }
+            if let (Some(is), Some(was)) = (row.found.simd, was.found.simd)
+                && is < was
+            {
+                problems.push(format!("{name} is compiled for SIMD{is}, it was SIMD{was}"));
             }
             match (was.alu_efficiency, row.alu_efficiency) {
                 (Some(was), Some(is)) if is < was - SLACK => problems
@@ -73,37 +81,50 @@ impl Baseline {
         }
         problems
     }
-}
 
-/// One sentence for each row with something in memory that belongs in registers.
-pub fn spills(rows: &[Row]) -> Vec<String> {
-    let spills = |row: &Row| {
-        let name = &row.variant;
-        match (row.spilled_vgprs, row.scratch_bytes) {
-            (0, 0) => None,
-            (0, bytes) => Some(format!("{name} keeps {bytes} bytes of an array in memory")),
-            (registers, _) => Some(format!("{name} spills {registers} VGPRs")),
-        }
-    };
-    rows.iter().filter_map(spills).collect()
+    /// One sentence for each row with something in memory that belongs in registers, but for the rows
+    /// of the baseline that had something there as well.
+    pub fn spills(&self, rows: &[Row]) -> Vec<String> {
+        let known = |row: &&Row| {
+            let was = self.kernels.iter().find(|was| was.variant == row.variant);
+            was.is_none_or(|was| was.found.spilled == 0)
+        };
+        let spills = |row: &Row| {
+            let name = &row.variant;
+            match (row.found.spilled, row.found.scratch_bytes) {
+                (0, 0) => None,
+                (0, bytes) => Some(format!("{name} keeps {bytes} bytes of an array in memory")),
+                (registers, _) => Some(format!("{name} spills {registers} registers")),
+            }
+        };
+        rows.iter().filter(known).filter_map(spills).collect()
+    }
 }
 
 #[cfg(test)]
 pub mod tests {
-    use super::{Baseline, spills};
+    use super::Baseline;
     use crate::measure::Row;
+    use crate::statistics::Statistics;
 
     pub fn row(variant: &str, alu_efficiency: Option<f64>) -> Row {
         Row {
             kernel: "kernel".to_owned(),
             variant: variant.to_owned(),
-            vgprs: 112,
-            spilled_vgprs: 0,
-            lds_bytes: 8192,
-            waves_per_simd: 8,
-            inverse_throughput: 5626,
+            found: found(8, 0, 0),
             alu_efficiency,
-            scratch_bytes: 0,
+        }
+    }
+
+    fn found(waves: u64, spilled: u64, scratch_bytes: u64) -> Statistics {
+        Statistics {
+            vgprs: Some(112),
+            spilled,
+            lds_bytes: Some(8192),
+            waves_per_simd: Some(waves),
+            inverse_throughput: Some(5626),
+            scratch_bytes,
+            ..Statistics::default()
         }
     }
 
@@ -116,13 +137,12 @@ pub mod tests {
     fn what_is_as_good_is_no_problem() {
         assert!(problems(row("norm", None)).is_empty());
         assert!(problems(row("matmul", Some(0.961))).is_empty());
-        assert!(problems(Row { waves_per_simd: 10, ..row("matmul", Some(0.99)) }).is_empty());
-        assert!(problems(Row { vgprs: 120, ..row("matmul", Some(0.97)) }).is_empty());
+        assert!(problems(Row { found: found(10, 0, 0), ..row("matmul", Some(0.99)) }).is_empty());
     }
 
     #[test]
     fn a_drop_is_one_sentence_each() {
-        let slow = Row { waves_per_simd: 6, ..row("matmul", Some(0.95)) };
+        let slow = Row { found: found(6, 0, 0), ..row("matmul", Some(0.95)) };
         assert_eq!(
             problems(slow),
             [
@@ -140,12 +160,18 @@ pub mod tests {
 
     #[test]
     fn spills_and_arrays_in_memory_are_told() {
-        let spilt = Row { spilled_vgprs: 43, scratch_bytes: 7168, ..row("attention.d128", None) };
-        let array = Row { scratch_bytes: 64, ..row("pool.max", None) };
+        let spilt = Row { found: found(8, 43, 7168), ..row("attention.d128", None) };
+        let array = Row { found: found(8, 0, 64), ..row("pool.max", None) };
+        let none = Baseline { driver: String::new(), kernels: Vec::new() };
         assert_eq!(
-            spills(&[spilt, array, row("norm", None)]),
-            ["attention.d128 spills 43 VGPRs", "pool.max keeps 64 bytes of an array in memory"]
+            none.spills(&[spilt.clone(), array, row("norm", None)]),
+            ["attention.d128 spills 43 registers", "pool.max keeps 64 bytes of an array in memory"]
         );
+        let known = Baseline { kernels: vec![spilt.clone()], ..none };
+        let same = [spilt];
+        assert!(known.spills(&same).is_empty() && known.problems(&same).is_empty());
+        let worse = Row { found: found(8, 44, 7168), ..row("attention.d128", None) };
+        assert_eq!(known.problems(&[worse]), ["attention.d128 spills 44 registers, it was 43"]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! The environment that makes Vulkan RADV's null device. It has to be there before the Vulkan
+//! The environment that makes Vulkan a GPU that is not there. It has to be there before the Vulkan
 //! loader is, so the tool starts itself once more with it.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, Output, Stdio};
+
+use clap::ValueEnum;
 
 use crate::failure::Failure;
+use crate::family::{Family, Vendor};
 
 /// Set in the child, to its task.
 const INSIDE: &str = "SHADER_STATS_INSIDE";
@@ -20,9 +23,17 @@ pub enum Task {
     Work,
 }
 
-/// Where distributions put the description of RADV.
-const ICDS: [&str; 2] =
-    ["/usr/share/vulkan/icd.d/radeon_icd.x86_64.json", "/usr/share/vulkan/icd.d/radeon_icd.json"];
+/// Set in the child, to its family.
+const FAMILY: &str = "SHADER_STATS_FAMILY";
+
+/// Set in the child where its answer is JSON for the parent.
+const PIPED: &str = "SHADER_STATS_PIPED";
+
+/// Where distributions put descriptions of drivers.
+const ICDS: &str = "/usr/share/vulkan/icd.d";
+
+/// The library that answers for i915, beside this program.
+const I915_STUB: &str = "libi915_stub.so";
 
 /// The task of this process; none without the environment.
 pub fn inside() -> Option<Task> {
@@ -30,23 +41,50 @@ pub fn inside() -> Option<Task> {
     Some(if task == "open" { Task::Open } else { Task::Work })
 }
 
-/// Runs this program again with the same arguments, as `family`, with the driver that `icd`
-/// describes. Returns its exit code.
+/// The family of a child.
+pub fn family() -> Option<Family> {
+    Family::from_str(&std::env::var(FAMILY).ok()?, true).ok()
+}
+
+/// Whether this child answers its parent.
+pub fn piped() -> bool {
+    std::env::var_os(PIPED).is_some()
+}
+
+/// What a child runs with.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'a> {
+    /// The GPU it is told of.
+    pub family: Family,
+    /// Description of its driver; the system's otherwise.
+    pub icd: Option<&'a Path>,
+    /// Library that answers for the kernel's driver; ours for i915 otherwise.
+    pub preload: Option<&'a Path>,
+}
+
+/// Runs this program again with the same arguments on `device`. Returns its exit code, and what it
+/// printed where `piped`.
 ///
 /// # Errors
 ///
 /// [`Failure::Driver`] where the driver is not there; [`Failure::Work`] where it crashed.
-pub fn run(family: &str, icd: Option<&Path>) -> Result<u8, Failure> {
+pub fn run(device: Device<'_>, piped: bool) -> Result<(u8, Vec<u8>), Failure> {
+    let Device { family, .. } = device;
     let work = |text: String| Failure::Work(text);
-    let icd = find(icd)?;
+    let icd = find(device.icd, family.vendor())?;
     let own = std::env::current_exe().map_err(|e| work(format!("this program's path: {e}")))?;
     let mut command = Command::new(own);
     command.args(std::env::args_os().skip(1));
     for name in ["RADV_DEBUG", "RADV_PERFTEST", "ACO_DEBUG", "NIR_DEBUG", "VK_INSTANCE_LAYERS"] {
         command.env_remove(name);
     }
+    if let Some(preload) = preload(device)? {
+        command.env("LD_PRELOAD", preload);
+    }
+    let (variable, value) = family.environment();
     command
-        .env("RADV_FORCE_FAMILY", family)
+        .env(variable, value)
+        .env(FAMILY, family.name())
         .env("MESA_SHADER_CACHE_DISABLE", "true")
         // No layer between: Mesa's own would look for a display.
         .env("VK_LOADER_LAYERS_DISABLE", "~implicit~")
@@ -66,21 +104,27 @@ pub fn run(family: &str, icd: Option<&Path>) -> Result<u8, Failure> {
     };
     // The second is its name before Vulkan 1.3.207.
     command.env("VK_DRIVER_FILES", icd).env("VK_ICD_FILENAMES", icd);
-    let mut run = |task: &str| -> Result<ExitStatus, Failure> {
-        command.env(INSIDE, task).status().map_err(|e| work(format!("starting itself: {e}")))
+    if piped {
+        command.env(PIPED, "1").stdout(Stdio::piped());
+    }
+    let mut run = |task: &str| -> Result<Output, Failure> {
+        let child = command.env(INSIDE, task).spawn();
+        child
+            .and_then(|child| child.wait_with_output())
+            .map_err(|e| work(format!("starting itself: {e}")))
     };
-    match run("open")?.code() {
+    match run("open")?.status.code() {
         Some(0) => {}
-        Some(code) => return Ok(u8::try_from(code).unwrap_or(2)),
+        Some(code) => return Ok((u8::try_from(code).unwrap_or(2), Vec::new())),
         None => {
             return Err(Failure::Driver(format!(
                 "the driver does not know {family}, or is broken"
             )));
         }
     }
-    let status = run("work")?;
+    let Output { status, stdout, .. } = run("work")?;
     match (status.code(), status.signal()) {
-        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(1)),
+        (Some(code), _) => Ok((u8::try_from(code).unwrap_or(1), stdout)),
         (None, signal) => Err(work(format!(
             "the driver crashed with signal {}: --kernel helps to find on what",
             signal.unwrap_or(0)
@@ -88,15 +132,47 @@ pub fn run(family: &str, icd: Option<&Path>) -> Result<u8, Failure> {
     }
 }
 
-fn find(icd: Option<&Path>) -> Result<PathBuf, Failure> {
+/// The library to preload, if any.
+fn preload(device: Device<'_>) -> Result<Option<PathBuf>, Failure> {
+    let missing = |what: String| Failure::Driver(what);
+    match (device.preload, device.family.vendor()) {
+        (Some(given), _) => fs::canonicalize(given)
+            .map(Some)
+            .map_err(|e| missing(format!("nothing to preload at {}: {e}", given.display()))),
+        (None, Vendor::Amd) => Ok(None),
+        (None, Vendor::Intel) => {
+            let own = std::env::current_exe().map_err(|e| missing(e.to_string()))?;
+            let folder = own.parent().unwrap_or(Path::new("."));
+            // Cargo leaves a dependency's library in `deps`.
+            let places = [folder.join(I915_STUB), folder.join("deps").join(I915_STUB)];
+            let found = places.into_iter().find(|path| path.is_file());
+            found.map(Some).ok_or_else(|| {
+                missing(format!(
+                    "no {I915_STUB} in {}: cargo build --workspace makes it",
+                    folder.display()
+                ))
+            })
+        }
+        (None, Vendor::Adreno) => Err(missing(format!(
+            "{} wants --icd and --preload: tools/shader-stats/README.md says how they are made",
+            device.family
+        ))),
+    }
+}
+
+fn find(icd: Option<&Path>, vendor: Vendor) -> Result<PathBuf, Failure> {
     if let Some(icd) = icd {
         return fs::canonicalize(icd)
             .map_err(|e| Failure::Driver(format!("no driver at {}: {e}", icd.display())));
     }
-    ICDS.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {
+    let (driver, file) = vendor.driver();
+    let ends = [format!(".{}.json", std::env::consts::ARCH), ".json".to_owned()];
+    let mut places = ends.iter().map(|end| Path::new(ICDS).join(format!("{file}{end}")));
+    places.find(|path| path.exists()).ok_or_else(|| {
         Failure::Driver(format!(
-            "no RADV driver at {}: install mesa-vulkan-drivers, or give its description as --icd",
-            ICDS[0]
+            "no {driver} driver at {ICDS}/{file}.{}.json: install mesa-vulkan-drivers, or give its \
+             description as --icd",
+            std::env::consts::ARCH
         ))
     })
 }
@@ -153,6 +229,7 @@ mod tests {
 
     use super::{find, moved};
     use crate::failure::Failure;
+    use crate::family::Vendor;
 
     #[test]
     fn a_driver_unpacked_elsewhere_is_found_beside_its_description() {
@@ -181,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_missing_driver_is_no_mistake_of_a_kernel() {
-        let missing = find(Some("/nowhere/radeon_icd.json".as_ref())).unwrap_err();
+        let missing = find(Some("/nowhere/radeon_icd.json".as_ref()), Vendor::Amd).unwrap_err();
         assert!(matches!(missing, Failure::Driver(_)));
     }
 }

@@ -1,11 +1,11 @@
-//! RADV by raw Vulkan: opens its null device, compiles SPIR-V, hands back what the driver tells of
+//! A driver by raw Vulkan: opens its device that is not there, compiles SPIR-V, hands back what the driver tells of
 //! the machine code. Nothing is ever run on it.
 //!
 //! All of this crate's `unsafe` is here.
 
 #![expect(
     unsafe_code,
-    reason = "wgpu refuses RADV's null device and has no pipeline statistics, so Vulkan is called \
+    reason = "wgpu refuses a device that runs nothing and has no pipeline statistics, so Vulkan is called \
               as it is: every handle is made here, used on one thread and freed in Drop, and every \
               pointer given lives on the stack of the call"
 )]
@@ -30,13 +30,15 @@ pub enum Binding {
 
 /// What the driver tells of a pipeline.
 pub struct Compiled {
+    /// Invocations of a subgroup.
+    pub subgroup: u64,
     /// Name and value, as the driver has them.
     pub statistics: Vec<(String, Value)>,
-    /// Name and text of each internal representation: NIR, ACO's IR, assembly.
+    /// Name and text of each internal representation: NIR, the compiler's IR, assembly.
     pub texts: Vec<(String, String)>,
 }
 
-/// RADV with its null device open.
+/// A driver with its device open.
 pub struct Driver {
     executable: khr::pipeline_executable_properties::Device,
     device: ash::Device,
@@ -179,10 +181,16 @@ impl Driver {
         let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline).executable_index(0);
         // SAFETY: as above.
         let found = unsafe { self.executable.get_pipeline_executable_statistics(&info) }?;
+        // SAFETY: as above.
+        let subgroup = unsafe {
+            let of = vk::PipelineInfoKHR::default().pipeline(pipeline);
+            let executables = self.executable.get_pipeline_executable_properties(&of)?;
+            executables.first().map_or(0, |e| u64::from(e.subgroup_size))
+        };
         let statistics = found.iter().map(|s| (words(&s.name), value(s))).collect();
         // SAFETY: as above.
         let texts = if texts { unsafe { self.texts(&info) }? } else { Vec::new() };
-        Ok(Compiled { statistics, texts })
+        Ok(Compiled { subgroup, statistics, texts })
     }
 
     /// SAFETY: as for [`Driver::told`].
