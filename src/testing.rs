@@ -5,6 +5,13 @@
 //! number nobody computes and ends in rows that must keep it: a read or a write past the end shows.
 //! What is in the arrays, and how far two executors may be apart, is said by who uses this.
 
+pub mod cases;
+mod conv;
+pub mod judge;
+mod moe;
+mod qk_norm;
+mod rng;
+
 use std::ops::Range;
 use std::sync::Arc;
 

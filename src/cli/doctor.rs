@@ -1,17 +1,11 @@
 //! `everylayer doctor`: does this machine compute right?
 //!
 //! Each adapter runs every kernel over awkward shapes and the model over a few texts, and the CPU
-//! executor runs the same. Which cases and how far apart they may be is said in `kernels.rs` and
-//! `states.rs`; here is only who is asked, and the report.
+//! executor runs the same. Which cases and how far apart they may be is said in
+//! `src/testing/cases.rs` and `states.rs`; here is only who is asked, and the report.
 
-mod cases;
-mod conv;
-mod judge;
 mod kernels;
-mod moe;
 mod notes;
-mod qk_norm;
-mod rng;
 mod states;
 mod text;
 

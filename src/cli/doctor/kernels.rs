@@ -12,65 +12,10 @@ use everylayer::schedule::{Elem, Recording, Variant};
 use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
-use super::cases::cases;
-use super::judge::{difference, rounded};
 use crate::cli::progress::Progress;
+use everylayer::testing::cases::{COOP, TOLERANCES, cases, row_of};
+use everylayer::testing::judge::{difference, rounded};
 use everylayer::testing::{Held, Shelf, run};
-
-/// The kernels in the order of the forward pass, and what each may differ by: numbers are of size
-/// 1 to 8, so one unit in their last place is 1e-7 to 5e-7.
-///
-/// * `embed`, `norm`: sums in another order, then a division and a root of 2.5 units each (WGSL),
-///   times γ;
-/// * `matmul`: √k roundings where a fused multiply-add is split, k up to 388, then the activation's
-///   exponential, 3 + 2|x| units (WGSL);
-/// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
-/// * `rope`: two products and a sum of numbers up to 16;
-/// * `gate`: the activation's exponential and a product of numbers up to 8;
-/// * `im2col` copies;
-/// * `qk_norm`: as `norm`;
-/// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
-/// * `expert`: as `matmul`;
-/// * `combine`: one product and one sum;
-/// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
-/// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
-///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
-///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
-const TOLERANCES: [(&str, f32); 15] = [
-    ("embed", 1e-5),
-    ("norm", 1e-5),
-    ("matmul", 2e-5),
-    ("attention", 5e-5),
-    ("rope", 2e-6),
-    ("gate", 1e-5),
-    ("im2col", 0.0),
-    ("qk_norm", 1e-5),
-    ("route", 5e-6),
-    ("expert", 2e-5),
-    ("combine", 1e-6),
-    ("pool", 5e-6),
-    ("matmul f16", F16),
-    ("attention f16", F16),
-    ("gate f16", F16),
-];
-/// One unit of f16 and what f32 adds to it.
-const F16: f32 = 1e-3;
-/// Products on cooperative matrices, where the adapter has them. Their inputs are exact in f16, and
-/// they add up in f32 in an order of their own: √388 units that walk at random, with room for units
-/// that truncate, then as `matmul`.
-const COOP: [(&str, f32); 2] = [("matmul coop", 4e-5), ("matmul coop f16", F16)];
-
-/// The row that a case of `variant` belongs to.
-fn row_of(variant: &Variant) -> &'static str {
-    match (variant.kernel(), variant.is_coop(), variant.writes_narrow()) {
-        (_, true, false) => "matmul coop",
-        (_, true, true) => "matmul coop f16",
-        ("matmul", _, true) => "matmul f16",
-        ("attention", _, true) => "attention f16",
-        ("gate", _, true) => "gate f16",
-        (kernel, ..) => kernel,
-    }
-}
 
 /// A kernel and how an adapter did.
 #[derive(Debug, Serialize)]

@@ -14,8 +14,8 @@ use everylayer::text::pack::{PackedBatch, pack};
 use everylayer::{Capture, Error, ErrorKind, Result, Text};
 use serde::Serialize;
 
-use super::judge::{cosine, difference};
 use crate::cli::progress::Progress;
+use everylayer::testing::judge::{cosine, difference};
 
 /// Texts of 2 to about 60 tokens; one of a single token, which no tokenizer makes, is added.
 const TEXTS: [&str; 5] = [

@@ -7,7 +7,8 @@ use everylayer::schedule::Elem;
 
 use super::*;
 use everylayer::testing::Shelf;
-use judge::difference;
+use everylayer::testing::cases::cases;
+use everylayer::testing::judge::difference;
 
 fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checked {
     let adapter = Adapter {
@@ -105,7 +106,7 @@ fn every_variant_of_every_kernel_is_a_case() {
     let mut found = HashSet::new();
     for elem in Elem::ALL {
         let mut shelf = Shelf::default();
-        found.extend(cases::cases(elem, Some(36), &mut shelf).iter().map(|(variant, _)| *variant));
+        found.extend(cases(elem, Some(36), &mut shelf).iter().map(|(variant, _)| *variant));
     }
     for variant in variants(&[4, 32, 36], &[256]) {
         assert!(found.contains(&variant), "{variant}");

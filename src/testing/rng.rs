@@ -1,6 +1,6 @@
 //! Random numbers for the cases.
 
-use everylayer::model::layout::align4;
+use crate::model::layout::align4;
 
 /// Seeded random numbers (SplitMix64, Steele et al. 2014).
 pub struct Rng(u64);

@@ -1,9 +1,9 @@
 //! The cases of a mixture of experts.
 
-use everylayer::kernels::{Expert, ExpertShape, Route, route_words};
-use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::recording::Recording;
-use everylayer::testing::{Shelf, Single};
+use super::{Shelf, Single};
+use crate::kernels::{Expert, ExpertShape, Route, route_words};
+use crate::model::layout::{Use, align4};
+use crate::schedule::recording::Recording;
 
 use super::cases::finish;
 use super::rng::Rng;

@@ -1,9 +1,9 @@
 //! The cases of normalised queries and keys.
 
-use everylayer::kernels::QkNorm;
-use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::recording::Recording;
-use everylayer::testing::{Shelf, Single};
+use super::{Shelf, Single};
+use crate::kernels::QkNorm;
+use crate::model::layout::{Use, align4};
+use crate::schedule::recording::Recording;
 
 use super::cases::finish;
 use super::rng::Rng;

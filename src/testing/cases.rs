@@ -3,21 +3,20 @@
 //! Pure: a case is a recording and the weights it reads. `tests/kernels/` goes over many more
 //! shapes; these are what finds a driver that miscompiles, in seconds.
 
-use everylayer::gpu::kernels::variants;
-use everylayer::kernels::{
+use crate::kernels::{
     Attention, AttentionShape, Call, Combine, Elem, Embed, Gate, Matmul, Norm, NormInput,
-    NormParams, Pool, Rope, RopeShape, RowCut, Scores, Variant,
+    NormParams, Pool, Rope, RopeShape, RowCut, Scores, Sizes, Variant,
 };
-use everylayer::model::layout::{Use, align4};
-use everylayer::schedule::recording::{Bind, Recording};
-use everylayer::schedule::tiles;
-use everylayer::testing::{Shelf, Single};
-use everylayer::text::pack::PackedBatch;
+use crate::model::layout::{Use, align4};
+use crate::schedule::recording::{Bind, Recording};
+use crate::schedule::tiles;
+use crate::text::pack::PackedBatch;
 
 use super::conv::{self, IM2COLS};
 use super::moe::{self, ROUTES};
 use super::qk_norm::{self, JOINED};
 use super::rng::Rng;
+use super::{Shelf, Single};
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
 const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
@@ -45,6 +44,61 @@ const PLACES: usize = 9;
 /// Rows of the tables: words, positions, token types.
 const TABLES: [usize; 3] = [61, 200, 2];
 
+/// The kernels in the order of the forward pass, and what each may differ by: numbers are of size
+/// 1 to 8, so one unit in their last place is 1e-7 to 5e-7.
+///
+/// * `embed`, `norm`: sums in another order, then a division and a root of 2.5 units each (WGSL),
+///   times γ;
+/// * `matmul`: √k roundings where a fused multiply-add is split, k up to 388, then the activation's
+///   exponential, 3 + 2|x| units (WGSL);
+/// * `attention`: scores up to 20, whose rounding is a relative error of the weights;
+/// * `rope`: two products and a sum of numbers up to 16;
+/// * `gate`: the activation's exponential and a product of numbers up to 8;
+/// * `im2col` copies;
+/// * `qk_norm`: as `norm`;
+/// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
+/// * `expert`: as `matmul`;
+/// * `combine`: one product and one sum;
+/// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
+/// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
+///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
+///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
+pub const TOLERANCES: [(&str, f32); 15] = [
+    ("embed", 1e-5),
+    ("norm", 1e-5),
+    ("matmul", 2e-5),
+    ("attention", 5e-5),
+    ("rope", 2e-6),
+    ("gate", 1e-5),
+    ("im2col", 0.0),
+    ("qk_norm", 1e-5),
+    ("route", 5e-6),
+    ("expert", 2e-5),
+    ("combine", 1e-6),
+    ("pool", 5e-6),
+    ("matmul f16", F16),
+    ("attention f16", F16),
+    ("gate f16", F16),
+];
+/// One unit of f16 and what f32 adds to it.
+const F16: f32 = 1e-3;
+/// Products on cooperative matrices, where the adapter has them. Their inputs are exact in f16, and
+/// they add up in f32 in an order of their own: √388 units that walk at random, with room for units
+/// that truncate, then as `matmul`.
+pub const COOP: [(&str, f32); 2] = [("matmul coop", 4e-5), ("matmul coop f16", F16)];
+
+/// The row that a case of `variant` belongs to.
+pub fn row_of(variant: &Variant) -> &'static str {
+    match (variant.kernel(), variant.is_coop(), variant.writes_narrow()) {
+        (_, true, false) => "matmul coop",
+        (_, true, true) => "matmul coop f16",
+        ("matmul", _, true) => "matmul f16",
+        ("attention", _, true) => "attention f16",
+        ("gate", _, true) => "gate f16",
+        (kernel, ..) => kernel,
+    }
+}
+
 /// Every case of the variants whose weights are stored as `elem`, those without weights under
 /// [`Elem::F32`].
 pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Variant, Recording)> {
@@ -52,7 +106,8 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
     heads.sort_unstable();
     heads.dedup();
     let mut cases = Vec::new();
-    for variant in variants(&heads, &HELD).into_iter().filter(|v| v.weights() == elem) {
+    let sizes = Sizes { head_dims: &heads, strides: &HELD };
+    for variant in Variant::all(sizes).into_iter().filter(|v| v.weights() == elem) {
         let mut add = |recording| cases.push((variant, recording));
         match variant {
             Variant::Embed(kernel) => {

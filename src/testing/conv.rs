@@ -1,8 +1,8 @@
 //! The cases of a convolution's neighbours.
 
-use everylayer::kernels::Im2col;
-use everylayer::schedule::recording::Recording;
-use everylayer::testing::Single;
+use super::Single;
+use crate::kernels::Im2col;
+use crate::schedule::recording::Recording;
 
 use super::cases::finish;
 use super::rng::Rng;
