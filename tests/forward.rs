@@ -15,6 +15,7 @@ use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::kernels::Embed;
+use everylayer::math::pool::pool_rows;
 use everylayer::model::spec::{Activation, Bias};
 use everylayer::schedule::recording::Fill;
 use everylayer::schedule::{
@@ -156,17 +157,8 @@ fn folded_on_host(
     for array in &arrays {
         for reduce in &pooling.reduces {
             for o in batch.offsets.windows(2) {
-                let rows: Vec<&[f32]> =
-                    array[o[0] as usize * stride..o[1] as usize * stride].chunks(stride).collect();
-                let n = rows.len() as f64;
-                out.extend(match reduce {
-                    PoolMode::Mean => mean(&rows, |_| 1.0, n),
-                    PoolMode::MeanSqrt => mean(&rows, |_| 1.0, n.sqrt()),
-                    PoolMode::WeightedMean => mean(&rows, |i| (i + 1) as f64, n * (n + 1.0) / 2.0),
-                    PoolMode::Cls => rows[0].to_vec(),
-                    PoolMode::Last => rows[rows.len() - 1].to_vec(),
-                    PoolMode::Max => max(&rows),
-                });
+                let rows = &array[o[0] as usize * stride..o[1] as usize * stride];
+                out.extend(pool_rows(*reduce, rows, stride));
             }
         }
     }

@@ -61,11 +61,12 @@ fn pool(
         let n = lengths[text] as f32;
         let walk = 6e-8 * (n / 16.0 + 16.0).sqrt() * n.sqrt() * largest(&x);
         match reduce {
-            PoolMode::Cls | PoolMode::Last | PoolMode::Max => 0.0,
             PoolMode::Mean => walk / n + 2e-7 * want[i].abs(),
             PoolMode::MeanSqrt => walk / n.sqrt() + 2e-7 * want[i].abs(),
             // Weights up to n over a divisor of n²/2.
             PoolMode::WeightedMean => 2.0 * walk / n + 2e-7 * want[i].abs(),
+            // The others pick one of the numbers.
+            _ => 0.0,
         }
     });
 }
