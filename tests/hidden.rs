@@ -3,7 +3,7 @@
 mod common;
 
 use common::{bundled, devices, difference, fixtures, kind, load};
-use everylayer::encoder::Order;
+use everylayer::encoder::{Job, PreparedText};
 use everylayer::text::Tokens;
 use everylayer::{Capture, Encoder, ErrorKind, Layers, Pool};
 
@@ -24,18 +24,17 @@ fn states(encoder: &Encoder, ids: &[u32], hidden: usize) -> everylayer::Result<V
     let tokens = tokens(ids);
     let positions: Vec<u32> = (0..ids.len() as u32).collect();
     let captures = [Capture::default().layers(Layers::All).pool(Pool::Tokens)];
-    let order = |tokens, hidden| Order {
-        tokens,
-        positions: Some(&positions[..]),
-        words: &[],
-        skip: 0,
+    let text = |hidden| PreparedText {
+        tokens: tokens.clone(),
+        positions: Some(positions.clone()),
         hidden,
-        windows: None,
-        captures: &captures,
+        ..PreparedText::default()
     };
     // Beside another text, so that its rows are not the first of the batch.
-    let orders = [order(&tokens, 0), order(&tokens, hidden)];
-    let mut done = pollster::block_on(encoder.embed_orders(&orders))?;
+    let texts = [text(0), text(hidden)];
+    let job = |text| Job { text, windows: None, captures: &captures };
+    let jobs = texts.each_ref().map(job);
+    let mut done = pollster::block_on(encoder.embed_jobs(&jobs))?;
     Ok(done.results.remove(1)?.unwrap().remove(0).values.to_f32())
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::collections::HashMap;
 
 use common::{bundled, devices, fixtures};
-use everylayer::encoder::{Order, Stretch, Windowed};
+use everylayer::encoder::{Job, PreparedText, WindowRange, Windowed};
 use everylayer::model::directory::Directory;
 use everylayer::{Capture, Combine, Encoder, Layers, LoadOptions, Overflow, Pool, Precision, Text};
 use proptest::prelude::*;
@@ -156,14 +156,6 @@ fn embedding_is_send() {
     });
 }
 
-fn order<'a>(
-    tokens: &'a everylayer::text::Tokens,
-    words: &'a [everylayer::text::Word],
-    captures: &'a [Capture],
-) -> Order<'a> {
-    Order { tokens, positions: None, words, skip: 0, hidden: 0, windows: None, captures }
-}
-
 #[test]
 fn same_bits_beside_other_outputs_of_the_text() {
     let source = Directory::open(fixtures().join("checkpoints/tiny-36x3")).unwrap();
@@ -189,9 +181,10 @@ fn same_bits_beside_other_outputs_of_the_text() {
         }
         let tokens = encoder.tokenize([&text], &Capture::default()).unwrap().remove(0);
         let words = tokens.words(&text);
+        let prepared = PreparedText { tokens, words, ..PreparedText::default() };
         let run = |captures: &[Capture]| {
-            let orders = [order(&tokens, &words, captures)];
-            let served = pollster::block_on(encoder.embed_orders(&orders)).unwrap();
+            let jobs = [Job { text: &prepared, windows: None, captures }];
+            let served = pollster::block_on(encoder.embed_jobs(&jobs)).unwrap();
             served.results.into_iter().next().unwrap().unwrap().unwrap()
         };
         let together = run(&captures);
@@ -226,13 +219,11 @@ fn windows_that_are_run_one_by_one_change_nothing() {
         let words = tokens.words(&text);
         let of = Windowed::new(&tokens, limit, stride, &captures).unwrap();
         assert!(of.len() > 5 && of.tokens(0) == limit && of.tokens(of.len()) == 0);
-        let stretch = |first, count| Order {
-            windows: Some(Stretch { of: &of, first, count }),
-            ..order(&tokens, &words, &captures)
-        };
+        let prepared = PreparedText { tokens, words, ..PreparedText::default() };
         let run = |first, count| {
-            let orders = [stretch(first, count)];
-            let served = pollster::block_on(encoder.embed_orders_in_turns(&orders)).unwrap();
+            let windows = Some(WindowRange { of: &of, first, count });
+            let jobs = [Job { text: &prepared, windows, captures: &captures }];
+            let served = pollster::block_on(encoder.embed_jobs_in_turns(&jobs)).unwrap();
             served.results.into_iter().next().unwrap()
         };
         // Backwards, and one of them twice, as after the loss of a device.

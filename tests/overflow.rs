@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use common::{devices, fixtures};
 use everylayer::embeddings::Rerun;
-use everylayer::encoder::Order;
+use everylayer::encoder::{Job, PreparedText};
 use everylayer::model::bytes::Bytes;
 use everylayer::{Capture, Device, Dtype, Encoder, ErrorKind, Layers, LoadOptions, Pool};
 use safetensors::SafeTensors;
@@ -190,28 +190,22 @@ fn an_output_beside_one_that_overflows_has_the_bits_it_has_alone() {
         let encoder = Encoder::load_blocking(&Bytes::new("loud", files.clone()), &options).unwrap();
         for text in TEXTS {
             let tokens = encoder.tokenize([text], &Capture::default()).unwrap().remove(0);
+            let said = text;
+            let text = PreparedText { tokens, ..PreparedText::default() };
             let run = |captures: &[Capture]| {
-                let order = Order {
-                    tokens: &tokens,
-                    positions: None,
-                    words: &[],
-                    skip: 0,
-                    hidden: 0,
-                    windows: None,
-                    captures,
-                };
-                let served = pollster::block_on(encoder.embed_orders(&[order])).unwrap();
+                let job = Job { text: &text, windows: None, captures };
+                let served = pollster::block_on(encoder.embed_jobs(&[job])).unwrap();
                 (served.results.into_iter().next().unwrap().unwrap().unwrap(), served.rerun)
             };
             let (together, rerun) = run(&captures);
-            let is_narrow = device == Device::Gpu && text.contains("word");
-            assert_eq!(rerun, usize::from(is_narrow), "{device:?} {text}");
+            let is_narrow = device == Device::Gpu && said.contains("word");
+            assert_eq!(rerun, usize::from(is_narrow), "{device:?} {said}");
             assert_eq!(together.len(), captures.len());
             for (capture, got) in captures.iter().zip(together) {
                 let (alone, rerun) = run(std::slice::from_ref(capture));
-                assert!(got == alone[0], "{device:?} {text}: {:?}", capture.layers);
+                assert!(got == alone[0], "{device:?} {said}: {:?}", capture.layers);
                 let is_deep = capture.layers != "0".parse().unwrap();
-                assert_eq!(rerun, usize::from(is_narrow && is_deep), "{device:?} {text}");
+                assert_eq!(rerun, usize::from(is_narrow && is_deep), "{device:?} {said}");
             }
         }
     }

@@ -1,31 +1,32 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
-mod asked;
-mod collect;
+mod batch_stream;
+mod check;
 mod device;
-mod drive;
-mod feed;
+mod jobs;
 mod options;
-mod orders;
 mod preprocessor;
 mod profile;
+mod readout;
+mod resolve;
+mod run;
 mod warmup;
 mod windowed;
-mod wish;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-#[cfg(all(feature = "web", target_arch = "wasm32"))]
-pub(crate) use collect::token_infos;
+pub use jobs::{Job, JobResults, PreparedText};
 pub use options::{Device, Dtype, LoadOptions};
-pub use orders::{Order, Served};
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+pub(crate) use readout::token_infos;
+
 pub use preprocessor::Preprocessor;
 pub use profile::Step;
-pub use windowed::{Stretch, Windowed};
+pub use windowed::{WindowRange, Windowed};
 
 use crate::capture::{Capture, Precision};
-use crate::embeddings::{Embeddings, Header, Rerun};
+use crate::embeddings::{Embeddings, Header, Rerun, TextEmbedding};
 use crate::error::{Error, ErrorKind, Result, fail};
 use crate::execute::Execute;
 use crate::model::load::Model;
@@ -33,15 +34,15 @@ use crate::model::locate::locate;
 use crate::model::pipeline::Pipeline;
 use crate::model::sources::Source;
 use crate::model::spec::Spec;
-use crate::schedule::{Caps, Elem, Recording, record};
+use crate::schedule::{Caps, Elem, Exit, Recording, record_all};
 use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
-use collect::Collector;
-#[cfg(feature = "server")]
-pub(crate) use collect::{token_infos, word_info};
+use batch_stream::BatchStream;
 use device::OpenDevice;
-use feed::{Feed, Room};
-use wish::Wish;
+#[cfg(feature = "server")]
+pub(crate) use readout::{token_infos, word_info};
+use resolve::Resolved;
+use run::{Room, Stream};
 
 /// Tokens of a batch where the caller names no number.
 const BATCH_TOKENS: usize = 8192;
@@ -129,18 +130,27 @@ impl Encoder {
         capture: &Capture,
     ) -> Result<Embeddings> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        let (wish, mut feed, skip) = self.prepare(&texts, capture)?;
-        let mut collector = Collector::new(texts.len(), skip, &wish);
-        let executor = self.executor.as_ref();
-        let rerun = self.drive(executor, &wish, &mut feed, &mut collector).await?;
-        if let Some(Rerun { texts, .. }) = &rerun {
+        let mut stream = BatchStream::new(self, &texts, capture)?;
+        let mut done: Vec<Option<TextEmbedding>> = vec![None; texts.len()];
+        let mut land = |text: usize, results: Result<Vec<TextEmbedding>>| {
+            done[text] = results?.pop().map(|one| TextEmbedding { index: text, ..one });
+            Ok(())
+        };
+        let executor = (self.executor.as_ref(), false);
+        let overflowed = self.run(executor, &mut stream, &mut land).await?;
+        let mut rerun = None;
+        if let Some(state) = overflowed.state {
             let wide = self.wide().await?;
-            feed.again(texts, self.room(wide.as_ref(), &wish));
-            self.drive(wide.as_ref(), &wish, &mut feed, &mut collector).await?;
+            stream.again(&overflowed.jobs);
+            self.run((wide.as_ref(), false), &mut stream, &mut land).await?;
+            rerun = Some(Rerun { state, texts: overflowed.jobs.into_iter().collect() });
         }
-        let header = self.header_of(&wish);
-        let embeddings = Embeddings { rerun, ..Embeddings::new(header, collector.finish()?) };
-        embeddings.quantize(capture.precision)
+        let header = self.header_of(stream.capture());
+        let whole = |(i, text): (usize, Option<_>)| {
+            text.ok_or_else(|| readout::missing().at(format_args!("text {i}")))
+        };
+        let texts = done.into_iter().enumerate().map(whole).collect::<Result<_>>()?;
+        Embeddings { rerun, ..Embeddings::new(header, texts) }.quantize(capture.precision)
     }
 
     /// The same encoder with its executor inside another: one that counts, say, or fails in a test.
@@ -172,22 +182,22 @@ impl Encoder {
     ///
     /// `Usage` where the capture does not fit the model.
     pub fn header(&self, capture: &Capture) -> Result<Header> {
-        let wish = Wish::new(capture, &self.model.spec, self.preprocessor.pipeline(), 0)?;
-        Ok(self.header_of(&wish).stored(capture.precision))
+        let resolved = Resolved::new(capture, &self.model.spec, self.preprocessor.pipeline(), 0)?;
+        Ok(self.header_of(&resolved).stored(capture.precision))
     }
 
     /// Of results in f32.
-    fn header_of(&self, wish: &Wish<'_>) -> Header {
+    fn header_of(&self, resolved: &Resolved<'_>) -> Header {
         Header {
             model: self.model.name.clone(),
             device: self.executor.device(),
             dtype: self.elem.to_string(),
-            layers: wish.layers.clone(),
-            combine: wish.capture().combine.clone(),
-            pool: wish.capture().pool,
-            rows: wish.rows(),
-            layer_axis: wish.layer_axis(),
-            width: wish.out_width(),
+            layers: resolved.layers.clone(),
+            combine: resolved.capture().combine.clone(),
+            pool: resolved.capture().pool,
+            rows: resolved.rows(),
+            layer_axis: resolved.layer_axis(),
+            width: resolved.out_width(),
             precision: Precision::F32,
         }
     }
@@ -213,11 +223,11 @@ impl Encoder {
         capture: &Capture,
     ) -> Result<Vec<Recording>> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
-        let (wish, mut feed, _) = self.prepare(&texts, capture)?;
-        let mut recordings = Vec::new();
-        while !feed.is_done() {
-            for batch in feed.step()? {
-                recordings.push(self.write(self.executor.as_ref(), &wish, &batch)?);
+        let mut stream = BatchStream::new(self, &texts, capture)?;
+        let (mut recordings, executor) = (Vec::new(), self.executor.as_ref());
+        while !stream.is_done() {
+            for batch in stream.more(executor)? {
+                recordings.push(self.write(executor, batch.exits(), batch.packed())?);
             }
         }
         Ok(recordings)
@@ -297,24 +307,11 @@ impl Encoder {
         self.preprocessor.max_tokens()
     }
 
-    /// What `capture` asks for, the texts on their way to batches, and how many tokens at the
-    /// start of each are not pooled.
-    fn prepare<'a>(
-        &'a self,
-        texts: &'a [Text<'a>],
-        capture: &'a Capture,
-    ) -> Result<(Wish<'a>, Feed<'a>, usize)> {
-        let limit = self.preprocessor.limit(capture)?;
-        let skip = self.preprocessor.skip(capture, limit)?;
-        let wish = Wish::new(capture, &self.model.spec, self.preprocessor.pipeline(), skip)?;
-        let room = self.room(self.executor.as_ref(), &wish);
-        Ok((wish, Feed::new(&self.preprocessor, capture, texts, room), skip))
-    }
-
-    /// How large a batch may be on `executor`.
-    fn room(&self, executor: &dyn Execute, wish: &Wish<'_>) -> Room {
+    /// How large a batch may be on `executor` that brings `exits`.
+    fn room(&self, executor: &dyn Execute, exits: &[Exit]) -> Room {
         let max_binding = executor.caps().max_binding;
-        let texts = wish.exit.max_texts(&self.model.layout, max_binding);
+        let texts = exits.iter().map(|exit| exit.max_texts(&self.model.layout, max_binding));
+        let texts = texts.min().unwrap_or(usize::MAX);
         Room { tokens: self.batch_tokens_on(executor), texts }
     }
 
@@ -326,11 +323,11 @@ impl Encoder {
     fn write(
         &self,
         executor: &dyn Execute,
-        wish: &Wish<'_>,
+        exits: &[Exit],
         batch: &PackedBatch,
     ) -> Result<Recording> {
         let (spec, layout) = (&self.model.spec, &self.model.layout);
-        record(spec, layout, batch, &wish.exit, executor.caps()).map_err(|e| self.name_model(e))
+        record_all(spec, layout, batch, exits, executor.caps()).map_err(|e| self.name_model(e))
     }
 
     fn name_model(&self, e: crate::error::Error) -> crate::error::Error {

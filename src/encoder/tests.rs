@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{Device, Dtype, Encoder, LoadOptions, Order};
+use super::{Device, Dtype, Encoder, Job, LoadOptions, PreparedText};
 use crate::capture::{Capture, Layers, Overflow, Pool};
 use crate::error::fail;
 use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
@@ -192,19 +192,11 @@ fn a_batch_in_f32_is_no_larger_than_its_executor_takes() {
     // The same through the server's door.
     let tokens = encoder.tokenize(&texts, &capture).unwrap();
     let captures = [capture];
-    let orders: Vec<Order<'_>> = tokens
-        .iter()
-        .map(|tokens| Order {
-            tokens,
-            positions: None,
-            words: &[],
-            skip: 0,
-            hidden: 0,
-            windows: None,
-            captures: &captures,
-        })
-        .collect();
-    let served = pollster::block_on(encoder.embed_orders(&orders)).unwrap();
+    let prepared = |tokens| PreparedText { tokens, ..PreparedText::default() };
+    let texts: Vec<PreparedText> = tokens.into_iter().map(prepared).collect();
+    let job = |text| Job { text, windows: None, captures: &captures };
+    let jobs: Vec<Job<'_>> = texts.iter().map(job).collect();
+    let served = pollster::block_on(encoder.embed_jobs(&jobs)).unwrap();
     let got = served.results.into_iter().flat_map(|result| result.unwrap().unwrap());
     let got: Vec<f32> = got.flat_map(|text| text.values.to_f32()).collect();
     assert_eq!(got, want);
@@ -292,18 +284,10 @@ fn a_state_that_does_not_come_is_an_error() {
         if capture.max_tokens.is_some() {
             continue;
         }
-        let tokens = encoder.tokenize(texts, &capture).unwrap();
-        let captures = [capture];
-        let order = Order {
-            tokens: &tokens[0],
-            positions: None,
-            words: &[],
-            skip: 0,
-            hidden: 0,
-            windows: None,
-            captures: &captures,
-        };
-        let served = pollster::block_on(encoder.embed_orders(&[order])).unwrap();
+        let tokens = encoder.tokenize(texts, &capture).unwrap().remove(0);
+        let text = PreparedText { tokens, ..PreparedText::default() };
+        let job = Job { text: &text, windows: None, captures: &[capture] };
+        let served = pollster::block_on(encoder.embed_jobs(&[job])).unwrap();
         let error = served.results.into_iter().next().unwrap().expect_err("nothing came");
         assert_eq!(error.kind(), ErrorKind::Gpu, "{error}");
     }

@@ -1,7 +1,7 @@
 //! What is made ready before the first text: kernels of the usual batches, and memory of a full one.
 
 use super::Encoder;
-use super::wish::Wish;
+use super::resolve::Resolved;
 use crate::capture::Capture;
 use crate::text::Tokens;
 use crate::text::pack::{PackedBatch, pack};
@@ -19,10 +19,13 @@ impl Encoder {
     pub(super) fn warm(&self) {
         let capture = Capture::default();
         let (executor, spec) = (self.executor.as_ref(), &self.model.spec);
-        let Ok(wish) = Wish::new(&capture, spec, self.preprocessor.pipeline(), 0) else { return };
+        let Ok(resolved) = Resolved::new(&capture, spec, self.preprocessor.pipeline(), 0) else {
+            return;
+        };
+        let exits = std::slice::from_ref(&resolved.exit);
         for count in [SHORT_BATCH.min(self.batch_tokens), self.batch_tokens] {
             let batches = batches(count, count.min(self.max_tokens()).max(1));
-            let recordings = batches.iter().flat_map(|batch| self.write(executor, &wish, batch));
+            let recordings = batches.iter().flat_map(|batch| self.write(executor, exits, batch));
             recordings.for_each(|recording| executor.prepare(&recording));
         }
     }
@@ -39,11 +42,13 @@ impl Encoder {
         let tokens = tokens.min(self.batch_tokens);
         let every = Capture::default().layers(crate::Layers::All).pool(crate::Pool::Tokens);
         for capture in [Capture::default(), every.normalize(false)] {
-            let Ok(wish) = Wish::new(&capture, spec, self.preprocessor.pipeline(), 0) else {
+            let Ok(resolved) = Resolved::new(&capture, spec, self.preprocessor.pipeline(), 0)
+            else {
                 continue;
             };
+            let exits = std::slice::from_ref(&resolved.exit);
             for batch in batches(tokens, TEXT.min(tokens).min(self.max_tokens()).max(1)) {
-                let Ok(recording) = self.write(executor, &wish, &batch) else { continue };
+                let Ok(recording) = self.write(executor, exits, &batch) else { continue };
                 executor.reserve(&recording)?;
             }
         }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::collect::Assembly;
-use super::orders::Order;
-use super::wish::Wish;
+use super::jobs::Job;
+use super::readout::Assembly;
+use super::resolve::Resolved;
 use crate::capture::{Capture, Pool};
 use crate::error::{Result, fail};
 use crate::text::Tokens;
@@ -25,7 +25,7 @@ pub struct Windowed {
 
 /// Some of the windows of a text: `count` from number `first` on.
 #[derive(Debug, Clone, Copy)]
-pub struct Stretch<'a> {
+pub struct WindowRange<'a> {
     /// All of them.
     pub of: &'a Windowed,
     /// The first that is run.
@@ -39,8 +39,8 @@ pub(super) enum Taken {
     /// Windows of it are still to come.
     Waiting,
     /// A window was left out: all are to be run again.
-    Spoiled,
-    /// The states of the whole text, one list a wish.
+    Overflowed,
+    /// The states of the whole text, one list a capture.
     Whole(Vec<Vec<Vec<f32>>>),
 }
 
@@ -86,13 +86,13 @@ impl Windowed {
         self.anywhere.get(k).map_or(0, |window| window.rows.iter().map(Range::len).sum())
     }
 
-    /// Whether they are those of the order's text and requests, and no longer than `most`.
-    pub(super) fn fits(&self, order: &Order<'_>, most: usize) -> bool {
-        let inside = order.windows.is_some_and(|w| {
+    /// Whether they are those of the job's text and captures, and no longer than `most`.
+    pub(super) fn fits(&self, job: &Job<'_>, most: usize) -> bool {
+        let inside = job.windows.is_some_and(|w| {
             w.count > 0 && w.first.checked_add(w.count).is_some_and(|end| end <= self.len())
         });
-        let cut = !self.words.is_empty() || !order.captures.iter().any(is_words);
-        self.tokens == order.tokens.len() && self.tokens(0) <= most && inside && cut
+        let cut = !self.words.is_empty() || !job.captures.iter().any(is_words);
+        self.tokens == job.text.tokens.len() && self.tokens(0) <= most && inside && cut
     }
 
     /// Window `k`, cut anywhere.
@@ -100,45 +100,45 @@ impl Windowed {
         &self.anywhere[k]
     }
 
-    /// Takes what has come of window `k`: of each wish the states of the rows that it keeps, counted
+    /// Takes what has come of window `k`: of each capture the states of the rows that it keeps, counted
     /// from the window's first, or `None` where it is left out.
     ///
     /// # Errors
     ///
-    /// `Gpu` where a state is missing; `Usage` where the wishes are not those of the first window.
+    /// `Gpu` where a state is missing; `Usage` where the captures are not those of the first window.
     pub(super) fn take(
         &self,
         k: usize,
-        wishes: &[Wish<'_>],
-        of: impl Fn(&Wish<'_>, Range<usize>) -> Result<Option<Vec<Vec<f32>>>>,
+        captures: &[Resolved<'_>],
+        of: impl Fn(&Resolved<'_>, Range<usize>) -> Result<Option<Vec<Vec<f32>>>>,
     ) -> Result<Taken> {
         let mut landing = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let Landing { landed, assemblies } = &mut *landing;
         if landed.is_empty() {
             landed.resize(self.len(), false);
-            let new = |wish| Assembly::new(wish, self.len(), self.tokens);
-            *assemblies = wishes.iter().map(new).collect();
+            let new = |resolved: &Resolved<'_>| Assembly::new(resolved, self.len(), self.tokens);
+            *assemblies = captures.iter().map(new).collect();
         }
-        if assemblies.len() != wishes.len() {
+        if assemblies.len() != captures.len() {
             return Err(fail!(Usage, "the windows of a text are run with the requests of another"));
         }
         // A batch that a device was lost in may have brought it before.
         if std::mem::replace(&mut landed[k], true) {
             return Ok(Taken::Waiting);
         }
-        for (assembly, wish) in assemblies.iter_mut().zip(wishes) {
-            let window = match is_words(wish.capture()) {
+        for (assembly, resolved) in assemblies.iter_mut().zip(captures) {
+            let window = match is_words(resolved.capture()) {
                 true => &self.words[k],
                 false => &self.anywhere[k],
             };
-            assembly.take(&window.keep, of(wish, window.kept())?)?;
+            assembly.take(&window.keep, of(resolved, window.kept())?)?;
         }
         if !assemblies.iter().all(Assembly::is_whole) {
             return Ok(Taken::Waiting);
         }
         let all = std::mem::take(&mut *landing).assemblies;
         let all: Option<Vec<_>> = all.into_iter().map(Assembly::finish).collect();
-        Ok(all.map_or(Taken::Spoiled, Taken::Whole))
+        Ok(all.map_or(Taken::Overflowed, Taken::Whole))
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! transport                 api                      core
 //! http --routes--> openai, tei, layers, bert --.
-//!                                               service --batcher--> Encoder::embed_orders
+//!                                               service --batcher--> Encoder::embed_jobs
 //! zmq -----------> bert -----------------------'
 //! ```
 

@@ -7,7 +7,7 @@
 mod batches;
 #[path = "../common/mod.rs"]
 mod common;
-mod orders;
+mod jobs;
 #[path = "../toy/mod.rs"]
 mod toy;
 

@@ -17,9 +17,8 @@ use super::body::{Count, List, Object, Word};
 use super::inputs::{checked, named_prompt};
 use super::stream::written;
 use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
-use crate::encoder::{token_infos, word_info};
+use crate::encoder::{PreparedText, token_infos, word_info};
 use crate::output::{self, Extra, Format};
-use crate::server::core::batcher::Ready;
 use crate::server::core::bodies::{Caller, roomed};
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::{Reading, Truncation, limits, some};
@@ -188,14 +187,14 @@ fn plain(names: &[String]) -> Vec<Option<&str>> {
 
 /// Tokens and words of all texts as arrays, where they are asked for. `token_offsets` says where
 /// the tokens of each text begin, and -1 that a token is of no word.
-fn extras(ready: &[Arc<Ready>], tokens: bool, words: bool) -> Vec<Extra> {
+fn extras(ready: &[Arc<PreparedText>], tokens: bool, words: bool) -> Vec<Extra> {
     let mut extras = Vec::new();
     let mut add = |name, columns: usize, values: Vec<i64>| {
         let rows = values.len() / columns;
         let shape = if columns == 1 { vec![rows] } else { vec![rows, columns] };
         extras.push(Extra { name, shape, values });
     };
-    let offsets = |count: fn(&Ready) -> usize| {
+    let offsets = |count: fn(&PreparedText) -> usize| {
         let ends = ready.iter().scan(0, move |end, ready| {
             *end += count(ready) as i64;
             Some(*end)
@@ -229,7 +228,7 @@ fn as_arrow(
 ) -> Result<Vec<u8>, ApiError> {
     let ready = || outcome.ready.iter();
     let tokens = tokens.then(|| ready().map(|r| token_infos(&r.tokens)).collect::<Vec<_>>());
-    let list = |r: &Arc<Ready>| r.words.iter().cloned().map(word_info).collect();
+    let list = |r: &Arc<PreparedText>| r.words.iter().cloned().map(word_info).collect();
     let words = words.then(|| ready().map(list).collect::<Vec<Vec<_>>>());
     let texts = output::Texts { tokens: tokens.as_deref(), words: words.as_deref() };
     Ok(output::arrow_stream(&plain(names), &outcome.results, texts)?)

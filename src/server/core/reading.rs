@@ -1,9 +1,8 @@
 //! From what a client sends to tokens.
 
-use super::batcher::Ready;
 use super::error::{ApiError, ErrorCode};
 use crate::capture::{Capture, Overflow};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, PreparedText};
 use crate::error::Result;
 use crate::text::{Side, Text, Tokens};
 
@@ -150,7 +149,7 @@ pub fn read(
     reading: &Reading,
     capture: &Capture,
     words: bool,
-) -> Result<Vec<Ready>, ApiError> {
+) -> Result<Vec<PreparedText>, ApiError> {
     let preprocessor = encoder.preprocessor();
     let overflow = reading.truncation.overflow();
     let (max_tokens, prompt) = (reading.max_tokens, reading.prompt.clone());
@@ -179,12 +178,12 @@ pub fn read(
             Input::Text(text) => {
                 let Some(tokens) = of_texts.next() else { continue };
                 let words = if words { tokens.words(text) } else { Vec::new() };
-                Ready { tokens, words, skip, ..Ready::default() }
+                PreparedText { tokens, words, skip, ..PreparedText::default() }
             }
             Input::Ids(ids) => {
                 let tokens =
                     of_ids(encoder, ids, limit, reading.truncation).map_err(|r| place(i, r))?;
-                Ready { tokens, ..Ready::default() }
+                PreparedText { tokens, ..PreparedText::default() }
             }
         };
         if one.tokens.is_empty() {

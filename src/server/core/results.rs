@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::batcher::Ready;
 use super::bodies::shrink;
 use super::error::{ApiError, ErrorCode};
 use crate::capture::{Capture, Pool};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, PreparedText};
 
 /// Bytes that results are counted in.
 pub const UNIT: usize = 1 << 10;
@@ -79,7 +78,7 @@ impl Results {
 /// texts in windows, and their tokens and words where they are kept.
 pub fn size(
     encoder: &Encoder,
-    ready: &[Arc<Ready>],
+    ready: &[Arc<PreparedText>],
     captures: &[Capture],
     window: Option<(usize, Option<usize>)>,
     keep: bool,
@@ -102,7 +101,7 @@ pub fn size(
             bytes = bytes.saturating_add(numbers.saturating_mul(4)).saturating_add(told);
         }
     }
-    let kept = |text: &Arc<Ready>| text.tokens.len() * TOKEN + text.words.len() * WORD;
+    let kept = |text: &Arc<PreparedText>| text.tokens.len() * TOKEN + text.words.len() * WORD;
     let kept = if keep { ready.iter().map(kept).sum() } else { 0 };
     Ok(bytes.saturating_add(kept))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
-use super::batcher::{Batcher, Bounds, Client, Done, Open, Ready};
+use super::batcher::{Batcher, Bounds, Client, Done, Open};
 use super::bodies::{self, Bodies, Caller};
 use super::error::{ApiError, ErrorCode};
 use super::health::Pulse;
@@ -17,7 +17,7 @@ use super::results::{self, Results};
 use super::settings::Settings;
 use crate::capture::{Capture, Pool};
 use crate::embeddings::Embeddings;
-use crate::encoder::{Encoder, LoadOptions};
+use crate::encoder::{Encoder, LoadOptions, PreparedText};
 use crate::error::Result;
 use crate::quote::quote;
 
@@ -81,7 +81,7 @@ pub struct Outcome {
     /// Texts that were cut, and the tokens they lost.
     pub truncated: (usize, usize),
     /// The tokens and words of each text, where they were asked for.
-    pub ready: Vec<Arc<Ready>>,
+    pub ready: Vec<Arc<PreparedText>>,
     /// Where its time went.
     pub times: Times,
     /// Whether it ran on the CPU.
@@ -280,7 +280,7 @@ impl Service {
         let span = tracing::info_span!("tokenize", texts = inputs.len());
         let read = self.read(&encoder, (inputs, body), (reading, first, words), expected);
         let (ready, mut room) = read.instrument(span).await?;
-        let ready: Vec<Arc<Ready>> = ready.into_iter().map(Arc::new).collect();
+        let ready: Vec<Arc<PreparedText>> = ready.into_iter().map(Arc::new).collect();
         let tokenization = began.elapsed();
         self.metrics.tokenization.took(tokenization);
         let tokens = ready.iter().map(|r| r.tokens.len()).sum();
@@ -344,7 +344,7 @@ impl Service {
         (inputs, body): (Vec<Input>, Option<bodies::Room>),
         (reading, capture, words): (Reading, Capture, bool),
         expected: usize,
-    ) -> Result<(Vec<Ready>, OwnedSemaphorePermit), ApiError> {
+    ) -> Result<(Vec<PreparedText>, OwnedSemaphorePermit), ApiError> {
         let bytes: usize = inputs.iter().map(Input::characters).sum();
         let encoder = Arc::clone(encoder);
         let work = move || read(&encoder, inputs, &reading, &capture, words);

@@ -1,9 +1,8 @@
 //! Texts, or lists of tokens, to the rows that the original would feed its graph.
 
 use super::{Config, Strategy};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, PreparedText};
 use crate::server::api::body::{List, Listed};
-use crate::server::core::batcher::Ready;
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::reading::frame;
 use crate::text::{Text, Tokens};
@@ -69,7 +68,7 @@ impl Sequences {
 
 /// A sequence on its way.
 pub struct Row {
-    pub ready: Ready,
+    pub ready: PreparedText,
     pub pieces: Vec<String>,
     /// Places of the rows that come back, and the length with what is masked.
     pub places: Vec<usize>,
@@ -200,7 +199,7 @@ fn assemble(
         lost,
     };
     let positions = config.mask_cls_sep.then(|| places.iter().map(|&p| p as u32).collect());
-    let ready = Ready { tokens, positions, hidden, ..Ready::default() };
+    let ready = PreparedText { tokens, positions, hidden, ..PreparedText::default() };
     Ok(Row { ready, pieces, places })
 }
 

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use request::{Done, Ready};
+pub use request::Done;
 pub use worker::{Open, Worker};
 
 use crate::capture::Capture;
-use crate::encoder::{Encoder, Windowed};
+use crate::encoder::{Encoder, PreparedText, Windowed};
 use crate::error::{Result, fail};
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::metrics::Metrics;
@@ -175,7 +175,7 @@ impl Batcher {
     pub async fn submit(
         &self,
         client: Client,
-        texts: Vec<Arc<Ready>>,
+        texts: Vec<Arc<PreparedText>>,
         captures: Vec<Capture>,
         window: Option<(usize, Option<usize>)>,
     ) -> Result<Done, ApiError> {
@@ -221,7 +221,7 @@ impl Batcher {
     fn items(
         &self,
         request: &Arc<Request>,
-        texts: Vec<Arc<Ready>>,
+        texts: Vec<Arc<PreparedText>>,
         window: Option<(usize, Option<usize>)>,
     ) -> Result<Vec<Item>, ApiError> {
         let (encoder, most) = (self.encoder(), self.bounds.request);
@@ -239,28 +239,28 @@ impl Batcher {
             );
             Err(ApiError::new(ErrorCode::TooLarge, said))
         };
-        for (index, ready) in texts.into_iter().enumerate() {
-            let item = |ready: &Arc<Ready>, windows, work| Item {
+        for (index, text) in texts.into_iter().enumerate() {
+            let item = |text: &Arc<PreparedText>, windows, work| Item {
                 request: Arc::clone(request),
                 index,
-                ready: Arc::clone(ready),
+                text: Arc::clone(text),
                 windows,
                 work,
                 again: false,
             };
-            let tokens = &ready.tokens;
+            let tokens = &text.tokens;
             let windows = window.and_then(|(limit, stride)| {
                 Windowed::new(tokens, limit, stride, &request.captures)
             });
             let Some(windows) = windows.map(Arc::new) else {
-                add(item(&ready, None, encoder.work(tokens.len())))?;
+                add(item(&text, None, encoder.work(tokens.len())))?;
                 continue;
             };
             let (mut first, mut work) = (0, 0);
             for k in 0..windows.len() {
                 work += encoder.work(windows.tokens(k));
                 if work >= SLICE || k + 1 == windows.len() {
-                    add(item(&ready, Some((Arc::clone(&windows), first..k + 1)), work))?;
+                    add(item(&text, Some((Arc::clone(&windows), first..k + 1)), work))?;
                     (first, work) = (k + 1, 0);
                 }
             }

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Client;
-use super::request::{Ready, Request};
-use crate::encoder::Windowed;
+use super::request::Request;
+use crate::encoder::{Job, PreparedText, WindowRange, Windowed};
 
 /// Virtual time of one unit of work for one client alone.
 const UNIT: u64 = 1 << 10;
@@ -25,7 +25,7 @@ pub struct Item {
     pub request: Arc<Request>,
     /// Its place in the request.
     pub index: usize,
-    pub ready: Arc<Ready>,
+    pub text: Arc<PreparedText>,
     /// The windows that are run, where the text is run in some.
     pub windows: Option<(Arc<Windowed>, Range<usize>)>,
     /// What it costs, in tokens of a text of usual length.
@@ -60,11 +60,21 @@ fn cost(item: &Item) -> u64 {
 }
 
 impl Item {
+    /// What of it is run now.
+    pub fn job(&self) -> Job<'_> {
+        let windows = self.windows.as_ref().map(|(of, run)| WindowRange {
+            of,
+            first: run.start,
+            count: run.len(),
+        });
+        Job { text: &self.text, windows, captures: &self.request.captures }
+    }
+
     /// Tokens that are run.
     pub fn tokens(&self) -> usize {
         match &self.windows {
             Some((windows, run)) => run.clone().map(|k| windows.tokens(k)).sum(),
-            None => self.ready.tokens.len(),
+            None => self.text.tokens.len(),
         }
     }
 }
@@ -224,7 +234,7 @@ mod tests {
             again: false,
             request: Arc::clone(request),
             index: client as usize * 1000 + index,
-            ready: Arc::default(),
+            text: Arc::default(),
             windows: None,
             work,
         };

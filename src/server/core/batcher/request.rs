@@ -9,22 +9,6 @@ use crate::capture::Capture;
 use crate::embeddings::TextEmbedding;
 use crate::error::Result;
 use crate::server::core::error::{ApiError, ErrorCode};
-use crate::text::{Tokens, Word};
-
-/// A text that has its tokens.
-#[derive(Debug, Clone, Default)]
-pub struct Ready {
-    /// Its tokens.
-    pub tokens: Tokens,
-    /// Place of each token where it is not its number.
-    pub positions: Option<Vec<u32>>,
-    /// Its words, where they are asked for.
-    pub words: Vec<Word>,
-    /// Tokens at its start that are not pooled.
-    pub skip: usize,
-    /// Tokens at its end that look at the others and are not looked at.
-    pub hidden: usize,
-}
 
 /// What came of a request: for each text, a result a capture, in f32.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::queue::Item;
 use super::{Batcher, SHORT};
 use crate::capture::Capture;
-use crate::encoder::{Encoder, Order, Served, Stretch};
+use crate::encoder::{Encoder, Job, JobResults};
 use crate::error::{ErrorKind, Result, fail};
 use crate::server::core::error::ApiError;
 use crate::server::core::metrics::Counter;
@@ -127,20 +127,20 @@ impl Worker {
         for item in &items {
             item.request.state().taken.get_or_insert(now);
         }
-        let orders: Vec<Order<'_>> = items.iter().map(order).collect();
+        let jobs: Vec<Job<'_>> = items.iter().map(Item::job).collect();
         let encoder = self.encoder();
         let tokens: usize = items.iter().map(Item::tokens).sum();
         let work: usize = items.iter().map(|item| item.work).sum();
         let mut between = Between { worker: self, batcher, took: Duration::ZERO };
         let run = || match in_turns && encoder.is_on_cpu() {
-            true => between.run(&encoder, &orders, work),
-            false => pollster::block_on(encoder.embed_orders(&orders)),
+            true => between.run(&encoder, &jobs, work),
+            false => pollster::block_on(encoder.embed_jobs(&jobs)),
         };
-        let served = catch_unwind(AssertUnwindSafe(run))
+        let ran = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(fail!(Gpu, "the model failed on this batch (a panic)")));
         let took = now.elapsed().saturating_sub(between.took);
-        let rerun = served.as_ref().map_or(0, |served| served.rerun);
-        if served.is_ok() {
+        let rerun = ran.as_ref().map_or(0, |ran| ran.rerun);
+        if ran.is_ok() {
             self.pace.ran(work, took);
         }
         if in_turns && work <= SHORT && batcher.waiting().0 > 0 {
@@ -148,9 +148,9 @@ impl Worker {
         }
         batcher.count(items.len(), tokens, took, rerun);
         let count = items.len();
-        match served {
-            Ok(served) => {
-                for (item, result) in items.iter().zip(served.results) {
+        match ran {
+            Ok(ran) => {
+                for (item, result) in items.iter().zip(ran.results) {
                     // Windows of it are still to come where there is no result.
                     let Some(result) = result.transpose() else { continue };
                     self.texts.add(1);
@@ -216,9 +216,9 @@ struct Between<'a> {
 
 impl Between<'_> {
     /// Runs the batch, which is so much work.
-    fn run(&mut self, encoder: &Encoder, orders: &[Order<'_>], work: usize) -> Result<Served> {
+    fn run(&mut self, encoder: &Encoder, jobs: &[Job<'_>], work: usize) -> Result<JobResults> {
         let short = SHORT.min(work / 2);
-        let mut batch = std::pin::pin!(encoder.embed_orders_in_turns(orders));
+        let mut batch = std::pin::pin!(encoder.embed_jobs_in_turns(jobs));
         pollster::block_on(std::future::poll_fn(|context| {
             let began = Instant::now();
             let polled = batch.as_mut().poll(context);
@@ -240,21 +240,5 @@ impl Between<'_> {
         self.worker.batch(self.batcher, items, false);
         self.worker.spend(began.elapsed());
         self.took += began.elapsed();
-    }
-}
-
-fn order(item: &Item) -> Order<'_> {
-    Order {
-        tokens: &item.ready.tokens,
-        positions: item.ready.positions.as_deref(),
-        words: &item.ready.words,
-        skip: item.ready.skip,
-        hidden: item.ready.hidden,
-        windows: item.windows.as_ref().map(|(of, run)| Stretch {
-            of,
-            first: run.start,
-            count: run.len(),
-        }),
-        captures: &item.request.captures,
     }
 }

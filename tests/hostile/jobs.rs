@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use everylayer::encoder::Order;
+use everylayer::encoder::{Job, PreparedText};
 use everylayer::text::Tokens;
 use everylayer::{Capture, Layers, Pool};
 
@@ -48,22 +48,25 @@ fn hostile_orders_are_refused_or_served() {
             .collect();
         let hidden: Vec<usize> = texts.iter().map(|_| rng.below(40) / 4).collect();
         let skip: Vec<usize> = texts.iter().map(|_| rng.below(40) / 9).collect();
-        let orders: Vec<Order<'_>> = texts
+        let prepared: Vec<PreparedText> = texts
             .iter()
             .enumerate()
-            .map(|(i, (tokens, positions, captures))| Order {
-                tokens,
-                positions: (i % 2 == 0).then_some(&positions[..]),
-                words: &[],
+            .map(|(i, (tokens, positions, _))| PreparedText {
+                tokens: tokens.clone(),
+                positions: (i % 2 == 0).then(|| positions.clone()),
+                words: Vec::new(),
                 skip: skip[i],
                 hidden: hidden[i],
-                windows: None,
-                captures,
             })
             .collect();
-        let done = pollster::block_on(encoder.embed_orders(&orders)).unwrap();
-        assert_eq!(done.results.len(), orders.len());
-        for (result, order) in done.results.iter().zip(&orders) {
+        let jobs: Vec<Job<'_>> = prepared
+            .iter()
+            .zip(&texts)
+            .map(|(text, (_, _, captures))| Job { text, windows: None, captures })
+            .collect();
+        let done = pollster::block_on(encoder.embed_jobs(&jobs)).unwrap();
+        assert_eq!(done.results.len(), jobs.len());
+        for (result, job) in done.results.iter().zip(&jobs) {
             match result {
                 Ok(results) => {
                     let [result] = &results.as_ref().unwrap()[..] else { panic!("one a capture") };
@@ -71,7 +74,7 @@ fn hostile_orders_are_refused_or_served() {
                     let states = encoder.spec().depth() + 1;
                     assert_eq!(numbers.len(), states * result.rows * encoder.spec().width);
                     assert!(numbers.iter().all(|x| x.is_finite()));
-                    assert_eq!(result.text_tokens, order.tokens.ids.len());
+                    assert_eq!(result.text_tokens, job.text.tokens.ids.len());
                     served += 1;
                 }
                 Err(_) => refused += 1,

@@ -1,4 +1,5 @@
-//! From a capture to what the device has to bring and what the host does with it.
+//! A capture held against a model: what the device brings for it (an [`Exit`]), and what the host
+//! does with that (an [`Epilogue`]).
 //!
 //! Nothing here depends on the texts of a call: two texts with one capture take the same way, or
 //! their bits could differ.
@@ -15,7 +16,15 @@ use crate::model::spec::Spec;
 use crate::schedule::{Combination, Exit, Merge, Pooling};
 
 /// A capture held against a model.
-pub struct Wish<'a> {
+pub struct Resolved<'a> {
+    /// What the device brings.
+    pub exit: Exit,
+    /// What the host does with it.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// From what the device brought to the rows of a result.
+pub struct Epilogue<'a> {
     capture: &'a Capture,
     pipeline: &'a Pipeline,
     /// Chosen states in the caller's order.
@@ -28,8 +37,6 @@ pub struct Wish<'a> {
     modes: Vec<PoolMode>,
     /// Whether modules with weights run: they were trained on the last state alone.
     trained: bool,
-    /// What the device brings.
-    pub exit: Exit,
     width: usize,
 }
 
@@ -43,7 +50,7 @@ pub enum Brought {
     Pooled(Vec<f32>),
 }
 
-impl<'a> Wish<'a> {
+impl<'a> Resolved<'a> {
     /// Holds `capture` against the model; `skip` says that a prompt's tokens stay out of pooling,
     /// which only the host does.
     pub fn new(
@@ -89,25 +96,26 @@ impl<'a> Wish<'a> {
         let pool = (!modes.is_empty()).then(|| Pooling { reduces: modes.clone(), pooler });
         let fold = Exit { states: states.clone(), combine: merge, pool };
         let width = spec.width;
-        let wish = Self {
-            capture,
-            pipeline,
-            layers,
-            states,
-            combine,
-            modes,
-            trained,
-            exit: fold.streamed(),
-            width,
-        };
-        wish.check_modules()?;
+        let epilogue =
+            Epilogue { capture, pipeline, layers, states, combine, modes, trained, width };
+        epilogue.check_modules()?;
         // The host alone leaves tokens out, and takes them through modules before pooling.
         // A text in windows is pooled over the tokens of all of them.
-        let on_host = skip > 0 || windows || !wish.token_modules().is_empty();
-        let exit = if on_host { wish.exit.clone() } else { fold.choose(capture.route) };
-        Ok(Self { exit, ..wish })
+        let on_host = skip > 0 || windows || !epilogue.token_modules().is_empty();
+        let exit = if on_host { fold.streamed() } else { fold.choose(capture.route) };
+        Ok(Self { exit, epilogue })
     }
+}
 
+impl<'a> std::ops::Deref for Resolved<'a> {
+    type Target = Epilogue<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.epilogue
+    }
+}
+
+impl<'a> Epilogue<'a> {
     /// Each module takes what the one before it gives.
     fn check_modules(&self) -> Result<()> {
         let through = |width: usize, module: &Module| -> Result<usize> {
