@@ -444,7 +444,7 @@ fn models_that_are_no_encoders_are_called_what_they_are() {
         ("llama", "a decoder"),
         ("t5", "an encoder-decoder"),
         ("clip", "text and image"),
-        ("whisper", "sound"),
+        ("whisper", "an audio or image model"),
         ("longformer", "another family"),
         ("house", "\"house\", which is not supported (supported: bert"),
     ] {
