@@ -140,7 +140,7 @@ export default {
     bench.check((await page.locator("#error").textContent()) === "", await page.locator("#error").textContent());
     // A folder that is no model.
     await page.locator("#files").setInputFiles(path.join(root, "web/demo"));
-    await page.getByText("There is no config.json").waitFor({ timeout: 10_000 });
+    await page.getByText("config.json is missing").waitFor({ timeout: 10_000 });
     bench.check(page.faults.length === 0, page.faults.join("; "));
   },
 
