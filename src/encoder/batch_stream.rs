@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::Encoder;
 use super::jobs::{Job, PreparedText};
-use super::resolve::Resolved;
-use super::run::{Batch, Part, Stream};
+use super::resolve::{Epilogue, Resolved};
+use super::run::{Batch, JobStream, SequenceId};
 use super::windowed::{WindowRange, Windowed};
 use crate::capture::{Capture, Overflow, Pool};
 use crate::error::{Result, fail};
@@ -38,7 +38,7 @@ pub struct BatchStream<'a> {
     /// The texts so far, with their windows where they are run in some.
     prepared: Vec<(PreparedText, Option<Windowed>)>,
     /// What has no batch, and how many tokens those are.
-    waiting: Vec<Part>,
+    waiting: Vec<SequenceId>,
     waiting_tokens: usize,
     /// Whether a window was closed.
     has_begun: bool,
@@ -71,9 +71,9 @@ impl<'a> BatchStream<'a> {
         })
     }
 
-    /// The capture, held against the model.
-    pub fn capture(&self) -> &Resolved<'a> {
-        &self.resolved[0]
+    /// What the host does with what the device brings.
+    pub fn epilogue(&self) -> &Epilogue<'a> {
+        &self.resolved[0].epilogue
     }
 
     /// Sends `texts`, which had their batches already, on their way once more.
@@ -82,18 +82,18 @@ impl<'a> BatchStream<'a> {
         texts.iter().for_each(|&text| self.wait(text));
     }
 
-    /// Has the parts of a text wait.
+    /// Has the sequences of a text wait.
     fn wait(&mut self, text: usize) {
         let (prepared, windows) = &self.prepared[text];
         match windows {
             None => {
                 self.waiting_tokens += prepared.tokens.len();
-                self.waiting.push(Part { job: text, window: None });
+                self.waiting.push(SequenceId { job: text, window: None });
             }
             Some(windows) => {
                 let all = 0..windows.len();
                 self.waiting_tokens += all.clone().map(|k| windows.tokens(k)).sum::<usize>();
-                self.waiting.extend(all.map(|k| Part { job: text, window: Some(k) }));
+                self.waiting.extend(all.map(|k| SequenceId { job: text, window: Some(k) }));
             }
         }
     }
@@ -138,7 +138,7 @@ impl<'a> BatchStream<'a> {
     }
 }
 
-impl Stream for BatchStream<'_> {
+impl JobStream for BatchStream<'_> {
     fn is_done(&self) -> bool {
         self.prepared.len() == self.texts.len() && self.waiting.is_empty()
     }
@@ -146,14 +146,14 @@ impl Stream for BatchStream<'_> {
     /// Makes tokens of the next piece; the batches of the window that it closes, if it does.
     fn more(&mut self, executor: &dyn Execute) -> Result<Vec<Batch>> {
         self.tokenize()?;
-        let room = self.encoder.room(executor, &self.exits);
-        let window = if self.has_begun { WINDOW_BATCHES * room.tokens } else { room.tokens };
+        let limits = self.encoder.limits(executor, &self.exits);
+        let window = if self.has_begun { WINDOW_BATCHES * limits.tokens } else { limits.tokens };
         let is_last = self.prepared.len() == self.texts.len();
         if !is_last && self.waiting_tokens < window {
             return Ok(Vec::new());
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let mut batches = Batch::pack(|text| self.job(text), &waiting, &self.exits, room);
+        let mut batches = Batch::pack(|text| self.job(text), &waiting, &self.exits, limits);
         (self.has_begun, self.waiting_tokens) = (true, 0);
         // There is room in the last batch for texts of the next window.
         if !is_last
@@ -161,14 +161,13 @@ impl Stream for BatchStream<'_> {
             && let Some(last) = batches.pop()
         {
             self.waiting_tokens = last.packed().ids.len();
-            self.waiting = last.parts().to_vec();
+            self.waiting = last.sequences().to_vec();
         }
         Ok(batches)
     }
 
     fn job(&self, number: usize) -> Job<'_> {
         let (text, windows) = &self.prepared[number];
-
         let windows = windows.as_ref().map(|of| WindowRange { of, first: 0, count: of.len() });
         Job { text, windows, captures: std::slice::from_ref(self.capture) }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Encoder;
 use super::readout;
 use super::resolve::Resolved;
-use super::run::{Batch, Part, Stream};
+use super::run::{Batch, JobStream, SequenceId};
 use super::windowed::WindowRange;
 use crate::capture::{Capture, PoolMode};
 use crate::embeddings::TextEmbedding;
@@ -61,14 +61,14 @@ pub struct JobResults {
 /// What has come of a job.
 type Slot = Result<Option<Vec<TextEmbedding>>>;
 
-/// Parts whose batches bring the same.
+/// Sequences whose batches bring the same.
 struct Group {
     exits: Arc<[Exit]>,
-    parts: Vec<Part>,
+    sequences: Vec<SequenceId>,
 }
 
-/// Jobs on their way to batches, a group after the other.
-struct JobStream<'a> {
+/// Jobs on their way to batches, in groups that share batches, one after the other.
+struct Grouped<'a> {
     encoder: &'a Encoder,
     jobs: &'a [Job<'a>],
     /// The captures of each; none where it was refused.
@@ -76,15 +76,15 @@ struct JobStream<'a> {
     groups: Vec<Group>,
 }
 
-impl Stream for JobStream<'_> {
+impl JobStream for Grouped<'_> {
     fn is_done(&self) -> bool {
         self.groups.is_empty()
     }
 
     fn more(&mut self, executor: &dyn Execute) -> Result<Vec<Batch>> {
-        let Some(Group { exits, parts }) = self.groups.pop() else { return Ok(Vec::new()) };
-        let room = self.encoder.room(executor, &exits);
-        Ok(Batch::pack(|job| self.jobs[job], &parts, &exits, room))
+        let Some(Group { exits, sequences }) = self.groups.pop() else { return Ok(Vec::new()) };
+        let limits = self.encoder.limits(executor, &exits);
+        Ok(Batch::pack(|job| self.jobs[job], &sequences, &exits, limits))
     }
 
     fn job(&self, number: usize) -> Job<'_> {
@@ -96,7 +96,7 @@ impl Stream for JobStream<'_> {
     }
 }
 
-impl<'a> JobStream<'a> {
+impl<'a> Grouped<'a> {
     /// No job has its batch.
     fn new(encoder: &'a Encoder, jobs: &'a [Job<'a>]) -> (Self, Vec<Slot>) {
         let mut stream = Self { encoder, jobs, resolved: Vec::new(), groups: Vec::new() };
@@ -110,9 +110,9 @@ impl<'a> JobStream<'a> {
             stream.resolved.push(resolved);
             if slot.is_ok() {
                 let windows = job.windows.map(|w| w.first..w.first + w.count);
-                let whole = windows.is_none().then_some(Part { job: i, window: None });
+                let whole = windows.is_none().then_some(SequenceId { job: i, window: None });
                 let windows = windows.into_iter().flatten();
-                let parts = windows.map(|k| Part { job: i, window: Some(k) }).chain(whole);
+                let parts = windows.map(|k| SequenceId { job: i, window: Some(k) }).chain(whole);
                 stream.join(&exits(&stream.resolved[i]), parts);
             }
             slots.push(slot);
@@ -121,9 +121,9 @@ impl<'a> JobStream<'a> {
         (stream, slots)
     }
 
-    /// Puts parts to those they can share batches with: those that bring the same, or plain states of
+    /// Puts sequences to those they can share batches with: those that bring the same, or plain states of
     /// the same depth, where bringing one state more costs a copy.
-    fn join(&mut self, exits: &[Exit], parts: impl Iterator<Item = Part>) {
+    fn join(&mut self, exits: &[Exit], sequences: impl Iterator<Item = SequenceId>) {
         let alike = |group: &&mut Group| match (&group.exits[..], exits) {
             (one, other) if one == other => true,
             ([one], [other]) => {
@@ -138,9 +138,9 @@ impl<'a> JobStream<'a> {
                     let states: BTreeSet<usize> = states.copied().collect();
                     group.exits = [plain(states)].into();
                 }
-                group.parts.extend(parts);
+                group.sequences.extend(sequences);
             }
-            None => self.groups.push(Group { exits: exits.into(), parts: parts.collect() }),
+            None => self.groups.push(Group { exits: exits.into(), sequences: sequences.collect() }),
         }
     }
 
@@ -148,9 +148,11 @@ impl<'a> JobStream<'a> {
     /// windows, also those that came by other calls.
     fn again(&mut self, jobs: impl Iterator<Item = usize>) {
         for i in jobs {
-            let parts: Vec<Part> = match self.jobs[i].windows {
-                None => vec![Part { job: i, window: None }],
-                Some(w) => (0..w.of.len()).map(|k| Part { job: i, window: Some(k) }).collect(),
+            let parts: Vec<SequenceId> = match self.jobs[i].windows {
+                None => vec![SequenceId { job: i, window: None }],
+                Some(w) => {
+                    (0..w.of.len()).map(|k| SequenceId { job: i, window: Some(k) }).collect()
+                }
             };
             self.join(&exits(&self.resolved[i]), parts.into_iter());
         }
@@ -201,19 +203,19 @@ impl Encoder {
     /// Boxed, as a text that overflows may be run once more.
     fn run_jobs<'a>(&'a self, jobs: &'a [Job<'a>], in_turns: bool) -> Task<'a, Result<JobResults>> {
         Box::pin(async move {
-            let (mut stream, mut slots) = JobStream::new(self, jobs);
-            let mut land = |job: usize, result: Result<Vec<TextEmbedding>>| {
+            let (mut stream, mut slots) = Grouped::new(self, jobs);
+            let mut on_results = |job: usize, result: Result<Vec<TextEmbedding>>| {
                 slots[job] = result.map(Some);
                 Ok(())
             };
             let executor = (self.executor.as_ref(), in_turns);
-            let again = self.run(executor, &mut stream, &mut land).await?.jobs;
+            let again = self.run(executor, &mut stream, &mut on_results).await?.jobs;
             let is_alike = |job: &usize| is_of_one_depth(&stream.resolved[*job]);
             let (alike, apart): (Vec<_>, Vec<_>) = again.iter().copied().partition(is_alike);
             if !alike.is_empty() {
                 let wide = self.wide().await?;
                 stream.again(alike.into_iter());
-                self.run((wide.as_ref(), in_turns), &mut stream, &mut land).await?;
+                self.run((wide.as_ref(), in_turns), &mut stream, &mut on_results).await?;
             }
             for job in apart {
                 slots[job] = self.each_alone(&jobs[job], in_turns).await?;

@@ -41,8 +41,8 @@ use batch_stream::BatchStream;
 use device::OpenDevice;
 #[cfg(feature = "server")]
 pub(crate) use readout::{token_infos, word_info};
-use resolve::Resolved;
-use run::{Room, Stream};
+use resolve::{Epilogue, Resolved};
+use run::{BatchLimits, JobStream};
 
 /// Tokens of a batch where the caller names no number.
 const BATCH_TOKENS: usize = 8192;
@@ -132,20 +132,20 @@ impl Encoder {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
         let mut stream = BatchStream::new(self, &texts, capture)?;
         let mut done: Vec<Option<TextEmbedding>> = vec![None; texts.len()];
-        let mut land = |text: usize, results: Result<Vec<TextEmbedding>>| {
+        let mut on_results = |text: usize, results: Result<Vec<TextEmbedding>>| {
             done[text] = results?.pop().map(|one| TextEmbedding { index: text, ..one });
             Ok(())
         };
         let executor = (self.executor.as_ref(), false);
-        let overflowed = self.run(executor, &mut stream, &mut land).await?;
+        let overflowed = self.run(executor, &mut stream, &mut on_results).await?;
         let mut rerun = None;
         if let Some(state) = overflowed.state {
             let wide = self.wide().await?;
             stream.again(&overflowed.jobs);
-            self.run((wide.as_ref(), false), &mut stream, &mut land).await?;
+            self.run((wide.as_ref(), false), &mut stream, &mut on_results).await?;
             rerun = Some(Rerun { state, texts: overflowed.jobs.into_iter().collect() });
         }
-        let header = self.header_of(stream.capture());
+        let header = self.header_of(stream.epilogue());
         let whole = |(i, text): (usize, Option<_>)| {
             text.ok_or_else(|| readout::missing().at(format_args!("text {i}")))
         };
@@ -183,21 +183,21 @@ impl Encoder {
     /// `Usage` where the capture does not fit the model.
     pub fn header(&self, capture: &Capture) -> Result<Header> {
         let resolved = Resolved::new(capture, &self.model.spec, self.preprocessor.pipeline(), 0)?;
-        Ok(self.header_of(&resolved).stored(capture.precision))
+        Ok(self.header_of(&resolved.epilogue).stored(capture.precision))
     }
 
     /// Of results in f32.
-    fn header_of(&self, resolved: &Resolved<'_>) -> Header {
+    fn header_of(&self, epilogue: &Epilogue<'_>) -> Header {
         Header {
             model: self.model.name.clone(),
             device: self.executor.device(),
             dtype: self.elem.to_string(),
-            layers: resolved.layers.clone(),
-            combine: resolved.capture().combine.clone(),
-            pool: resolved.capture().pool,
-            rows: resolved.rows(),
-            layer_axis: resolved.layer_axis(),
-            width: resolved.out_width(),
+            layers: epilogue.layers.clone(),
+            combine: epilogue.capture().combine.clone(),
+            pool: epilogue.capture().pool,
+            rows: epilogue.rows(),
+            layer_axis: epilogue.layer_axis(),
+            width: epilogue.out_width(),
             precision: Precision::F32,
         }
     }
@@ -308,11 +308,11 @@ impl Encoder {
     }
 
     /// How large a batch may be on `executor` that brings `exits`.
-    fn room(&self, executor: &dyn Execute, exits: &[Exit]) -> Room {
+    fn limits(&self, executor: &dyn Execute, exits: &[Exit]) -> BatchLimits {
         let max_binding = executor.caps().max_binding;
         let texts = exits.iter().map(|exit| exit.max_texts(&self.model.layout, max_binding));
         let texts = texts.min().unwrap_or(usize::MAX);
-        Room { tokens: self.batch_tokens_on(executor), texts }
+        BatchLimits { tokens: self.batch_tokens_on(executor), texts }
     }
 
     /// Tokens of one batch at most on `executor`: an executor in f32 has less room than one in f16.

@@ -102,7 +102,7 @@ impl OfBatch<'_> {
     pub fn brought(&self, resolved: &Resolved<'_>, exits: &[Exit]) -> Result<Brought> {
         let exit = exits.iter().position(|exit| *exit == resolved.exit);
         let ((i, texts, rows), stride) = (&self.place, self.stride);
-        let line = (stride, resolved.width());
+        let line = (stride, resolved.epilogue.width());
         for (output, numbers) in self.arrived {
             match output {
                 Output::Combined(number) if Some(*number) == exit => {
@@ -119,7 +119,7 @@ impl OfBatch<'_> {
                 _ => {}
             }
         }
-        Ok(Brought::States(self.states(resolved, &(0..rows.len()))?))
+        Ok(Brought::States(self.states(&resolved.epilogue, &(0..rows.len()))?))
     }
 
     /// These rows, counted from the text's first, of every state that is brought. States arrive in

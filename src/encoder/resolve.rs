@@ -107,14 +107,6 @@ impl<'a> Resolved<'a> {
     }
 }
 
-impl<'a> std::ops::Deref for Resolved<'a> {
-    type Target = Epilogue<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.epilogue
-    }
-}
-
 impl<'a> Epilogue<'a> {
     /// Each module takes what the one before it gives.
     fn check_modules(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The one engine: batches through an executor, and what comes back to the results of their texts.
 //!
 //! Two batches are under way at once, tokens of later texts are made meanwhile, and results are taken
-//! as they come. Where the batches come from is a [`Stream`]'s matter.
+//! as they come. Where the batches come from is a [`JobStream`]'s matter.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -28,7 +28,7 @@ const UNDER_WAY: usize = 2;
 
 /// One sequence of a batch: a text, or one of its windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct SequenceId {
     /// The number of its job.
     pub job: usize,
     /// The window, where the text is run in some.
@@ -37,7 +37,7 @@ pub struct Part {
 
 /// How large a batch may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct BatchLimits {
     /// Its tokens.
     pub tokens: usize,
     /// Its sequences.
@@ -47,12 +47,14 @@ pub struct Room {
 /// A batch with what its sequences are, and what it brings to the host.
 pub struct Batch {
     packed: PackedBatch,
-    parts: Vec<Part>,
+    sequences: Vec<SequenceId>,
     exits: Arc<[Exit]>,
+    /// Whether it found no memory beside another.
+    is_retry: bool,
 }
 
 /// Where batches come from, and what they are of.
-pub trait Stream: Send {
+pub trait JobStream: Send {
     /// Whether every sequence has had its batch.
     fn is_done(&self) -> bool;
 
@@ -63,7 +65,7 @@ pub trait Stream: Send {
     /// `Text` or `TooLong` for a text, naming it.
     fn more(&mut self, executor: &dyn Execute) -> Result<Vec<Batch>>;
 
-    /// A job that some batch had a part of.
+    /// A job that some batch had a sequence of.
     fn job(&self, number: usize) -> Job<'_>;
 
     /// Its captures, held against the model.
@@ -71,7 +73,8 @@ pub trait Stream: Send {
 }
 
 /// Takes what came of a job, one result a capture.
-pub type Land<'l> = &'l mut (dyn FnMut(usize, Result<Vec<TextEmbedding>>) -> Result<()> + Send);
+pub type OnResults<'l> =
+    &'l mut (dyn FnMut(usize, Result<Vec<TextEmbedding>>) -> Result<()> + Send);
 
 /// Jobs that overflowed f16, in order, and the lowest state that did.
 #[derive(Debug, Default)]
@@ -81,52 +84,53 @@ pub struct Overflowed {
 }
 
 /// A batch that was run: what arrived, and the rows that are not finite.
-struct Landed {
+struct Finished {
     batch: Batch,
     outcome: Result<(Arrived, Option<NotFinite>)>,
 }
 
-/// What one job has become with a part more.
-enum Became {
+/// What one job has come to with one more sequence.
+enum Progress {
     /// Windows of it are still to come.
     Waiting,
     /// It overflowed f16.
     Overflowed,
-    /// A result a capture.
+    /// One result a capture.
     Whole(Vec<TextEmbedding>),
 }
 
 impl Batch {
-    /// `parts` in batches that fit `room` and bring `exits`. Parts are taken longest first.
+    /// The sequences `ids`, longest first, in batches within `limits` that bring `exits`.
     pub fn pack<'j>(
         job: impl Fn(usize) -> Job<'j>,
-        parts: &[Part],
+        ids: &[SequenceId],
         exits: &Arc<[Exit]>,
-        room: Room,
+        limits: BatchLimits,
     ) -> Vec<Self> {
-        let sequence = |part: usize| -> Sequence<'j> {
-            let Part { job: number, window } = parts[part];
-            let Job { text, windows, .. } = job(number);
+        let sequence = |number: usize| -> Sequence<'j> {
+            let SequenceId { job: of, window } = ids[number];
+            let Job { text, windows, .. } = job(of);
             let window = windows.zip(window);
             let whole = || (&text.tokens).into();
             window.map_or_else(whole, |(all, k)| all.of.window(k).sequence(&text.tokens))
         };
-        let order = (0..parts.len()).collect();
+        let order = (0..ids.len()).collect();
         let batch = |mut packed: PackedBatch| {
-            let parts: Vec<Part> = packed.order.iter().map(|&part| parts[part]).collect();
-            let text = |part: &Part| job(part.job).text;
-            if parts.iter().any(|part| text(part).hidden > 0) {
-                packed.hidden = parts.iter().map(|part| text(part).hidden as u32).collect();
+            let sequences: Vec<SequenceId> =
+                packed.order.iter().map(|&number| ids[number]).collect();
+            let text = |id: &SequenceId| job(id.job).text;
+            if sequences.iter().any(|id| text(id).hidden > 0) {
+                packed.hidden = sequences.iter().map(|id| text(id).hidden as u32).collect();
             }
-            for (i, part) in parts.iter().enumerate() {
-                if let Some(places) = &text(part).positions {
+            for (i, id) in sequences.iter().enumerate() {
+                if let Some(places) = &text(id).positions {
                     let rows = packed.offsets[i] as usize..packed.offsets[i + 1] as usize;
                     packed.positions[rows].copy_from_slice(places);
                 }
             }
-            Self { packed, parts, exits: Arc::clone(exits) }
+            Self { packed, sequences, exits: Arc::clone(exits), is_retry: false }
         };
-        pack_some(sequence, order, room.tokens, room.texts).into_iter().map(batch).collect()
+        pack_some(sequence, order, limits.tokens, limits.texts).into_iter().map(batch).collect()
     }
 
     /// As it is laid out.
@@ -135,8 +139,8 @@ impl Batch {
     }
 
     /// What its sequences are.
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
+    pub fn sequences(&self) -> &[SequenceId] {
+        &self.sequences
     }
 
     /// What it brings.
@@ -151,18 +155,18 @@ impl Batch {
 }
 
 impl Encoder {
-    /// Runs what `stream` gives on `executor` and hands the result of each job to `land`. Those that
-    /// overflow f16 are left out and given back. `in_turns`: see [`Execute::run_in_turns`].
+    /// Runs what `stream` gives on `executor` and hands the results of each job to `on_results`. Jobs
+    /// that overflow f16 are left out and returned. `in_turns`: see [`Execute::run_in_turns`].
     ///
     /// # Errors
     ///
-    /// Those of the stream, of the device, and of `land`. One batch at a time is run where the device
-    /// has no memory for two.
+    /// Those of the stream, of the device, and of `on_results`. Where the device has no memory for two
+    /// batches, one is run at a time.
     pub(super) async fn run(
         &self,
         (executor, in_turns): (&dyn Execute, bool),
-        stream: &mut impl Stream,
-        land: Land<'_>,
+        stream: &mut impl JobStream,
+        on_results: OnResults<'_>,
     ) -> Result<Overflowed> {
         // In turns, two batches at once would only keep each other waiting.
         let mut most = if in_turns { 1 } else { UNDER_WAY };
@@ -174,31 +178,31 @@ impl Encoder {
             {
                 under_way.push_back(self.run_batch(executor, in_turns, batch));
             }
-            let landed = if queue.len() < most && !stream.is_done() {
+            let finished = if queue.len() < most && !stream.is_done() {
                 // Polled once, the batches are submitted: the device works while tokens are made.
-                let landed = futures::poll!(under_way.next());
+                let finished = futures::poll!(under_way.next());
                 queue.extend(stream.more(executor)?);
-                let Poll::Ready(Some(landed)) = landed else { continue };
-                landed
+                let Poll::Ready(Some(finished)) = finished else { continue };
+                finished
             } else {
-                let Some(landed) = under_way.next().await else { break };
-                landed
+                let Some(finished) = under_way.next().await else { break };
+                finished
             };
-            let Landed { batch, outcome } = landed;
+            let Finished { batch, outcome } = finished;
             match outcome {
                 // Alone it may fit.
-                Err(e) if e.kind() == ErrorKind::OutOfMemory && most > 1 => {
+                Err(e) if e.kind() == ErrorKind::OutOfMemory && !batch.is_retry => {
                     most = 1;
-                    queue.push_front(batch);
+                    queue.push_front(Batch { is_retry: true, ..batch });
                 }
                 outcome => {
                     let (arrived, found) = outcome?;
                     let is_last = executor.caps().elem == Elem::F32;
-                    self.land(
+                    self.take(
                         stream,
                         &batch,
                         (&arrived, found, is_last),
-                        &mut *land,
+                        &mut *on_results,
                         &mut overflowed,
                     )?;
                 }
@@ -212,7 +216,7 @@ impl Encoder {
         executor: &'a dyn Execute,
         in_turns: bool,
         batch: Batch,
-    ) -> Task<'a, Landed> {
+    ) -> Task<'a, Finished> {
         Box::pin(async move {
             let mut arrived = Arrived::new();
             let mut sink = |output, numbers| {
@@ -225,47 +229,47 @@ impl Encoder {
                 Err(e) => Err(e),
             };
             let outcome = found.map(|found| (arrived, found)).map_err(|e| self.name_model(e));
-            Landed { batch, outcome }
+            Finished { batch, outcome }
         })
     }
 
     /// Takes what a batch brought, and which of its rows are not finite: an error of their job where
     /// there is no wider type to run it again in.
-    fn land(
+    fn take(
         &self,
-        stream: &impl Stream,
+        stream: &impl JobStream,
         batch: &Batch,
         (arrived, found, is_last): (&Arrived, Option<NotFinite>, bool),
-        land: Land<'_>,
+        on_results: OnResults<'_>,
         overflowed: &mut Overflowed,
     ) -> Result<()> {
         let bad = found.as_ref().map_or_else(Vec::new, |f| batch.packed.sequences_of(&f.rows));
-        for (i, part) in batch.parts.iter().enumerate() {
+        for (i, id) in batch.sequences.iter().enumerate() {
             let found = found.as_ref().filter(|_| bad.binary_search(&i).is_ok());
             if let Some(found) = found.filter(|_| is_last) {
-                land(part.job, Err(self.name_model(found.clone().into_error())))?;
+                on_results(id.job, Err(self.name_model(found.clone().into_error())))?;
                 continue;
             }
             if let Some(found) = found {
                 let lowest = overflowed.state.map_or(found.state, |s| s.min(found.state));
                 overflowed.state = Some(lowest);
             }
-            let place = (i, batch.parts.len(), batch.rows(i));
+            let place = (i, batch.sequences.len(), batch.rows(i));
             let text = OfBatch { place, arrived, stride: self.model.layout.width };
             let text = found.is_none().then_some(&text);
-            let (job, resolved) = (stream.job(part.job), stream.resolved(part.job));
-            let became = match job.windows.zip(part.window) {
+            let (job, resolved) = (stream.job(id.job), stream.resolved(id.job));
+            let progress = match job.windows.zip(id.window) {
                 None => match text {
-                    None => Ok(Became::Overflowed),
+                    None => Ok(Progress::Overflowed),
                     Some(text) => results(&job, resolved, |r| text.brought(r, batch.exits())),
                 },
                 Some((windows, k)) => {
                     let of = |r: &Resolved<'_>, kept: Range<usize>| {
-                        text.map(|text| text.states(r, &kept)).transpose()
+                        text.map(|text| text.states(&r.epilogue, &kept)).transpose()
                     };
                     match windows.of.take(k, resolved, of) {
-                        Ok(Taken::Waiting) => Ok(Became::Waiting),
-                        Ok(Taken::Overflowed) => Ok(Became::Overflowed),
+                        Ok(Taken::Waiting) => Ok(Progress::Waiting),
+                        Ok(Taken::Overflowed) => Ok(Progress::Overflowed),
                         Ok(Taken::Whole(all)) => {
                             let mut all = all.into_iter();
                             let states = |_: &Resolved<'_>| {
@@ -277,13 +281,13 @@ impl Encoder {
                     }
                 }
             };
-            match became {
-                Ok(Became::Waiting) => {}
-                Ok(Became::Overflowed) => {
-                    overflowed.jobs.insert(part.job);
+            match progress {
+                Ok(Progress::Waiting) => {}
+                Ok(Progress::Overflowed) => {
+                    overflowed.jobs.insert(id.job);
                 }
-                Ok(Became::Whole(texts)) => land(part.job, Ok(texts))?,
-                Err(e) => land(part.job, Err(e))?,
+                Ok(Progress::Whole(texts)) => on_results(id.job, Ok(texts))?,
+                Err(e) => on_results(id.job, Err(e))?,
             }
         }
         Ok(())
@@ -295,12 +299,12 @@ fn results(
     job: &Job<'_>,
     resolved: &[Resolved<'_>],
     mut brought: impl FnMut(&Resolved<'_>) -> Result<Brought>,
-) -> Result<Became> {
+) -> Result<Progress> {
     let text = job.text;
     let words: Vec<Range<usize>> = text.words.iter().map(|w| w.tokens.clone()).collect();
     let one = |resolved: &Resolved<'_>| {
-        let reduced = resolved.finish(&brought(resolved)?, &words, text.skip)?;
-        let pool = resolved.capture().pool;
+        let reduced = resolved.epilogue.finish(&brought(resolved)?, &words, text.skip)?;
+        let pool = resolved.epilogue.capture().pool;
         Ok(TextEmbedding {
             index: 0,
             text_tokens: text.tokens.len(),
@@ -317,5 +321,5 @@ fn results(
             },
         })
     };
-    resolved.iter().map(one).collect::<Result<_>>().map(Became::Whole)
+    resolved.iter().map(one).collect::<Result<_>>().map(Progress::Whole)
 }

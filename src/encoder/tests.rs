@@ -19,6 +19,8 @@ use crate::{Error, ErrorKind, Result};
 struct Tight {
     inner: Arc<dyn Execute>,
     most: usize,
+    /// Runs that are refused whatever is under way.
+    first: usize,
     under_way: AtomicUsize,
     refused: AtomicUsize,
 }
@@ -50,7 +52,8 @@ impl Execute for Tight {
         sink: Sink<'a>,
     ) -> Task<'a, Result<Option<NotFinite>>> {
         Box::pin(async move {
-            if self.under_way.load(Ordering::Relaxed) >= self.most {
+            let early = self.refused.load(Ordering::Relaxed) < self.first;
+            if early || self.under_way.load(Ordering::Relaxed) >= self.most {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(fail!(OutOfMemory, "no memory"));
             }
@@ -293,14 +296,15 @@ fn a_state_that_does_not_come_is_an_error() {
     }
 }
 
-/// What the texts give, and how many runs were refused, with memory for `most` batches.
-fn embed(most: usize) -> (Result<Vec<f32>, Error>, usize) {
+/// What the texts give, and how many runs were refused, with memory for `most` batches, where the
+/// `first` runs find none at all.
+fn embed(most: usize, first: usize) -> (Result<Vec<f32>, Error>, usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/tiny-d16");
     let options = LoadOptions::default().device(Device::Cpu).batch_tokens(20);
     let mut encoder = Encoder::load_blocking(&Directory::open(folder).unwrap(), &options).unwrap();
     let (under_way, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let inner = Arc::clone(&encoder.executor);
-    let tight = Arc::new(Tight { inner, most, under_way, refused });
+    let tight = Arc::new(Tight { inner, most, first, under_way, refused });
     encoder.executor = Arc::clone(&tight) as Arc<dyn Execute>;
     let texts = (0..40).map(|i| "the word ".repeat(1 + i % 7));
     let got = encoder.embed_blocking(texts, &Capture::default());
@@ -309,13 +313,18 @@ fn embed(most: usize) -> (Result<Vec<f32>, Error>, usize) {
 
 #[test]
 fn without_memory_for_two_batches_one_is_run_at_a_time() {
-    let (want, refused) = embed(2);
+    let (want, refused) = embed(2, 0);
     assert_eq!(refused, 0);
-    let (got, refused) = embed(1);
-    assert_eq!(got.unwrap(), want.unwrap());
+    let want = want.unwrap();
+    let (got, refused) = embed(1, 0);
+    assert_eq!(got.unwrap(), want);
     // Then one at a time, for the rest of the call.
     assert_eq!(refused, 1);
-    let (none, refused) = embed(0);
+    // Two that were under way and both found none are run again, one after the other.
+    let (got, refused) = embed(2, 2);
+    assert_eq!((got.unwrap(), refused), (want, 2));
+    // One that is alone and finds none is the error.
+    let (none, refused) = embed(0, 0);
     assert_eq!(none.unwrap_err().kind(), ErrorKind::OutOfMemory);
-    assert_eq!(refused, 2);
+    assert_eq!(refused, 3);
 }

@@ -116,7 +116,9 @@ impl Windowed {
         let Landing { landed, assemblies } = &mut *landing;
         if landed.is_empty() {
             landed.resize(self.len(), false);
-            let new = |resolved: &Resolved<'_>| Assembly::new(resolved, self.len(), self.tokens);
+            let new = |resolved: &Resolved<'_>| {
+                Assembly::new(&resolved.epilogue, self.len(), self.tokens)
+            };
             *assemblies = captures.iter().map(new).collect();
         }
         if assemblies.len() != captures.len() {
@@ -127,7 +129,7 @@ impl Windowed {
             return Ok(Taken::Waiting);
         }
         for (assembly, resolved) in assemblies.iter_mut().zip(captures) {
-            let window = match is_words(resolved.capture()) {
+            let window = match is_words(resolved.epilogue.capture()) {
                 true => &self.words[k],
                 false => &self.anywhere[k],
             };

@@ -10,7 +10,7 @@ use crate::toy::Rng;
 use crate::{common, hostile, time};
 
 #[test]
-fn hostile_orders_are_refused_or_served() {
+fn hostile_jobs_are_refused_or_run() {
     let folder = common::fixtures().join("checkpoints/tiny-d16");
     let encoders: Vec<_> =
         common::devices().into_iter().map(|d| common::load(&folder, d)).collect();
