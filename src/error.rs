@@ -63,6 +63,18 @@ pub enum Setting {
     Columns,
 }
 
+impl Setting {
+    /// What a front end writes behind a sentence about `settings`: its names for them, as in
+    /// ``" (`max_tokens`, `overflow`)"``; nothing where it has none.
+    pub fn suffix(settings: &[Self], name: impl Fn(Self) -> Option<&'static str>) -> String {
+        let names: Vec<&str> = settings.iter().copied().filter_map(name).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" (`{}`)", names.join("`, `")),
+        }
+    }
+}
+
 /// An error of this crate. Look at [`Error::kind`] to branch, print it to tell a person.
 pub struct Error(Box<Inner>);
 

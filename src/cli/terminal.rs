@@ -25,7 +25,7 @@ pub fn error(sentence: &str) {
 
 /// `error` with the options that change what it suggests to change.
 pub fn with_options(error: &Error) -> String {
-    let option = |setting: &Setting| match setting {
+    let option = |setting: Setting| match setting {
         Setting::Layers => Some("--layers"),
         Setting::Combine => Some("--combine"),
         Setting::MaxTokens => Some("--max-tokens"),
@@ -37,11 +37,7 @@ pub fn with_options(error: &Error) -> String {
         Setting::Columns => Some("--keep"),
         _ => None,
     };
-    let options: Vec<&str> = error.settings().iter().filter_map(option).collect();
-    match options.is_empty() {
-        true => error.to_string(),
-        false => format!("{error} ({})", options.join(", ")),
-    }
+    format!("{error}{}", Setting::suffix(error.settings(), option))
 }
 
 /// Writes `bytes` to standard output.

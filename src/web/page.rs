@@ -15,7 +15,7 @@ extern "C" {
 
 /// `e` with the options of the package that change what it suggests to change.
 fn with_options(e: &Error) -> String {
-    let option = |setting: &Setting| match setting {
+    let option = |setting: Setting| match setting {
         Setting::Layers => Some("layers"),
         Setting::Combine => Some("combine"),
         Setting::MaxTokens => Some("maxTokens"),
@@ -25,11 +25,7 @@ fn with_options(e: &Error) -> String {
         Setting::BatchTokens => Some("batchTokens"),
         Setting::Coop | Setting::Columns => None,
     };
-    let options: Vec<&str> = e.settings().iter().filter_map(option).collect();
-    match options.is_empty() {
-        true => e.to_string(),
-        false => format!("{e} (`{}`)", options.join("`, `")),
-    }
+    format!("{e}{}", Setting::suffix(e.settings(), option))
 }
 
 /// `e` as an `Error` object with its `kind`.

@@ -41,16 +41,13 @@ impl Dialect {
 /// `error` with the fields of the route at `path` that change what it suggests to change.
 pub fn with_fields(path: &str, mut error: ApiError) -> ApiError {
     let is_layers = path.starts_with("/v1/layers");
-    let field = |setting: &Setting| match setting {
+    let field = |setting: Setting| match setting {
         Setting::MaxTokens if is_layers => Some("max_tokens"),
         Setting::Overflow if is_layers => Some("overflow"),
         Setting::Overflow if Dialect::of(path) == Dialect::Tei => Some("truncate"),
         _ => None,
     };
-    let fields: Vec<&str> = error.settings.iter().filter_map(field).collect();
-    if !fields.is_empty() {
-        error.message = format!("{} (`{}`)", error.message, fields.join("`, `"));
-    }
+    error.message.push_str(&Setting::suffix(error.settings, field));
     error
 }
 
