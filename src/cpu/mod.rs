@@ -209,7 +209,8 @@ impl Cpu {
             self.dispatch(recording, dispatch, slots)?;
             Ok(start.elapsed())
         };
-        recording.dispatches().map(time).collect()
+        // On a thread of the pool, as they are run.
+        rayon::scope(|_| recording.dispatches().map(time).collect())
     }
 
     /// Runs one dispatch: the array it writes is taken out of its slot meanwhile.

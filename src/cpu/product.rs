@@ -85,8 +85,7 @@ pub fn product_parallel(
     // Few rows: threads share the columns as well, so that each reads a part of W alone. The rows of
     // A are packed once for all.
     let mut packed = PACKED.take();
-    packed.resize((rows * k).max(packed.len()), 0.0);
-    tiles.pack_parallel(a, k, &mut packed[..rows * k]);
+    let rows_of_a = tiles.pack_parallel(a, k, &mut packed);
     let by_work = rows * n * k / TASK_WORK;
     let groups = (TASKS * threads).div_ceil(blocks).min(by_work).clamp(1, w.panels());
     let panel = |group: usize| w.panels() * group / groups;
@@ -95,7 +94,7 @@ pub fn product_parallel(
     parts.into_par_iter().for_each(|mut part| {
         let rows = tiles.rows(part.block.clone());
         let panels = panel(part.group)..panel(part.group + 1);
-        part.multiply(Rows::Packed(&packed[rows.start * k..rows.end * k]), tiles, w, panels);
+        part.multiply(Rows::Packed(&rows_of_a[rows.start * k..rows.end * k]), tiles, w, panels);
         part.finish(&finish);
     });
     PACKED.set(packed);
@@ -135,6 +134,22 @@ impl Tiles {
         (0..blocks).map(move |i| at(i)..at(i + 1))
     }
 
+    /// The part of `packed`, (tile, k, height), that each of `tiles` takes, with its first row.
+    fn parts(
+        self,
+        k: usize,
+        tiles: Range<usize>,
+        packed: &mut [f32],
+    ) -> impl Iterator<Item = (usize, &mut [f32])> {
+        let mut rest = packed;
+        tiles.map(move |tile| {
+            let rows = self.rows(tile..tile + 1);
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * k);
+            rest = after;
+            (rows.start, part)
+        })
+    }
+
     /// The rows of `tiles` (rows, k) as (tile, k, height).
     fn pack<'p>(
         self,
@@ -146,31 +161,22 @@ impl Tiles {
     ) -> &'p [f32] {
         let numbers = self.rows(tiles.clone()).len() * k;
         packed.resize(numbers.max(packed.len()), 0.0);
-        let mut rest = &mut packed[..numbers];
-        for tile in tiles {
-            let rows = self.rows(tile..tile + 1);
-            let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * k);
-            pack_tile(&a[rows.start * a_stride..], a_stride, k, part);
-            rest = after;
+        for (row, part) in self.parts(k, tiles, &mut packed[..numbers]) {
+            pack_tile(&a[row * a_stride..], a_stride, k, part);
         }
         &packed[..numbers]
     }
 
-    /// All rows as (tile, k, height), on all threads where that is worth it.
-    fn pack_parallel(self, a: &[f32], k: usize, packed: &mut [f32]) {
-        let mut parts = Vec::with_capacity(self.count);
-        let mut rest = packed;
-        for tile in 0..self.count {
-            let rows = self.rows(tile..tile + 1);
-            let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * k);
-            parts.push((rows.start, part));
-            rest = after;
+    /// [`Tiles::pack`] of all rows, which lie k apart, on all threads where that is worth it.
+    fn pack_parallel<'p>(self, a: &[f32], k: usize, packed: &'p mut Vec<f32>) -> &'p [f32] {
+        let numbers = self.rows * k;
+        if numbers < PACK_WORK {
+            return self.pack(a, k, k, 0..self.count, packed);
         }
-        let pack = |(row, part): (usize, &mut [f32])| pack_tile(&a[row * k..], k, k, part);
-        match self.rows * k < PACK_WORK {
-            true => parts.into_iter().for_each(pack),
-            false => parts.into_par_iter().for_each(pack),
-        }
+        packed.resize(numbers.max(packed.len()), 0.0);
+        let parts: Vec<_> = self.parts(k, 0..self.count, &mut packed[..numbers]).collect();
+        parts.into_par_iter().for_each(|(row, part)| pack_tile(&a[row * k..], k, k, part));
+        &packed[..numbers]
     }
 
     /// C (rows, n) in parts: blocks of tiles by groups of columns that end at `ends`.

@@ -38,8 +38,8 @@ const GONE: u8 = 2;
 /// Of the device's time, the part that short texts may take between the turns of others: what they
 /// take there is dear, as a batch of few tokens reads all weights.
 const PART: i64 = 12;
-/// Microseconds that they may have saved up of it, and twice that they may be ahead: what they took
-/// beyond their part they wait for later.
+/// Microseconds of it that they may save up. They may overdraw twice as much, and wait until it is
+/// earned back.
 const SAVED: i64 = 16_000;
 
 /// A device with the model on it.
