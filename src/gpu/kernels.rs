@@ -35,7 +35,7 @@ pub fn variants(head_dims: &[u32], strides: &[usize]) -> Vec<Variant> {
 }
 
 fn text(variant: Variant, unroll: usize) -> String {
-    let parts = variant.text(unroll);
+    let parts = variant.wgsl(unroll);
     let mut text = format!("// {variant}\n{}{}", parts.enables, parts.constants.wgsl());
     for name in &parts.files {
         text.push('\n');

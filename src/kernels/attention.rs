@@ -9,7 +9,7 @@ use super::Access::{Read, Write};
 use super::block::block;
 use super::elem::narrow_suffix;
 use super::needs::{numbers, product};
-use super::{Access, AdapterFeatures, Arrays, Call, Class, Kernel, Need, Said, Sizes, Text};
+use super::{Access, AdapterFeatures, Arrays, Call, Checked, Class, Kernel, Need, Sizes, Wgsl};
 
 /// The furthest that a window or a table of distances reaches.
 const MAX_REACH: u32 = 1 << 30;
@@ -219,13 +219,13 @@ impl Kernel for Attention {
         self.narrow
     }
 
-    fn text(&self, unroll: usize) -> Text {
+    fn wgsl(&self, unroll: usize) -> Wgsl {
         let (head_dim, scores) = (self.head_dim as usize, self.scores);
         let text = match (scores, self.staging) {
-            (Scores::Disentangled, _) => Text::of("attention_disentangled"),
-            (_, Staging::Broadcast) => Text::of("attention_broadcast"),
-            (_, Staging::Direct) => Text::of("attention_direct"),
-            (_, Staging::Workgroup) => Text::of("attention"),
+            (Scores::Disentangled, _) => Wgsl::of("attention_disentangled"),
+            (_, Staging::Broadcast) => Wgsl::of("attention_broadcast"),
+            (_, Staging::Direct) => Wgsl::of("attention_direct"),
+            (_, Staging::Workgroup) => Wgsl::of("attention"),
         };
         let mut text = text.with(cut::constants(head_dim, unroll)).lib("attention_io");
         if scores != Scores::Disentangled {
@@ -283,7 +283,7 @@ impl Kernel for Attention {
         (inside && read).then_some(needs)
     }
 
-    fn indices(&self, p: &AttentionParams, grid: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+    fn indices(&self, p: &AttentionParams, grid: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let read = arrays.rows(0, 4 * u128::from(p.qkv4));
         let written = arrays.rows(2, 4 * u128::from(p.out4));
         let head_dim = self.head_dim as usize;
@@ -300,7 +300,7 @@ impl Kernel for Attention {
 
 /// Whether `tiles` are those of texts of at most `rows` rows: each text from its first query on, in
 /// tiles that lie side by side, and no row in two texts, since both would write it.
-fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Said {
+fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Checked {
     let (lines, rest) = tiles.as_chunks::<4>();
     let step = attention_rows(head_dim) as u32;
     if !rest.is_empty() || lines.len() != count as usize {

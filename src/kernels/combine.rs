@@ -6,7 +6,7 @@ use super::Access::{Change, Read};
 use super::block::block;
 use super::grid::{flat_grid, is_flat};
 use super::needs::numbers;
-use super::{Access, Call, Kernel, Need, Sizes, Text};
+use super::{Access, Call, Kernel, Need, Sizes, Wgsl};
 
 /// How the states of several layers become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,8 +75,8 @@ impl Kernel for Combine {
         Merge::ALL.map(Self).into()
     }
 
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME).choice("merge", self.0)
+    fn wgsl(&self, _: usize) -> Wgsl {
+        Wgsl::of(Self::NAME).choice("merge", self.0)
     }
 
     fn needs(&self, p: &CombineParams, grid: [u32; 2]) -> Option<Vec<Need>> {

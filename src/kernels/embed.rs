@@ -7,8 +7,8 @@ use super::grid::row_grid;
 use super::needs::product;
 use super::row::kind_suffix;
 use super::{
-    Access, AdapterFeatures, Arrays, Call, Elem, Kernel, Need, NormParams, RowCut, Said, Sizes,
-    Text,
+    Access, AdapterFeatures, Arrays, Call, Checked, Elem, Kernel, Need, NormParams, RowCut, Sizes,
+    Wgsl,
 };
 use crate::math::norm::NormKind;
 
@@ -65,9 +65,9 @@ impl Kernel for Embed {
         self.tables
     }
 
-    fn text(&self, _: usize) -> Text {
+    fn wgsl(&self, _: usize) -> Wgsl {
         let words = if self.gathered { "word_rows" } else { "word_table" };
-        Text::of(Self::NAME).rows(self.cut, self.kind).elem(self.tables).lib(words)
+        Wgsl::of(Self::NAME).rows(self.cut, self.kind).elem(self.tables).lib(words)
     }
 
     fn needs(&self, p: &NormParams, grid: [u32; 2]) -> Option<Vec<Need>> {
@@ -80,7 +80,7 @@ impl Kernel for Embed {
             .then(|| vec![lines, words, table, table, weight, x, p.flags()])
     }
 
-    fn indices(&self, p: &NormParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+    fn indices(&self, p: &NormParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let largest = arrays.largest(0)?;
         let row = 4 * u128::from(p.stride4);
         match (0..3).all(|column| u128::from(largest[column]) < arrays.rows(1 + column, row)) {

@@ -7,7 +7,7 @@ use super::block::block;
 use super::grid::{MATMUL_K, PANEL};
 use super::template::Constants;
 use super::{
-    Access, AdapterFeatures, Arrays, Call, Elem, Kernel, Need, RoutesLeft, Said, Sizes, Text,
+    Access, AdapterFeatures, Arrays, Call, Checked, Elem, Kernel, Need, RoutesLeft, Sizes, Wgsl,
 };
 use crate::math::activation::Activation;
 
@@ -115,9 +115,9 @@ impl Kernel for Expert {
         self.weights
     }
 
-    fn text(&self, _: usize) -> Text {
+    fn wgsl(&self, _: usize) -> Wgsl {
         let constants = Constants::default().flag("SHARED", self.shared);
-        let text = Text::of(Self::NAME).with(constants).elem(self.weights);
+        let text = Wgsl::of(Self::NAME).with(constants).elem(self.weights);
         text.choice("act", self.activation)
     }
 
@@ -136,7 +136,7 @@ impl Kernel for Expert {
     }
 
     /// The slots of the expert, whether `route` left them or a test.
-    fn indices(&self, p: &ExpertParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+    fn indices(&self, p: &ExpertParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let there = arrays.rows(3, 4 * u128::from(p.n4));
         let lists = u128::from(p.experts) * (1 + u128::from(p.tokens));
         let most = there.min(arrays.room(2).saturating_sub(lists));

@@ -7,7 +7,7 @@ use super::block::block;
 use super::elem::narrow_suffix;
 use super::grid::{flat_grid, is_flat};
 use super::needs::product;
-use super::{Access, Call, Kernel, Need, Sizes, Text};
+use super::{Access, Call, Kernel, Need, Sizes, Wgsl};
 use crate::math::activation::Activation;
 
 /// y = act(gate) × up, element by element.
@@ -62,8 +62,8 @@ impl Kernel for Gate {
         self.narrow
     }
 
-    fn text(&self, _: usize) -> Text {
-        let text = Text::of(Self::NAME).choice("act", self.activation);
+    fn wgsl(&self, _: usize) -> Wgsl {
+        let text = Wgsl::of(Self::NAME).choice("act", self.activation);
         text.activations(self.narrow, self.narrow)
     }
 

@@ -4,7 +4,7 @@ use super::Access::{Read, Write};
 use super::block::block;
 use super::grid::{flat_grid, is_flat};
 use super::needs::{numbers, product};
-use super::{Access, Call, Kernel, Need, Sizes, Text};
+use super::{Access, Call, Kernel, Need, Sizes};
 
 /// The neighbours of each token side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,10 +45,6 @@ impl Kernel for Im2col {
 
     fn variants(_: Sizes<'_>) -> Vec<Self> {
         vec![Self]
-    }
-
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME)
     }
 
     fn needs(&self, p: &Im2colParams, grid: [u32; 2]) -> Option<Vec<Need>> {

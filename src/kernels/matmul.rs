@@ -7,7 +7,7 @@ use std::fmt;
 use super::Access::{Read, Write};
 use super::block::block;
 use super::grid::{MATMUL_K, MAX_GROUPS};
-use super::{Access, AdapterFeatures, Call, Class, Elem, Kernel, Narrow, Need, Sizes, Text, Tile};
+use super::{Access, AdapterFeatures, Call, Class, Elem, Kernel, Narrow, Need, Sizes, Tile, Wgsl};
 use crate::math::activation::Activation;
 
 /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
@@ -157,13 +157,13 @@ impl Kernel for Matmul {
         self.narrow == Narrow::C
     }
 
-    fn text(&self, unroll: usize) -> Text {
+    fn wgsl(&self, unroll: usize) -> Wgsl {
         let Self { tile, weights, activation, residual, .. } = *self;
         let constants = cut::constants(tile, unroll);
         if tile == Tile::Broadcast {
             let half = if weights == Elem::NativeF16 { "enable f16;\n" } else { "" };
             let words = if weights == Elem::F32 { "words_f32" } else { "words_f16" };
-            return Text::of("matmul_broadcast")
+            return Wgsl::of("matmul_broadcast")
                 .with(constants)
                 .enable(half)
                 .lib("matmul_sums")
@@ -178,11 +178,11 @@ impl Kernel for Matmul {
             splits => constants.number("SPLITS", splits as usize),
         };
         let text = match tile {
-            Tile::Coop8 | Tile::Coop16 => Text::of("matmul_coop"),
+            Tile::Coop8 | Tile::Coop16 => Wgsl::of("matmul_coop"),
             Tile::Direct => {
-                Text::of("matmul_direct").lib("matmul_sums").lib("matmul_starts").lib("matmul_put")
+                Wgsl::of("matmul_direct").lib("matmul_sums").lib("matmul_starts").lib("matmul_put")
             }
-            _ => Text::of("matmul").lib("matmul_sums").lib("matmul_put"),
+            _ => Wgsl::of("matmul").lib("matmul_sums").lib("matmul_put"),
         };
         let text = text.with(constants).lib("matmul_io").elem(weights).choice("act", activation);
         let text = text.lib(if residual { "residual_add" } else { "residual_none" });

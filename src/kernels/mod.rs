@@ -25,8 +25,8 @@ mod rope;
 mod route;
 mod row;
 pub mod template;
-mod text;
 mod tile;
+mod wgsl;
 
 use std::fmt;
 use std::hash::Hash;
@@ -44,15 +44,15 @@ pub use expert::{Expert, ExpertParams, ExpertShape};
 pub use gate::{Gate, GateParams};
 pub use im2col::{Im2col, Im2colParams};
 pub use matmul::{Matmul, MatmulParams, matmul_grid};
-pub use needs::{Arrays, Need, Said};
+pub use needs::{Arrays, Checked, Need};
 pub use norm::{Norm, NormParams};
 pub use pool::{Pool, PoolParams};
 pub use qk_norm::{QkNorm, QkNormParams};
 pub use rope::{Rope, RopeParams, RopeShape};
 pub use route::{Route, RouteParams, RoutesLeft, route_words};
 pub use row::{NormInput, RowCut, RowSum};
-pub use text::Text;
 pub use tile::Tile;
+pub use wgsl::Wgsl;
 
 /// How a storage binding is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,9 @@ pub trait Kernel: Copy + Eq + Hash + fmt::Debug + Into<Variant> {
 
     /// Its constants and the files of `shaders/` it is put together of, with `unroll` steps in the
     /// body of its innermost loop.
-    fn text(&self, unroll: usize) -> Text;
+    fn wgsl(&self, _unroll: usize) -> Wgsl {
+        Wgsl::of(Self::NAME)
+    }
 
     /// Steps in the body of its innermost loop.
     fn unroll(&self) -> usize {
@@ -148,7 +150,7 @@ pub trait Kernel: Copy + Eq + Hash + fmt::Debug + Into<Variant> {
     /// # Errors
     ///
     /// What is outside.
-    fn indices(&self, _: &Self::Params, _grid: [u32; 2], _: &mut dyn Arrays) -> Said {
+    fn indices(&self, _: &Self::Params, _grid: [u32; 2], _: &mut dyn Arrays) -> Checked {
         Ok(())
     }
 
@@ -255,9 +257,9 @@ macro_rules! kernels {
                 match self { $(Self::$kernel(kernel) => kernel.writes_narrow()),+ }
             }
 
-            /// See [`Kernel::text`].
-            pub fn text(&self, unroll: usize) -> Text {
-                match self { $(Self::$kernel(kernel) => kernel.text(unroll)),+ }
+            /// See [`Kernel::wgsl`].
+            pub fn wgsl(&self, unroll: usize) -> Wgsl {
+                match self { $(Self::$kernel(kernel) => kernel.wgsl(unroll)),+ }
             }
 
             /// See [`Kernel::unroll`].
@@ -318,7 +320,7 @@ macro_rules! kernels {
             /// # Errors
             ///
             /// What is outside.
-            pub fn indices(&self, arrays: &mut dyn Arrays) -> Said {
+            pub fn indices(&self, arrays: &mut dyn Arrays) -> Checked {
                 match &self.work {
                     $(Work::$kernel(kernel, params) => kernel.indices(params, self.grid, arrays)),+
                 }

@@ -45,7 +45,7 @@ pub enum Need {
 }
 
 /// Nothing, or what is wrong.
-pub type Said = Result<(), &'static str>;
+pub type Checked = Result<(), &'static str>;
 
 /// The arrays of a dispatch, by the place of their bindings, as far as its indices hang on them.
 pub trait Arrays {

@@ -6,7 +6,7 @@ use super::Access::{Change, Read, Write};
 use super::block::block;
 use super::grid::row_grid;
 use super::row::kind_suffix;
-use super::{Access, AdapterFeatures, Call, Kernel, Need, NormInput, RowCut, Sizes, Text};
+use super::{Access, AdapterFeatures, Call, Kernel, Need, NormInput, RowCut, Sizes, Wgsl};
 use crate::math::norm::NormKind;
 
 /// y = γ (x − mean) / √(var + ε) + β, or what else its kind says, of each row.
@@ -99,8 +99,8 @@ impl Kernel for Norm {
         self.cut.sum.runs_on(can)
     }
 
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME).rows(self.cut, self.kind).lib(match self.input {
+    fn wgsl(&self, _: usize) -> Wgsl {
+        Wgsl::of(Self::NAME).rows(self.cut, self.kind).lib(match self.input {
             NormInput::Whole => "norm_whole",
             NormInput::Residual => "norm_residual",
             NormInput::Parts => "norm_parts",

@@ -6,7 +6,7 @@ use super::Access::{Read, Write};
 use super::block::block;
 use super::grid::INVOCATIONS;
 use super::needs::{numbers, product};
-use super::{Access, Arrays, Call, Kernel, Need, Said, Sizes, Text};
+use super::{Access, Arrays, Call, Checked, Kernel, Need, Sizes, Wgsl};
 use crate::math::pool::PoolMode;
 
 /// One row a text.
@@ -55,8 +55,8 @@ impl Kernel for Pool {
         PoolMode::ALL.map(Self).into()
     }
 
-    fn text(&self, _: usize) -> Text {
-        let text = Text::of(Self::NAME).choice("pool", self.0);
+    fn wgsl(&self, _: usize) -> Wgsl {
+        let text = Wgsl::of(Self::NAME).choice("pool", self.0);
         if self.0.is_sum() { text.lib("pool_sum") } else { text }
     }
 
@@ -69,7 +69,7 @@ impl Kernel for Pool {
         wide.then(|| vec![numbers(&[4, p.stride4]), Need::Words(product(&[2, texts])), pooled])
     }
 
-    fn indices(&self, p: &PoolParams, [texts, _]: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+    fn indices(&self, p: &PoolParams, [texts, _]: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let there = arrays.rows(0, 4 * u128::from(p.stride4));
         let texts = texts as usize;
         let (ranges, _) = arrays.words(1)?.as_chunks::<2>();

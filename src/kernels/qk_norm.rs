@@ -3,7 +3,7 @@
 use super::Access::{Change, Read};
 use super::block::block;
 use super::needs::{numbers, product};
-use super::{Access, Call, Kernel, Need, Sizes, Text};
+use super::{Access, Call, Kernel, Need, Sizes};
 
 /// Normalises queries and keys over all their heads, in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,10 +62,6 @@ impl Kernel for QkNorm {
 
     fn variants(_: Sizes<'_>) -> Vec<Self> {
         vec![Self]
-    }
-
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME)
     }
 
     fn needs(&self, p: &QkNormParams, grid: [u32; 2]) -> Option<Vec<Need>> {

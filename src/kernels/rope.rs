@@ -4,7 +4,7 @@ use super::Access::{Change, Read};
 use super::block::block;
 use super::grid::{flat_grid, is_flat};
 use super::needs::{numbers, product};
-use super::{Access, Arrays, Call, Kernel, Need, Said, Sizes, Text};
+use super::{Access, Arrays, Call, Checked, Kernel, Need, Sizes};
 
 /// Turns queries and keys by their places, in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,10 +73,6 @@ impl Kernel for Rope {
         vec![Self]
     }
 
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME)
-    }
-
     fn needs(&self, p: &RopeParams, grid: [u32; 2]) -> Option<Vec<Need>> {
         let pairs = p.heads.checked_mul(p.half)?;
         let rows = p.pairs.checked_div(pairs)?;
@@ -88,7 +84,7 @@ impl Kernel for Rope {
         (inside && is_flat(grid, p.pairs, p.row)).then_some(needs)
     }
 
-    fn indices(&self, p: &RopeParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Said {
+    fn indices(&self, p: &RopeParams, _: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let [_, _, _, place] = arrays.largest(0)?;
         match u128::from(place) < arrays.rows(1, 2 * u128::from(p.half)) {
             true => Ok(()),

@@ -3,7 +3,7 @@
 use super::Access::{Read, Write};
 use super::block::block;
 use super::needs::{numbers, product};
-use super::{Access, Call, Kernel, Need, Sizes, Text};
+use super::{Access, Call, Kernel, Need, Sizes};
 
 /// The largest whole number up to which f32 holds every one: slots of experts are counted in it.
 const MAX_SLOTS: u128 = 1 << 24;
@@ -65,10 +65,6 @@ impl Kernel for Route {
 
     fn variants(_: Sizes<'_>) -> Vec<Self> {
         vec![Self]
-    }
-
-    fn text(&self, _: usize) -> Text {
-        Text::of(Self::NAME)
     }
 
     fn needs(&self, p: &RouteParams, grid: [u32; 2]) -> Option<Vec<Need>> {

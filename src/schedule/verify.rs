@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::caps::Caps;
 use super::recording::{Bind, BufferId, Dispatch, Fill, Recording};
 use crate::error::{Error, Result, fail};
-use crate::kernels::{Access, Arrays, Class, Elem, Need, RoutesLeft, Said, Variant};
+use crate::kernels::{Access, Arrays, Checked, Class, Elem, Need, RoutesLeft, Variant};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 
 /// Refuses a recording that an executor of `layout` with these `caps` cannot run truthfully.
@@ -127,7 +127,7 @@ impl Run<'_> {
         is_of.then_some(content)
     }
 
-    fn dispatch(&mut self, dispatch: &Dispatch) -> Said {
+    fn dispatch(&mut self, dispatch: &Dispatch) -> Checked {
         let (variant, binds) = (dispatch.variant(), &dispatch.binds);
         if self.runs_variants && !self.runs(variant) {
             return Err("this adapter cannot run the kernel");
@@ -164,7 +164,7 @@ impl Run<'_> {
     }
 
     /// One binding is there, as it has to be, and large enough.
-    fn bind(&self, bind: Bind, need: Need, access: Access) -> Said {
+    fn bind(&self, bind: Bind, need: Need, access: Access) -> Checked {
         const SMALL: &str = "it goes past the end of an array";
         const OTHER: &str = "it binds a weight of another shape or type";
         match bind {
@@ -236,7 +236,7 @@ impl Run<'_> {
     }
 
     /// What is written lies in memory of its own, and what is changed in place was there before.
-    fn are_apart(&self, dispatch: &Dispatch) -> Said {
+    fn are_apart(&self, dispatch: &Dispatch) -> Checked {
         let slot = |bind: &Bind| match bind {
             Bind::Buffer(id) => Some(self.recording.buffer(*id).slot),
             Bind::Weight(_) => None,

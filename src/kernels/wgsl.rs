@@ -8,7 +8,7 @@ use crate::math::norm::NormKind;
 
 /// The constants of a variant and the files it is put together of.
 #[derive(Debug, Clone, Default)]
-pub struct Text {
+pub struct Wgsl {
     /// What stands before all else.
     pub enables: &'static str,
     /// Compiled into it, and numbers of its loops.
@@ -18,7 +18,7 @@ pub struct Text {
     pub files: Vec<String>,
 }
 
-impl Text {
+impl Wgsl {
     /// One of the file `name` of `shaders/`.
     pub(super) fn of(name: &str) -> Self {
         Self { files: vec![name.to_owned()], ..Self::default() }
