@@ -5,8 +5,10 @@
 //! It stands for five functions of libdrm and libc. `drmGetDevices2` and `drmGetDevice2` tell of one PCI
 //! device; to `open` its node is an empty file in memory, on which memory objects lie one behind the
 //! other, so `mmap` needs no help; `ioctl` answers the requests of `drm.h` and `i915_drm.h`, the
-//! kernel's public interface (`i915.rs`). All else goes to the kernel as it came.
+//! kernel's public interface (`i915.rs`). All else goes to the kernel as it came. On other systems this
+//! library is empty.
 
+#![cfg(target_os = "linux")]
 #![expect(
     unsafe_code,
     reason = "functions that C calls are defined here, with pointers into the driver's structures: \
