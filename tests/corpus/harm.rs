@@ -252,7 +252,9 @@ fn nothing_is_written_over_what_is_read_or_written() {
     fs::write(at("s.npy.json"), &was).unwrap();
     let mut command = embed(Path::new("s.npy.json"), Path::new("s.npy"), &["--rejects", "bad"]);
     command.args(["--rejected-rows", "skip"]).current_dir(folder.path());
-    assert!(refused(command, 2).contains("list of rows beside --output and --input are the same file"));
+    assert!(
+        refused(command, 2).contains("list of rows beside --output and --input are the same file")
+    );
     if cfg!(target_os = "linux") {
         let file = fs::File::options().append(true).open(at("c.jsonl")).unwrap();
         let mut command = embed(Path::new("c.jsonl"), Path::new("-"), &[]);
