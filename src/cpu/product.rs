@@ -25,9 +25,14 @@ const TASKS: usize = 2;
 const TASK_WORK: usize = 1 << 18;
 /// Numbers of A that are worth packing on several threads.
 const PACK_WORK: usize = 1 << 15;
+/// Numbers of a cache's page: rows that lie a multiple of them apart share one set of the first cache,
+/// which holds fewer lines than a tile has rows.
+const PAGE: usize = 1024;
 /// Columns of W, or numbers along k, for which rows of A are not packed: they are read too seldom, or
 /// lie close together as it is.
 const DIRECT: usize = 64;
+/// Numbers along k of each row that are packed in turn: what stays in the first cache.
+const PACK_DEPTH: usize = 16;
 
 /// Scratch of one thread: packed rows of A.
 #[derive(Debug, Default)]
@@ -47,9 +52,9 @@ pub fn product(
     let tiles = Tiles::of(rows);
     let mut c = Strided { c, stride: c_stride };
     for block in tiles.blocks(tiles.count.div_ceil(BLOCK_TILES)) {
-        let a = match w.n().min(w.k()) <= DIRECT {
-            true => Rows::Strided(a, a_stride),
-            false => Rows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
+        let a = match packs(a_stride, w) {
+            true => Rows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
+            false => Rows::Strided(a, a_stride),
         };
         Arch::new().dispatch(Work { a, tiles, block, w, panels: 0..w.panels(), c: &mut c });
     }
@@ -75,17 +80,20 @@ pub fn product_parallel(
         tiles.split(c, n, blocks, &[n]).into_par_iter().for_each_init(
             Scratch::default,
             |scratch, mut part| {
-                let rows = tiles.pack(a, k, k, part.block.clone(), &mut scratch.0);
-                part.multiply(Rows::Packed(rows), tiles, w, 0..w.panels());
+                let rows = match packs(k, w) {
+                    true => Rows::Packed(tiles.pack(a, k, k, part.block.clone(), &mut scratch.0)),
+                    false => Rows::Strided(a, k),
+                };
+                part.multiply(rows, tiles, w, 0..w.panels());
                 part.finish(&finish);
             },
         );
         return;
     }
-    // Few rows: threads share the columns as well, so that each reads a part of W alone. The rows of
-    // A are packed once for all.
+    // Few rows: threads share the columns as well, so that each reads a part of W alone. Rows of A
+    // that are packed are so once for all.
     let mut packed = PACKED.take();
-    let rows_of_a = tiles.pack_parallel(a, k, &mut packed);
+    let all = packs(k, w).then(|| tiles.pack_parallel(a, k, &mut packed));
     let by_work = rows * n * k / TASK_WORK;
     let groups = (TASKS * threads).div_ceil(blocks).min(by_work).clamp(1, w.panels());
     let panel = |group: usize| w.panels() * group / groups;
@@ -93,11 +101,21 @@ pub fn product_parallel(
     let parts = tiles.split(c, n, blocks, &ends);
     parts.into_par_iter().for_each(|mut part| {
         let rows = tiles.rows(part.block.clone());
-        let panels = panel(part.group)..panel(part.group + 1);
-        part.multiply(Rows::Packed(&rows_of_a[rows.start * k..rows.end * k]), tiles, w, panels);
+        let rows = match all {
+            Some(all) => Rows::Packed(&all[rows.start * k..rows.end * k]),
+            None => Rows::Strided(a, k),
+        };
+        part.multiply(rows, tiles, w, panel(part.group)..panel(part.group + 1));
         part.finish(&finish);
     });
     PACKED.set(packed);
+}
+
+/// Whether rows of A that lie `stride` numbers apart are packed first. Elsewhere the lines of a tile's
+/// rows stay in the first cache while all their numbers are read, and to pack them costs up to a third
+/// of the product.
+fn packs(stride: usize, w: &Packed) -> bool {
+    stride.is_multiple_of(PAGE) && w.n().min(w.k()) > DIRECT
 }
 
 thread_local! {
@@ -208,9 +226,12 @@ impl Tiles {
 /// `a` is rows `a_stride` apart, `packed` (k, height): as many rows as it has room for.
 fn pack_tile(a: &[f32], a_stride: usize, k: usize, packed: &mut [f32]) {
     let height = packed.len() / k.max(1);
-    for r in 0..height {
-        for (i, &number) in a[r * a_stride..][..k].iter().enumerate() {
-            packed[i * height + r] = number;
+    for (block, packed) in packed.chunks_mut(PACK_DEPTH * height.max(1)).enumerate() {
+        for r in 0..height {
+            let numbers = &a[r * a_stride..][..k][PACK_DEPTH * block..];
+            for (line, &number) in packed.chunks_exact_mut(height).zip(numbers) {
+                line[r] = number;
+            }
         }
     }
 }
@@ -267,7 +288,10 @@ mod tests {
             (97, 100, 40),
             (7, 260, 300),
             (31, 129, 70),
+            (29, 70, 1024),
+            (3, 200, 2048),
             (200, 96, 65),
+            (200, 96, 1024),
             (12 * 48 + 5, 65, 9),
         ] {
             let (a, w) = (numbers(m * k, 1), numbers(n * k, 2));
