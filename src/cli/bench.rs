@@ -23,27 +23,27 @@ use super::info::bytes;
 use super::input::Input;
 use super::progress::Progress;
 use super::terminal;
-use kernels::Kernel;
+use kernels::KernelTimes;
 use load::Load;
 
 /// All that was measured. What only a run tells is `None` under `--plan`.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BenchReport {
     #[serde(skip)]
     model: String,
     device: String,
     dtype: String,
-    rows: Vec<Row>,
+    rows: Vec<TimedCall>,
     ceilings: Option<Most>,
     /// Of the first row, the most expensive first.
-    kernels: Vec<Kernel>,
+    kernels: Vec<KernelTimes>,
     /// Of the first row.
     counts: Taken,
 }
 
 /// One call, timed.
 #[derive(Debug, Serialize)]
-struct Row {
+struct TimedCall {
     /// Texts.
     batch: usize,
     /// Tokens of the longest text.
@@ -105,10 +105,10 @@ pub fn run(args: BenchArgs) -> Result<()> {
         loads.iter().filter_map(Load::cut_note).for_each(|note| terminal::note(&note));
     }
     let report = if *plan {
-        Report::planned(&encoder, &loads)?
+        BenchReport::planned(&encoder, &loads)?
     } else {
         let total = loads.len() * (runs + 1) + runs + 1;
-        Report::measured(&encoder, &loads, *runs, &Progress::runs(total, looked_at))?
+        BenchReport::measured(&encoder, &loads, *runs, &Progress::runs(total, looked_at))?
     };
     if !json {
         return terminal::print(report.to_string().as_bytes());
@@ -118,7 +118,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     terminal::print(format!("{json}\n").as_bytes())
 }
 
-impl Report {
+impl BenchReport {
     /// What is known without running anything.
     fn planned(encoder: &Encoder, loads: &[Load]) -> Result<Self> {
         let first = &loads[0];
@@ -126,7 +126,7 @@ impl Report {
             model: encoder.name().to_owned(),
             device: encoder.device(),
             dtype: encoder.dtype().to_string(),
-            rows: loads.iter().map(Row::planned).collect(),
+            rows: loads.iter().map(TimedCall::planned).collect(),
             ceilings: None,
             kernels: kernels::group(encoder.steps(&first.texts, &first.capture)?, None),
             counts: Taken::planned(encoder, first)?,
@@ -170,7 +170,7 @@ impl From<Ceilings> for Most {
     }
 }
 
-impl Row {
+impl TimedCall {
     fn planned(load: &Load) -> Self {
         Self {
             batch: load.texts.len(),
@@ -244,7 +244,7 @@ fn round(number: f64, digits: i32) -> f64 {
     (number * scale).round() / scale
 }
 
-impl Display for Report {
+impl Display for BenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} in {} on {}\n", self.model, self.dtype, self.device)?;
         let head = ["batch", "tokens", "in all", "ms min", "median", "max", "tokens/s"];
@@ -279,7 +279,7 @@ impl Display for Report {
     }
 }
 
-impl Display for Row {
+impl Display for TimedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:>5}{:>8}{:>9}", self.batch, self.tokens, self.real_tokens)?;
         for ms in [self.ms_min, self.ms_median, self.ms_max].into_iter().flatten() {
@@ -292,7 +292,7 @@ impl Display for Row {
     }
 }
 
-impl Display for Kernel {
+impl Display for KernelTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:<32}{:>6}", self.variant, self.calls)?;
         let Some(ms) = self.ms else {

@@ -37,7 +37,7 @@ use assemble::{assemble, beside};
 use flow::{Out, Pen};
 use recorded::{Recorded, Revision};
 use rejects::Rejects;
-use resume_dir::{Call, Done, Part};
+use resume_dir::{CallWords, Done, ResumeDir};
 use tally::Counts;
 pub use tally::Tally;
 
@@ -174,7 +174,7 @@ struct Place {
 
 /// The error of a run that leaves its part where another try may succeed; `done` is what the journal
 /// says.
-fn spent(part: Part, done: &Done, error: Error) -> Error {
+fn spent(part: ResumeDir, done: &Done, error: Error) -> Error {
     let again = matches!(
         error.kind(),
         ErrorKind::Io | ErrorKind::Gpu | ErrorKind::DeviceLost | ErrorKind::OutOfMemory
@@ -285,7 +285,7 @@ impl Job {
     }
 
     /// What tells this call from others; `None` where it can not be gone on with.
-    fn call(&self) -> Option<Call> {
+    fn call(&self) -> Option<CallWords> {
         let (file, revision) = (self.input.file()?, self.revision.as_ref()?);
         Some(fingerprint::call(&self.args, &self.input, file, revision, &self.encoder))
     }
@@ -296,7 +296,7 @@ impl Job {
             return false;
         };
         let rejects = self.args.rejects.as_ref().is_none_or(|path| path.exists());
-        self.args.resume && !Part::is_there(path) && rejects && finished::is_there(path, &call)
+        self.args.resume && !ResumeDir::is_there(path) && rejects && finished::is_there(path, &call)
     }
 
     /// Whether somebody wants to hear that it is done: not where the result of a few words is all
@@ -305,7 +305,7 @@ impl Job {
         matches!(self.target, Target::File(..)) || !self.input.is_words()
     }
 
-    fn assemble(&self, part: &Part, done: &Done, survey: Option<&Survey>) -> Result<()> {
+    fn assemble(&self, part: &ResumeDir, done: &Done, survey: Option<&Survey>) -> Result<()> {
         let Target::File(path, format) = &self.target else {
             return Ok(());
         };
@@ -339,7 +339,7 @@ impl Job {
         if let (Target::File(path, _), Some(call)) = (&self.target, self.call()) {
             // Made and dropped: whether it can be made is known before any work.
             let path = AtomicFile::create(path)?.path().to_owned();
-            let (part, done, torn) = Part::open(&path, call, self.args.resume)?;
+            let (part, done, torn) = ResumeDir::open(&path, call, self.args.resume)?;
             if torn && !self.args.quiet {
                 let part = part.folder.display();
                 terminal::note(&format!("{part}: its end is damaged and is computed again"));

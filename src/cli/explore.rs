@@ -24,7 +24,7 @@ const SHOWN: usize = 64;
 
 /// What the page is made of.
 #[derive(Serialize)]
-struct Report<'a> {
+struct ExplorePage<'a> {
     version: &'static str,
     model: &'a str,
     device: &'a str,
@@ -131,7 +131,7 @@ fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<Stri
             terminal::note(&format!("text {number}: the first {SHOWN} of {all} tokens are shown"));
         }
     }
-    let report = Report {
+    let report = ExplorePage {
         version: env!("CARGO_PKG_VERSION"),
         model: &tokens.model,
         device: &tokens.device,

@@ -41,7 +41,7 @@ const AHEAD: usize = 4096;
 
 /// A text and where it stands: the line of a file, the number of an argument.
 #[derive(Debug)]
-pub struct Item {
+pub struct InputText {
     /// The text or pair.
     pub text: Text<'static>,
     /// From 1.
@@ -52,7 +52,7 @@ pub struct Item {
     pub kept: Vec<Kept>,
 }
 
-impl Item {
+impl InputText {
     fn new(text: String, line: u64) -> Self {
         Self { text: text.into(), line, row: 0, kept: Vec::new() }
     }
@@ -70,7 +70,7 @@ pub struct Survey {
 }
 
 /// Texts one after the other.
-type Rows = Box<dyn Iterator<Item = Result<Item, Bad>> + Send>;
+type Rows = Box<dyn Iterator<Item = Result<InputText, Bad>> + Send>;
 
 /// A place that texts come from; nothing is read yet.
 #[derive(Debug)]
@@ -246,16 +246,16 @@ impl Input {
     ///
     /// # Errors
     /// As [`Input::count`].
-    pub fn texts(&self) -> Result<Texts> {
+    pub fn texts(&self) -> Result<TextReader> {
         let feed = match &self.origin {
             Origin::Words(words) => {
                 let items = words.clone().into_iter().zip(1..);
-                Feed::Rows(Box::new(items.map(|(t, line)| Ok(Item::new(t, line)))))
+                Feed::Rows(Box::new(items.map(|(t, line)| Ok(InputText::new(t, line)))))
             }
             Origin::File(path, form, packing) => Feed::Rows(self.rows(path, *form, *packing)?),
             Origin::Stdin => Feed::Lines(stdin_lines()),
         };
-        Ok(Texts { feed, failed: None, row: 0, seen: self.seen.get().cloned() })
+        Ok(TextReader { feed, failed: None, row: 0, seen: self.seen.get().cloned() })
     }
 
     fn rows(&self, path: &Path, form: Form, packing: Packing) -> Result<Rows> {
@@ -286,7 +286,7 @@ impl Input {
 }
 
 /// Texts being read.
-pub struct Texts {
+pub struct TextReader {
     feed: Feed,
     /// What went wrong after texts that were good.
     failed: Option<Bad>,
@@ -299,10 +299,10 @@ pub struct Texts {
 enum Feed {
     Rows(Rows),
     /// Filled by a thread, so that what is there can be told from what is to come.
-    Lines(Ahead<Result<Item, Bad>>),
+    Lines(Ahead<Result<InputText, Bad>>),
 }
 
-impl Texts {
+impl TextReader {
     /// The row that comes next, from 0.
     pub fn next_row(&self) -> usize {
         self.row
@@ -321,20 +321,20 @@ impl Texts {
     ///
     /// # Errors
     /// What is wrong with the first text, after those before it have been given.
-    pub fn chunk(&mut self, most: usize) -> Result<Vec<Item>> {
+    pub fn chunk(&mut self, most: usize) -> Result<Vec<InputText>> {
         Ok(self.rows(most, None)?)
     }
 
-    /// [`Texts::chunk`] that puts rows which are bad by themselves into `rejects` where that is
+    /// [`TextReader::chunk`] that puts rows which are bad by themselves into `rejects` where that is
     /// given. Good and bad ones are `most` together.
     ///
     /// # Errors
-    /// As [`Texts::chunk`].
+    /// As [`TextReader::chunk`].
     pub fn rows(
         &mut self,
         most: usize,
         mut rejects: Option<&mut Vec<Bad>>,
-    ) -> Result<Vec<Item>, Bad> {
+    ) -> Result<Vec<InputText>, Bad> {
         if let Some(bad) = self.failed.take() {
             return Err(bad);
         }
@@ -349,7 +349,7 @@ impl Texts {
                 self.unchanged()?;
             }
             match next {
-                Some(Ok(item)) => items.push(Item { row: self.row, ..item }),
+                Some(Ok(item)) => items.push(InputText { row: self.row, ..item }),
                 Some(Err(bad)) => {
                     let bad = Bad { row: self.row, ..bad };
                     match &mut rejects {
@@ -373,10 +373,10 @@ impl Texts {
 }
 
 /// Lines of standard input, read by a thread that ends with the process or with the reader.
-fn stdin_lines() -> Ahead<Result<Item, Bad>> {
+fn stdin_lines() -> Ahead<Result<InputText, Bad>> {
     Ahead::start("reads standard input", AHEAD, |sender| {
         for line in Lines::new(std::io::stdin().lock(), STDIN) {
-            let item = line.map(|(line, text)| Item::new(text, line));
+            let item = line.map(|(line, text)| InputText::new(text, line));
             if sender.send(item).is_err() {
                 return;
             }

@@ -22,7 +22,7 @@ const CHUNK_TEXTS: usize = 4096;
 
 /// The fields before `results`, in their order.
 #[derive(Serialize)]
-struct Head<'a> {
+struct Opening<'a> {
     model: &'a str,
     max_tokens: usize,
     truncated: usize,
@@ -31,7 +31,7 @@ struct Head<'a> {
 
 /// What is said of one text.
 #[derive(Serialize)]
-struct Row {
+struct TextTokens {
     index: usize,
     text_tokens: usize,
     tokens_lost: usize,
@@ -89,7 +89,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     if format == Some(Format::Json) {
         let (truncated, tokens_lost) = (tally.cut, tally.lost);
         let model = source.name();
-        let head = json(&Head { model: &model, max_tokens: limit, truncated, tokens_lost })?;
+        let head = json(&Opening { model: &model, max_tokens: limit, truncated, tokens_lost })?;
         let head = head.trim_end_matches('}');
         terminal::print(format!("{head},\"results\":[\n{}\n]}}\n", rows.join(",\n")).as_bytes())?;
     }
@@ -99,13 +99,13 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     Ok(())
 }
 
-fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Row {
+fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> TextTokens {
     let info = |i: usize| {
         let span = tokens.spans[i].map(|end| end as usize);
         TokenInfo::new(tokens.pieces[i].to_owned(), tokens.ids[i], span, tokens.words[i])
     };
     let words = tokens.words(text).into_iter();
-    Row {
+    TextTokens {
         index,
         text_tokens: tokens.len(),
         tokens_lost: tokens.lost,
@@ -126,7 +126,7 @@ const WIDEST: usize = 28;
 
 /// A heading and a line a token: its number, how the vocabulary writes it, its id, the characters
 /// of the text that it stands for, and its word.
-fn table(row: &Row, text: &str) -> String {
+fn table(row: &TextTokens, text: &str) -> String {
     let count = row.text_tokens;
     let tokens = if count == 1 { "token" } else { "tokens" };
     let lost =
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_line_a_token() {
         let token = |text: &str, id, span, word| TokenInfo::new(text, id, span, word);
-        let row = Row {
+        let row = TextTokens {
             index: 0,
             text_tokens: 3,
             tokens_lost: 2,

@@ -35,14 +35,14 @@ const SUBMIT_FLOPS: u64 = if cfg!(target_arch = "wasm32") { 500_000_000 } else {
 const TURN_FLOPS: u64 = 300_000_000;
 
 /// One weight in memory.
-enum Held {
+enum CpuWeight {
     /// Row-major.
     Plain(Vec<f32>),
     /// The right side of a product.
     Packed(Packed),
 }
 
-impl Held {
+impl CpuWeight {
     fn bytes(&self) -> u64 {
         match self {
             Self::Plain(numbers) => (numbers.len() * 4) as u64,
@@ -54,7 +54,7 @@ impl Held {
 /// The CPU executor: a model's weights, packed, and scratch memory it gives from run to run.
 pub struct Cpu {
     layout: Arc<Layout>,
-    weights: Vec<Held>,
+    weights: Vec<CpuWeight>,
     caps: Caps,
     spare: Mutex<Vec<Vec<Vec<f32>>>>,
     /// Bytes of all slots, which are kept once they were made.
@@ -77,8 +77,8 @@ impl Cpu {
                 numbers.iter_mut().zip(halves).for_each(|(x, half)| *x = half.to_f32());
             }
             weights.push(match weight.usage {
-                Use::Matrix => Held::Packed(Packed::new(&numbers, weight.rows, weight.cols)),
-                Use::Table | Use::Vector => Held::Plain(numbers),
+                Use::Matrix => CpuWeight::Packed(Packed::new(&numbers, weight.rows, weight.cols)),
+                Use::Table | Use::Vector => CpuWeight::Plain(numbers),
             });
         }
         let caps = Caps {
@@ -279,7 +279,7 @@ impl Execute for Cpu {
     }
 
     fn weight_bytes(&self) -> u64 {
-        self.weights.iter().map(Held::bytes).sum()
+        self.weights.iter().map(CpuWeight::bytes).sum()
     }
 
     fn run<'a>(
@@ -317,7 +317,7 @@ impl Execute for Cpu {
     }
 
     fn held_bytes(&self, id: WeightId) -> u64 {
-        self.weights.get(id.0).map_or(0, Held::bytes)
+        self.weights.get(id.0).map_or(0, CpuWeight::bytes)
     }
 
     fn is_software(&self) -> bool {

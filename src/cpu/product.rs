@@ -15,7 +15,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 pub use packed::{Packed, panel_width};
-use tile::{Rows, Segments, Strided, Work, tallest};
+use tile::{LeftRows, Segments, Strided, TileWork, tallest};
 
 /// Tiles of A that are packed and worked on together: what stays in cache.
 const BLOCK_TILES: usize = 4;
@@ -53,10 +53,10 @@ pub fn product(
     let mut c = Strided { c, stride: c_stride };
     for block in tiles.blocks(tiles.count.div_ceil(BLOCK_TILES)) {
         let a = match packs(a_stride, w) {
-            true => Rows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
-            false => Rows::Strided(a, a_stride),
+            true => LeftRows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
+            false => LeftRows::Strided(a, a_stride),
         };
-        Arch::new().dispatch(Work { a, tiles, block, w, panels: 0..w.panels(), c: &mut c });
+        Arch::new().dispatch(TileWork { a, tiles, block, w, panels: 0..w.panels(), c: &mut c });
     }
 }
 
@@ -81,8 +81,10 @@ pub fn product_parallel(
             Scratch::default,
             |scratch, mut part| {
                 let rows = match packs(k, w) {
-                    true => Rows::Packed(tiles.pack(a, k, k, part.block.clone(), &mut scratch.0)),
-                    false => Rows::Strided(a, k),
+                    true => {
+                        LeftRows::Packed(tiles.pack(a, k, k, part.block.clone(), &mut scratch.0))
+                    }
+                    false => LeftRows::Strided(a, k),
                 };
                 part.multiply(rows, tiles, w, 0..w.panels());
                 part.finish(&finish);
@@ -102,8 +104,8 @@ pub fn product_parallel(
     parts.into_par_iter().for_each(|mut part| {
         let rows = tiles.rows(part.block.clone());
         let rows = match all {
-            Some(all) => Rows::Packed(&all[rows.start * k..rows.end * k]),
-            None => Rows::Strided(a, k),
+            Some(all) => LeftRows::Packed(&all[rows.start * k..rows.end * k]),
+            None => LeftRows::Strided(a, k),
         };
         part.multiply(rows, tiles, w, panel(part.group)..panel(part.group + 1));
         part.finish(&finish);
@@ -198,7 +200,13 @@ impl Tiles {
     }
 
     /// C (rows, n) in parts: blocks of tiles by groups of columns that end at `ends`.
-    fn split<'c>(self, c: &'c mut [f32], n: usize, blocks: usize, ends: &[usize]) -> Vec<Part<'c>> {
+    fn split<'c>(
+        self,
+        c: &'c mut [f32],
+        n: usize,
+        blocks: usize,
+        ends: &[usize],
+    ) -> Vec<OutputPart<'c>> {
         let mut parts = Vec::with_capacity(blocks * ends.len());
         let mut rest = c.chunks_exact_mut(n);
         for block in self.blocks(blocks) {
@@ -207,7 +215,7 @@ impl Tiles {
             let mut column = 0;
             for (group, &end) in ends.iter().enumerate() {
                 let c = Vec::with_capacity(count);
-                parts.push(Part { block: block.clone(), group, first, column, c });
+                parts.push(OutputPart { block: block.clone(), group, first, column, c });
                 column = end;
             }
             for mut row in rest.by_ref().take(count) {
@@ -237,7 +245,7 @@ fn pack_tile(a: &[f32], a_stride: usize, k: usize, packed: &mut [f32]) {
 }
 
 /// A part of C that one thread computes.
-struct Part<'c> {
+struct OutputPart<'c> {
     block: Range<usize>,
     /// Which of the groups of columns.
     group: usize,
@@ -248,11 +256,11 @@ struct Part<'c> {
     c: Vec<&'c mut [f32]>,
 }
 
-impl Part<'_> {
-    fn multiply(&mut self, a: Rows<'_>, tiles: Tiles, w: &Packed, panels: Range<usize>) {
+impl OutputPart<'_> {
+    fn multiply(&mut self, a: LeftRows<'_>, tiles: Tiles, w: &Packed, panels: Range<usize>) {
         let block = self.block.clone();
         let c = &mut Segments { first: self.first, c: &mut self.c };
-        Arch::new().dispatch(Work { a, tiles, block, w, panels, c });
+        Arch::new().dispatch(TileWork { a, tiles, block, w, panels, c });
     }
 
     fn finish(&mut self, finish: &impl Fn(usize, usize, &mut [f32])) {

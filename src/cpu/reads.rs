@@ -1,7 +1,7 @@
 //! What a kernel reads on the host, by the place of its bindings.
 
 use super::product::Packed;
-use super::{Held, Slots};
+use super::{CpuWeight, Slots};
 use crate::error::{Error, Result, fail};
 use crate::schedule::recording::{Bind, Dispatch, Recording};
 
@@ -10,7 +10,7 @@ pub(super) struct Reads<'a> {
     pub recording: &'a Recording,
     pub dispatch: &'a Dispatch,
     pub slots: &'a Slots,
-    pub weights: &'a [Held],
+    pub weights: &'a [CpuWeight],
     /// Binding 0 in 32 bits, where it is kept in 16.
     pub wide_in: Option<Vec<f32>>,
 }
@@ -33,8 +33,8 @@ impl Reads<'_> {
         match self.bind(at)? {
             Bind::Buffer(id) => Ok(&self.slots[self.recording.buffer(id).slot()]),
             Bind::Weight(id) => match &self.weights[id.0] {
-                Held::Plain(numbers) => Ok(numbers),
-                Held::Packed(_) => Err(malformed(self.dispatch)),
+                CpuWeight::Plain(numbers) => Ok(numbers),
+                CpuWeight::Packed(_) => Err(malformed(self.dispatch)),
             },
         }
     }
@@ -52,8 +52,8 @@ impl Reads<'_> {
     pub fn matrix(&self, at: usize) -> Result<&Packed> {
         match self.bind(at)? {
             Bind::Weight(id) => match &self.weights[id.0] {
-                Held::Packed(packed) => Ok(packed),
-                Held::Plain(_) => Err(malformed(self.dispatch)),
+                CpuWeight::Packed(packed) => Ok(packed),
+                CpuWeight::Plain(_) => Err(malformed(self.dispatch)),
             },
             Bind::Buffer(_) => Err(malformed(self.dispatch)),
         }

@@ -17,7 +17,7 @@ const VERSION: u32 = 1;
 
 /// What a file holds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct StoredTuning {
     version: u32,
     adapter: String,
     backend: String,
@@ -55,7 +55,7 @@ pub fn file(adapter: &AdapterReport) -> Option<PathBuf> {
 pub fn read(adapter: &AdapterReport) -> Tuning {
     let kept = || {
         let bytes = std::fs::read(file(adapter)?).ok()?;
-        let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+        let kept: StoredTuning = serde_json::from_slice(&bytes).ok()?;
         let same = kept.version == VERSION && kept.driver == adapter.driver;
         same.then_some(kept.winners)
     };
@@ -74,7 +74,7 @@ pub fn keep(adapter: &AdapterReport, tuning: &Tuning) -> Result<PathBuf> {
     })?;
     let mut all = read(adapter);
     tuning.iter().for_each(|(product, tile)| all.insert(*product, *tile));
-    let kept = Kept {
+    let kept = StoredTuning {
         version: VERSION,
         adapter: adapter.name.clone(),
         backend: adapter.backend.clone(),

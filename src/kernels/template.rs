@@ -169,7 +169,7 @@ fn substitute(line: &str, scope: &Scope<'_>, out: &mut String) -> Result<(), Str
 
 /// The value of an expression.
 fn number(text: &str, scope: &Scope<'_>) -> Result<i64, String> {
-    let mut reader = Reader { rest: text.trim(), scope };
+    let mut reader = TemplateReader { rest: text.trim(), scope };
     let value = reader.compared()?;
     match reader.rest {
         "" => Ok(value),
@@ -177,12 +177,12 @@ fn number(text: &str, scope: &Scope<'_>) -> Result<i64, String> {
     }
 }
 
-struct Reader<'a> {
+struct TemplateReader<'a> {
     rest: &'a str,
     scope: &'a Scope<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TemplateReader<'a> {
     /// The first of `signs` that comes next.
     fn sign(&mut self, signs: &[&'static str]) -> Option<&'static str> {
         let sign = signs.iter().find(|sign| self.rest.starts_with(**sign))?;

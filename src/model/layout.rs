@@ -66,7 +66,7 @@ impl Groups {
 
 /// One tensor of the checkpoint and its place in a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct WeightPart {
     /// Names the tensor may have, in order of preference.
     pub names: Vec<String>,
     /// Shape in the checkpoint.
@@ -82,7 +82,7 @@ pub struct Part {
     pub transposed: bool,
 }
 
-impl Part {
+impl WeightPart {
     /// Rows and columns of what is taken of the tensor.
     pub fn size(&self) -> (usize, usize) {
         match self.shape[..] {
@@ -105,7 +105,7 @@ pub struct Weight {
     /// Numbers in a row, padding included.
     pub cols: usize,
     /// The tensors in it.
-    pub parts: Vec<Part>,
+    pub parts: Vec<WeightPart>,
 }
 
 /// A matrix and its bias.

@@ -13,7 +13,7 @@ use super::adapter::{self, Adapter};
 use super::families;
 use super::families::config::Config;
 use super::formats::checkpoint::Checkpoint;
-use super::layout::{Layout, Part, WeightId};
+use super::layout::{Layout, WeightId, WeightPart};
 use super::pipeline::Folder;
 use super::sources::{Source, read_json};
 use super::spec::Spec;
@@ -122,7 +122,7 @@ fn config(source: &dyn Source) -> Result<Value> {
 }
 
 /// The name under which the checkpoint has the tensor, the first one where it has none.
-fn present<'a>(checkpoint: &Checkpoint, part: &'a Part) -> &'a str {
+fn present<'a>(checkpoint: &Checkpoint, part: &'a WeightPart) -> &'a str {
     let name = part.names.iter().find(|n| checkpoint.get(n).is_some());
     name.or_else(|| part.names.first()).map_or("", String::as_str)
 }
@@ -152,7 +152,7 @@ impl CheckpointWeights {
     fn put_transposed(
         &self,
         name: &str,
-        part: &Part,
+        part: &WeightPart,
         rows: Range<usize>,
         cols: usize,
         numbers: &mut [f32],

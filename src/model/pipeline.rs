@@ -25,7 +25,7 @@ pub use keys::{KEYS, Key, Keys};
 pub use modules::{Dense, LayerMix, LayerNorm, Module};
 pub use pooling::Pooling;
 
-use self::classes::Class;
+use self::classes::ModuleClass;
 use self::entries::{MODULES, ModuleEntry, entries};
 use super::sources::{Source, read_json};
 use crate::error::{Result, fail};
@@ -114,14 +114,14 @@ impl Pipeline {
         let mut pooled = false;
         for (i, entry) in entries.iter().enumerate().skip(1) {
             match (entry.class, i, pooled) {
-                (Class::WeightedLayerPooling, 1, _) => {
+                (ModuleClass::WeightedLayerPooling, 1, _) => {
                     // Without all states sentence-transformers passes it over.
                     let mix = LayerMix::open(source, entry)?;
                     if gives_all_states(source, &entries[0])? {
                         self.mix = Some(mix);
                     }
                 }
-                (Class::Pooling, _, false) => {
+                (ModuleClass::Pooling, _, false) => {
                     let file = entry.file("config.json");
                     let config: Value = read_json(source, &file)?.ok_or_else(|| {
                         fail!(NotFound, "{} is missing, but modules.json names it", place(&file))
@@ -134,16 +134,16 @@ impl Pipeline {
                     self.pooling = pooling.map_err(|e| e.at(place(&file)))?;
                     pooled = true;
                 }
-                (Class::Dense | Class::Normalize, _, false) => {
+                (ModuleClass::Dense | ModuleClass::Normalize, _, false) => {
                     let module = Module::open(source, entry, "token_embeddings")?;
                     self.token_modules.push(module);
                 }
-                (Class::Dense | Class::Normalize | Class::LayerNorm, _, true) => {
+                (ModuleClass::Dense | ModuleClass::Normalize | ModuleClass::LayerNorm, _, true) => {
                     let module = Module::open(source, entry, "sentence_embedding")?;
                     self.modules.push(module);
                 }
-                (Class::Dropout, _, true) => modules::check_dropout(source, entry)?,
-                (Class::Other(what), ..) => return Err(entry.refused(source, what)),
+                (ModuleClass::Dropout, _, true) => modules::check_dropout(source, entry)?,
+                (ModuleClass::Other(what), ..) => return Err(entry.refused(source, what)),
                 _ => {
                     return Err(fail!(
                         Unsupported,
@@ -232,10 +232,12 @@ fn transformer(source: &dyn Source, kind: Kind, entries: &[ModuleEntry]) -> Resu
         ));
     };
     match (first.class, kind) {
-        (Class::Transformer, _) => Ok(first.path.clone()),
-        (Class::MaskedTransformer, Kind::SparseEncoder) => Ok(first.path.clone()),
-        (Class::MaskedTransformer, _) => Err(first.refused(source, classes::OF_SPARSE_ENCODER)),
-        (Class::Other(what), _) => Err(first.refused(source, what)),
+        (ModuleClass::Transformer, _) => Ok(first.path.clone()),
+        (ModuleClass::MaskedTransformer, Kind::SparseEncoder) => Ok(first.path.clone()),
+        (ModuleClass::MaskedTransformer, _) => {
+            Err(first.refused(source, classes::OF_SPARSE_ENCODER))
+        }
+        (ModuleClass::Other(what), _) => Err(first.refused(source, what)),
         _ => Err(fail!(
             Unsupported,
             "{}: {MODULES}: the first module is {}, which is not supported (supported: Transformer)",

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, fail};
 
 /// What is told of the texts beside their vectors, where it is: their tokens, their words.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Texts<'a> {
+pub struct TextDetails<'a> {
     /// A list a text.
     pub tokens: Option<&'a [Vec<TokenInfo>]>,
     /// A list a text.
@@ -27,7 +27,11 @@ pub struct Texts<'a> {
 /// # Errors
 ///
 /// `Usage` where the results are not of the same texts.
-pub fn stream(names: &[Option<&str>], results: &[Embeddings], texts: Texts<'_>) -> Result<Vec<u8>> {
+pub fn stream(
+    names: &[Option<&str>],
+    results: &[Embeddings],
+    texts: TextDetails<'_>,
+) -> Result<Vec<u8>> {
     let (mut fields, mut columns, mut about) = (Vec::new(), Vec::new(), HashMap::new());
     for (name, result) in names.iter().zip(results) {
         let named = |column: &str| match name {

@@ -81,14 +81,14 @@ fn word_fields() -> Fields {
 }
 
 /// Texts with a value for each column that is carried along.
-pub type Texts = [(TextEmbedding, Vec<Kept>)];
+pub type TextRows = [(TextEmbedding, Vec<Kept>)];
 
 /// The columns themselves; `schema` is what [`schema`] gave.
 pub fn arrays(
     header: &Header,
     columns: &[Column],
     schema: &Schema,
-    texts: &Texts,
+    texts: &TextRows,
 ) -> Result<Vec<ArrayRef>> {
     let longs = |of: fn(&TextEmbedding) -> usize| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(texts.iter().map(|(text, _)| of(text) as i64)))
@@ -125,7 +125,7 @@ fn kept<'a>(column: &Column, values: impl Iterator<Item = Option<&'a Kept>>) -> 
 }
 
 /// Numbers in the order (text, row, layer, width), in the lists of `field`.
-fn vectors(header: &Header, texts: &Texts, field: &Field) -> Result<ArrayRef> {
+fn vectors(header: &Header, texts: &TextRows, field: &Field) -> Result<ArrayRef> {
     let (mut f32s, mut f16s, mut i8s, mut u8s) = (vec![], vec![], vec![], vec![]);
     for (text, _) in texts {
         match &text.values {
@@ -158,7 +158,7 @@ fn vectors(header: &Header, texts: &Texts, field: &Field) -> Result<ArrayRef> {
 }
 
 /// `numbers` in the lists of `kind`, innermost first.
-fn nested(kind: &DataType, numbers: ArrayRef, texts: &Texts) -> Result<ArrayRef> {
+fn nested(kind: &DataType, numbers: ArrayRef, texts: &TextRows) -> Result<ArrayRef> {
     Ok(match kind {
         DataType::List(inner) => {
             let values = nested(inner.data_type(), numbers, texts)?;

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
-use super::kept::Fields;
+use super::kept::KeptFields;
 use super::spill::Spill;
 use super::{Extras, Kept, Order, Sink, broken};
 use crate::capture::precision::Ranges;
@@ -113,7 +113,7 @@ pub(crate) fn write_fields(embeddings: &Embeddings, out: &mut dyn Write) -> Resu
 
 /// The fields before `results`, in their order.
 #[derive(serde::Serialize)]
-struct Head<'a> {
+struct Opening<'a> {
     model: &'a str,
     device: &'a str,
     dtype: &'a str,
@@ -134,7 +134,7 @@ fn head(
     truncated: usize,
     tokens_lost: usize,
 ) -> Result<Vec<u8>> {
-    let mut head = encode(&Head {
+    let mut head = encode(&Opening {
         model: &header.model,
         device: &header.device,
         dtype: &header.dtype,
@@ -174,7 +174,7 @@ fn write_result(
     struct One<'a> {
         index: usize,
         #[serde(flatten)]
-        kept: Fields<'a>,
+        kept: KeptFields<'a>,
         text_tokens: usize,
         /// Only where tokens were cut off: a stream has no totals that could say it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +187,7 @@ fn write_result(
     }
     let one = One {
         index: text.index,
-        kept: Fields::new(columns, kept, text.index)?,
+        kept: KeptFields::new(columns, kept, text.index)?,
         text_tokens: text.text_tokens,
         tokens_lost: (text.lost > 0).then_some(text.lost),
         vectors: Vectors { header, text },
@@ -233,7 +233,7 @@ struct Vectors<'a> {
 struct Layer<'a>(&'a Vectors<'a>, usize);
 
 /// \[width\]
-struct Row<'a>(Slice<'a>);
+struct VectorJson<'a>(Slice<'a>);
 
 impl Serialize for Vectors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -252,7 +252,7 @@ impl Serialize for Layer<'_> {
                 let said = format!("text {}: row {row} of the result is missing", text.index);
                 serde::ser::Error::custom(said)
             };
-            text.row(layer, row, header.width).map(Row).ok_or_else(missing)
+            text.row(layer, row, header.width).map(VectorJson).ok_or_else(missing)
         };
         match header.rows {
             Rows::Texts => row(0)?.serialize(serializer),
@@ -267,7 +267,7 @@ impl Serialize for Layer<'_> {
     }
 }
 
-impl Serialize for Row<'_> {
+impl Serialize for VectorJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Slice::F32(row) => serializer.collect_seq(row),

@@ -119,12 +119,12 @@ impl Kept {
 }
 
 /// The columns of one row, as fields of a JSON object.
-pub(super) struct Fields<'a> {
+pub(super) struct KeptFields<'a> {
     names: &'a [String],
     values: &'a [Kept],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> KeptFields<'a> {
     /// # Errors
     /// [`NotFinite`](crate::ErrorKind::NotFinite) for infinity, which JSON has not; NaN becomes
     /// null.
@@ -142,7 +142,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl Serialize for Fields<'_> {
+impl Serialize for KeptFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.names.len()))?;
         for (name, value) in self.names.iter().zip(self.values) {
@@ -257,7 +257,7 @@ mod tests {
             Kept::Float(0.1),
             Kept::Float(f64::NAN),
         ];
-        let fields = Fields::new(&names, &values, 0).unwrap();
+        let fields = KeptFields::new(&names, &values, 0).unwrap();
         assert_eq!(
             serde_json::to_string(&fields).unwrap(),
             r#"{"a":18446744073709551615,"b":123456789012345678901234567890,"c":0.1,"d":null}"#
@@ -266,6 +266,6 @@ mod tests {
             serde_json::from_slice(&serde_json::to_vec(&values).unwrap()).unwrap();
         assert_eq!(kept[..3], values[..3]);
         assert!(matches!(kept[3], Kept::Float(x) if x.is_nan()));
-        assert!(Fields::new(&names, &[Kept::Float(f64::INFINITY)], 0).is_err());
+        assert!(KeptFields::new(&names, &[Kept::Float(f64::INFINITY)], 0).is_err());
     }
 }

@@ -35,7 +35,7 @@ pub use file::AtomicFile;
 pub use kept::{Kept, Kinds};
 #[cfg(feature = "server")]
 pub(crate) use {
-    arrow::{Texts, stream as arrow_stream},
+    arrow::{TextDetails, stream as arrow_stream},
     join::{Extra, join},
 };
 

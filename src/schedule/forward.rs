@@ -91,7 +91,7 @@ pub fn record_all(
     pass.capture(0, x);
     if deepest > 0 {
         let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
-        let texts = Texts { tiles, tile_count, places, lengths: lengths().collect() };
+        let texts = BatchTexts { tiles, tile_count, places, lengths: lengths().collect() };
         for state in 1..=deepest {
             x = pass.block(state, x, &texts);
             pass.capture(state, x);
@@ -142,7 +142,7 @@ impl<'a> ExitState<'a> {
 }
 
 /// The texts of a batch as attention sees them.
-struct Texts {
+struct BatchTexts {
     tiles: BufferId,
     tile_count: usize,
     /// One more than the furthest place of a token in its text.
@@ -151,7 +151,7 @@ struct Texts {
     lengths: Vec<u32>,
 }
 
-impl Texts {
+impl BatchTexts {
     /// Pairs of a query and a key that count, where keys reach so far.
     fn pairs(&self, reach: Option<u64>) -> u64 {
         let pairs = |&n: &u32| u64::from(n) * reach.map_or(n.into(), |r| (2 * r + 1).min(n.into()));
@@ -162,7 +162,7 @@ impl Texts {
 impl Pass<'_> {
     /// Post-norm: h = norm₁(x + attention(x)), norm₂(h + W₂ act(W₁ h + b₁) + b₂); pre-norm:
     /// h = x + attention(norm₁(x)), h + W₂ act(W₁ norm₂(h) + b₁) + b₂.
-    fn block(&mut self, state: usize, x: BufferId, texts: &Texts) -> BufferId {
+    fn block(&mut self, state: usize, x: BufferId, texts: &BatchTexts) -> BufferId {
         let block = &self.spec.blocks[state - 1];
         let layout = self.layout;
         let ids = &layout.blocks[state - 1];

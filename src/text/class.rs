@@ -26,7 +26,7 @@ pub(crate) enum Rules {
 
 /// A tokenizer class.
 #[derive(Debug)]
-pub(crate) struct Class {
+pub(crate) struct TokenizerClass {
     /// Its name, without `Fast` at the end.
     pub(crate) name: &'static str,
     pub(crate) rules: Rules,
@@ -123,24 +123,24 @@ const BERT_RULES: Rules = Rules::Bert { chinese: true };
 const BYTE_RULES: Rules = Rules::Bytes { prefix: Some(false), post: false };
 const ROBERTA_RULES: Rules = Rules::Bytes { prefix: Some(false), post: true };
 
-const fn typed(name: &'static str, rules: Rules, specials: &'static Specials) -> Class {
-    Class { name, rules, specials, typed: true }
+const fn typed(name: &'static str, rules: Rules, specials: &'static Specials) -> TokenizerClass {
+    TokenizerClass { name, rules, specials, typed: true }
 }
 
 /// A class that gives a model no token types.
-const fn untyped(name: &'static str, rules: Rules, specials: &'static Specials) -> Class {
-    Class { name, rules, specials, typed: false }
+const fn untyped(name: &'static str, rules: Rules, specials: &'static Specials) -> TokenizerClass {
+    TokenizerClass { name, rules, specials, typed: false }
 }
 
-const fn refused(name: &'static str, why: &'static str) -> Class {
-    Class { name, rules: Rules::Refused(why), specials: &NONE, typed: true }
+const fn refused(name: &'static str, why: &'static str) -> TokenizerClass {
+    TokenizerClass { name, rules: Rules::Refused(why), specials: &NONE, typed: true }
 }
 
 /// The class of a `tokenizer.json` that no class stands above.
-pub(crate) const BACKEND: Class = typed("TokenizersBackend", Rules::File, &NONE);
+pub(crate) const BACKEND: TokenizerClass = typed("TokenizersBackend", Rules::File, &NONE);
 
 /// Every class that the two versions name.
-pub(crate) static CLASSES: &[Class] = &[
+pub(crate) static CLASSES: &[TokenizerClass] = &[
     BACKEND,
     typed("BloomTokenizer", Rules::File, &NONE),
     typed("ParakeetTokenizer", Rules::File, &NONE),
@@ -286,7 +286,7 @@ const DEFAULTS: [(&str, &str); 12] = [
 ];
 
 /// The class of this name, with or without `Fast` at its end.
-pub(crate) fn find(name: &str) -> Option<&'static Class> {
+pub(crate) fn find(name: &str) -> Option<&'static TokenizerClass> {
     let name = match name.strip_suffix("Fast").unwrap_or(name) {
         "PreTrainedTokenizer" => BACKEND.name,
         name => name,
@@ -295,6 +295,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Class> {
 }
 
 /// The class of a model of this type where no file names one; `None` where it has none of its own.
-pub(crate) fn of_model_type(model_type: &str) -> Option<&'static Class> {
+pub(crate) fn of_model_type(model_type: &str) -> Option<&'static TokenizerClass> {
     DEFAULTS.iter().find(|(known, _)| *known == model_type).and_then(|(_, name)| find(name))
 }

@@ -89,12 +89,12 @@ fn is_local(model: &BPE) -> bool {
 }
 
 /// A part of a word and its tokens, with their places in the word.
-struct Part {
+struct WordPart {
     end: usize,
     tokens: Vec<(Token, usize, usize)>,
 }
 
-impl Part {
+impl WordPart {
     fn of(model: &BPE, word: &str, from: usize, size: usize) -> Result<Self> {
         let end = (from.saturating_add(size)..word.len()).find(|&at| word.is_char_boundary(at));
         let end = end.unwrap_or(word.len());
@@ -125,8 +125,8 @@ fn bpe(
     mut each: impl FnMut(u32, &str, (usize, usize)) -> Result<()>,
 ) -> Result<()> {
     // Tokens of it before `next` were handed on.
-    let (mut part, mut next) = (Part::of(model, word, 0, size)?, 0);
-    let mut hand_on = |part: &Part, which: Range<usize>| {
+    let (mut part, mut next) = (WordPart::of(model, word, 0, size)?, 0);
+    let mut hand_on = |part: &WordPart, which: Range<usize>| {
         part.tokens[which]
             .iter()
             .try_for_each(|(t, start, stop)| each(t.id, &t.value, (*start, *stop)))
@@ -136,7 +136,7 @@ fn bpe(
             // What follows may change the last tokens, so that the next part begins before them.
             let from = (part.tokens.len() * 3 / 4).saturating_sub(back).max(next);
             let from = (next..=from).rev().find(|&at| word.is_char_boundary(part.tokens[at].1))?;
-            let after = match Part::of(model, word, part.tokens[from].1, size * times) {
+            let after = match WordPart::of(model, word, part.tokens[from].1, size * times) {
                 Ok(after) if after.end > part.end => after,
                 Ok(_) => return None,
                 Err(e) => return Some(Err(e)),
@@ -272,8 +272,8 @@ fn no_unknown() -> crate::Error {
 /// The id of what a Unigram model does not know, where it has one; `None` where it does not say.
 fn unknown(model: &Unigram) -> Option<Option<u32>> {
     /// Takes the beginning of what is written, and then no more.
-    struct Head(Vec<u8>);
-    impl Write for Head {
+    struct FirstBytes(Vec<u8>);
+    impl Write for FirstBytes {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             match self.0.len() < 256 {
                 true => self.0.extend_from_slice(bytes),
@@ -287,7 +287,7 @@ fn unknown(model: &Unigram) -> Option<Option<u32>> {
         }
     }
     // The crate has no other way to it; the vocabulary follows.
-    let mut head = Head(Vec::new());
+    let mut head = FirstBytes(Vec::new());
     let _ = serde_json::to_writer(&mut head, model);
     let text = String::from_utf8_lossy(&head.0).into_owned();
     let value = text.split_once("\"unk_id\":")?.1.split([',', '}']).next()?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{Result, fail};
 use crate::model::sources::{Source, read_json};
 use crate::quote::quote;
-use crate::text::class::{self, Class, Rules};
+use crate::text::class::{self, Rules, TokenizerClass};
 use crate::text::keys;
 
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     pub(crate) folder: String,
     /// The class of its tokenizer: the one that `tokenizer_config.json` names, else `config.json`,
     /// else that of the `model_type`.
-    pub(crate) class: &'static Class,
+    pub(crate) class: &'static TokenizerClass,
     /// `tokenizer_config.json`.
     config: Map<String, Value>,
 }

@@ -37,7 +37,7 @@ const BEFORE: [usize; 3] = [8, 32, 128];
 
 /// A word of a stretch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Word {
+struct StretchWord {
     /// Its bytes in the text.
     bytes: Range<usize>,
     /// Whether it is a token that is matched as it stands.
@@ -51,7 +51,7 @@ struct Word {
 /// Where a stretch begins, and what stands in it before the words that are wanted.
 struct Begin {
     at: usize,
-    before: Vec<Word>,
+    before: Vec<StretchWord>,
 }
 
 /// The tokens of `text`, without special tokens around them, those that `keep` names; all are
@@ -171,14 +171,15 @@ impl Walk<'_> {
     }
 
     /// The words of the stretch that begins at byte `at`.
-    fn words_of(&self, found: &PreTokenizedString, at: usize) -> Vec<Word> {
+    fn words_of(&self, found: &PreTokenizedString, at: usize) -> Vec<StretchWord> {
         let limit = self.seams.word_limit.unwrap_or(usize::MAX);
-        let word = |(normalized, (start, end), tokens): (&str, (usize, usize), &Option<_>)| Word {
-            bytes: at + start..at + end,
-            added: tokens.is_some(),
-            size: normalized.len(),
-            long: normalized.len() > limit && normalized.chars().nth(limit).is_some(),
-        };
+        let word =
+            |(normalized, (start, end), tokens): (&str, (usize, usize), &Option<_>)| StretchWord {
+                bytes: at + start..at + end,
+                added: tokens.is_some(),
+                size: normalized.len(),
+                long: normalized.len() > limit && normalized.chars().nth(limit).is_some(),
+            };
         found
             .get_splits(OffsetReferential::Original, OffsetType::Byte)
             .into_iter()
@@ -188,7 +189,7 @@ impl Walk<'_> {
 
     /// The number of words up to which a stretch that ends at byte `end` is sure, `first` of them
     /// taken before; and where the next stretch may begin.
-    fn cut(&self, words: &[Word], first: usize, end: usize) -> Option<(usize, Vec<Begin>)> {
+    fn cut(&self, words: &[StretchWord], first: usize, end: usize) -> Option<(usize, Vec<Begin>)> {
         let ends: Vec<usize> = words
             .iter()
             .scan(0, |most, word| {
@@ -237,7 +238,7 @@ impl Walk<'_> {
         &mut self,
         found: PreTokenizedString,
         of: Range<usize>,
-        words: &[Word],
+        words: &[StretchWord],
         first: usize,
         kept: &mut Kept,
     ) -> Result<Option<Vec<Begin>>> {
@@ -317,7 +318,7 @@ impl Walk<'_> {
 
 /// The index of the first word after byte `done`, where the words before it are `before` as far as
 /// the beginning of a stretch leaves them; `None` where they are not.
-fn resume(words: &[Word], before: &[Word], done: usize) -> Option<usize> {
+fn resume(words: &[StretchWord], before: &[StretchWord], done: usize) -> Option<usize> {
     let first = words.iter().take_while(|word| word.bytes.end <= done).count();
     let apart = words[first..].iter().all(|word| word.bytes.start >= done);
     // The first has what is put before a text; the next may be another for it.

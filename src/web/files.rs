@@ -38,9 +38,9 @@ thread_local! {
 }
 
 /// A set of files that stays open as long as this.
-struct Held(u32);
+struct OpenFiles(u32);
 
-impl Held {
+impl OpenFiles {
     fn with<T>(&self, ask: impl FnOnce(&Files) -> Result<T, JsValue>) -> Result<T> {
         OPEN.with_borrow(|(_, open)| match open.get(&self.0) {
             Some(files) => ask(files).map_err(|e| page::thrown(&e)),
@@ -49,7 +49,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenFiles {
     fn drop(&mut self) {
         OPEN.with_borrow_mut(|(_, open)| open.remove(&self.0));
     }
@@ -57,7 +57,7 @@ impl Drop for Held {
 
 /// The model in a page's files.
 pub struct Pages {
-    held: Arc<Held>,
+    held: Arc<OpenFiles>,
     name: String,
 }
 
@@ -69,7 +69,7 @@ impl Pages {
             open.insert(*count, files);
             *count
         });
-        Self { held: Arc::new(Held(number)), name }
+        Self { held: Arc::new(OpenFiles(number)), name }
     }
 }
 
@@ -89,7 +89,7 @@ impl Source for Pages {
 
 /// One of its files.
 struct Page {
-    held: Arc<Held>,
+    held: Arc<OpenFiles>,
     path: String,
     place: String,
     size: u64,

@@ -10,7 +10,7 @@ use super::{median, round};
 
 /// One variant of a kernel over all its calls. What only a run tells is `None` under `--plan`.
 #[derive(Debug, Serialize)]
-pub struct Kernel {
+pub struct KernelTimes {
     /// Its file in `shaders/`.
     pub name: &'static str,
     /// What is compiled into it.
@@ -34,12 +34,12 @@ pub struct Kernel {
 }
 
 /// Groups `steps`; `measured` holds the time of each step in several runs.
-pub fn group(steps: Vec<Step>, measured: Option<(&[Vec<Duration>], Ceilings)>) -> Vec<Kernel> {
-    let mut rows: Vec<Kernel> = Vec::new();
+pub fn group(steps: Vec<Step>, measured: Option<(&[Vec<Duration>], Ceilings)>) -> Vec<KernelTimes> {
+    let mut rows: Vec<KernelTimes> = Vec::new();
     for (i, step) in steps.into_iter().enumerate() {
         let variant = step.variant.to_string();
         let at = rows.iter().position(|row| row.variant == variant).unwrap_or_else(|| {
-            rows.push(Kernel::new(step.variant.kernel(), variant));
+            rows.push(KernelTimes::new(step.variant.kernel(), variant));
             rows.len() - 1
         });
         let row = &mut rows[at];
@@ -59,7 +59,7 @@ pub fn group(steps: Vec<Step>, measured: Option<(&[Vec<Duration>], Ceilings)>) -
     rows
 }
 
-impl Kernel {
+impl KernelTimes {
     fn new(name: &'static str, variant: String) -> Self {
         Self {
             name,

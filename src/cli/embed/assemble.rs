@@ -9,8 +9,8 @@ use everylayer::output::{AtomicFile, Extras, FileSink, Format};
 use everylayer::{Error, ErrorKind, Result};
 
 use super::fault;
-use super::result_log::Reader;
-use super::resume_dir::{AGAIN, Done, Part};
+use super::result_log::LogReader;
+use super::resume_dir::{AGAIN, Done, ResumeDir};
 
 /// Texts that become int8 at a time.
 const BATCH: usize = 64;
@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 /// # Errors
 /// As [`FileSink`], and `Io` where the log cannot be read.
 pub fn assemble(
-    part: &Part,
+    part: &ResumeDir,
     done: &Done,
     (path, format, index): (&Path, Format, Option<PathBuf>),
     header: &Header,
@@ -32,7 +32,7 @@ pub fn assemble(
         let said = format!("{}: {e}: {AGAIN}", part.texts().display());
         Error::new(ErrorKind::Io, said).with_source(e)
     };
-    let texts = || Reader::open(&part.texts(), done.bytes, stored).map_err(read);
+    let texts = || LogReader::open(&part.texts(), done.bytes, stored).map_err(read);
     let scratch = Some(part.folder.clone());
     let last = header.stored(precision);
     let mut range = Range::default();
@@ -87,7 +87,7 @@ pub fn assemble(
 }
 
 /// Of the log of `part`, `written` texts went to the output: all that are `done`.
-fn all_there(part: &Part, done: &Done, written: usize) -> Result<()> {
+fn all_there(part: &ResumeDir, done: &Done, written: usize) -> Result<()> {
     if written == done.texts {
         return Ok(());
     }

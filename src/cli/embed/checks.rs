@@ -9,7 +9,7 @@ use everylayer::output::Format;
 use everylayer::{Error, ErrorKind, Result};
 
 use super::assemble::beside;
-use super::resume_dir::Part;
+use super::resume_dir::ResumeDir;
 use crate::cli::args::{EmbedArgs, RejectedRows};
 use crate::cli::input::Input;
 use crate::cli::target::Target;
@@ -51,7 +51,7 @@ fn outputs(args: &EmbedArgs, target: &Target) -> Vec<Named> {
             all.push(("the list of rows beside --output", beside(path)));
         }
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        all.push(("the temporary folder of --output", Part::folder(&place)));
+        all.push(("the temporary folder of --output", ResumeDir::folder(&place)));
     } else if cfg!(unix) {
         // Where it is redirected to a file.
         let stdout = PathBuf::from("/dev/stdout");
@@ -120,7 +120,7 @@ fn outside(what: &str, path: &Path) -> Result<()> {
     ];
     let is_part = |folder: &Path| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with('.') && name.ends_with(Part::ENDING)
+        name.starts_with('.') && name.ends_with(ResumeDir::ENDING)
     };
     let mut folders = ways.iter().flatten().flat_map(|way| way.ancestors());
     match folders.find(|folder| is_part(folder)) {

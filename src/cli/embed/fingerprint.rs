@@ -5,7 +5,7 @@ use std::path::Path;
 use everylayer::Encoder;
 
 use super::recorded::Revision;
-use super::resume_dir::Call;
+use super::resume_dir::CallWords;
 use crate::cli::args::EmbedArgs;
 use crate::cli::input::Input;
 
@@ -30,7 +30,7 @@ pub fn call(
     path: &Path,
     revision: &Revision,
     encoder: &Encoder,
-) -> Call {
+) -> CallWords {
     let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let text = &args.text;
     let all = [

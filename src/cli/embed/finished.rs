@@ -10,23 +10,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use everylayer::cache_dir;
 use serde::{Deserialize, Serialize};
 
-use super::resume_dir::Call;
+use super::resume_dir::CallWords;
 
 /// Records that are kept, the latest ones.
 const MOST: usize = 1000;
 
 #[derive(PartialEq, Serialize, Deserialize)]
-struct Record {
+struct FinishedRecord {
     output: PathBuf,
     bytes: u64,
     /// Nanoseconds since 1970.
     changed: u64,
-    call: Call,
+    call: CallWords,
 }
 
-impl Record {
+impl FinishedRecord {
     /// What the file at `output` is now, made by `call`.
-    fn of(output: &Path, call: Call) -> Option<Self> {
+    fn of(output: &Path, call: CallWords) -> Option<Self> {
         let meta = fs::metadata(output).ok()?;
         let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         let changed = u64::try_from(changed.as_nanos()).ok()?;
@@ -40,8 +40,8 @@ impl Record {
 }
 
 /// Writes down that `call` has made `output`.
-pub fn remember(output: &Path, call: Call) {
-    let Some(record) = Record::of(output, call) else {
+pub fn remember(output: &Path, call: CallWords) {
+    let Some(record) = FinishedRecord::of(output, call) else {
         return;
     };
     let (Some(file), Ok(text)) = (record.file(), serde_json::to_vec(&record)) else {
@@ -56,8 +56,8 @@ pub fn remember(output: &Path, call: Call) {
 }
 
 /// Whether `call` has made `output`, which is as it was then.
-pub fn is_there(output: &Path, call: &Call) -> bool {
-    let Some(record) = Record::of(output, call.clone()) else {
+pub fn is_there(output: &Path, call: &CallWords) -> bool {
+    let Some(record) = FinishedRecord::of(output, call.clone()) else {
         return false;
     };
     let found = record.file().and_then(|file| fs::read(file).ok());

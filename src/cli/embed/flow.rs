@@ -19,8 +19,8 @@ use super::fault;
 use super::log::Log;
 use super::rejects::Rejects;
 use super::result_log;
-use super::resume_dir::{Done, Part};
-use crate::cli::input::{Ahead, Bad, Item, Texts, broke_off};
+use super::resume_dir::{Done, ResumeDir};
+use crate::cli::input::{Ahead, Bad, InputText, TextReader, broke_off};
 use crate::cli::progress::Progress;
 use crate::cli::target::Writer;
 
@@ -31,7 +31,7 @@ const JOURNAL: Duration = Duration::from_millis(500);
 
 /// Rows of the input, read.
 pub struct Chunk {
-    pub items: Vec<Item>,
+    pub items: Vec<InputText>,
     pub rejects: Vec<Bad>,
     /// The row after them.
     pub next: usize,
@@ -60,7 +60,12 @@ impl Iterator for Chunks {
 
 /// Reads chunks of `most` rows ahead, of the rows in `range` alone; `spared` says that bad rows are
 /// handed on.
-pub fn read(mut texts: Texts, most: usize, range: std::ops::Range<usize>, spared: bool) -> Chunks {
+pub fn read(
+    mut texts: TextReader,
+    most: usize,
+    range: std::ops::Range<usize>,
+    spared: bool,
+) -> Chunks {
     let rows = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&rows);
     let chunks = Ahead::start("reads the input", AHEAD, move |sender| {
@@ -81,7 +86,7 @@ pub fn read(mut texts: Texts, most: usize, range: std::ops::Range<usize>, spared
 
 /// The next rows, of which those in `range` are kept; `None` at the end of the range or the input.
 fn next(
-    texts: &mut Texts,
+    texts: &mut TextReader,
     most: usize,
     range: &std::ops::Range<usize>,
     spared: bool,
@@ -124,7 +129,7 @@ pub enum Out {
     },
     /// To a log, from which the output is made when all are there.
     Spool {
-        part: Part,
+        part: ResumeDir,
         spool: Box<Log>,
         rejects: Option<Rejects>,
         done: Done,

@@ -1,7 +1,7 @@
 //! The fuzz target of what `--resume` reads: the journal and the logs of a run that was killed.
 
 use super::log::{Mark, Records};
-use super::resume_dir::{Call, Done, Part};
+use super::resume_dir::{CallWords, Done, ResumeDir};
 use crate::cli::fuzz::harness::fuzz;
 use crate::cli::fuzz::{folder, mutate};
 
@@ -17,12 +17,12 @@ fn sealed(mut text: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn fuzz_resume() {
-    let call: Call = vec![("model".into(), "tiny".into()), ("layers".into(), "all".into())];
+    let call: CallWords = vec![("model".into(), "tiny".into()), ("layers".into(), "all".into())];
     let folder = folder();
     let output = folder.path().join("out.npy");
-    let part = Part::folder(&output);
+    let part = ResumeDir::folder(&output);
     let (texts, rejects, journal) = {
-        let (part, done, _) = Part::open(&output, call.clone(), false).unwrap();
+        let (part, done, _) = ResumeDir::open(&output, call.clone(), false).unwrap();
         let (mut texts, rejects) = part.logs(&done, true).unwrap();
         let mut rejects = rejects.unwrap();
         for row in 0..5 {
@@ -38,7 +38,7 @@ fn fuzz_resume() {
         let read = |path| std::fs::read(path).unwrap();
         (read(part.texts()), read(part.rejects()), read(part.folder.join("journal")))
     };
-    let (_, done, torn) = Part::open(&output, call.clone(), true).unwrap();
+    let (_, done, torn) = ResumeDir::open(&output, call.clone(), true).unwrap();
     assert_eq!((done.rows, torn), (6, false));
     let json = journal.split(|byte| *byte == b'\n').next().unwrap().to_vec();
     fuzz("resume", |rng| {
@@ -63,7 +63,7 @@ fn fuzz_resume() {
         std::fs::write(part.join("texts"), damage(&texts)).unwrap();
         std::fs::write(part.join("rejects"), damage(&rejects)).unwrap();
         std::fs::write(part.join("journal"), journal).unwrap();
-        let Ok((part, done, _)) = Part::open(&output, call.clone(), true) else { return };
+        let Ok((part, done, _)) = ResumeDir::open(&output, call.clone(), true) else { return };
         // What it says is done is there.
         if done.texts > 0 {
             let records = Records::open(&part.texts(), done.bytes).unwrap();

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::flow::{Chunk, Results};
 use super::{Job, Tally, fault};
-use crate::cli::input::{Bad, Item, broke_off};
+use crate::cli::input::{Bad, InputText, broke_off};
 use crate::cli::terminal;
 
 /// Texts of a chunk at most.
@@ -22,7 +22,7 @@ const CPU_BATCHES: usize = 4;
 const CHUNK_BYTES: usize = 1 << 28;
 
 /// Says that a line is a text whatever it holds, where the `first` one is a JSON object.
-fn note_json(first: &Item) {
+fn note_json(first: &InputText) {
     if serde_json::from_str::<HashMap<String, IgnoredAny>>(&first.text.text).is_ok() {
         terminal::note(
             "standard input is read as plain text lines, and the first is a JSON object: give a \
@@ -99,13 +99,13 @@ impl Job {
         most.min(CHUNK_BYTES / bytes.max(1)).max(1)
     }
 
-    fn embed(&self, items: &[Item]) -> Result<Embeddings> {
+    fn embed(&self, items: &[InputText]) -> Result<Embeddings> {
         let texts = items.iter().map(|item| &item.text);
         self.encoder.embed_blocking(texts, &self.capture).map_err(|e| self.place(items, e))
     }
 
     /// Says of which text an error is, by file and line.
-    pub fn place(&self, items: &[Item], error: Error) -> Error {
+    pub fn place(&self, items: &[InputText], error: Error) -> Error {
         if !matches!(error.kind(), ErrorKind::TooLong | ErrorKind::Text) {
             return error;
         }

@@ -25,14 +25,14 @@ pub struct Mark {
     pub lost: u64,
 }
 
-struct Frame {
+struct RecordFrame {
     mark: Mark,
     head: u32,
     body: u64,
     sum: u32,
 }
 
-impl Frame {
+impl RecordFrame {
     fn bytes(&self) -> [u8; FRAME] {
         let Self { mark: Mark { row, vectors, lost }, head, body, sum } = self;
         let mut out = [0; FRAME];
@@ -90,7 +90,8 @@ impl Log {
         sum.update(head);
         sum.update(body);
         let length = u32::try_from(head.len()).map_err(io::Error::other)?;
-        let frame = Frame { mark, head: length, body: body.len() as u64, sum: sum.finalize() };
+        let frame =
+            RecordFrame { mark, head: length, body: body.len() as u64, sum: sum.finalize() };
         self.out.write_all(&frame.bytes())?;
         self.out.write_all(head)?;
         self.out.write_all(body)?;
@@ -129,7 +130,7 @@ impl Records {
     }
 
     /// The frame that is next; `None` at the end.
-    fn frame(&mut self) -> io::Result<Option<Frame>> {
+    fn frame(&mut self) -> io::Result<Option<RecordFrame>> {
         if self.at == self.end {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl Records {
         }
         self.file.read_exact(&mut bytes)?;
         // Lengths are held against the file before memory is taken.
-        let frame = Frame::read(&bytes).filter(|frame| {
+        let frame = RecordFrame::read(&bytes).filter(|frame| {
             frame.length().is_some_and(|length| length <= rest)
                 && self.row.is_none_or(|row| row < frame.mark.row)
         });
@@ -151,7 +152,7 @@ impl Records {
         io::Error::new(ErrorKind::InvalidData, format!("the record at byte {} is damaged", self.at))
     }
 
-    fn passed(&mut self, frame: &Frame) {
+    fn passed(&mut self, frame: &RecordFrame) {
         self.at += frame.length().unwrap_or_default();
         self.row = Some(frame.mark.row);
     }
@@ -203,7 +204,7 @@ impl Records {
             if window
                 .windows(FRAME)
                 .filter_map(|w| w.first_chunk())
-                .any(|w| Frame::read(w).is_some())
+                .any(|w| RecordFrame::read(w).is_some())
             {
                 return Ok(true);
             }
@@ -348,7 +349,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for (head, body) in [(u32::MAX, 0), (0, u64::MAX), (u32::MAX, u64::MAX), (1, 1 << 40)] {
-            let frame = Frame { mark: Mark::default(), head, body, sum: 0 };
+            let frame = RecordFrame { mark: Mark::default(), head, body, sum: 0 };
             std::fs::write(&path, [&frame.bytes()[..], &[0; 100]].concat()).unwrap();
             let error = Records::open(&path, u64::MAX).unwrap().read().err().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidData);

@@ -13,7 +13,7 @@ use everylayer::{Error, ErrorKind, Result};
 /// A model's files, and those that were opened: by name, with what the system said of each then.
 pub struct Recorded {
     source: Box<dyn Source>,
-    opened: Mutex<BTreeMap<String, Option<State>>>,
+    opened: Mutex<BTreeMap<String, Option<FileMark>>>,
 }
 
 /// Which bytes a model is made of.
@@ -28,7 +28,7 @@ pub struct Revision {
 
 /// What the system says of a file. Where it differs, the bytes may.
 #[derive(Debug, Clone, PartialEq)]
-struct State {
+struct FileMark {
     place: PathBuf,
     size: u64,
     changed: Option<SystemTime>,
@@ -36,7 +36,7 @@ struct State {
     unix: Option<[i64; 4]>,
 }
 
-impl State {
+impl FileMark {
     /// `None` where no file is there.
     fn at(place: &Path) -> Option<Self> {
         let meta = fs::metadata(place).ok()?;
@@ -64,7 +64,7 @@ impl Recorded {
     }
 
     /// The files that were opened, by name.
-    fn opened(&self) -> BTreeMap<String, Option<State>> {
+    fn opened(&self) -> BTreeMap<String, Option<FileMark>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -106,7 +106,7 @@ impl Recorded {
     /// A file of which the system says something else than when it was opened.
     fn touched(&self) -> Option<String> {
         let mut opened = self.opened().into_values().flatten();
-        let found = opened.find(|state| State::at(&state.place).as_ref() != Some(state))?;
+        let found = opened.find(|state| FileMark::at(&state.place).as_ref() != Some(state))?;
         Some(found.place.display().to_string())
     }
 
@@ -140,7 +140,7 @@ impl Source for Recorded {
         let blob = self.source.open(path)?;
         if let Some(blob) = &blob {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            opened.entry(path.to_owned()).or_insert_with(|| State::at(Path::new(&blob.place())));
+            opened.entry(path.to_owned()).or_insert_with(|| FileMark::at(Path::new(&blob.place())));
         }
         Ok(blob)
     }

@@ -15,7 +15,7 @@ use super::log::{Log, Mark, Record, Records};
 
 /// All of a text but its numbers, and what the record's mark says.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct RecordHead {
     text_tokens: usize,
     tokens: Vec<(String, u32, usize, usize, Option<u32>)>,
     words: Vec<(String, usize, usize)>,
@@ -25,7 +25,7 @@ struct Head {
 /// Appends `text`, and what is `kept` of its row, to `log`.
 pub fn push(log: &mut Log, text: &TextEmbedding, kept: Vec<Kept>) -> io::Result<()> {
     let token = |t: &TokenInfo| (t.text.clone(), t.id, t.start, t.end, t.word);
-    let head = Head {
+    let head = RecordHead {
         text_tokens: text.text_tokens,
         tokens: text.tokens.iter().map(token).collect(),
         words: text.words.iter().map(|w| (w.text.clone(), w.start, w.end)).collect(),
@@ -41,12 +41,12 @@ pub fn push(log: &mut Log, text: &TextEmbedding, kept: Vec<Kept>) -> io::Result<
 }
 
 /// The texts of a log from its start.
-pub struct Reader {
+pub struct LogReader {
     records: Records,
     precision: Precision,
 }
 
-impl Reader {
+impl LogReader {
     /// Reads the first `bytes` of the log at `path`, whose numbers are of `precision`.
     pub fn open(path: &Path, bytes: u64, precision: Precision) -> io::Result<Self> {
         Ok(Self { records: Records::open(path, bytes)?, precision })
@@ -54,7 +54,7 @@ impl Reader {
 
     fn text(&self, record: Record) -> io::Result<(TextEmbedding, Vec<Kept>)> {
         let Record { mark, head, body } = record;
-        let Head { text_tokens, tokens, words, kept } = serde_json::from_slice(&head)?;
+        let RecordHead { text_tokens, tokens, words, kept } = serde_json::from_slice(&head)?;
         let values = match self.precision {
             Precision::F32 => {
                 Values::F32(body.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-impl Iterator for Reader {
+impl Iterator for LogReader {
     type Item = io::Result<(TextEmbedding, Vec<Kept>)>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 20;
 pub const AGAIN: &str = "run it again without --resume";
 
 /// What a call is, word by word: a name and a value each. Runs of one call agree in all of it.
-pub type Call = Vec<(String, String)>;
+pub type CallWords = Vec<(String, String)>;
 
 /// How far a run has come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Done {
 
 #[derive(Serialize, Deserialize)]
 struct Journal {
-    call: Call,
+    call: CallWords,
     done: Done,
 }
 
@@ -72,16 +72,16 @@ impl Journal {
 
 /// The folder, held by this run alone.
 #[derive(Debug)]
-pub struct Part {
+pub struct ResumeDir {
     /// The folder.
     pub folder: PathBuf,
     shown: String,
-    call: Call,
+    call: CallWords,
     /// Unlocked where the process ends, however it ends.
     _lock: File,
 }
 
-impl Part {
+impl ResumeDir {
     /// How its name ends.
     pub const ENDING: &str = ".everylayer-part";
 
@@ -91,7 +91,7 @@ impl Part {
     /// # Errors
     /// `Usage` where the part is of another call; `Io` where another run holds it, where it is
     /// damaged, where something else lies there, or where nothing can be written.
-    pub fn open(output: &Path, call: Call, resume: bool) -> Result<(Self, Done, bool)> {
+    pub fn open(output: &Path, call: CallWords, resume: bool) -> Result<(Self, Done, bool)> {
         let shown = output.display().to_string();
         let folder = Self::folder(output);
         let failed = |e: io::Error| {
@@ -178,14 +178,14 @@ impl Part {
     }
 
     /// The run that was interrupted must have been this one.
-    fn check(&self, old: &Call) -> Result<()> {
+    fn check(&self, old: &CallWords) -> Result<()> {
         let (shown, now) = (&self.shown, &self.call);
         let other = now.iter().find(|pair| !old.contains(pair));
         let other = other.or_else(|| old.iter().find(|pair| !now.contains(pair)));
         let Some((name, _)) = other else {
             return Ok(());
         };
-        let of = |call: &Call| {
+        let of = |call: &CallWords| {
             let value = call.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
             value.unwrap_or("nothing").to_owned()
         };
@@ -240,7 +240,7 @@ impl Part {
     }
 
     /// The output is in its place: away with the folder. Gives back the call that it was of.
-    pub fn remove(self) -> Call {
+    pub fn remove(self) -> CallWords {
         // Without its journal, what is left by a kill in between is the part of nothing.
         let _ = fs::remove_file(self.path("journal"));
         let _ = fs::remove_dir_all(&self.folder);

@@ -12,7 +12,7 @@ use super::json::{Elements, object};
 use super::lines::{Lines, not_utf8};
 use super::open::Packing;
 use super::quotes::Quotes;
-use super::{Item, Rows};
+use super::{InputText, Rows};
 
 /// The field or column of the text where none is named.
 pub const FIELD: &str = "text";
@@ -74,7 +74,7 @@ impl Form {
         match self {
             Self::Lines => {
                 let lines = Lines::new(reader, &name);
-                Ok(Box::new(lines.map(|l| l.map(|(line, t)| Item::new(t, line)))))
+                Ok(Box::new(lines.map(|l| l.map(|(line, t)| InputText::new(t, line)))))
             }
             Self::Json => {
                 let lines = Lines::new(reader, &name);
@@ -100,9 +100,9 @@ fn item(
     field: &str,
     keep: &[String],
     strings: bool,
-) -> Result<Item, Bad> {
+) -> Result<InputText, Bad> {
     match object(&json, field, keep, strings) {
-        Ok((text, kept)) => Ok(Item { text, line, row: 0, kept }),
+        Ok((text, kept)) => Ok(InputText { text, line, row: 0, kept }),
         Err(e) => Err(Bad::row(e.at(format_args!("{name}: line {line}")), Some(json))),
     }
 }
@@ -166,7 +166,7 @@ fn table(
         let kept = keep.iter().map(|&column| cell(column).map(Kept::Text));
         let item = kept
             .collect::<Result<Vec<_>, _>>()
-            .and_then(|kept| Ok(Item { text: cell(column)?.into(), line, row: 0, kept }));
+            .and_then(|kept| Ok(InputText { text: cell(column)?.into(), line, row: 0, kept }));
         Some(item)
     })))
 }
@@ -202,7 +202,7 @@ fn table_error(name: &str, lag: u64, e: csv::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<Item, Bad>> {
+    fn read(ending: &str, file: &'static str, field: Option<&str>) -> Vec<Result<InputText, Bad>> {
         let name = format!("x.{ending}");
         match Form::of(Path::new(&name))
             .and_then(|(f, _)| f.rows(file.as_bytes(), &name, field.unwrap_or(FIELD), &[]))

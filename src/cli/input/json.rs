@@ -22,31 +22,31 @@ const NOT_FINITE: [(&str, &str, f64); 3] = [
 ];
 
 /// The fields of an object, the last of two of one name, each as it is written.
-struct Fields(Vec<(String, Box<RawValue>)>);
+struct ObjectFields(Vec<(String, Box<RawValue>)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for ObjectFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Fields;
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = ObjectFields;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectFields, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(ObjectFields(fields))
             }
         }
-        deserializer.deserialize_map(Reader)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
-impl Fields {
+impl ObjectFields {
     fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| &**value)
     }
@@ -65,7 +65,7 @@ pub fn object(
         let said = said.split(" at line ").next().unwrap_or_default().to_owned();
         format!("not JSON: {said} at column {}", e.column())
     };
-    let fields: Fields = match json.trim_start().bytes().next() {
+    let fields: ObjectFields = match json.trim_start().bytes().next() {
         Some(b'{') => match serde_json::from_str(json) {
             Ok(fields) => fields,
             // Python writes NaN and Infinity, which JSON has not.

@@ -94,7 +94,7 @@ fn schema(mut all: Thrift<'_>) -> Option<()> {
 
 /// What the head of a page says.
 #[derive(Debug, Default)]
-struct Head {
+struct PageHead {
     unpacked: i64,
     packed: i64,
     values: i64,
@@ -107,7 +107,7 @@ struct Head {
     length: u64,
 }
 
-impl Head {
+impl PageHead {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (mut all, mut last, mut head) = (Thrift(bytes), 0, Self::default());
         while let Some((id, kind)) = all.field(&mut last)? {
@@ -187,14 +187,14 @@ pub fn chunk(file: &Arc<Again>, chunk: &ColumnChunkMetaData, rows: i64) -> Resul
 }
 
 /// The head of the page at `at`; `None` where it is none.
-fn head(file: &mut Again, at: u64, end: u64) -> io::Result<Option<Head>> {
+fn head(file: &mut Again, at: u64, end: u64) -> io::Result<Option<PageHead>> {
     let mut bytes = Vec::new();
     for most in [1 << 10, 1 << 16, 1 << 22] {
         bytes.clear();
         file.seek(SeekFrom::Start(at))?;
         file.by_ref().take((end - at).min(most)).read_to_end(&mut bytes)?;
         // Smallest and largest values may stand in it.
-        if let Some(head) = Head::read(&bytes) {
+        if let Some(head) = PageHead::read(&bytes) {
             return Ok(Some(head));
         }
     }
@@ -325,9 +325,9 @@ mod tests {
     fn heads_of_pages() {
         let own = [field(5, &[20]), field(5, &[12]), vec![0]].concat();
         let all = [field(5, &[0]), field(5, &[200, 1]), field(5, &[100]), vec![0x2c], own, vec![0]];
-        let head = Head::read(&all.concat()).unwrap();
+        let head = PageHead::read(&all.concat()).unwrap();
         assert_eq!((head.unpacked, head.packed, head.values, head.encoding), (100, 50, 10, 6));
-        assert!(Head::read(&[0x15]).is_none());
+        assert!(PageHead::read(&[0x15]).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::lines::{MOST, TOO_LONG};
 
 /// Where a reader of tables is, byte by byte, as the crate `csv` has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum State {
+enum QuoteState {
     /// Before the first byte of a field.
     Start,
     Plain,
@@ -19,7 +19,7 @@ enum State {
 pub struct Quotes<R> {
     reader: R,
     delimiter: u8,
-    state: State,
+    state: QuoteState,
     line: u64,
     /// The line of the last quote that opened a field.
     opened: u64,
@@ -30,23 +30,23 @@ pub struct Quotes<R> {
 impl<R: Read> Quotes<R> {
     /// Over `reader`, whose fields are parted by `delimiter`.
     pub fn new(reader: R, delimiter: u8) -> Self {
-        Self { reader, delimiter, state: State::Start, line: 1, opened: 0, row: 0 }
+        Self { reader, delimiter, state: QuoteState::Start, line: 1, opened: 0, row: 0 }
     }
 
     fn step(&mut self, byte: u8) {
         let ends = byte == self.delimiter || byte == b'\n' || byte == b'\r';
         self.state = match (self.state, byte) {
-            (State::Start, b'"') => {
+            (QuoteState::Start, b'"') => {
                 self.opened = self.line;
-                State::Quoted
+                QuoteState::Quoted
             }
-            (State::Quoted, b'"') => State::Quote,
-            (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-            _ if ends => State::Start,
-            _ => State::Plain,
+            (QuoteState::Quoted, b'"') => QuoteState::Quote,
+            (QuoteState::Quoted, _) | (QuoteState::Quote, b'"') => QuoteState::Quoted,
+            _ if ends => QuoteState::Start,
+            _ => QuoteState::Plain,
         };
         self.line += u64::from(byte == b'\n');
-        self.row = if self.state == State::Start && byte == b'\n' { 0 } else { self.row + 1 };
+        self.row = if self.state == QuoteState::Start && byte == b'\n' { 0 } else { self.row + 1 };
     }
 }
 
@@ -58,7 +58,7 @@ impl<R: Read> Read for Quotes<R> {
             let said = format!("line {}: {TOO_LONG}", self.line);
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));
         }
-        if count == 0 && !out.is_empty() && self.state == State::Quoted {
+        if count == 0 && !out.is_empty() && self.state == QuoteState::Quoted {
             let said = format!(
                 "line {}: a quote is opened and never closed, so that all lines after it are one \
                  field: close it, or write a quote within a field twice and quote the field",

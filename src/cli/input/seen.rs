@@ -19,7 +19,7 @@ const BLOCK: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Seen {
     path: PathBuf,
-    state: State,
+    state: FileState,
     blocks: Vec<u32>,
     /// A later reading found other bytes.
     differs: AtomicBool,
@@ -27,13 +27,13 @@ pub struct Seen {
 
 /// What the system says of a file.
 #[derive(Debug, PartialEq)]
-struct State {
+struct FileState {
     size: u64,
     changed: Option<SystemTime>,
     place: Option<(u64, u64)>,
 }
 
-impl State {
+impl FileState {
     fn of(meta: &Metadata) -> Self {
         #[cfg(unix)]
         let place = Some((
@@ -56,7 +56,7 @@ impl Seen {
         let failed = |e: io::Error| {
             Error::new(ErrorKind::Io, format!("{}: {e}", path.display())).with_source(e)
         };
-        let state = State::of(&file.metadata().map_err(failed)?);
+        let state = FileState::of(&file.metadata().map_err(failed)?);
         let (mut blocks, mut block) = (Vec::new(), Vec::with_capacity(BLOCK));
         let mut rest = file.take(state.size);
         loop {
@@ -94,7 +94,7 @@ impl Seen {
     /// # Errors
     /// `Text` where it is another file, was written to, or had other bytes in a reading.
     pub fn unchanged(&self) -> Result<()> {
-        let now = std::fs::metadata(&self.path).ok().map(|meta| State::of(&meta));
+        let now = std::fs::metadata(&self.path).ok().map(|meta| FileState::of(&meta));
         if now.as_ref() == Some(&self.state) && !self.differs.load(Ordering::Relaxed) {
             return Ok(());
         }

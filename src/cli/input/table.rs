@@ -23,7 +23,7 @@ use super::lines::{MOST, TOO_LONG};
 use super::pages;
 use super::seen::Again;
 use super::values::value;
-use super::{Item, Rows};
+use super::{InputText, Rows};
 
 type Builder = ParquetRecordBatchReaderBuilder<Again>;
 
@@ -199,7 +199,7 @@ fn items(
     field: &str,
     (keep, exact): (&[String], bool),
     before: u64,
-) -> Vec<Result<Item, Bad>> {
+) -> Vec<Result<InputText, Bad>> {
     let of = |column: &str, row, value: fn(&dyn Array, usize) -> Kept| {
         batch.column_by_name(column).map_or(Kept::Null, |column| value(column.as_ref(), row))
     };
@@ -211,7 +211,7 @@ fn items(
             Kept::Text(text) => {
                 let value = if exact { cell } else { value };
                 let kept = keep.iter().map(|column| of(column, row, value)).collect();
-                Ok(Item { text: text.into(), line, row: 0, kept })
+                Ok(InputText { text: text.into(), line, row: 0, kept })
             }
             _ => off(&format!("column `{field}` is null, not a string")),
         }

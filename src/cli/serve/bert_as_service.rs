@@ -69,12 +69,12 @@ fn usage(said: String) -> Error {
 }
 
 /// The words, read.
-struct Words {
+struct StartOptions {
     values: BTreeMap<&'static str, Vec<String>>,
     flags: Vec<&'static str>,
 }
 
-impl Words {
+impl StartOptions {
     fn read(words: &[String]) -> Result<Self> {
         let (mut values, mut flags) = (BTreeMap::new(), Vec::new());
         let mut rest = words.iter().map(String::as_str).peekable();
@@ -223,7 +223,7 @@ pub fn run(words: &[String]) -> Result<()> {
     if words.iter().any(|w| matches!(w.as_str(), "-version" | "--version")) {
         return terminal::print(format!("everylayer {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
     }
-    let words = Words::read(words)?;
+    let words = StartOptions::read(words)?;
     let host = serve::address(words.text("host")).map_err(|e| e.at("-host"))?;
     let config = words.config()?;
     let level = if words.has("verbose") { "info" } else { words.text("log") };

@@ -64,7 +64,7 @@ pub fn tallest() -> usize {
 }
 
 /// Where the numbers of C go: those of one row from the first column of some panels on.
-pub trait Target {
+pub trait OutputRows {
     fn row(&mut self, row: usize) -> &mut [f32];
 }
 
@@ -74,7 +74,7 @@ pub struct Strided<'c> {
     pub stride: usize,
 }
 
-impl Target for Strided<'_> {
+impl OutputRows for Strided<'_> {
     #[inline(always)]
     fn row(&mut self, row: usize) -> &mut [f32] {
         &mut self.c[row * self.stride..]
@@ -87,7 +87,7 @@ pub struct Segments<'c, 'r> {
     pub c: &'r mut [&'c mut [f32]],
 }
 
-impl Target for Segments<'_, '_> {
+impl OutputRows for Segments<'_, '_> {
     #[inline(always)]
     fn row(&mut self, row: usize) -> &mut [f32] {
         self.c[row - self.first]
@@ -96,7 +96,7 @@ impl Target for Segments<'_, '_> {
 
 /// The left side of a product.
 #[derive(Clone, Copy)]
-pub enum Rows<'a> {
+pub enum LeftRows<'a> {
     /// Those of a block, (tile, k, height).
     Packed(&'a [f32]),
     /// All, so many numbers apart.
@@ -104,8 +104,8 @@ pub enum Rows<'a> {
 }
 
 /// A block of tiles by some panels of W.
-pub struct Work<'a, 'w, C> {
-    pub a: Rows<'a>,
+pub struct TileWork<'a, 'w, C> {
+    pub a: LeftRows<'a>,
     pub tiles: Tiles,
     pub block: Range<usize>,
     pub w: &'a Packed,
@@ -113,7 +113,7 @@ pub struct Work<'a, 'w, C> {
     pub c: &'w mut C,
 }
 
-impl<C: Target> WithSimd for Work<'_, '_, C> {
+impl<C: OutputRows> WithSimd for TileWork<'_, '_, C> {
     type Output = ();
 
     /// Each panel passes over all tiles.
@@ -130,11 +130,11 @@ impl<C: Target> WithSimd for Work<'_, '_, C> {
                 let rows = tiles.rows(tile..tile + 1);
                 let place = (rows.start, columns.clone());
                 match a {
-                    Rows::Packed(a) => {
+                    LeftRows::Packed(a) => {
                         let a = &a[(rows.start - top) * k..(rows.end - top) * k];
                         by_height!(rows.len(), packed_tile(simd, a, panel, place, c));
                     }
-                    Rows::Strided(a, stride) => {
+                    LeftRows::Strided(a, stride) => {
                         let a = (&a[rows.start * stride..], stride, k);
                         by_height!(rows.len(), strided_tile(simd, a, panel, place, c));
                     }
@@ -146,7 +146,7 @@ impl<C: Target> WithSimd for Work<'_, '_, C> {
 
 /// `MR` rows by one panel: `a` is (k, MR), `panel` (k, 2 vectors).
 #[inline(always)]
-fn packed_tile<S: Simd, C: Target, const MR: usize>(
+fn packed_tile<S: Simd, C: OutputRows, const MR: usize>(
     simd: S,
     a: &[f32],
     panel: &[f32],
@@ -170,7 +170,7 @@ fn packed_tile<S: Simd, C: Target, const MR: usize>(
 
 /// The same of rows of A that lie apart.
 #[inline(always)]
-fn strided_tile<S: Simd, C: Target, const MR: usize>(
+fn strided_tile<S: Simd, C: OutputRows, const MR: usize>(
     simd: S,
     (a, stride, k): (&[f32], usize, usize),
     panel: &[f32],
@@ -192,7 +192,7 @@ fn strided_tile<S: Simd, C: Target, const MR: usize>(
 }
 
 #[inline(always)]
-fn put<S: Simd, C: Target, const MR: usize>(
+fn put<S: Simd, C: OutputRows, const MR: usize>(
     sum: [[S::f32s; 2]; MR],
     (row, columns): (usize, Range<usize>),
     c: &mut C,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::bert::is_head;
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 
@@ -17,7 +17,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let groups = config.layers("num_hidden_groups", 1)?;
     // Each layer of a group gives a state of its own, as Transformers counts them.
     let inside = config.layers("inner_group_num", 1)?;
-    let sizes = Sizes::shared(config, [4096, 64, 12, 16384], inside)?;
+    let sizes = ModelSizes::shared(config, [4096, 64, 12, 16384], inside)?;
     let activation = activation(config, "hidden_act", "gelu_new")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
     let width = config.width("embedding_size", 128)?;

@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 use crate::quote::quote;
@@ -28,7 +28,7 @@ pub struct Style {
 pub struct Defaults {
     /// `vocab_size`.
     pub vocab: usize,
-    /// Those of [`Sizes::bert`].
+    /// Those of [`ModelSizes::bert`].
     pub sizes: [usize; 4],
     /// `embedding_size`, where the tables may be narrower than a hidden state (ELECTRA).
     pub embedding: Option<usize>,
@@ -36,7 +36,7 @@ pub struct Defaults {
 
 impl Defaults {
     /// BERT's.
-    pub const BERT: Self = Self { vocab: 30522, sizes: Sizes::BASE, embedding: None };
+    pub const BERT: Self = Self { vocab: 30522, sizes: ModelSizes::BASE, embedding: None };
 }
 
 /// Reads a BERT config; `has` says which tensors the checkpoint holds.
@@ -54,7 +54,8 @@ pub fn read(config: &Config<'_>, has: HasTensor<'_>, style: &Style) -> Result<Sp
     config.require("feed_forward_type", &[json!("original")])?;
     refuse_variants(config)?;
     let Style { defaults, .. } = style;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, defaults.sizes)?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, defaults.sizes)?;
     let embedding = match defaults.embedding {
         Some(narrow) => config.width("embedding_size", narrow)?,
         None => {

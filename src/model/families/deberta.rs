@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::bert::is_head;
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{
     Attention, Bias, Block, Convolution, Disentangled, Embedding, Linear, Norm, Order, Positions,
@@ -19,7 +19,8 @@ use crate::quote::quote;
 /// Reads a DeBERTa v2 config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, [1536, 24, 24, 6144])?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, [1536, 24, 24, 6144])?;
     let embedding = config.width("embedding_size", width)?;
     let is_narrow = embedding != width;
     config.require_given("attention_head_size", &[json!(head_dim)])?;

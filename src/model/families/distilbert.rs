@@ -3,7 +3,7 @@
 //! Rules: transformers 5.23 `models/distilbert/modeling_distilbert.py`.
 
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 
@@ -23,7 +23,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
             None => {}
         }
     }
-    let sizes = Sizes::read(config, names, [768, 12, 6, 3072])?;
+    let sizes = ModelSizes::read(config, names, [768, 12, 6, 3072])?;
     let activation = activation(config, "activation", "gelu")?;
     let p = prefix(has, &["", "distilbert."], "embeddings.word_embeddings.weight")?;
     let block = |i: usize| {

@@ -4,7 +4,7 @@
 
 use super::config::{Config, HasTensor};
 use super::family_util::{
-    Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
@@ -13,7 +13,8 @@ use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order,
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     refuse_scaling(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, ModelSizes::BASE)?;
     let kv_heads = match config.get("num_key_value_heads") {
         Some(_) => config.width("num_key_value_heads", heads)?,
         None => heads,

@@ -10,7 +10,7 @@ use crate::model::spec::{Activation, Rope};
 use crate::quote::quote;
 
 /// Width, heads and depth, which every family has.
-pub struct Sizes {
+pub struct ModelSizes {
     pub width: usize,
     pub heads: usize,
     pub head_dim: usize,
@@ -18,7 +18,7 @@ pub struct Sizes {
     pub inner: usize,
 }
 
-impl Sizes {
+impl ModelSizes {
     /// From the fields that a family calls `[width, heads, depth, inner]`, each with what its class in
     /// Transformers takes for an absent one; `head_dim` too where the config has it.
     pub fn read(config: &Config<'_>, names: [&str; 4], defaults: [usize; 4]) -> Result<Self> {
@@ -46,12 +46,12 @@ impl Sizes {
         Ok(Self { width: w, heads: h, head_dim, depth, inner: config.size(inner, defaults[3])? })
     }
 
-    /// From BERT's names for them; the defaults of most families are BERT's own, [`Sizes::BASE`].
+    /// From BERT's names for them; the defaults of most families are BERT's own, [`ModelSizes::BASE`].
     pub fn bert(config: &Config<'_>, defaults: [usize; 4]) -> Result<Self> {
         Self::read(config, Self::NAMES, defaults)
     }
 
-    /// [`Sizes::bert`] of a family whose layers share their tensors, `inside` of them for each that
+    /// [`ModelSizes::bert`] of a family whose layers share their tensors, `inside` of them for each that
     /// the config counts.
     pub fn shared(config: &Config<'_>, defaults: [usize; 4], inside: usize) -> Result<Self> {
         let depth = config.shared_layers(Self::NAMES[2], defaults[2])?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, HasTensor};
 use super::family_util::{
-    Sizes, activation, finite, prefix, refuse_variants, rope, rope_base, scales_nothing,
+    ModelSizes, activation, finite, prefix, refuse_variants, rope, rope_base, scales_nothing,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
@@ -22,7 +22,8 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     config.require_given("layer_norm_type", &[json!("layer_norm")])?;
     config.require("logn_attention_scale", &[json!(false)])?;
     config.require("logn_attention_clip1", &[json!(false)])?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, ModelSizes::BASE)?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
     // `new` is the authors' class, with defaults of its own.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::bert::is_head;
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
 
@@ -43,7 +43,8 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         }
         config.require(key, &[json!(value)])?;
     }
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, Sizes::BASE)?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, ModelSizes::BASE)?;
     // geglu is always the exact GELU, whatever `hidden_act` says.
     config.require("hidden_act", &[json!("gelu")])?;
     let activation = activation(config, "hidden_act", "gelu")?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::config::{Config, HasTensor};
 use super::family_util::{
-    Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
@@ -15,7 +15,8 @@ use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order,
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     refuse_scaling(config)?;
-    let Sizes { width, heads, head_dim, depth, inner } = Sizes::bert(config, [768, 12, 22, 1152])?;
+    let ModelSizes { width, heads, head_dim, depth, inner } =
+        ModelSizes::bert(config, [768, 12, 22, 1152])?;
     let activation = activation(config, "hidden_activation", "gelu")?;
     let eps = config.positive("norm_eps", 1e-5)?;
     let (norm_bias, attention_bias, mlp_bias) = (

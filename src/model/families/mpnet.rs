@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::bert::{is_head, positions};
 use super::config::{Config, HasTensor};
-use super::family_util::{Sizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 
@@ -19,7 +19,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     // Transformers reads the field for the size of the table, and computes buckets for 32.
     config.require_given("relative_attention_num_buckets", &[json!(BUCKETS)])?;
-    let sizes = Sizes::bert(config, Sizes::BASE)?;
+    let sizes = ModelSizes::bert(config, ModelSizes::BASE)?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
     let p = prefix(has, &["", "mpnet."], "embeddings.word_embeddings.weight")?;

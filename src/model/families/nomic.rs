@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::config::{Config, HasTensor};
 use super::family_util::{
-    Sizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{
@@ -40,9 +40,9 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         // The defaults of that class are GPT-2's, and no release leaves these to them.
         let names = ["n_embd", "n_head", "n_layer", "n_inner"];
         names.iter().try_for_each(|name| config.stated_size(name).map(drop))?;
-        Sizes::read(config, names, Sizes::BASE)?
+        ModelSizes::read(config, names, ModelSizes::BASE)?
     } else {
-        Sizes::bert(config, Sizes::BASE)?
+        ModelSizes::bert(config, ModelSizes::BASE)?
     };
     let legacy = config.get("n_embd").is_some();
     // A gate where the name ends in glu; GELU is the exact one.
@@ -61,7 +61,7 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         true => config.stated_length("n_positions")?,
         false => config.length("max_position_embeddings", 2048)?,
     };
-    let frame = Frame {
+    let frame = Common {
         family: "nomic_bert",
         prefixes: PREFIXES,
         attention: "attn",
@@ -91,11 +91,11 @@ pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
     refuse_scaling(config)?;
-    let sizes = Sizes::bert(config, [1024, 16, 24, 4096])?;
+    let sizes = ModelSizes::bert(config, [1024, 16, 24, 4096])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-5)?;
     let base = rope_base(config, None, ROPE_BASES, 20_000.0)?;
-    let frame = Frame {
+    let frame = Common {
         family: "jina_embeddings_v3",
         prefixes: JINA_PREFIXES,
         attention: "mixer",
@@ -113,7 +113,7 @@ pub fn jina(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 }
 
 /// What both have in common.
-struct Frame {
+struct Common {
     family: &'static str,
     prefixes: &'static [&'static str],
     /// What a layer calls its attention.
@@ -190,16 +190,16 @@ impl Mixture {
     }
 }
 
-impl Frame {
+impl Common {
     fn spec(
         &self,
         config: &Config<'_>,
         has: HasTensor<'_>,
-        sizes: &Sizes,
+        sizes: &ModelSizes,
         positions: usize,
         feed_forward: impl Fn(usize, &str, HasTensor<'_>) -> FeedForward,
     ) -> Result<Spec> {
-        let &Sizes { width, heads, head_dim, depth, inner } = sizes;
+        let &ModelSizes { width, heads, head_dim, depth, inner } = sizes;
         let (eps, rope) = (self.eps, rope(self.base, head_dim)?);
         let p = prefix(has, self.prefixes, "embeddings.word_embeddings.weight")?;
         let block = |i: usize| {

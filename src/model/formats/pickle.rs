@@ -19,7 +19,7 @@ use super::tensor::TensorDtype;
 use crate::error::{Result, fail};
 use callee::{Callee, callee};
 
-pub(crate) use reader::Reader;
+pub(crate) use reader::PickleReader;
 
 /// A value on the pickle's stack; the numbers are places in the arenas of a [`Machine`].
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,8 @@
 //! Builds a layout: each weight of a [`Spec`] with the tensors in it.
 
-use super::{BiasIds, BlockIds, ExpertIds, Groups, LinearIds, Part, Use, Weight, WeightId, align4};
+use super::{
+    BiasIds, BlockIds, ExpertIds, Groups, LinearIds, Use, Weight, WeightId, WeightPart, align4,
+};
 use crate::model::spec::{Bias, Block, Convolution, Experts, Linear, Norm, Share, Spec};
 
 /// A layout that is being built.
@@ -29,7 +31,7 @@ impl<'a> LayoutBuilder<'a> {
         names: &[String],
         (rows, cols): (usize, usize),
     ) -> WeightId {
-        let part = Part {
+        let part = WeightPart {
             names: names.to_vec(),
             shape: vec![rows, cols],
             take: 0..rows,
@@ -48,7 +50,7 @@ impl<'a> LayoutBuilder<'a> {
 
     /// γ over β of `width` numbers each; zeros for one that has no name.
     pub fn norm(&mut self, label: String, norm: &Norm, width: usize) -> WeightId {
-        let part = |(row, names): (usize, &Vec<String>)| Part {
+        let part = |(row, names): (usize, &Vec<String>)| WeightPart {
             names: names.clone(),
             shape: vec![width],
             take: 0..width,
@@ -118,7 +120,7 @@ impl<'a> LayoutBuilder<'a> {
         let stride = align4(self.spec.head_dim);
         let width = self.spec.heads * self.spec.head_dim;
         let names = norms.iter().flat_map(|norm| [&norm.weight, &norm.bias]);
-        let part = |(row, names): (usize, &Vec<String>)| Part {
+        let part = |(row, names): (usize, &Vec<String>)| WeightPart {
             names: names.clone(),
             shape: vec![width],
             take: 0..width,
@@ -182,7 +184,7 @@ impl<'a> LayoutBuilder<'a> {
             Bias::None | Bias::Window(_) | Bias::Alibi(_) => BiasIds::None,
             Bias::Relative { table, buckets, rows } => {
                 // Every distance gets a copy of its bucket's row.
-                let part = |(to, &from): (usize, &usize)| Part {
+                let part = |(to, &from): (usize, &usize)| WeightPart {
                     names: vec![table.clone()],
                     shape: vec![*buckets, spec.heads],
                     take: from..from + 1,
@@ -251,7 +253,7 @@ impl<'a> LayoutBuilder<'a> {
             let side = if l.transposed { inputs } else { *outputs };
             let (all, take) = of(l, side);
             let shape = vec![all, if l.transposed { *outputs } else { inputs }];
-            Part {
+            WeightPart {
                 names: l.weight.clone(),
                 shape,
                 take,
@@ -265,7 +267,14 @@ impl<'a> LayoutBuilder<'a> {
             // The bias of a transposed one is not shared.
             let (all, take) = if l.transposed { (*outputs, 0..*outputs) } else { of(l, *outputs) };
             let one = Groups::whole(0, 1);
-            Some(Part { names, shape: vec![all], take, rows: one, cols: *rows, transposed: false })
+            Some(WeightPart {
+                names,
+                shape: vec![all],
+                take,
+                rows: one,
+                cols: *rows,
+                transposed: false,
+            })
         });
         let bias = Weight {
             label: format!("{label} bias"),

@@ -4,12 +4,12 @@
 //! Paths: sentence-transformers 6.2, `*/modules/__init__.py`, `util/deprecated_import.py` for those
 //! before 5.4, and `multi_vector_encoder/model.py` for PyLate's.
 
-use Class::{Dense, Dropout, LayerNorm, MaskedTransformer, Normalize, Other, Pooling};
-use Class::{Transformer, WeightedLayerPooling};
+use ModuleClass::{Dense, Dropout, LayerNorm, MaskedTransformer, Normalize, Other, Pooling};
+use ModuleClass::{Transformer, WeightedLayerPooling};
 
 /// A module by what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum ModuleClass {
     Transformer,
     /// A Transformer with the head of fill-mask, whose states are those of its encoder.
     MaskedTransformer,
@@ -47,7 +47,7 @@ const OF_CROSS: Group = Group { home: CROSS, exports: &[], old: None };
 const OF_VECTORS: Group = Group { home: VECTORS, exports: &[], old: None };
 
 /// Name, file and group of each class.
-const CLASSES: &[(&str, &str, &Group, Class)] = &[
+const CLASSES: &[(&str, &str, &Group, ModuleClass)] = &[
     ("Transformer", "transformer", &OF_ALL, Transformer),
     ("Dense", "dense", &OF_ALL, Dense),
     ("Normalize", "normalize", &OF_ALL, Normalize),
@@ -75,7 +75,7 @@ const CLASSES: &[(&str, &str, &Group, Class)] = &[
 ];
 
 /// Paths that no group has.
-const PATHS: &[(&str, Class)] = &[
+const PATHS: &[(&str, ModuleClass)] = &[
     // Until 6.0.
     ("sentence_transformers.sentence_transformer.modules.normalize.Normalize", Normalize),
     ("sentence_transformers.models.Router.Asym", Other(ROUTER)),
@@ -103,7 +103,7 @@ const OF_PYLATE: &str = "it is part of a ColBERT of PyLate: with `model_type` \
                          gives the hidden states of its encoder";
 
 /// The class at `path`, `None` for one that is not of sentence-transformers.
-pub(super) fn class(path: &str) -> Option<Class> {
+pub(super) fn class(path: &str) -> Option<ModuleClass> {
     if let Some((_, class)) = PATHS.iter().find(|(known, _)| *known == path) {
         return Some(*class);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::classes::{self, Class};
+use super::classes::{self, ModuleClass};
 use super::keys;
 use crate::error::{Error, Result, fail};
 use crate::model::sources::{Source, check_path, read_json};
@@ -18,7 +18,7 @@ pub(super) struct ModuleEntry {
     pub(super) path: String,
     /// As the list has it.
     pub(super) path_of_class: String,
-    pub(super) class: Class,
+    pub(super) class: ModuleClass,
 }
 
 impl ModuleEntry {

@@ -1,6 +1,6 @@
 //! The folder of a repository in which its Transformer lies, as a source of its own.
 
-use super::classes::Class;
+use super::classes::ModuleClass;
 use super::entries::{MODULES, entries};
 use crate::error::Result;
 use crate::model::sources::{Blob, Source};
@@ -21,8 +21,10 @@ impl<'a> Folder<'a> {
     pub fn of_transformer(source: &'a dyn Source) -> Result<Self> {
         let first = entries(source)?.and_then(|entries| entries.into_iter().next());
         let folder = match first.as_ref().map(|first| (first, first.class)) {
-            Some((first, Class::Transformer | Class::MaskedTransformer)) => first.path.clone(),
-            Some((first, Class::Other(what))) => return Err(first.refused(source, what)),
+            Some((first, ModuleClass::Transformer | ModuleClass::MaskedTransformer)) => {
+                first.path.clone()
+            }
+            Some((first, ModuleClass::Other(what))) => return Err(first.refused(source, what)),
             _ => String::new(),
         };
         Ok(Self { source, folder })

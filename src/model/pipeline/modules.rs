@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::classes::Class;
+use super::classes::ModuleClass;
 use super::entries::ModuleEntry;
 use super::keys::{self, Keys};
 use crate::error::{Result, fail};
@@ -173,8 +173,8 @@ impl Module {
     /// `wanted`.
     pub(super) fn open(source: &dyn Source, entry: &ModuleEntry, wanted: &str) -> Result<Self> {
         match entry.class {
-            Class::Dense => Dense::open(source, entry, wanted).map(Self::Dense),
-            Class::LayerNorm => LayerNorm::open(source, entry).map(Self::LayerNorm),
+            ModuleClass::Dense => Dense::open(source, entry, wanted).map(Self::Dense),
+            ModuleClass::LayerNorm => LayerNorm::open(source, entry).map(Self::LayerNorm),
             // Without a folder of its own the file is the encoder's.
             _ if entry.path.is_empty() => {
                 Names::default().check(wanted, &source.name())?;

@@ -27,7 +27,7 @@ const SETTINGS: [&str; 7] = [
 const WHOLE: &str = "config_sentence_transformers.json";
 
 #[derive(Deserialize, Default)]
-struct Settings {
+struct ModelSettings {
     max_seq_length: Option<usize>,
     do_lower_case: Option<bool>,
 }
@@ -77,7 +77,7 @@ impl Pipeline {
             }
             let place = || format!("{}: {path}", source.name());
             let longest = check(&fields).map_err(|e| e.at(place()))?;
-            let settings: Settings = typed(fields, &place())?;
+            let settings: ModelSettings = typed(fields, &place())?;
             self.lower_case = settings.do_lower_case.unwrap_or(false);
             self.max_tokens = longest.or(settings.max_seq_length);
             return Ok(());

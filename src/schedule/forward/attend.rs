@@ -1,6 +1,6 @@
 //! Attention and what its scores read: turned queries and keys, biases, relative positions.
 
-use super::{Pass, Texts};
+use super::{BatchTexts, Pass};
 use crate::kernels::{
     self, Attention, AttentionShape, Elem, NormInput, RopeShape, Scores, Staging,
 };
@@ -44,7 +44,7 @@ impl Pass<'_> {
         &mut self,
         label: String,
         qkv: BufferId,
-        texts: &Texts,
+        texts: &BatchTexts,
         bias: &Bias,
         ids: BiasIds,
     ) -> BufferId {

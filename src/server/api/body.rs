@@ -98,8 +98,8 @@ pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        struct FieldsVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldsVisitor<T> {
             type Value = Object<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +110,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(Object)
             }
         }
-        from.deserialize_map(Fields(PhantomData))
+        from.deserialize_map(FieldsVisitor(PhantomData))
     }
 }
 
@@ -254,11 +254,11 @@ impl<'de, T: Listed> Visitor<'de> for ItemsVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let wrong = || A::Error::invalid_type(Unexpected::Seq, &self);
-        match list.next_element::<Item<T>>()? {
+        match list.next_element::<FirstItem<T>>()? {
             None => Some(T::none()),
-            Some(Item::Text(first)) => T::texts(rest(first, list)?),
-            Some(Item::Id(first)) => T::ids(rest(first, list)?),
-            Some(Item::List(first)) => T::lists(rest(first, list)?),
+            Some(FirstItem::Text(first)) => T::texts(rest(first, list)?),
+            Some(FirstItem::Id(first)) => T::ids(rest(first, list)?),
+            Some(FirstItem::List(first)) => T::lists(rest(first, list)?),
         }
         .map(Items)
         .ok_or_else(wrong)
@@ -266,13 +266,13 @@ impl<'de, T: Listed> Visitor<'de> for ItemsVisitor<T> {
 }
 
 /// The first item of a list, whose kind is that of all.
-enum Item<T: Listed> {
+enum FirstItem<T: Listed> {
     Text(String),
     Id(TokenId),
     List(T::Inner),
 }
 
-impl<'de, T: Listed> Deserialize<'de> for Item<T> {
+impl<'de, T: Listed> Deserialize<'de> for FirstItem<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(ItemVisitor(PhantomData))
     }
@@ -281,29 +281,29 @@ impl<'de, T: Listed> Deserialize<'de> for Item<T> {
 struct ItemVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Listed> Visitor<'de> for ItemVisitor<T> {
-    type Value = Item<T>;
+    type Value = FirstItem<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::ITEM)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Item::Text(text.to_owned()))
+        Ok(FirstItem::Text(text.to_owned()))
     }
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        TokenId::VISITOR.visit_u64(number).map(|id| Item::Id(TokenId(id as u32)))
+        TokenId::VISITOR.visit_u64(number).map(|id| FirstItem::Id(TokenId(id as u32)))
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        TokenId::VISITOR.visit_f64(number).map(|id| Item::Id(TokenId(id as u32)))
+        TokenId::VISITOR.visit_f64(number).map(|id| FirstItem::Id(TokenId(id as u32)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         if !T::LISTS {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
-        T::Inner::deserialize(SeqAccessDeserializer::new(list)).map(Item::List)
+        T::Inner::deserialize(SeqAccessDeserializer::new(list)).map(FirstItem::List)
     }
 }
 

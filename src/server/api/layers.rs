@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use fields::{Input, LayersWord};
+use fields::{InputField, LayersWord};
 
 use super::accept::{JSON, NPZ, SAFETENSORS};
 use super::answer::{Answer, aside, of_bytes, parse, with_times};
@@ -31,7 +31,7 @@ pub const MOST_OUTPUTS: usize = 64;
 #[serde(deny_unknown_fields)]
 struct Body {
     #[serde(alias = "texts", alias = "inputs")]
-    input: Input,
+    input: InputField,
     model: Option<String>,
     outputs: Option<List<Object<Output>>>,
     max_tokens: Option<Count>,
@@ -230,7 +230,7 @@ fn as_arrow(
     let tokens = tokens.then(|| ready().map(|r| token_infos(&r.tokens)).collect::<Vec<_>>());
     let list = |r: &Arc<PreparedText>| r.words.iter().cloned().map(word_info).collect();
     let words = words.then(|| ready().map(list).collect::<Vec<Vec<_>>>());
-    let texts = output::Texts { tokens: tokens.as_deref(), words: words.as_deref() };
+    let texts = output::TextDetails { tokens: tokens.as_deref(), words: words.as_deref() };
     Ok(output::arrow_stream(&plain(names), &outcome.results, texts)?)
 }
 

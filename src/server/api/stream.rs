@@ -40,7 +40,7 @@ pub async fn written(
     }
     let (sender, mut pieces) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
-        let mut out = Pieces { sender, piece: Vec::with_capacity(PIECE) };
+        let mut out = BodyPieces { sender, piece: Vec::with_capacity(PIECE) };
         match work(&mut out).and_then(|()| out.flush()) {
             Ok(()) => _ = out.sender.blocking_send(None),
             Err(e) => tracing::debug!(error = %e, "a response could not be written completely"),
@@ -59,12 +59,12 @@ pub async fn written(
 }
 
 /// What is written, in pieces; `None` is the end, without which it broke off.
-struct Pieces {
+struct BodyPieces {
     sender: mpsc::Sender<Option<Bytes>>,
     piece: Vec<u8>,
 }
 
-impl Write for Pieces {
+impl Write for BodyPieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(PIECE - self.piece.len());
         self.piece.extend_from_slice(&bytes[..count]);

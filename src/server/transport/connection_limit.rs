@@ -20,11 +20,11 @@ pub struct ConnectionLimit {
     most: usize,
     slots: Mutex<Vec<Arc<Slot>>>,
     left: Notify,
-    shared: Arc<Shared>,
+    shared: Arc<LimitState>,
 }
 
 /// What slots know of each other.
-struct Shared {
+struct LimitState {
     /// Whether somebody waits for a slot.
     full: AtomicBool,
     began: Instant,
@@ -41,7 +41,7 @@ pub struct Slot {
     step: AtomicUsize,
     evicting: AtomicBool,
     out: Notify,
-    shared: Arc<Shared>,
+    shared: Arc<LimitState>,
 }
 
 /// A slot, until it is dropped.
@@ -58,7 +58,7 @@ impl ConnectionLimit {
     /// Room for `most` connections, one at least.
     pub fn new(most: usize) -> Arc<Self> {
         let (slots, left) = (Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { full: AtomicBool::new(false), began: Instant::now() });
+        let shared = Arc::new(LimitState { full: AtomicBool::new(false), began: Instant::now() });
         Arc::new(Self { most: most.max(1), slots, left, shared })
     }
 
@@ -107,7 +107,7 @@ fn evict(slots: &[Arc<Slot>]) {
 }
 
 impl Slot {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<LimitState>) -> Self {
         let slot = Self {
             works: AtomicUsize::new(0),
             since: AtomicU64::new(0),
@@ -200,7 +200,7 @@ mod tests {
     /// Has `slot` be silent since the beginning.
     fn long_silent(limit: &mut ConnectionLimit, by: Duration) {
         let began = limit.shared.began.checked_sub(by).expect("the machine runs for longer");
-        limit.shared = Arc::new(Shared { full: AtomicBool::new(false), began });
+        limit.shared = Arc::new(LimitState { full: AtomicBool::new(false), began });
     }
 
     #[tokio::test]

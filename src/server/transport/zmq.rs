@@ -44,12 +44,12 @@ const MOST_TOPICS: usize = 10_000;
 const SLOW_JOINER: Duration = Duration::from_millis(100);
 
 /// A reader of answers.
-struct Reader {
+struct AnswerReader {
     topics: Mutex<BTreeSet<Vec<u8>>>,
     queue: mpsc::Sender<Message>,
 }
 
-impl Reader {
+impl AnswerReader {
     fn topics(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +63,7 @@ pub struct Sockets {
 
 struct Hub {
     service: Arc<Service>,
-    readers: Mutex<Vec<Arc<Reader>>>,
+    readers: Mutex<Vec<Arc<AnswerReader>>>,
     end: watch::Sender<bool>,
     sockets: [String; 2],
     /// Requests under way, by identity.
@@ -346,7 +346,7 @@ impl Hub {
     /// Sends answers to one client.
     async fn publish(self: &Arc<Self>, stream: TcpStream, slot: &Arc<Slot>) -> std::io::Result<()> {
         let (queue, answers) = mpsc::channel(HIGH_WATER);
-        let reader = Arc::new(Reader { topics: Mutex::default(), queue });
+        let reader = Arc::new(AnswerReader { topics: Mutex::default(), queue });
         // An answer is on its way to it.
         let needed = || {
             let all = self.under_way();
@@ -366,7 +366,7 @@ impl Hub {
         &self,
         mut stream: TcpStream,
         slot: &Arc<Slot>,
-        reader: &Arc<Reader>,
+        reader: &Arc<AnswerReader>,
         mut answers: mpsc::Receiver<Message>,
     ) -> std::io::Result<()> {
         let timeout = self.service.settings.read_timeout;

@@ -10,21 +10,21 @@ use crate::quote::quote;
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// One list for a text and one for a pair.
-    Template { single: Vec<Part>, pair: Vec<Part> },
+    Template { single: Vec<TemplatePart>, pair: Vec<TemplatePart> },
     /// RoBERTa's, which trims the spans of tokens that begin with a space.
     Roberta { sep: String, cls: String, trim_offsets: bool, add_prefix_space: bool },
 }
 
 /// A part of a template, with its token type.
 #[derive(Debug, Clone)]
-pub(crate) enum Part {
+pub(crate) enum TemplatePart {
     /// A special token: how it is written, and the token whose id it has.
     Token { text: String, of: String, kind: u32 },
     /// The first text of a pair (or the only one), or its second.
     Text { second: bool, kind: u32 },
 }
 
-impl Part {
+impl TemplatePart {
     pub(super) fn token(text: &str, kind: u32) -> Self {
         Self::Token { text: text.to_owned(), of: text.to_owned(), kind }
     }
@@ -40,33 +40,33 @@ impl Part {
 
 impl Frame {
     /// `cls A sep`, `cls A sep B sep`, the second text and what follows it of type 1.
-    pub(super) fn bert(cls: Part, sep: &Part) -> Self {
+    pub(super) fn bert(cls: TemplatePart, sep: &TemplatePart) -> Self {
         let second = match sep.clone() {
-            Part::Token { text, of, .. } => Part::Token { text, of, kind: 1 },
+            TemplatePart::Token { text, of, .. } => TemplatePart::Token { text, of, kind: 1 },
             text => text,
         };
-        let single = vec![cls, Part::first(), sep.clone()];
-        let pair = [&single[..], &[Part::second(1), second]].concat();
+        let single = vec![cls, TemplatePart::first(), sep.clone()];
+        let pair = [&single[..], &[TemplatePart::second(1), second]].concat();
         Self::Template { single, pair }
     }
 
     /// `bos A eos`, `bos A eos eos B eos`, all of type 0.
     pub(super) fn xlm_roberta(bos: &str, eos: &str) -> Self {
-        let (bos, eos) = (Part::token(bos, 0), Part::token(eos, 0));
-        let single = vec![bos, Part::first(), eos.clone()];
-        let pair = [&single[..], &[eos.clone(), Part::second(0), eos]].concat();
+        let (bos, eos) = (TemplatePart::token(bos, 0), TemplatePart::token(eos, 0));
+        let single = vec![bos, TemplatePart::first(), eos.clone()];
+        let pair = [&single[..], &[eos.clone(), TemplatePart::second(0), eos]].concat();
         Self::Template { single, pair }
     }
 
     /// `A`, `A B`, each after `bos` and before `eos` where these are there.
     pub(super) fn plain(bos: Option<&str>, eos: Option<&str>) -> Self {
-        let around = |text: Part, kind: u32| {
-            let bos = bos.map(|bos| Part::token(bos, kind));
-            let eos = eos.map(|eos| Part::token(eos, kind));
+        let around = |text: TemplatePart, kind: u32| {
+            let bos = bos.map(|bos| TemplatePart::token(bos, kind));
+            let eos = eos.map(|eos| TemplatePart::token(eos, kind));
             bos.into_iter().chain([text]).chain(eos).collect::<Vec<_>>()
         };
-        let single = around(Part::first(), 0);
-        let pair = [single.clone(), around(Part::second(1), 1)].concat();
+        let single = around(TemplatePart::first(), 0);
+        let pair = [single.clone(), around(TemplatePart::second(1), 1)].concat();
         Self::Template { single, pair }
     }
 
@@ -95,7 +95,7 @@ impl Frame {
             Self::Template { single, pair } => {
                 let mut special = Map::new();
                 for part in pair {
-                    if let Part::Token { text, of, .. } = part {
+                    if let TemplatePart::Token { text, of, .. } = part {
                         let value = json!({"id": text, "ids": [id(of)?], "tokens": [text]});
                         special.insert(text.clone(), value);
                     }
@@ -111,10 +111,12 @@ impl Frame {
     }
 }
 
-fn template(parts: &[Part]) -> Value {
+fn template(parts: &[TemplatePart]) -> Value {
     let parts = parts.iter().map(|part| match part {
-        Part::Token { text, kind, .. } => json!({"SpecialToken": {"id": text, "type_id": kind}}),
-        Part::Text { second, kind } => {
+        TemplatePart::Token { text, kind, .. } => {
+            json!({"SpecialToken": {"id": text, "type_id": kind}})
+        }
+        TemplatePart::Text { second, kind } => {
             json!({"Sequence": {"id": if *second { "B" } else { "A" }, "type_id": kind}})
         }
     });

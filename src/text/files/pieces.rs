@@ -11,7 +11,7 @@ use tokenizers::{
     AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,
 };
 
-use super::frame::{Frame, Part};
+use super::frame::{Frame, TemplatePart};
 use super::spm::{Kind, Model};
 use super::{Begun, Folder, charsmap};
 use crate::error::Result;
@@ -37,7 +37,7 @@ pub(super) fn albert(folder: &mut Folder<'_>) -> Result<Begun> {
     let part = |shown: &str, name: &str| {
         let of = folder.role(name)?;
         match model.pieces.iter().any(|piece| piece.text == of) {
-            true => Ok(Part::Token { text: shown.into(), of, kind: 0 }),
+            true => Ok(TemplatePart::Token { text: shown.into(), of, kind: 0 }),
             false => {
                 Err(folder.wrong(&format_args!("it has no piece {of:?}, which is the `{name}`")))
             }
@@ -134,9 +134,9 @@ pub(super) fn t5(folder: &mut Folder<'_>) -> Result<Begun> {
     split_words(&mut tokenizer, true);
 
     let of = folder.role("eos_token")?;
-    let eos = Part::Token { text: "</s>".into(), of, kind: 0 };
-    let single = vec![Part::first(), eos.clone()];
-    let pair = [&single[..], &[Part::second(0), eos]].concat();
+    let eos = TemplatePart::Token { text: "</s>".into(), of, kind: 0 };
+    let single = vec![TemplatePart::first(), eos.clone()];
+    let pair = [&single[..], &[TemplatePart::second(0), eos]].concat();
     Ok(Begun { tokenizer, tokens, frame: Frame::Template { single, pair } })
 }
 
@@ -163,8 +163,8 @@ pub(super) fn barthez(folder: &mut Folder<'_>) -> Result<Begun> {
 }
 
 fn bert(folder: &Folder<'_>) -> Result<Frame> {
-    let cls = Part::token(&folder.role("cls_token")?, 0);
-    Ok(Frame::bert(cls, &Part::token(&folder.role("sep_token")?, 0)))
+    let cls = TemplatePart::token(&folder.role("cls_token")?, 0);
+    Ok(Frame::bert(cls, &TemplatePart::token(&folder.role("sep_token")?, 0)))
 }
 
 pub(super) fn scored(model: &Model) -> Vocab {

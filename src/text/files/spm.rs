@@ -94,7 +94,7 @@ type Parsed<T> = std::result::Result<T, String>;
 
 fn read(bytes: &[u8]) -> Parsed<Model> {
     let mut model = Model::default();
-    let mut fields = Fields::new(bytes);
+    let mut fields = MessageFields::new(bytes);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
             (1, Value::Bytes(piece)) => {
@@ -119,7 +119,7 @@ fn read(bytes: &[u8]) -> Parsed<Model> {
 
 fn read_piece(bytes: &[u8]) -> Parsed<Piece> {
     let mut piece = Piece { text: String::new(), score: 0.0, kind: Kind::Plain };
-    let mut fields = Fields::new(bytes);
+    let mut fields = MessageFields::new(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(text)) if text.len() > MAX_PIECE => {
@@ -141,7 +141,7 @@ fn read_piece(bytes: &[u8]) -> Parsed<Piece> {
 }
 
 fn read_trainer(bytes: &[u8], trainer: &mut Trainer) -> Parsed<()> {
-    let mut fields = Fields::new(bytes);
+    let mut fields = MessageFields::new(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (3, Value::Number(kind)) => trainer.model_type = kind,
@@ -162,7 +162,7 @@ fn read_trainer(bytes: &[u8], trainer: &mut Trainer) -> Parsed<()> {
 }
 
 fn read_charsmap(bytes: &[u8], charsmap: &mut Vec<u8>) -> Parsed<()> {
-    let mut fields = Fields::new(bytes);
+    let mut fields = MessageFields::new(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (2, Value::Bytes(map)) => *charsmap = map.to_vec(),
@@ -192,12 +192,12 @@ enum Value<'a> {
 }
 
 /// The fields of a message, in the order of the file.
-struct Fields<'a> {
+struct MessageFields<'a> {
     rest: &'a [u8],
     size: usize,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> MessageFields<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, size: bytes.len() }
     }

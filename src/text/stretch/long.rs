@@ -4,10 +4,10 @@
 use std::ops::Range;
 
 use tokenizers::NormalizedString;
-use tokenizers::tokenizer::normalizer::Range as Part;
+use tokenizers::tokenizer::normalizer::Range as TemplatePart;
 use tokenizers::tokenizer::pre_tokenizer::PreTokenizedString;
 
-use super::{Begin, Walk, Word, failed, prepare};
+use super::{Begin, StretchWord, Walk, failed, prepare};
 use crate::error::Result;
 use crate::text::kept::Kept;
 use crate::text::seams::cut_before;
@@ -30,7 +30,7 @@ impl Long {
     fn add(&mut self, word: &NormalizedString, base: usize, of: Range<usize>) {
         let base = base + word.offsets_original().0;
         for (at, c) in word.get().char_indices() {
-            let place = word.convert_offsets(Part::Normalized(at..at + c.len_utf8()));
+            let place = word.convert_offsets(TemplatePart::Normalized(at..at + c.len_utf8()));
             let Some(place) = place.map(|place| base + place.start..base + place.end) else {
                 continue;
             };
@@ -107,7 +107,7 @@ impl Walk<'_> {
         &mut self,
         mut found: PreTokenizedString,
         of: Range<usize>,
-        words: &[Word],
+        words: &[StretchWord],
         first: usize,
         kept: &mut Kept,
     ) -> Result<Option<Vec<Begin>>> {
@@ -126,8 +126,9 @@ impl Walk<'_> {
             let end = self.character_from(at + self.sizes.stretch);
             let mut found = prepare(self.tokenizer, &self.text[from..end])?;
             // The same word: its beginning is cut off nothing but itself.
-            let same =
-                |rest: &Word| !rest.added && rest.bytes.start == from && rest.bytes.end >= at;
+            let same = |rest: &StretchWord| {
+                !rest.added && rest.bytes.start == from && rest.bytes.end >= at
+            };
             let rest = self.words_of(&found, from).into_iter().next().filter(same);
             let rest = rest.ok_or_else(|| self.unsure())?;
             let is_whole = rest.bytes.end < end || end == self.text.len();

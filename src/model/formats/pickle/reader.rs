@@ -7,16 +7,16 @@ use crate::error::{Result, fail};
 use crate::quote::quote;
 
 /// Tensors by name, and every storage that the pickle names.
-pub(crate) type State = (Vec<(String, Tensor)>, Vec<Storage>);
+pub(crate) type Tensors = (Vec<(String, Tensor)>, Vec<Storage>);
 
 /// Pickles one after the other.
 #[derive(Debug)]
-pub(crate) struct Reader<'p> {
+pub(crate) struct PickleReader<'p> {
     bytes: &'p [u8],
     at: usize,
 }
 
-impl<'p> Reader<'p> {
+impl<'p> PickleReader<'p> {
     /// A reader of the pickles that `bytes` begin with.
     pub(crate) fn new(bytes: &'p [u8]) -> Self {
         Self { bytes, at: 0 }
@@ -88,7 +88,7 @@ impl<'p> Reader<'p> {
     ///
     /// `Unsupported` for a name or an instruction that is not among those read here, and for an
     /// entry that is no tensor; `Checkpoint` for a damaged pickle.
-    pub(crate) fn state(&mut self) -> Result<State> {
+    pub(crate) fn state(&mut self) -> Result<Tensors> {
         let (machine, value) = self.next()?;
         let Value::Dict(dict) = value else {
             return Err(fail!(Unsupported, "it is not a dictionary of tensors (a state_dict)"));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::{MAX_INDEX_BYTES, bytes, entry};
 use crate::error::{Result, fail};
-use crate::model::formats::pickle::{Reader, Storage, Tensor};
+use crate::model::formats::pickle::{PickleReader, Storage, Tensor};
 use crate::model::formats::tensor::Entry;
 use crate::model::sources::Blob;
 use crate::quote::quote;
@@ -25,7 +25,7 @@ type Pickles = (Vec<(String, Tensor)>, Vec<Storage>, Vec<String>);
 pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     let all = blob.size() <= MAX_INDEX_BYTES;
     let head = bytes(blob, 0, blob.size().min(MAX_INDEX_BYTES))?;
-    let mut reader = Reader::new(&head);
+    let mut reader = PickleReader::new(&head);
     let pickles = pickles(&mut reader).map_err(|e| match reader.at() == head.len() && !all {
         true => fail!(
             Unsupported,
@@ -73,7 +73,7 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
     entries.collect()
 }
 
-fn pickles(reader: &mut Reader<'_>) -> Result<Pickles> {
+fn pickles(reader: &mut PickleReader<'_>) -> Result<Pickles> {
     if reader.wide()?.is_none_or(|magic| magic != MAGIC) {
         return Err(fail!(
             Unsupported,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::{MAX_INDEX_BYTES, bytes, entry};
 use crate::error::{Result, fail};
-use crate::model::formats::pickle::Reader;
+use crate::model::formats::pickle::PickleReader;
 use crate::model::formats::tensor::Entry;
 use crate::model::sources::Blob;
 use crate::quote::quote;
@@ -20,7 +20,7 @@ const MAX_COMMENT: u64 = u16::MAX as u64;
 
 /// A file in the zip.
 #[derive(Debug, Clone, Copy)]
-struct Record {
+struct ZipEntry {
     method: u16,
     /// Where its local header begins.
     header: u64,
@@ -48,7 +48,7 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
         ));
     }
     let pickle = bytes(blob, start, size)?;
-    let (state, _) = Reader::new(&pickle).state()?;
+    let (state, _) = PickleReader::new(&pickle).state()?;
     let mut places: HashMap<String, (u64, u64)> = HashMap::new();
     let mut entries = Vec::with_capacity(state.len());
     for (name, tensor) in state {
@@ -75,7 +75,7 @@ pub(super) fn read(blob: &dyn Blob) -> Result<Vec<Entry>> {
 }
 
 /// The folder that all of a file of torch is in.
-fn root(records: &HashMap<String, Record>) -> Result<String> {
+fn root(records: &HashMap<String, ZipEntry>) -> Result<String> {
     let mut roots: Vec<&str> = records
         .keys()
         .filter_map(|name| name.strip_suffix("/data.pkl"))
@@ -96,7 +96,7 @@ fn root(records: &HashMap<String, Record>) -> Result<String> {
 }
 
 /// Where the bytes of a record begin, and how many there are.
-fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
+fn stored(blob: &dyn Blob, name: &str, record: ZipEntry) -> Result<(u64, u64)> {
     if record.method != 0 {
         return Err(fail!(
             Unsupported,
@@ -122,7 +122,7 @@ fn stored(blob: &dyn Blob, name: &str, record: Record) -> Result<(u64, u64)> {
 }
 
 /// The files of the zip by name.
-fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
+fn directory(blob: &dyn Blob) -> Result<HashMap<String, ZipEntry>> {
     let tail_size = blob.size().min(END_BYTES + MAX_COMMENT);
     let tail_start = blob.size() - tail_size;
     let tail = bytes(blob, tail_start, tail_size)?;
@@ -160,7 +160,7 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
         let [name, extra, comment] = lengths;
         let all = 46 + name + extra + comment;
         let Some(entry) = rest.get(..all) else { return Err(damaged()) };
-        let mut record = Record {
+        let mut record = ZipEntry {
             method: half(entry, 10),
             header: u64::from(word(entry, 42)),
             size: u64::from(word(entry, 24)),
@@ -182,7 +182,7 @@ fn directory(blob: &dyn Blob) -> Result<HashMap<String, Record>> {
 }
 
 /// The 64-bit numbers of a directory entry, for those that do not fit 32 bits.
-fn widen(record: &mut Record, packed: u32, mut extra: &[u8]) -> Result<()> {
+fn widen(record: &mut ZipEntry, packed: u32, mut extra: &[u8]) -> Result<()> {
     const FULL: u64 = u32::MAX as u64;
     if record.size != FULL && record.header != FULL {
         return Ok(());

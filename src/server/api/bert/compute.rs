@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::rows::{Row, rows};
+use super::rows::{SequenceRow, rows};
 use super::{Config, Sequences, Strategy};
 use crate::embeddings::TextEmbedding;
 use crate::server::core::bodies::Caller;
@@ -117,7 +117,7 @@ pub async fn compute(
 /// One sequence's numbers: its layers side by side in the caller's order, means before maxima.
 fn fill(
     text: &TextEmbedding,
-    row: &Row,
+    row: &SequenceRow,
     order: &[usize],
     (width, parts, wide): (usize, usize, usize),
     is_ragged: bool,

@@ -67,7 +67,7 @@ impl Sequences {
 }
 
 /// A sequence on its way.
-pub struct Row {
+pub struct SequenceRow {
     pub ready: PreparedText,
     pub pieces: Vec<String>,
     /// Places of the rows that come back, and the length with what is masked.
@@ -79,7 +79,7 @@ pub fn rows(
     encoder: &Encoder,
     config: &Config,
     sequences: Sequences,
-) -> Result<Vec<Row>, ApiError> {
+) -> Result<Vec<SequenceRow>, ApiError> {
     let tokenizer = encoder.preprocessor().tokenizer();
     let (before, after) = frame(encoder)?;
     let limit = config.max_seq_len.unwrap_or(encoder.spec().positions);
@@ -141,7 +141,7 @@ fn assemble(
     (before, after): (&[u32], &[u32]),
     limit: usize,
     bare: bool,
-) -> Result<Row, ApiError> {
+) -> Result<SequenceRow, ApiError> {
     let found = first.found + second.as_ref().map_or(0, |second| second.found);
     let (mut a, mut b) = (first.kept, second.map(|second| second.kept));
     // An empty second text is none, as in Python.
@@ -200,7 +200,7 @@ fn assemble(
     };
     let positions = config.mask_cls_sep.then(|| places.iter().map(|&p| p as u32).collect());
     let ready = PreparedText { tokens, positions, hidden, ..PreparedText::default() };
-    Ok(Row { ready, pieces, places })
+    Ok(SequenceRow { ready, pieces, places })
 }
 
 /// The places that are run, and how many at their end nobody looks at.

@@ -12,32 +12,32 @@ use crate::server::core::reading;
 use crate::text::Text;
 
 /// `input`: a text or several; a list in the list is a pair.
-pub struct Input(pub Vec<reading::Input>);
+pub struct InputField(pub Vec<reading::Input>);
 
-impl<'de> Deserialize<'de> for Input {
+impl<'de> Deserialize<'de> for InputField {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct All;
         impl<'de> Visitor<'de> for All {
-            type Value = Input;
+            type Value = InputField;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string, an object with `text` and `text_pair`, or a list of such")
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Input, E> {
-                OneVisitor.visit_str(text).map(|One(text)| Input(vec![text]))
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<InputField, E> {
+                OneVisitor.visit_str(text).map(|TextOrPair(text)| InputField(vec![text]))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Input, A::Error> {
-                OneVisitor.visit_map(map).map(|One(text)| Input(vec![text]))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InputField, A::Error> {
+                OneVisitor.visit_map(map).map(|TextOrPair(text)| InputField(vec![text]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Input, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<InputField, A::Error> {
                 let mut all = Vec::new();
-                while let Some(One(text)) = list.next_element()? {
+                while let Some(TextOrPair(text)) = list.next_element()? {
                     push(&mut all, text)?;
                 }
-                Ok(Input(all))
+                Ok(InputField(all))
             }
         }
         from.deserialize_any(All)
@@ -45,9 +45,9 @@ impl<'de> Deserialize<'de> for Input {
 }
 
 /// A text or a pair.
-struct One(reading::Input);
+struct TextOrPair(reading::Input);
 
-impl<'de> Deserialize<'de> for One {
+impl<'de> Deserialize<'de> for TextOrPair {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(OneVisitor)
     }
@@ -56,17 +56,17 @@ impl<'de> Deserialize<'de> for One {
 struct OneVisitor;
 
 impl<'de> Visitor<'de> for OneVisitor {
-    type Value = One;
+    type Value = TextOrPair;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, an object with `text` and `text_pair`, or a list of two strings")
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<One, E> {
-        Ok(One(reading::Input::Text(text.to_owned().into())))
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TextOrPair, E> {
+        Ok(TextOrPair(reading::Input::Text(text.to_owned().into())))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<One, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrPair, A::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Pair {
@@ -78,15 +78,15 @@ impl<'de> Visitor<'de> for OneVisitor {
             Some(pair) => (text, pair).into(),
             None => Text::from(text),
         };
-        Ok(One(reading::Input::Text(text)))
+        Ok(TextOrPair(reading::Input::Text(text)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<One, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextOrPair, A::Error> {
         let wrong = |count| A::Error::invalid_length(count, &"a pair, a list of two strings");
         let text: String = list.next_element()?.ok_or_else(|| wrong(0))?;
         let pair: String = list.next_element()?.ok_or_else(|| wrong(1))?;
         match list.next_element::<serde::de::IgnoredAny>()? {
-            None => Ok(One(reading::Input::Text((text, pair).into()))),
+            None => Ok(TextOrPair(reading::Input::Text((text, pair).into()))),
             Some(_) => Err(wrong(3)),
         }
     }
@@ -97,8 +97,8 @@ pub struct LayersWord(pub Layers);
 
 impl<'de> Deserialize<'de> for LayersWord {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl<'de> Visitor<'de> for Words {
+        struct LayersVisitor;
+        impl<'de> Visitor<'de> for LayersVisitor {
             type Value = LayersWord;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,25 +118,25 @@ impl<'de> Deserialize<'de> for LayersWord {
             }
 
             fn visit_f64<E: serde::de::Error>(self, state: f64) -> Result<LayersWord, E> {
-                StateVisitor.visit_f64(state).and_then(|State(state)| self.visit_str(&state))
+                StateVisitor.visit_f64(state).and_then(|StateNumber(state)| self.visit_str(&state))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LayersWord, A::Error> {
                 let mut all = Vec::new();
-                while let Some(State(state)) = list.next_element()? {
+                while let Some(StateNumber(state)) = list.next_element()? {
                     push(&mut all, state)?;
                 }
                 self.visit_str(&all.join(","))
             }
         }
-        from.deserialize_any(Words)
+        from.deserialize_any(LayersVisitor)
     }
 }
 
 /// A state by its number, as it is written.
-struct State(String);
+struct StateNumber(String);
 
-impl<'de> Deserialize<'de> for State {
+impl<'de> Deserialize<'de> for StateNumber {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(StateVisitor)
     }
@@ -145,24 +145,24 @@ impl<'de> Deserialize<'de> for State {
 struct StateVisitor;
 
 impl Visitor<'_> for StateVisitor {
-    type Value = State;
+    type Value = StateNumber;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a whole number")
     }
 
-    fn visit_i64<E: serde::de::Error>(self, state: i64) -> Result<State, E> {
-        Ok(State(state.to_string()))
+    fn visit_i64<E: serde::de::Error>(self, state: i64) -> Result<StateNumber, E> {
+        Ok(StateNumber(state.to_string()))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, state: u64) -> Result<State, E> {
-        Ok(State(state.to_string()))
+    fn visit_u64<E: serde::de::Error>(self, state: u64) -> Result<StateNumber, E> {
+        Ok(StateNumber(state.to_string()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, state: f64) -> Result<State, E> {
+    fn visit_f64<E: serde::de::Error>(self, state: f64) -> Result<StateNumber, E> {
         // JSON has one kind of numbers: 2.0 is 2.
         match state.fract() == 0.0 && state.abs() < 9_007_199_254_740_992.0 {
-            true => Ok(State((state as i64).to_string())),
+            true => Ok(StateNumber((state as i64).to_string())),
             false => Err(E::invalid_value(serde::de::Unexpected::Float(state), &self)),
         }
     }

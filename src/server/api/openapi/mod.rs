@@ -17,7 +17,7 @@ pub fn openapi(service: &Service) -> Answer {
 }
 
 /// What a route is: what it takes and gives, in the words of the document.
-struct Route {
+struct RouteDoc {
     path: &'static str,
     /// What `path` does in one line.
     summary: &'static str,
@@ -70,7 +70,7 @@ fn document(service: &Service) -> Value {
 }
 
 /// Routes with a body.
-fn posts() -> Vec<Route> {
+fn posts() -> Vec<RouteDoc> {
     let embed_all = json!({
         "inputs": ["Good morning", "Guten Morgen"], "truncate": true,
         "truncation_direction": "right", "prompt_name": null, "model": null,
@@ -92,7 +92,7 @@ fn posts() -> Vec<Route> {
         "tokens": true, "words": true, "model": null, "max_tokens": 64, "overflow": "truncate",
         "prompt": null, "prompt_name": null,
     });
-    let route = |path, summary, tag, body, example, answer| Route {
+    let route = |path, summary, tag, body, example, answer| RouteDoc {
         path,
         summary,
         tag,
@@ -182,7 +182,7 @@ const GETS: [(&str, &str, &str, &str, &str); 12] = [
     ("/api-doc/openapi.json", "This document", EVERYLAYER, JSON, "Object"),
 ];
 
-fn post(route: &Route) -> Value {
+fn post(route: &RouteDoc) -> Value {
     let (schema, example) = &route.body;
     let of = |schema: &str| json!({ "$ref": format!("#/components/schemas/{schema}") });
     let mut content = Map::new();

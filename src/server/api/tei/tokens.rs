@@ -20,9 +20,9 @@ use crate::server::core::service::{SHORT, Service};
 use crate::text::{Text, Tokens};
 
 /// Texts as words alone.
-struct Texts(Vec<String>);
+struct TextList(Vec<String>);
 
-impl Listed for Texts {
+impl Listed for TextList {
     const WANTED: &'static str = "a string or a list of strings";
     const ITEM: &'static str = "a string";
     const LISTS: bool = false;
@@ -43,7 +43,7 @@ impl Listed for Texts {
 
 #[derive(Deserialize)]
 struct TokenizeBody {
-    inputs: Items<Texts>,
+    inputs: Items<TextList>,
     add_special_tokens: Option<bool>,
     prompt_name: Option<String>,
     model: Option<String>,
@@ -90,7 +90,7 @@ pub async fn tokenize(service: &Service, caller: Caller, body: Bytes) -> Result<
     let prompt = prompt.unwrap_or_default();
     let specials = body.add_special_tokens.unwrap_or(true);
     let maker = Arc::new(Maker { encoder, prompt, specials });
-    let Items(Texts(texts)) = body.inputs;
+    let Items(TextList(texts)) = body.inputs;
     if texts.len() > service.settings.max_client_batch {
         let most = service.settings.max_client_batch;
         return Err(ApiError::new(ErrorCode::TooLarge, format!("more than {most} texts")));

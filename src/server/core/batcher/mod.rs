@@ -25,7 +25,7 @@ use crate::error::{Result, fail};
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::metrics::Metrics;
 use queue::{Item, Queue};
-use request::{Request, State};
+use request::{Request, RequestState};
 
 /// Who asks: what takes turns. A connection, or an identity on ZeroMQ.
 pub type Client = u64;
@@ -183,7 +183,7 @@ impl Batcher {
             return Err(ApiError::new(ErrorCode::Empty, "there is no text to embed"));
         }
         let (reply, answer) = oneshot::channel();
-        let state = State {
+        let state = RequestState {
             texts: (0..texts.len()).map(|_| None).collect(),
             left: texts.len(),
             taken: None,

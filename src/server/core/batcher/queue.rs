@@ -215,7 +215,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
-    use super::super::request::{Done, State};
+    use super::super::request::{Done, RequestState};
     use super::*;
     use crate::server::core::error::ApiError;
 
@@ -224,7 +224,7 @@ mod tests {
     fn request(texts: usize) -> (Arc<Request>, Wait) {
         let (reply, answer) = oneshot::channel();
         let texts = (0..texts).map(|_| None).collect();
-        let state = Mutex::new(State { texts, left: 1, taken: None, reply: Some(reply) });
+        let state = Mutex::new(RequestState { texts, left: 1, taken: None, reply: Some(reply) });
         (Arc::new(Request { captures: Vec::new(), began: Instant::now(), state }), answer)
     }
 

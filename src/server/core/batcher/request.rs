@@ -25,11 +25,11 @@ pub struct Done {
 pub struct Request {
     pub captures: Vec<Capture>,
     pub began: Instant,
-    pub state: Mutex<State>,
+    pub state: Mutex<RequestState>,
 }
 
 /// What has come of it so far.
-pub struct State {
+pub struct RequestState {
     pub texts: Vec<Option<Vec<TextEmbedding>>>,
     pub left: usize,
     pub taken: Option<Instant>,
@@ -38,7 +38,7 @@ pub struct State {
 
 impl Request {
     /// What has come of it so far.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, RequestState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
