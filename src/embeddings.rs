@@ -7,6 +7,8 @@
 mod arrays;
 mod values;
 
+use std::ops::Deref;
+
 use crate::capture::precision::{Ranges, to_f16, ubinary};
 use crate::capture::{Combine, Pool, Precision};
 use crate::error::{Error, Result, fail};
@@ -124,30 +126,12 @@ pub struct Header {
     pub precision: Precision,
 }
 
-/// The result of a call: a [`Header`] and the texts.
+/// The result of a call: the texts, and what they have in common; the fields of its [`Header`] are read
+/// as its own (`result.width`).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Embeddings {
-    /// The model, as a person would name it.
-    pub model: String,
-    /// Where it ran.
-    pub device: String,
-    /// What it computed in: `f32`, `f16`.
-    pub dtype: String,
-    /// The chosen states, in the caller's order.
-    pub layers: Vec<usize>,
-    /// How they were combined.
-    pub combine: Combine,
-    /// How tokens became rows.
-    pub pool: Pool,
-    /// What a row stands for.
-    pub rows: Rows,
-    /// Layers kept apart; 1 where they were combined.
-    pub layer_axis: usize,
-    /// Stored numbers of a row: with [`Precision::Ubinary`], bytes.
-    pub width: usize,
-    /// The type of the numbers.
-    pub precision: Precision,
+    header: Header,
     /// In the caller's order.
     pub texts: Vec<TextEmbedding>,
     /// With [`Precision::Int8`], what restores the numbers, for each row of the layer axis; else
@@ -205,52 +189,23 @@ impl Rerun {
     }
 }
 
+impl Deref for Embeddings {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        &self.header
+    }
+}
+
 impl Embeddings {
     /// The result made of `header` and `texts`.
     pub fn new(header: Header, texts: Vec<TextEmbedding>) -> Self {
-        let Header {
-            model,
-            device,
-            dtype,
-            layers,
-            combine,
-            pool,
-            rows,
-            layer_axis,
-            width,
-            precision,
-        } = header;
-        Self {
-            model,
-            device,
-            dtype,
-            layers,
-            combine,
-            pool,
-            rows,
-            layer_axis,
-            width,
-            precision,
-            texts,
-            int8: Vec::new(),
-            rerun: None,
-        }
+        Self { header, texts, int8: Vec::new(), rerun: None }
     }
 
     /// What the texts have in common.
-    pub fn header(&self) -> Header {
-        Header {
-            model: self.model.clone(),
-            device: self.device.clone(),
-            dtype: self.dtype.clone(),
-            layers: self.layers.clone(),
-            combine: self.combine.clone(),
-            pool: self.pool,
-            rows: self.rows,
-            layer_axis: self.layer_axis,
-            width: self.width,
-            precision: self.precision,
-        }
+    pub fn header(&self) -> &Header {
+        &self.header
     }
 
     /// The `width` numbers of one row: of the text `text`, on row `layer` of the layer axis, row
@@ -322,11 +277,10 @@ impl Embeddings {
             self.int8()?;
         } else {
             for text in &mut self.texts {
-                text.quantize(precision, self.width)?;
+                text.quantize(precision, self.header.width)?;
             }
         }
-        self.width = precision.stored(self.width);
-        self.precision = precision;
+        self.header = self.header.stored(precision);
         Ok(self)
     }
 

@@ -10,7 +10,7 @@ impl TextEmbedding {
     pub fn view(&self, width: usize) -> Option<ArrayView3<'_, f32>> {
         let Values::F32(values) = &self.values else { return None };
         let row = self.rows.checked_mul(width)?;
-        let layers = if row == 0 { 0 } else { values.len() / row };
+        let layers = values.len().checked_div(row).unwrap_or(0);
         ArrayView3::from_shape((layers, self.rows, width), values).ok()
     }
 }

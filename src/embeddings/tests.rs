@@ -45,7 +45,7 @@ fn views() {
     }
     assert_eq!((all.truncated(), all.lost()), (2, 3));
     assert_eq!(all.to_vec(), (1..=12).map(|x| x as f32).collect::<Vec<_>>());
-    assert_eq!(Embeddings::new(all.header(), all.texts.clone()), all);
+    assert_eq!(Embeddings::new(all.header().clone(), all.texts.clone()), all);
 }
 
 #[test]

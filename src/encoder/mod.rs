@@ -150,7 +150,9 @@ impl Encoder {
             text.ok_or_else(|| readout::missing().at(format_args!("text {i}")))
         };
         let texts = done.into_iter().enumerate().map(whole).collect::<Result<_>>()?;
-        Embeddings { rerun, ..Embeddings::new(header, texts) }.quantize(capture.precision)
+        let mut embeddings = Embeddings::new(header, texts);
+        embeddings.rerun = rerun;
+        embeddings.quantize(capture.precision)
     }
 
     /// The same encoder with its executor inside another: one that counts, say, or fails in a test.

@@ -39,9 +39,9 @@ pub fn stream(
             None => column.to_owned(),
         };
         let header = result.header();
-        let own = schema(&header, &[]);
+        let own = schema(header, &[]);
         let texts: Vec<_> = result.texts.iter().map(|text| (text.clone(), Vec::new())).collect();
-        let arrays = arrays(&header, &[], &own, &texts)?;
+        let arrays = arrays(header, &[], &own, &texts)?;
         for (field, array) in own.fields().iter().zip(arrays) {
             let is_shared =
                 matches!(field.name().as_str(), "index" | "text_tokens" | "tokens_lost");

@@ -39,7 +39,8 @@ pub fn join(
 ) -> Result<Vec<u8>> {
     let one = |result: &Embeddings| {
         let own = Extras { ranges: result.int8.clone(), ..Extras::default() };
-        let writer = SafetensorsWriter::start(Cursor::new(Vec::new()), result.header(), &own)?;
+        let writer =
+            SafetensorsWriter::start(Cursor::new(Vec::new()), result.header().clone(), &own)?;
         let mut sink = Box::new(writer);
         result.texts.iter().try_for_each(|text| sink.push(text.clone()))?;
         Ok(sink.finish()?.into_inner())

@@ -75,7 +75,7 @@ impl<W: Write> Sink<W> for JsonWriter<W> {
 /// [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) for NaN or infinity, which JSON has not.
 pub fn to_string(embeddings: &Embeddings) -> Result<String> {
     let extras = Extras { ranges: embeddings.int8.clone(), ..Extras::default() };
-    let mut writer = Box::new(JsonWriter::start(Vec::new(), embeddings.header(), &extras));
+    let mut writer = Box::new(JsonWriter::start(Vec::new(), embeddings.header().clone(), &extras));
     embeddings.texts.iter().try_for_each(|text| writer.push(text.clone()))?;
     let out = writer.finish()?;
     String::from_utf8(out)
@@ -102,11 +102,11 @@ pub(crate) fn write_fields(embeddings: &Embeddings, out: &mut dyn Write) -> Resu
     let int8 = (!embeddings.int8.is_empty()).then(|| Ranges::to_json(&embeddings.int8));
     let truncated = embeddings.texts.iter().filter(|text| text.lost > 0).count();
     let lost = embeddings.texts.iter().map(|text| text.lost).sum();
-    let head = head(&header, int8.as_ref(), truncated, lost)?;
+    let head = head(header, int8.as_ref(), truncated, lost)?;
     out.write_all(&head[1..]).map_err(broken)?;
     for (i, text) in embeddings.texts.iter().enumerate() {
         out.write_all(if i == 0 { b"\n" } else { b",\n" }).map_err(broken)?;
-        write_result(&mut *out, &header, text, &[], &[])?;
+        write_result(&mut *out, header, text, &[], &[])?;
     }
     out.write_all(if embeddings.texts.is_empty() { b"]}\n" } else { b"\n]}\n" }).map_err(broken)
 }

@@ -289,7 +289,7 @@ impl FileSink {
 /// As the methods of [`FileSink`].
 pub fn write_file(path: &Path, format: Option<Format>, embeddings: Embeddings) -> Result<()> {
     let extras = Extras { ranges: embeddings.int8.clone(), ..Extras::default() };
-    let mut sink = FileSink::create_with(path, format, embeddings.header(), &extras)?;
+    let mut sink = FileSink::create_with(path, format, embeddings.header().clone(), &extras)?;
     embeddings.texts.into_iter().try_for_each(|text| sink.push(text))?;
     sink.finish()
 }

@@ -18,8 +18,7 @@ fn spans_are_sent_to_the_collector() {
             let mut stream = stream.unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let (mut all, mut part) = (Vec::new(), [0; 4096]);
-            loop {
-                let Ok(count @ 1..) = stream.read(&mut part) else { break };
+            while let Ok(count @ 1..) = stream.read(&mut part) {
                 all.extend(&part[..count]);
                 let text = String::from_utf8_lossy(&all).to_lowercase();
                 let head = text.find("\r\n\r\n");
