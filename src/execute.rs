@@ -1,10 +1,11 @@
 //! What runs a recording: the one seam between the schedule and the devices.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::error::{Error, Result, fail};
+use crate::error::{Error, Result, Setting, fail};
 use crate::model::layout::WeightId;
 pub use crate::model::weights::Weights;
 use crate::schedule::{Caps, Output, Recording};
@@ -125,13 +126,35 @@ pub struct NotFinite {
 }
 
 impl NotFinite {
-    /// What [`Output::Status`] says of a batch of `tokens`; `None` where all is finite.
-    pub(crate) fn read(status: &[u32], tokens: usize) -> Option<Self> {
-        let (flags, states) = status.split_at_checked(tokens.div_ceil(32))?;
-        let state = states.iter().position(|&row| row != 0)?;
-        let is_flagged = |&row: &usize| flags[row / 32] >> (row % 32) & 1 == 1;
-        let rows = (0..tokens).filter(is_flagged).collect();
-        Some(Self { state, row: states[state] as usize - 1, rows })
+    /// What [`Output::Status`] says of a batch of `tokens` that ran on `device`; `None` where all is
+    /// finite.
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` for flags that no kernel writes: those of rows outside the batch, say.
+    pub(crate) fn read(
+        status: &[u32],
+        tokens: usize,
+        device: impl Display,
+    ) -> Result<Option<Self>> {
+        let Some((flags, states)) = status.split_at_checked(tokens.div_ceil(32)) else {
+            return Ok(None);
+        };
+        // A kernel flags a row and notes one more than its number at the state, or does neither.
+        let is_flagged = |row: usize| flags.get(row / 32).is_some_and(|f| f >> (row % 32) & 1 == 1);
+        let rows: Vec<usize> = (0..32 * flags.len()).filter(|&row| is_flagged(row)).collect();
+        let noted = |&row: &u32| row == 0 || is_flagged(row as usize - 1);
+        let state = states.iter().position(|&row| row != 0);
+        let known = rows.last().is_none_or(|&row| row < tokens) && states.iter().all(noted);
+        if !known || state.is_none() != rows.is_empty() {
+            return Err(fail!(
+                Gpu,
+                "{device} gives back what no kernel writes: it does not execute them as it should; \
+                 update its driver, or use another device"
+            )
+            .about(&[Setting::Device]));
+        }
+        Ok(state.map(|state| Self { state, row: states[state] as usize - 1, rows }))
     }
 
     /// The error where numbers of f32 are not finite.
@@ -160,4 +183,31 @@ pub(crate) fn narrow(label: &str, numbers: &[f32]) -> Result<Vec<half::f16>> {
         )),
     };
     numbers.iter().map(narrow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_no_kernel_writes_are_the_devices_fault() {
+        let read = |status: &[u32]| NotFinite::read(status, 3, "a GPU");
+        assert_eq!(read(&[0, 0, 0]).unwrap(), None);
+        let found = NotFinite { state: 1, row: 2, rows: vec![0, 2] };
+        assert_eq!(read(&[0b101, 0, 3, 1]).unwrap(), Some(found));
+        for status in [
+            // A row outside the batch, noted or flagged.
+            &[0, 0x3f80_0000][..],
+            &[0b101, 0, 0x3f80_0000],
+            &[u32::MAX, 1],
+            &[0b1000, 4],
+            // One without the other.
+            &[0b100, 0],
+            &[0, 1],
+            &[0b10, 2, 3],
+        ] {
+            let said = read(status).unwrap_err().to_string();
+            assert!(said.starts_with("a GPU gives back what no kernel writes"), "{said}");
+        }
+    }
 }

@@ -174,7 +174,8 @@ impl Cpu {
                 let numbers = &slots[buffer.slot()][..buffer.bytes() as usize / 4];
                 match read.output() {
                     Output::Status => {
-                        found = NotFinite::read(bytemuck::cast_slice(numbers), recording.tokens());
+                        let status = bytemuck::cast_slice(numbers);
+                        found = NotFinite::read(status, recording.tokens(), "the CPU")?;
                     }
                     output => sink(output, numbers.to_vec())?,
                 }

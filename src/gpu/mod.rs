@@ -185,7 +185,7 @@ impl GpuExecutor {
             scopes.check(&self.gpu).await?;
         }
         while ring.read(&self.gpu, &self.staging, scopes, sink).await? {}
-        Ok(NotFinite::read(&ring.status, recording.tokens()))
+        NotFinite::read(&ring.status, recording.tokens(), self.device())
     }
 
     /// Rows of a table that is not on the device, each row once.
