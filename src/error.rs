@@ -38,6 +38,13 @@ pub enum ErrorKind {
     Hub,
 }
 
+impl ErrorKind {
+    /// Whether the device is to blame, whatever was asked of it.
+    pub fn is_of_device(self) -> bool {
+        matches!(self, Self::Gpu | Self::DeviceLost)
+    }
+}
+
 /// A setting of a call that an error suggests to change. The sentence of the error does not depend on
 /// the front end; each front end adds its own name of the setting: an option, a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,9 @@ use std::io::IsTerminal;
 use everylayer::capture::{Layers, Pool};
 use everylayer::model::layout::Layout;
 use everylayer::model::locate::locate_with_progress;
-use everylayer::{Capture, Encoder, Error, ErrorKind, Result};
+#[cfg(feature = "gpu")]
+use everylayer::gpu::device::{self, AdapterReport};
+use everylayer::{Capture, Device, Encoder, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::args::InfoArgs;
@@ -76,10 +78,20 @@ struct Plan {
 /// Runs the command.
 pub fn run(args: &InfoArgs) -> Result<()> {
     let source = locate_with_progress(&args.model.model, std::io::stderr().is_terminal())?;
-    let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
+    let options = args.device.options();
+    let encoder = match Encoder::load_blocking(source.as_ref(), &options) {
+        // What is wrong with it stands beside the adapter as well.
+        Err(e) if e.kind().is_of_device() => {
+            terminal::note(&format!("{e}; the memory is that of the CPU"));
+            let options = options.device(Device::Cpu).coop(false);
+            Encoder::load_blocking(source.as_ref(), &options)?
+        }
+        loaded => loaded?,
+    };
+    encoder.notes().iter().for_each(|note| terminal::note(note));
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        adapters: adapters(),
+        adapters: opened_adapters(),
         model: model(&encoder)?,
         memory: memory(&encoder)?,
     };
@@ -246,23 +258,40 @@ pub struct Adapter {
     pub features: Vec<&'static str>,
     /// Those that bound a batch.
     pub limits: BTreeMap<&'static str, u64>,
+    /// Why it cannot be opened, where that was tried.
+    #[serde(rename = "open_error", skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Every adapter of this machine, real ones first.
 #[cfg(feature = "gpu")]
 pub fn adapters() -> Vec<Adapter> {
-    let found = pollster::block_on(everylayer::gpu::device::list());
-    let adapter = |(index, a): (usize, everylayer::gpu::device::AdapterReport)| Adapter {
-        index,
-        name: a.name,
-        backend: a.backend,
-        driver: a.driver,
-        device_type: a.device_type,
-        software: a.software,
-        features: a.features,
-        limits: a.limits.into_iter().collect(),
-    };
-    found.into_iter().enumerate().map(adapter).collect()
+    let found = pollster::block_on(device::list()).into_iter().enumerate();
+    found.map(|(index, report)| Adapter::new(index, report, None)).collect()
+}
+
+/// As [`adapters`], each of which was opened.
+#[cfg(feature = "gpu")]
+fn opened_adapters() -> Vec<Adapter> {
+    let found = pollster::block_on(device::list_opened()).into_iter().enumerate();
+    found.map(|(index, (report, error))| Adapter::new(index, report, error)).collect()
+}
+
+#[cfg(feature = "gpu")]
+impl Adapter {
+    fn new(index: usize, a: AdapterReport, error: Option<Error>) -> Self {
+        Self {
+            index,
+            name: a.name,
+            backend: a.backend,
+            driver: a.driver,
+            device_type: a.device_type,
+            software: a.software,
+            features: a.features,
+            limits: a.limits.into_iter().collect(),
+            error: error.map(|e| e.to_string()),
+        }
+    }
 }
 
 /// A build without GPUs sees none.
@@ -271,13 +300,22 @@ pub fn adapters() -> Vec<Adapter> {
     Vec::new()
 }
 
+/// A build without GPUs sees none.
+#[cfg(not(feature = "gpu"))]
+fn opened_adapters() -> Vec<Adapter> {
+    Vec::new()
+}
+
 impl Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, name, backend, driver, device_type, software, features, limits } = self;
+        let Self { index, name, backend, driver, device_type, software, features, limits, error } = self;
         let note = if *software { ", software: used only when named" } else { "" };
         writeln!(f, "  {index}  {name}\n    backend     {backend}, {device_type}{note}")?;
         if !driver.is_empty() {
             writeln!(f, "    driver      {driver}")?;
+        }
+        if let Some(error) = error {
+            writeln!(f, "    error       {error}")?;
         }
         let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
         writeln!(f, "    features    {features}")?;

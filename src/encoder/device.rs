@@ -7,8 +7,12 @@ use super::options::Device;
 #[cfg(feature = "gpu")]
 use super::options::Dtype;
 use super::options::LoadOptions;
+#[cfg(feature = "gpu")]
+use crate::error::ErrorKind;
 use crate::error::{Result, Setting, fail};
 use crate::execute::Execute;
+#[cfg(feature = "gpu")]
+use crate::gpu::device::{self, Candidate, Gpu, GpuOptions, Pick};
 use crate::model::load::Model;
 use crate::schedule::Elem;
 
@@ -28,19 +32,30 @@ pub enum OpenDevice {
     },
 }
 
-impl OpenDevice {
-    /// Opens the device that `options` name.
+/// A device with a model's weights on it, and how it came to be chosen.
+pub struct Start {
+    /// The device.
+    pub device: OpenDevice,
+    /// The model's executor there.
+    pub executor: Arc<dyn Execute>,
+    /// What a person should know of the choice, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Start {
+    /// Opens the device that `options` name and puts the weights of `model` there. Where they leave the
+    /// choice, an adapter that fails is passed over: the next is tried, and under [`Device::Auto`]
+    /// the CPU at the end.
     ///
     /// # Errors
     ///
     /// `NoAdapter` where there is none like it; `Usage` where cooperative matrices were asked for and
-    /// the device or the dtype cannot; `Gpu` where the driver refuses.
-    pub async fn open(options: &LoadOptions) -> Result<Self> {
+    /// the device or the dtype cannot; `Gpu` where the driver refuses; those of
+    /// [`OpenDevice::executor`].
+    pub async fn new(model: &Model, options: &LoadOptions) -> Result<Self> {
+        let elem = options.dtype.elem();
         #[cfg(feature = "gpu")]
         {
-            use crate::error::ErrorKind;
-            use crate::gpu::device::{Gpu, GpuOptions, Pick};
-
             let Some(pick) = options.device.pick() else {
                 return match options.coop {
                     true => Err(fail!(
@@ -49,7 +64,7 @@ impl OpenDevice {
                          them off"
                     )
                     .about(&[Setting::Device, Setting::Coop])),
-                    false => Ok(Self::Cpu),
+                    false => Self::on_cpu(model, elem, Vec::new()).await,
                 };
             };
             if options.coop && options.dtype != Dtype::F16 {
@@ -59,26 +74,13 @@ impl OpenDevice {
                 )
                 .about(&[Setting::Dtype, Setting::Coop]));
             }
-            let gpu_options =
-                GpuOptions { default_limits: options.default_limits, coop: options.coop };
-            match Gpu::open(&pick, &gpu_options).await {
-                Ok(gpu) => {
-                    let kept = || crate::gpu::tuning_cache::read(gpu.report());
-                    let tuning = if options.untuned { Default::default() } else { kept() };
-                    Ok(Self::Gpu { gpu: Arc::new(gpu), tuning, cut_for: options.cut_for })
-                }
-                // `auto` falls back to the CPU where there is no GPU, never over a failure.
-                Err(e)
-                    if pick == Pick::Real && e.kind() == ErrorKind::NoAdapter && !options.coop =>
-                {
-                    Ok(Self::Cpu)
-                }
-                Err(e) => Err(e),
-            }
+            Self::on_gpu(model, elem, options, &pick).await
         }
         #[cfg(not(feature = "gpu"))]
         match options.device {
-            Device::Auto | Device::Cpu if !options.coop => Ok(Self::Cpu),
+            Device::Auto | Device::Cpu if !options.coop => {
+                Self::on_cpu(model, elem, Vec::new()).await
+            }
             _ => Err(fail!(
                 NoAdapter,
                 "this build has no GPU support; build it with the feature `gpu` or use the device `cpu`"
@@ -87,6 +89,71 @@ impl OpenDevice {
         }
     }
 
+    async fn on_cpu(model: &Model, elem: Elem, passed: Vec<String>) -> Result<Self> {
+        let device = OpenDevice::Cpu;
+        let executor = device.executor(model, elem).await?;
+        let notes = passed.iter().map(|why| format!("{why}; using the CPU")).collect();
+        Ok(Self { device, executor, notes })
+    }
+
+    /// On the first adapter of `pick` that works.
+    #[cfg(feature = "gpu")]
+    async fn on_gpu(
+        model: &Model,
+        elem: Elem,
+        options: &LoadOptions,
+        pick: &Pick,
+    ) -> Result<Self> {
+        // Only `auto` ends on the CPU, and not where it has not what was asked for.
+        let ends_on_cpu = *pick == Pick::Real && !options.coop;
+        let candidates = match device::candidates(pick).await {
+            Err(e) if ends_on_cpu && e.kind() == ErrorKind::NoAdapter => {
+                return Self::on_cpu(model, elem, Vec::new()).await;
+            }
+            found => found?,
+        };
+        let mut passed = Vec::new();
+        for candidate in candidates {
+            match Self::on_adapter(model, elem, options, &candidate).await {
+                Ok(mut start) => {
+                    let taken = start.executor.device();
+                    let why = passed.into_iter().map(|why| format!("{why}; using {taken}"));
+                    start.notes = why.chain(start.notes).collect();
+                    return Ok(start);
+                }
+                Err(e) if e.kind().is_of_device() => passed.push(e.to_string()),
+                Err(e) => return Err(e),
+            }
+            if !pick.goes_on() {
+                break;
+            }
+        }
+        if ends_on_cpu {
+            return Self::on_cpu(model, elem, passed).await;
+        }
+        let said = passed.join("; ");
+        Err(fail!(Gpu, "{said}; try another device").about(&[Setting::Device]))
+    }
+
+    #[cfg(feature = "gpu")]
+    async fn on_adapter(
+        model: &Model,
+        elem: Elem,
+        options: &LoadOptions,
+        candidate: &Candidate,
+    ) -> Result<Self> {
+        let gpu_options = GpuOptions { default_limits: options.default_limits, coop: options.coop };
+        let gpu = Arc::new(Gpu::open_candidate(candidate, &gpu_options).await?);
+        let notes = gpu.choice().map(str::to_owned).into_iter().collect();
+        let kept = || crate::gpu::tuning_cache::read(gpu.report());
+        let tuning = if options.untuned { Default::default() } else { kept() };
+        let device = OpenDevice::Gpu { gpu, tuning, cut_for: options.cut_for };
+        let executor = device.executor(model, elem).await?;
+        Ok(Self { device, executor, notes })
+    }
+}
+
+impl OpenDevice {
     /// Puts the weights of `model` there, stored as `elem`.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ use crate::schedule::{Caps, Elem, Exit, Recording, record_all};
 use crate::text::pack::PackedBatch;
 use crate::text::{Text, Tokens};
 use batch_stream::BatchStream;
-use device::OpenDevice;
+use device::{OpenDevice, Start};
 #[cfg(feature = "server")]
 pub(crate) use readout::{token_infos, word_info};
 use resolve::{Epilogue, Resolved};
@@ -59,6 +59,7 @@ pub struct Encoder {
     wide: Mutex<Option<Arc<dyn Execute>>>,
     elem: Elem,
     batch_tokens: usize,
+    notes: Vec<String>,
 }
 
 impl Encoder {
@@ -100,12 +101,12 @@ impl Encoder {
             fail!(Checkpoint, "{}: tokenizer and model are not of one kind: {e}", model.name)
         })?;
         let elem = options.dtype.elem();
-        let device = OpenDevice::open(options).await?;
-        let executor = device.executor(&model, elem).await?;
+        let Start { device, executor, notes } = Start::new(&model, options).await?;
         let most = most_tokens(&model, executor.caps());
         let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most);
         let wide = Mutex::default();
-        let encoder = Self { model, preprocessor, device, executor, wide, elem, batch_tokens };
+        let encoder =
+            Self { model, preprocessor, device, executor, wide, elem, batch_tokens, notes };
         encoder.warm();
         Ok(encoder)
     }
@@ -270,12 +271,8 @@ impl Encoder {
     }
 
     /// What a person should know of how the device was chosen, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        match &self.device {
-            #[cfg(feature = "gpu")]
-            OpenDevice::Gpu { gpu, .. } => gpu.choice().map(str::to_owned).into_iter().collect(),
-            OpenDevice::Cpu => Vec::new(),
-        }
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the CPU executor runs it.

@@ -3,36 +3,17 @@
 
 use std::sync::Arc;
 
+pub use super::adapters::{AdapterReport, Candidate, candidates, list, list_opened};
+use super::adapters::class;
 use super::coop;
 use super::faults::Faults;
 use super::memory::Account;
 pub use super::pick::{GpuOptions, Pick, missing};
-use super::pick::{choice, no_adapter};
+use super::pick::no_adapter;
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::Pipelines;
 use crate::error::{Result, Setting, fail};
-use crate::schedule::{AdapterFeatures, Class, Tile};
-
-/// What is known of one adapter without opening it.
-#[derive(Debug, Clone)]
-pub struct AdapterReport {
-    /// Its name.
-    pub name: String,
-    /// `Vulkan`, `Metal`, `Dx12`, `BrowserWebGpu`.
-    pub backend: String,
-    /// Driver and its version.
-    pub driver: String,
-    /// Whether it runs on the CPU (llvmpipe, SwiftShader).
-    pub software: bool,
-    /// `DiscreteGpu`, `IntegratedGpu`, `Cpu`, ...
-    pub device_type: String,
-    /// Features that later kernels ask for, those it has.
-    pub features: Vec<&'static str>,
-    /// The cut of products on cooperative matrices that kernels here have for it, if any.
-    pub coop: Option<Tile>,
-    /// Limits that bound a batch, by name.
-    pub limits: Vec<(&'static str, u64)>,
-}
+use crate::schedule::{AdapterFeatures, Class};
 
 /// An open device.
 pub struct Gpu {
@@ -49,114 +30,33 @@ pub struct Gpu {
     poller: Poller,
 }
 
-fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::PRIMARY;
-    wgpu::Instance::new(descriptor)
-}
-
-/// The one adapter that a page is given.
-#[cfg(target_arch = "wasm32")]
-async fn adapters() -> Vec<wgpu::Adapter> {
-    let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
-        ..Default::default()
-    };
-    instance().request_adapter(&options).await.into_iter().collect()
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-async fn adapters() -> Vec<wgpu::Adapter> {
-    let mut adapters = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
-    let rank = |a: &wgpu::Adapter| match a.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    };
-    adapters.sort_by_key(rank);
-    adapters
-}
-
-/// Every adapter of this machine, the one `Pick::Real` would take first.
-pub async fn list() -> Vec<AdapterReport> {
-    adapters().await.iter().map(report).collect()
-}
-
-fn report(adapter: &wgpu::Adapter) -> AdapterReport {
-    let info = adapter.get_info();
-    let (features, limits) = (adapter.features(), adapter.limits());
-    let known = [
-        ("shader-f16", wgpu::Features::SHADER_F16),
-        ("subgroups", wgpu::Features::SUBGROUP),
-        ("timestamp-query", wgpu::Features::TIMESTAMP_QUERY),
-        ("cooperative-matrix", wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
-    ];
-    AdapterReport {
-        backend: format!("{:?}", info.backend),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        software: info.device_type == wgpu::DeviceType::Cpu,
-        device_type: format!("{:?}", info.device_type),
-        coop: coop::tile(adapter).ok(),
-        features: known.iter().filter(|(_, f)| features.contains(*f)).map(|(n, _)| *n).collect(),
-        limits: vec![
-            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
-            ("max_buffer_size", limits.max_buffer_size),
-            (
-                "max_compute_workgroup_storage_size",
-                u64::from(limits.max_compute_workgroup_storage_size),
-            ),
-            (
-                "max_compute_invocations_per_workgroup",
-                u64::from(limits.max_compute_invocations_per_workgroup),
-            ),
-            ("subgroup_min_size", u64::from(info.subgroup_min_size)),
-            ("subgroup_max_size", u64::from(info.subgroup_max_size)),
-        ],
-        // A page may not be told.
-        name: if info.name.is_empty() { "the GPU".to_owned() } else { info.name },
-    }
-}
-
-/// What work is cut up for. Software Vulkan whose subgroups are eight wide and that has 64-bit words
-/// has kernels of its own, four times as fast there.
-fn class(adapter: &wgpu::Adapter) -> Class {
-    let info = adapter.get_info();
-    let eight = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-    let words =
-        adapter.features().contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64);
-    match info.device_type {
-        wgpu::DeviceType::Cpu if eight && words => Class::Software,
-        wgpu::DeviceType::Cpu => Class::CpuAdapter,
-        wgpu::DeviceType::DiscreteGpu => Class::Large,
-        _ => Class::Small,
-    }
-}
-
 impl Gpu {
-    /// Opens the adapter that `pick` describes.
+    /// Opens the adapter that `pick` describes; where that leaves a choice, the first that opens.
     ///
     /// # Errors
     ///
     /// `NoAdapter` where none fits, with the names of those there are; `Usage` where it was asked for
     /// cooperative matrices and lacks something they need; `Gpu` where the driver refuses.
     pub async fn open(pick: &Pick, options: &GpuOptions) -> Result<Self> {
-        let adapters = adapters().await;
-        let mut fitting = adapters.iter().enumerate().filter(|(place, adapter)| {
-            let info = adapter.get_info();
-            pick.fits(*place, &info.name, info.device_type == wgpu::DeviceType::Cpu)
-        });
-        let Some((place, adapter)) = fitting.next() else {
-            return Err(no_adapter(pick, &adapters));
-        };
-        let others: Vec<usize> = fitting.map(|(place, _)| place).collect();
-        let choice = match pick {
-            Pick::Named(part) if !others.is_empty() => {
-                Some(choice(part, place, &others, &adapters))
+        let mut refused = None;
+        for candidate in candidates(pick).await? {
+            match Self::open_candidate(&candidate, options).await {
+                Err(e) if pick.goes_on() && e.kind().is_of_device() => {
+                    refused.get_or_insert(e);
+                }
+                opened => return opened,
             }
-            _ => None,
-        };
+        }
+        Err(refused.unwrap_or_else(|| no_adapter(pick, &[])))
+    }
+
+    /// Opens this adapter.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gpu::open`].
+    pub async fn open_candidate(candidate: &Candidate, options: &GpuOptions) -> Result<Self> {
+        let Candidate { adapter, report, choice } = candidate;
         // Defaults everywhere; the two sizes that bound a batch as far as the adapter goes.
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -193,9 +93,9 @@ impl Gpu {
             experimental_features: coop::token(can.coop.is_some()),
             ..Default::default()
         };
-        let report = report(adapter);
+        let (report, choice) = (report.clone(), choice.clone());
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
-            fail!(Gpu, "{} could not be opened: {e}; try another device", report.name)
+            fail!(Gpu, "{} ({}) could not be opened: {e}", report.name, report.backend)
                 .about(&[Setting::Device])
                 .with_source(e)
         })?;

@@ -1,6 +1,7 @@
 //! Everything that names `wgpu`: the device, the kernel table, pipelines, weights, the executor
 //! and readback.
 
+mod adapters;
 mod arena;
 mod ceiling;
 mod coop;

@@ -35,6 +35,11 @@ impl Pick {
             Self::At(wanted) => place == *wanted,
         }
     }
+
+    /// Whether the next adapter is tried where one fails: the caller named none.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Real | Self::Any)
+    }
 }
 
 /// Whether `part` stands in `name` where a word begins: `llvm` in `llvmpipe`, `rtx 40` in

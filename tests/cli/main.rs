@@ -5,6 +5,8 @@
 #![cfg(all(feature = "cli", feature = "bundled"))]
 
 mod bench;
+#[cfg(all(feature = "gpu", target_os = "linux"))]
+mod broken;
 mod calls;
 #[cfg(feature = "gpu")]
 mod doctor;

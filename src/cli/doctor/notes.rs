@@ -99,6 +99,7 @@ mod tests {
                 software: device_type == "Cpu",
                 features: vec![feature],
                 limits: Default::default(),
+                error: None,
             });
             assert_eq!(notes.len(), want.len(), "{name} on {backend}: {notes:?}");
             for (note, part) in notes.iter().zip(want) {

@@ -20,6 +20,7 @@ fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checke
         software: false,
         features: Vec::new(),
         limits: Default::default(),
+                error: None,
     };
     Checked { kernels, states, ..Checked::new(adapter) }.conclude(done)
 }
