@@ -85,7 +85,7 @@ pub mod quote;
 pub mod schedule;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "testing", feature = "gpu"))]
 #[doc(hidden)]
 pub mod testing;
 pub mod text;
@@ -95,7 +95,7 @@ mod words;
 
 pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};
 pub use embeddings::{Embeddings, TextEmbedding};
-pub use encoder::{Device, Dtype, Encoder, LoadOptions};
+pub use encoder::{Device, Dtype, Encoder, LoadOptions, Verified, Verify};
 pub use error::{Error, ErrorKind, Result, Setting};
 pub use schedule::Recording;
 pub use text::Text;

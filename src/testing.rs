@@ -1,5 +1,6 @@
-//! Recordings of one dispatch over arrays made up on the spot, and the weights they read: what the
-//! tests of kernels and `doctor` run on a GPU and on the CPU executor.
+//! Recordings of one dispatch over arrays made up on the spot, and the weights they read: what is run
+//! on a GPU and on the CPU executor by the tests of kernels, by `doctor`, and before a GPU is believed
+//! for the first time.
 //!
 //! Behind each array that a kernel reads lie rows of NaN, and the array it writes starts as a
 //! number nobody computes and ends in rows that must keep it: a read or a write past the end shows.
@@ -11,6 +12,7 @@ pub mod judge;
 mod moe;
 mod qk_norm;
 mod rng;
+pub mod states;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -190,12 +192,21 @@ impl Single {
     }
 }
 
+/// [`arrays`], blocking.
+///
+/// # Errors
+///
+/// Those of [`arrays`].
+pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
+    pollster::block_on(arrays(executor, recording))
+}
+
 /// Runs `recording` and gives the numbers of each array that it brings back.
 ///
 /// # Errors
 ///
 /// Those of the device; `NotFinite` where a row was flagged.
-pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
+pub async fn arrays(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>>> {
     let readbacks = recording.submits().iter().flat_map(|s| s.readbacks());
     let brought = readbacks.filter(|r| r.output() != Output::Status);
     let mut narrow = brought.map(|r| recording.buffer(r.buffer()).is_narrow());
@@ -207,7 +218,7 @@ pub fn run(executor: &dyn Execute, recording: &Recording) -> Result<Vec<Vec<f32>
         });
         Ok(())
     };
-    match pollster::block_on(executor.run(recording, &mut sink))? {
+    match executor.run(recording, &mut sink).await? {
         None => Ok(arrays),
         Some(found) => Err(found.into_error()),
     }

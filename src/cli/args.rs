@@ -275,6 +275,9 @@ pub struct DoctorArgs {
     /// Print one JSON object, for a bug report
     #[arg(long)]
     pub json: bool,
+    /// Print each result as it comes, before the report
+    #[arg(long, conflicts_with = "json")]
+    pub lines: bool,
 }
 
 /// `everylayer wgsl`

@@ -12,6 +12,7 @@ mod text;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use everylayer::encoder::{Summary, summary};
 use everylayer::gpu::device::{Gpu, GpuOptions, Pick, missing};
 use everylayer::model::locate::locate_with_progress;
 use everylayer::{Device, Error, ErrorKind, Result};
@@ -47,6 +48,8 @@ struct Checked {
     /// The cut of products on cooperative matrices that was run, or why none was.
     coop: String,
     states: Vec<State>,
+    /// What was kept when its kernels were used for the first time.
+    verified: Option<Summary>,
     ok: bool,
     /// The first thing that the device refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +66,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     };
     let kernels = Kernels::compute(states.as_ref().map(States::head_dim))?;
     let checks = kernels.count() + usize::from(states.is_some());
-    let progress = Progress::checks(chosen.len() * checks, looked_at);
+    let progress = Progress::checks(chosen.len() * checks, looked_at, args.lines);
     let examined = chosen.into_iter().map(|(place, adapter)| {
         let mut checked = Checked::new(adapter);
         let done = checked.examine(place, &kernels, states.as_ref(), &progress);
@@ -129,6 +132,7 @@ impl Checked {
             kernels: Vec::new(),
             coop: "not tried".to_owned(),
             states: Vec::new(),
+            verified: None,
             ok: false,
             error: None,
         }
@@ -144,13 +148,20 @@ impl Checked {
     ) -> Result<()> {
         let (pick, options) = (Pick::At(place), GpuOptions::default());
         let gpu = Arc::new(pollster::block_on(Gpu::open(&pick, &options))?);
-        let computed = kernels.check(&gpu, &mut self.kernels, progress);
-        if computed.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost) {
+        self.verified = summary(gpu.report());
+        // What the model uses is told first: there may be little time.
+        let run = states.map_or(Ok(()), |states| states.check(&gpu, &mut self.states, progress));
+        let lost = |e: &Error| e.kind() == ErrorKind::DeviceLost;
+        if run.as_ref().is_err_and(lost) {
+            return run;
+        }
+        let own = states.map(|states| states.kernels(&gpu)).unwrap_or_default();
+        let computed = kernels.check(&gpu, &own, &mut self.kernels, progress);
+        if computed.as_ref().is_err_and(lost) {
             return computed;
         }
         let coop = self.examine_coop(&pick, kernels, progress);
-        let run = states.map_or(Ok(()), |states| states.check(&gpu, &mut self.states, progress));
-        computed.and(coop).and(run)
+        run.and(computed).and(coop)
     }
 
     /// Products on cooperative matrices, which a device has to be opened for.

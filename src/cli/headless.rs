@@ -1,6 +1,6 @@
-//! Keeps Mesa quiet on machines without a desktop.
+//! Keeps Mesa quiet on machines without a desktop, and wgpu where a device is lost.
 //!
-//! Its device-select layer looks for a Wayland display whenever adapters are listed, and where
+//! Mesa's device-select layer looks for a Wayland display whenever adapters are listed, and where
 //! there is none prints `error: XDG_RUNTIME_DIR is invalid` on standard error, twice, beside the
 //! one sentence that is ours. The layer only reorders adapters, which we choose by name and kind.
 
@@ -12,4 +12,18 @@ pub fn prepare() {
         // SAFETY: the first statement of `main`: no other thread reads the environment yet.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+    #[cfg(feature = "gpu")]
+    lost_devices();
+}
+
+/// Leaves out what wgpu prints of a device that was lost while a thread of the library waited for it: the
+/// call that it was lost for fails with a sentence.
+#[cfg(feature = "gpu")]
+fn lost_devices() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(everylayer::gpu::device::POLLER) {
+            before(panic);
+        }
+    }));
 }

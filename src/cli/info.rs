@@ -7,10 +7,10 @@ use std::fmt::{self, Display};
 use std::io::IsTerminal;
 
 use everylayer::capture::{Layers, Pool};
-use everylayer::model::layout::Layout;
-use everylayer::model::locate::locate_with_progress;
 #[cfg(feature = "gpu")]
 use everylayer::gpu::device::{self, AdapterReport};
+use everylayer::model::layout::Layout;
+use everylayer::model::locate::locate_with_progress;
 use everylayer::{Capture, Device, Encoder, Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -58,6 +58,9 @@ struct Model {
 struct Memory {
     device: String,
     dtype: String,
+    /// What was held against the CPU executor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<String>,
     weight_bytes: u64,
     batch_tokens: usize,
     plans: Vec<Plan>,
@@ -156,6 +159,7 @@ fn memory(encoder: &Encoder) -> Result<Memory> {
     Ok(Memory {
         device: encoder.device(),
         dtype: encoder.dtype().to_string(),
+        verified: encoder.verified().map(ToString::to_string),
         weight_bytes: encoder.weight_bytes(),
         batch_tokens: batch,
         plans,
@@ -207,6 +211,9 @@ impl Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, dtype, batch_tokens, .. } = self;
         writeln!(f, "memory on {device}, {dtype}, batches of {batch_tokens} tokens")?;
+        if let Some(verified) = &self.verified {
+            writeln!(f, "  {verified}")?;
+        }
         writeln!(f, "  {:<50}{:>12}", "weights", bytes(self.weight_bytes))?;
         writeln!(f, "  {:<50}{:>12}{:>13}", "a call", "activations", "to the host")?;
         for plan in &self.plans {
@@ -308,7 +315,8 @@ fn opened_adapters() -> Vec<Adapter> {
 
 impl Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, name, backend, driver, device_type, software, features, limits, error } = self;
+        let Self { index, name, backend, driver, device_type, software, features, limits, error } =
+            self;
         let note = if *software { ", software: used only when named" } else { "" };
         writeln!(f, "  {index}  {name}\n    backend     {backend}, {device_type}{note}")?;
         if !driver.is_empty() {

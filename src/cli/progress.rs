@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+#[cfg(feature = "gpu")]
+use super::terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Work that is over sooner shows no bar.
@@ -15,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Progress {
     bar: ProgressBar,
     tokens: Arc<AtomicUsize>,
+    /// Whether each result is printed as it comes.
+    lines: bool,
 }
 
 impl Progress {
@@ -33,10 +37,22 @@ impl Progress {
         Self::with("{wide_bar} {human_pos}/{human_len} runs, {elapsed}", Some(total), visible)
     }
 
-    /// The same for checks, `total` of them.
+    /// The same for checks, `total` of them, whose results are printed as they come where `lines`.
     #[cfg(feature = "gpu")]
-    pub fn checks(total: usize, visible: bool) -> Self {
-        Self::with("{wide_bar} {human_pos}/{human_len} checks, {elapsed}", Some(total), visible)
+    pub fn checks(total: usize, visible: bool, lines: bool) -> Self {
+        let template = "{wide_bar} {human_pos}/{human_len} checks, {elapsed}";
+        let mut progress = Self::with(template, Some(total), visible && !lines);
+        progress.lines = lines;
+        progress
+    }
+
+    /// Prints a result, where they are printed as they come.
+    #[cfg(feature = "gpu")]
+    pub fn result(&self, line: &str) {
+        if self.lines {
+            // A reader that is gone has read enough; the report says the rest.
+            drop(terminal::print(format!("{line}\n").as_bytes()));
+        }
     }
 
     fn with(template: &str, total: Option<usize>, visible: bool) -> Self {
@@ -66,7 +82,7 @@ impl Progress {
                 }
             });
         }
-        Self { bar, tokens }
+        Self { bar, tokens, lines: false }
     }
 
     /// `count` more are done.

@@ -2,19 +2,33 @@
 
 use std::sync::Arc;
 
+use super::Preprocessor;
+#[cfg(feature = "gpu")]
+use super::open_gpu::{OpenGpu, Started};
 #[cfg(not(feature = "gpu"))]
 use super::options::Device;
 #[cfg(feature = "gpu")]
 use super::options::Dtype;
 use super::options::LoadOptions;
+use super::verified::Verified;
 #[cfg(feature = "gpu")]
 use crate::error::ErrorKind;
 use crate::error::{Result, Setting, fail};
 use crate::execute::Execute;
 #[cfg(feature = "gpu")]
+use crate::execute::Task;
+#[cfg(feature = "gpu")]
 use crate::gpu::device::{self, Candidate, Gpu, GpuOptions, Pick};
 use crate::model::load::Model;
 use crate::schedule::Elem;
+
+/// An open device that makes executors. Behind a trait, so that what a server's tasks hold is not proved
+/// to move between threads down to the types of wgpu, in each crate that spawns one.
+#[cfg(feature = "gpu")]
+pub trait MakeExecutor: Send + Sync {
+    /// See [`OpenDevice::executor`].
+    fn executor<'a>(&'a self, model: &'a Model, elem: Elem) -> Task<'a, Result<Arc<dyn Execute>>>;
+}
 
 /// An open device.
 pub enum OpenDevice {
@@ -22,14 +36,7 @@ pub enum OpenDevice {
     Cpu,
     /// A GPU.
     #[cfg(feature = "gpu")]
-    Gpu {
-        /// The device.
-        gpu: Arc<crate::gpu::device::Gpu>,
-        /// What was measured on its adapter.
-        tuning: crate::schedule::tuning::Tuning,
-        /// Another class of adapter, whose kernels are taken.
-        cut_for: Option<crate::schedule::Class>,
-    },
+    Gpu(Box<dyn MakeExecutor>),
 }
 
 /// A device with a model's weights on it, and how it came to be chosen.
@@ -40,6 +47,8 @@ pub struct Start {
     pub executor: Arc<dyn Execute>,
     /// What a person should know of the choice, a sentence each.
     pub notes: Vec<String>,
+    /// What is known of the kernels of a GPU; `None` on the CPU, and where nothing was to be verified.
+    pub verified: Option<Verified>,
 }
 
 impl Start {
@@ -52,8 +61,13 @@ impl Start {
     /// `NoAdapter` where there is none like it; `Usage` where cooperative matrices were asked for and
     /// the device or the dtype cannot; `Gpu` where the driver refuses; those of
     /// [`OpenDevice::executor`].
-    pub async fn new(model: &Model, options: &LoadOptions) -> Result<Self> {
+    pub async fn new(
+        (model, preprocessor): (&Model, &Preprocessor),
+        options: &LoadOptions,
+    ) -> Result<Self> {
         let elem = options.dtype.elem();
+        #[cfg(not(feature = "gpu"))]
+        let _ = preprocessor;
         #[cfg(feature = "gpu")]
         {
             let Some(pick) = options.device.pick() else {
@@ -74,7 +88,7 @@ impl Start {
                 )
                 .about(&[Setting::Dtype, Setting::Coop]));
             }
-            Self::on_gpu(model, elem, options, &pick).await
+            Self::on_gpu((model, preprocessor), options, &pick).await
         }
         #[cfg(not(feature = "gpu"))]
         match options.device {
@@ -93,17 +107,17 @@ impl Start {
         let device = OpenDevice::Cpu;
         let executor = device.executor(model, elem).await?;
         let notes = passed.iter().map(|why| format!("{why}; using the CPU")).collect();
-        Ok(Self { device, executor, notes })
+        Ok(Self { device, executor, notes, verified: None })
     }
 
     /// On the first adapter of `pick` that works.
     #[cfg(feature = "gpu")]
     async fn on_gpu(
-        model: &Model,
-        elem: Elem,
+        (model, preprocessor): (&Model, &Preprocessor),
         options: &LoadOptions,
         pick: &Pick,
     ) -> Result<Self> {
+        let elem = options.dtype.elem();
         // Only `auto` ends on the CPU, and not where it has not what was asked for.
         let ends_on_cpu = *pick == Pick::Real && !options.coop;
         let candidates = match device::candidates(pick).await {
@@ -114,14 +128,17 @@ impl Start {
         };
         let mut passed = Vec::new();
         for candidate in candidates {
-            match Self::on_adapter(model, elem, options, &candidate).await {
+            match Self::on_adapter((model, preprocessor), options, &candidate).await {
                 Ok(mut start) => {
                     let taken = start.executor.device();
                     let why = passed.into_iter().map(|why| format!("{why}; using {taken}"));
                     start.notes = why.chain(start.notes).collect();
                     return Ok(start);
                 }
-                Err(e) if e.kind().is_of_device() => passed.push(e.to_string()),
+                Err(e) if e.kind().is_of_device() => {
+                    let why = e.to_string();
+                    passed.push(why.strip_suffix(device::AGAIN).unwrap_or(&why).to_owned());
+                }
                 Err(e) => return Err(e),
             }
             if !pick.goes_on() {
@@ -137,19 +154,17 @@ impl Start {
 
     #[cfg(feature = "gpu")]
     async fn on_adapter(
-        model: &Model,
-        elem: Elem,
+        of: (&Model, &Preprocessor),
         options: &LoadOptions,
         candidate: &Candidate,
     ) -> Result<Self> {
         let gpu_options = GpuOptions { default_limits: options.default_limits, coop: options.coop };
-        let gpu = Arc::new(Gpu::open_candidate(candidate, &gpu_options).await?);
-        let notes = gpu.choice().map(str::to_owned).into_iter().collect();
-        let kept = || crate::gpu::tuning_cache::read(gpu.report());
-        let tuning = if options.untuned { Default::default() } else { kept() };
-        let device = OpenDevice::Gpu { gpu, tuning, cut_for: options.cut_for };
-        let executor = device.executor(model, elem).await?;
-        Ok(Self { device, executor, notes })
+        let gpu = Gpu::open_candidate(candidate, &gpu_options).await?;
+        let choice = gpu.choice().map(str::to_owned);
+        let Started { device, executor, verified } = OpenGpu::start(gpu, of, options).await?;
+        let fault = verified.as_ref().and_then(|verified| verified.fault.clone());
+        let notes = choice.into_iter().chain(fault).collect();
+        Ok(Self { device: OpenDevice::Gpu(Box::new(device)), executor, notes, verified })
     }
 }
 
@@ -161,22 +176,13 @@ impl OpenDevice {
     /// `Checkpoint` or `Io` for the weights, `NotFinite` for one that `elem` does not hold; `Gpu` or
     /// `OutOfMemory` from the device.
     pub async fn executor(&self, model: &Model, elem: Elem) -> Result<Arc<dyn Execute>> {
-        let layout = Arc::clone(&model.layout);
-        Ok(match self {
-            Self::Cpu => Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?),
-            #[cfg(feature = "gpu")]
-            Self::Gpu { gpu, tuning, cut_for } => {
-                use crate::gpu::GpuExecutor;
-
-                let (gpu, weights) = (Arc::clone(gpu), model.weights.clone());
-                let mut executor = GpuExecutor::new(gpu, layout, weights, elem)?;
-                if let Some(class) = *cut_for {
-                    executor = executor.cut_for(class);
-                }
-                executor.set_tuning(tuning.clone());
-                executor.calibrate().await?;
-                Arc::new(executor)
+        match self {
+            Self::Cpu => {
+                let layout = Arc::clone(&model.layout);
+                Ok(Arc::new(crate::cpu::Cpu::new(layout, model.weights.as_ref(), elem)?))
             }
-        })
+            #[cfg(feature = "gpu")]
+            Self::Gpu(device) => device.executor(model, elem).await,
+        }
     }
 }

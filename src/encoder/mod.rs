@@ -4,12 +4,15 @@ mod batch_stream;
 mod check;
 mod device;
 mod jobs;
+#[cfg(feature = "gpu")]
+mod open_gpu;
 mod options;
 mod preprocessor;
 mod profile;
 mod readout;
 mod resolve;
 mod run;
+mod verified;
 mod warmup;
 mod windowed;
 mod work;
@@ -23,6 +26,15 @@ pub(crate) use readout::token_infos;
 
 pub use preprocessor::Preprocessor;
 pub use profile::Step;
+#[doc(hidden)]
+pub use verified::Wrap;
+#[cfg(feature = "gpu")]
+#[doc(hidden)]
+pub use verified::{Summary, summary};
+pub use verified::{Verified, Verify};
+#[cfg(feature = "gpu")]
+#[doc(hidden)]
+pub use warmup::usual_kernels;
 pub use windowed::{WindowRange, Windowed};
 
 use crate::capture::{Capture, Precision};
@@ -60,6 +72,7 @@ pub struct Encoder {
     elem: Elem,
     batch_tokens: usize,
     notes: Vec<String>,
+    verified: Option<Verified>,
 }
 
 impl Encoder {
@@ -101,12 +114,21 @@ impl Encoder {
             fail!(Checkpoint, "{}: tokenizer and model are not of one kind: {e}", model.name)
         })?;
         let elem = options.dtype.elem();
-        let Start { device, executor, notes } = Start::new(&model, options).await?;
-        let most = most_tokens(&model, executor.caps());
-        let batch_tokens = options.batch_tokens.unwrap_or(BATCH_TOKENS).clamp(1, most);
+        let Start { device, executor, notes, verified } =
+            Start::new((&model, &preprocessor), options).await?;
+        let batch_tokens = batch_tokens(&model, executor.caps(), options.batch_tokens);
         let wide = Mutex::default();
-        let encoder =
-            Self { model, preprocessor, device, executor, wide, elem, batch_tokens, notes };
+        let encoder = Self {
+            model,
+            preprocessor,
+            device,
+            executor,
+            wide,
+            elem,
+            batch_tokens,
+            notes,
+            verified,
+        };
         encoder.warm();
         Ok(encoder)
     }
@@ -275,6 +297,12 @@ impl Encoder {
         &self.notes
     }
 
+    /// What is known of the kernels that are used on the GPU; `None` on the CPU, and under
+    /// [`Verify::Never`].
+    pub fn verified(&self) -> Option<&Verified> {
+        self.verified.as_ref()
+    }
+
     /// Whether the CPU executor runs it.
     pub fn is_on_cpu(&self) -> bool {
         matches!(self.device, OpenDevice::Cpu)
@@ -335,6 +363,11 @@ impl Encoder {
             _ => e,
         }
     }
+}
+
+/// Tokens of one batch at most with `caps`, of which the caller `asked` for so many.
+fn batch_tokens(model: &Model, caps: &Caps, asked: Option<usize>) -> usize {
+    asked.unwrap_or(BATCH_TOKENS).clamp(1, most_tokens(model, caps))
 }
 
 /// Tokens of one batch at most, whatever the caller names.

@@ -2,9 +2,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use super::verified::{Verify, Wrap};
 use crate::error::{Error, Result};
+use crate::execute::Execute;
 #[cfg(feature = "gpu")]
 use crate::gpu::device::Pick;
 use crate::schedule::{Class, Elem};
@@ -154,6 +158,14 @@ pub struct LoadOptions {
     /// those of a GPU, for tests.
     #[doc(hidden)]
     pub cut_for: Option<Class>,
+    /// When kernels of a GPU are held against the CPU executor before they are believed.
+    pub verify: Verify,
+    /// The folder that keeps what was found there, in place of the user's; for tests.
+    #[doc(hidden)]
+    pub verified_in: Option<PathBuf>,
+    /// What is put around every executor of a GPU; for tests.
+    #[doc(hidden)]
+    pub wrap: Option<Wrap>,
     /// What a setter had to say that was given what it cannot read.
     pub(crate) wrong: Option<String>,
 }
@@ -204,6 +216,38 @@ impl LoadOptions {
     #[must_use]
     pub fn no_positions(mut self, on: bool) -> Self {
         self.no_positions = on;
+        self
+    }
+
+    /// The same options with kernels of a GPU verified at another time: [`Verify`], or a word such as
+    /// `"always"`. What is none is an error of [`Encoder::open`](crate::Encoder::open).
+    #[must_use]
+    pub fn verify(mut self, when: impl TryInto<Verify, Error: Into<Error>>) -> Self {
+        match when.try_into() {
+            Ok(when) => self.verify = when,
+            Err(wrong) => {
+                self.wrong.get_or_insert(wrong.into().to_string());
+            }
+        }
+        self
+    }
+
+    /// The same options with what was verified kept in `folder`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn verified_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.verified_in = Some(folder.into());
+        self
+    }
+
+    /// The same options with every executor of a GPU inside another.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn wrap(
+        mut self,
+        wrap: impl Fn(Arc<dyn Execute>) -> Arc<dyn Execute> + Send + Sync + 'static,
+    ) -> Self {
+        self.wrap = Some(Wrap(Arc::new(wrap)));
         self
     }
 

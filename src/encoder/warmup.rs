@@ -1,8 +1,14 @@
 //! What is made ready before the first text: kernels of the usual batches, and memory of a full one.
 
-use super::Encoder;
+#[cfg(feature = "gpu")]
+use super::batch_tokens;
 use super::resolve::Resolved;
+use super::{Encoder, Preprocessor};
 use crate::capture::Capture;
+use crate::model::load::Model;
+#[cfg(feature = "gpu")]
+use crate::schedule::Variant;
+use crate::schedule::{Caps, Recording, record_all};
 use crate::text::Tokens;
 use crate::text::pack::{PackedBatch, pack};
 
@@ -13,21 +19,51 @@ const SHORT_BATCH: usize = 16;
 #[cfg(feature = "server")]
 const TEXT: usize = 16;
 
+/// The work of a short and of a full batch on a device with `caps`, for the usual request: vectors as
+/// the checkpoint was trained for. Nothing where that cannot be known.
+pub fn usual(
+    model: &Model,
+    preprocessor: &Preprocessor,
+    caps: &Caps,
+    batch_tokens: usize,
+) -> Vec<Recording> {
+    let capture = Capture::default();
+    let Ok(resolved) = Resolved::new(&capture, &model.spec, preprocessor.pipeline(), 0) else {
+        return Vec::new();
+    };
+    let exits = std::slice::from_ref(&resolved.exit);
+    let batches = [SHORT_BATCH.min(batch_tokens), batch_tokens]
+        .into_iter()
+        .flat_map(|count| batches(count, count.min(preprocessor.max_tokens()).max(1)));
+    let (spec, layout) = (&model.spec, &model.layout);
+    batches.flat_map(|batch| record_all(spec, layout, &batch, exits, caps)).collect()
+}
+
+/// The kernels of that work, each once.
+#[cfg(feature = "gpu")]
+pub fn usual_kernels(model: &Model, preprocessor: &Preprocessor, caps: &Caps) -> Vec<Variant> {
+    kernels_of(&usual(model, preprocessor, caps, batch_tokens(model, caps, None)))
+}
+
+/// The kernels of `recordings`, each once.
+#[cfg(feature = "gpu")]
+pub fn kernels_of(recordings: &[Recording]) -> Vec<Variant> {
+    let mut kernels = Vec::new();
+    for dispatch in recordings.iter().flat_map(Recording::dispatches) {
+        if !kernels.contains(&dispatch.variant()) {
+            kernels.push(dispatch.variant());
+        }
+    }
+    kernels
+}
+
 impl Encoder {
     /// Has what a short and a full batch need made ready, where that can be known: the first call
     /// does not wait for it then.
     pub(super) fn warm(&self) {
-        let capture = Capture::default();
-        let (executor, spec) = (self.executor.as_ref(), &self.model.spec);
-        let Ok(resolved) = Resolved::new(&capture, spec, self.preprocessor.pipeline(), 0) else {
-            return;
-        };
-        let exits = std::slice::from_ref(&resolved.exit);
-        for count in [SHORT_BATCH.min(self.batch_tokens), self.batch_tokens] {
-            let batches = batches(count, count.min(self.max_tokens()).max(1));
-            let recordings = batches.iter().flat_map(|batch| self.write(executor, exits, batch));
-            recordings.for_each(|recording| executor.prepare(&recording));
-        }
+        let executor = self.executor.as_ref();
+        let usual = usual(&self.model, &self.preprocessor, executor.caps(), self.batch_tokens);
+        usual.iter().for_each(|recording| executor.prepare(recording));
     }
 
     /// Takes the memory that batches of `tokens` need, for the usual requests: vectors of the last

@@ -28,6 +28,26 @@ pub struct AdapterReport {
     pub limits: Vec<(&'static str, u64)>,
 }
 
+impl AdapterReport {
+    /// A name for what is kept of it: letters, digits and dashes of what it is, so that people find it.
+    pub fn file_name(&self) -> String {
+        let said = format!("{}-{}-{}", self.name, self.backend, self.driver);
+        let mut name = String::with_capacity(said.len());
+        for c in said.chars() {
+            match c {
+                c if c.is_ascii_alphanumeric() || c == '.' => name.push(c.to_ascii_lowercase()),
+                _ if name.ends_with('-') || name.is_empty() => {}
+                _ => name.push('-'),
+            }
+        }
+        name.truncate(120);
+        let name = name.trim_end_matches(['-', '.']);
+        // Two adapters whose names differ in other characters alone.
+        let told = crc32fast::hash(said.as_bytes());
+        format!("{name}-{told:08x}.json")
+    }
+}
+
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY;

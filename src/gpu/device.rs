@@ -1,19 +1,27 @@
 //! Adapters and the open device: which there are, which is taken, what it may do, and how its
 //! errors reach the caller.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-pub use super::adapters::{AdapterReport, Candidate, candidates, list, list_opened};
 use super::adapters::class;
+pub use super::adapters::{AdapterReport, Candidate, candidates, list, list_opened};
 use super::coop;
+pub use super::faults::AGAIN;
 use super::faults::Faults;
 use super::memory::Account;
-pub use super::pick::{GpuOptions, Pick, missing};
 use super::pick::no_adapter;
+pub use super::pick::{GpuOptions, Pick, missing};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::Pipelines;
 use crate::error::{Result, Setting, fail};
-use crate::schedule::{AdapterFeatures, Class};
+use crate::schedule::{AdapterFeatures, Class, Variant};
+
+/// The name of the thread that waits for a device: what panics there is a device that was lost, which
+/// is told as an error.
+#[cfg(not(target_arch = "wasm32"))]
+pub const POLLER: &str = "everylayer-poll";
 
 /// An open device.
 pub struct Gpu {
@@ -103,7 +111,7 @@ impl Gpu {
         faults.listen(&device);
         Ok(Self {
             #[cfg(not(target_arch = "wasm32"))]
-            poller: Poller::new(device.clone()),
+            poller: Poller::new(device.clone())?,
             pipeline_cache: PipelineCache::open(&device, &adapter.get_info()),
             device,
             queue,
@@ -129,6 +137,15 @@ impl Gpu {
     /// What kernels are chosen by on this device.
     pub fn abilities(&self) -> AdapterFeatures {
         self.can
+    }
+
+    /// Compiles those of `variants` that are not there yet, all at once.
+    ///
+    /// # Errors
+    ///
+    /// `Gpu` or `OutOfMemory` where the device refuses one.
+    pub fn prepare(&self, variants: impl Iterator<Item = Variant>) -> Result<()> {
+        self.pipelines.prepare(self, variants)
     }
 
     /// Bytes one binding may span on this device.
@@ -165,17 +182,21 @@ struct Poller {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Poller {
-    fn new(device: wgpu::Device) -> Self {
+    fn new(device: wgpu::Device) -> Result<Self> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let poll = move || {
             while let Ok(submission) = receiver.recv() {
                 let wait =
                     wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-                // A lost device answers through its callback and the mapping's own result.
-                drop(device.poll(wait));
+                // A lost device answers through its callback and the mapping's own result, and
+                // wgpu panics over it here: the next submission is waited for all the same.
+                drop(catch_unwind(AssertUnwindSafe(|| device.poll(wait))));
             }
-        });
-        Self { sender: Some(sender), thread: Some(thread) }
+        };
+        let thread = std::thread::Builder::new().name(POLLER.to_owned()).spawn(poll);
+        let thread = thread
+            .map_err(|e| fail!(Gpu, "no thread to wait for the device: {e}").with_source(e))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     fn watch(&self, submission: wgpu::SubmissionIndex) {

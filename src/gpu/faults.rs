@@ -19,6 +19,9 @@ struct Told {
     first: Option<Fault>,
 }
 
+/// What is said to whoever loses a device that worked.
+pub const AGAIN: &str = "; load the model again";
+
 /// An error of the device: its kind and what it says.
 type Fault = (ErrorKind, String);
 
@@ -121,7 +124,7 @@ impl Gpu {
         if let Some(reason) = &told.lost {
             return Err(fail!(
                 DeviceLost,
-                "{}: the device was lost ({}); load the model again",
+                "{}: the device was lost ({}){AGAIN}",
                 self.report.name,
                 reason.trim()
             ));

@@ -28,7 +28,7 @@ use crate::model::weights::whole_rows;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::Tuning;
 use crate::schedule::verify::verify;
-use crate::schedule::{Caps, Class, Elem};
+use crate::schedule::{AdapterFeatures, Caps, Class, Elem};
 use arena::{Arena, Arenas};
 use device::Gpu;
 use faults::Scopes;
@@ -82,7 +82,14 @@ impl GpuExecutor {
         elem: Elem,
         max_binding: u64,
     ) -> Result<Self> {
-        let mut can = gpu.abilities();
+        let mut caps = Self::caps_for(&gpu, elem, gpu.abilities());
+        caps.max_binding = max_binding.min(caps.max_binding);
+        Self::with_caps(gpu, layout, source, caps)
+    }
+
+    /// What the schedule has to know of an executor of weights stored as `elem` on `gpu`, whose kernels
+    /// are chosen by what it `can` do.
+    pub fn caps_for(gpu: &Gpu, elem: Elem, mut can: AdapterFeatures) -> Caps {
         // Software has no 16-bit floats of its own.
         let elem = match elem {
             Elem::PackedF16 if can.coop.is_some() => Elem::NativeF16,
@@ -91,15 +98,28 @@ impl GpuExecutor {
         };
         // An executor in f32 on the same device, as for texts that f16 does not hold, has no use for them.
         can.coop = can.coop.filter(|_| elem == Elem::NativeF16);
-        let caps = Caps {
-            max_binding: max_binding.min(gpu.max_binding()),
+        Caps {
+            max_binding: gpu.max_binding(),
             elem,
             narrow: narrows(elem, can.class),
             can,
             tuning: Tuning::none(),
             submit_read_bytes: SUBMIT_READ_BYTES,
             submit_flops: SUBMIT_FLOPS,
-        };
+        }
+    }
+
+    /// As [`GpuExecutor::new`] with the `caps` of [`GpuExecutor::caps_for`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`GpuExecutor::new`].
+    pub fn with_caps(
+        gpu: Arc<Gpu>,
+        layout: Arc<Layout>,
+        source: Arc<dyn Weights>,
+        caps: Caps,
+    ) -> Result<Self> {
         let weights = weights::upload(&gpu, &layout, &caps, source.as_ref())?;
         Ok(Self {
             gpu,

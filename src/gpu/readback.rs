@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 
 use super::device::Gpu;
-use super::faults::Scopes;
+use super::faults::{AGAIN, Scopes};
 use super::memory::Memory;
 use crate::error::{Result, fail};
 use crate::execute::Sink;
@@ -111,7 +111,7 @@ impl Ring {
             Err(_) => {
                 return Err(fail!(
                     DeviceLost,
-                    "{}: the device went away while its result was awaited; load the model again",
+                    "{}: the device went away while its result was awaited{AGAIN}",
                     gpu.report().name
                 ));
             }

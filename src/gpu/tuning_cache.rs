@@ -32,22 +32,9 @@ struct Winner {
     tile: Tile,
 }
 
-/// The file of an adapter: letters, digits and dashes of what it is, so that people find it.
+/// The file of an adapter.
 pub fn file(adapter: &AdapterReport) -> Option<PathBuf> {
-    let said = format!("{}-{}-{}", adapter.name, adapter.backend, adapter.driver);
-    let mut name = String::with_capacity(said.len());
-    for c in said.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() || c == '.' => name.push(c.to_ascii_lowercase()),
-            _ if name.ends_with('-') || name.is_empty() => {}
-            _ => name.push('-'),
-        }
-    }
-    name.truncate(120);
-    let name = name.trim_end_matches(['-', '.']);
-    // Two adapters whose names differ in other characters alone.
-    let told = crc32fast::hash(said.as_bytes());
-    Some(folder("tuning")?.join(format!("{name}-{told:08x}.json")))
+    Some(folder("tuning")?.join(adapter.file_name()))
 }
 
 /// The winners that were kept for `adapter`; none where there are none, or they cannot be read or

@@ -1,7 +1,8 @@
 //! The cases: each variant of each kernel over a few shapes, those around the edges of its tiles.
 //!
 //! Pure: a case is a recording and the weights it reads. `tests/kernels/` goes over many more
-//! shapes; these are what finds a driver that miscompiles, in seconds.
+//! shapes; these are what finds a driver that miscompiles, in seconds; one of each variant is run
+//! before a model uses it.
 
 use crate::kernels::{
     Attention, AttentionShape, Call, Combine, Elem, Embed, Gate, Matmul, Norm, NormInput,
@@ -13,6 +14,7 @@ use crate::schedule::tiles;
 use crate::text::pack::PackedBatch;
 
 use super::conv::{self, IM2COLS};
+use super::judge::{difference, rounded};
 use super::moe::{self, ROUTES};
 use super::qk_norm::{self, JOINED};
 use super::rng::Rng;
@@ -99,6 +101,19 @@ pub fn row_of(variant: &Variant) -> &'static str {
     }
 }
 
+/// How far what was computed with `variant` is off: as [`TOLERANCES`] mean it.
+pub fn apart(variant: &Variant, got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
+    let apart = if variant.writes_narrow() { rounded } else { difference };
+    apart(&got.concat(), &want.concat())
+}
+
+/// What [`apart`] may be for `variant`.
+pub fn tolerance(variant: &Variant) -> f32 {
+    let row = row_of(variant);
+    let known = TOLERANCES.iter().chain(&COOP).find(|(name, _)| *name == row);
+    known.map_or(0.0, |(_, tolerance)| *tolerance)
+}
+
 /// Every case of the variants whose weights are stored as `elem`, those without weights under
 /// [`Elem::F32`].
 pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Variant, Recording)> {
@@ -108,46 +123,60 @@ pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Var
     let mut cases = Vec::new();
     let sizes = Sizes { head_dims: &heads, strides: &HELD };
     for variant in Variant::all(sizes).into_iter().filter(|v| v.weights() == elem) {
-        let mut add = |recording| cases.push((variant, recording));
-        match variant {
-            Variant::Embed(kernel) => {
-                rows_within(kernel.cut).for_each(|shape| add(embed(kernel, shape, shelf)));
-            }
-            Variant::Norm(kernel) => {
-                rows_within(kernel.cut).for_each(|shape| add(norm(kernel, shape, shelf)));
-            }
-            Variant::Matmul(kernel) => {
-                PRODUCTS.iter().for_each(|&shape| add(matmul(kernel, shape, shelf)));
-            }
-            Variant::Attention(kernel) => {
-                TEXTS.iter().for_each(|texts| add(attention(kernel, texts, shelf)));
-            }
-            Variant::Rope(_) => {
-                [(1, 10), (65, 16), (3, 64)].iter().for_each(|&shape| add(rope(shape)));
-            }
-            Variant::Gate(kernel) => {
-                [(1, 4), (65, 100), (3, 260)].iter().for_each(|&shape| add(gate(kernel, shape)));
-            }
-            Variant::Im2col(_) => IM2COLS.iter().for_each(|&shape| add(conv::im2col(shape))),
-            Variant::QkNorm(_) => {
-                JOINED.iter().for_each(|&shape| add(qk_norm::qk_norm(shape, shelf)));
-            }
-            Variant::Route(_) => ROUTES.iter().for_each(|&shape| add(moe::route(shape))),
-            Variant::Expert(kernel) => {
-                let shapes = PRODUCTS.iter().filter(|(m, ..)| *m > 1);
-                shapes.for_each(|&shape| add(moe::expert(kernel, shape, shelf)));
-            }
-            Variant::Combine(kernel) => {
-                let shapes = VECTORS.iter().flat_map(|&n| [(n, true), (n, false)]);
-                shapes.for_each(|(vectors, first)| add(combine(kernel, vectors, first)));
-            }
-            Variant::Pool(kernel) => {
-                let shapes = TEXTS.iter().flat_map(|texts| STRIDES.map(|stride| (texts, stride)));
-                shapes.for_each(|(texts, stride)| add(pool(kernel, texts, stride)));
-            }
-        }
+        cases.extend(of(variant, false, shelf).into_iter().map(|recording| (variant, recording)));
     }
     cases
+}
+
+/// One case of `variant`, whose sizes fit none of its tiles.
+pub fn one(variant: Variant, shelf: &mut Shelf) -> Option<Recording> {
+    of(variant, true, shelf).pop()
+}
+
+/// The cases of `variant`, or the last of them.
+fn of(variant: Variant, last: bool, shelf: &mut Shelf) -> Vec<Recording> {
+    match variant {
+        Variant::Embed(kernel) => {
+            each(rows_within(kernel.cut), last, |shape| embed(kernel, shape, shelf))
+        }
+        Variant::Norm(kernel) => {
+            each(rows_within(kernel.cut), last, |shape| norm(kernel, shape, shelf))
+        }
+        Variant::Matmul(kernel) => each(PRODUCTS, last, |shape| matmul(kernel, shape, shelf)),
+        Variant::Attention(kernel) => each(TEXTS, last, |texts| attention(kernel, texts, shelf)),
+        Variant::Rope(_) => each([(1, 10), (65, 16), (3, 64)], last, rope),
+        Variant::Gate(kernel) => {
+            each([(1, 4), (65, 100), (3, 260)], last, |shape| gate(kernel, shape))
+        }
+        Variant::Im2col(_) => each(IM2COLS, last, conv::im2col),
+        Variant::QkNorm(_) => each(JOINED, last, |shape| qk_norm::qk_norm(shape, shelf)),
+        Variant::Route(_) => each(ROUTES, last, moe::route),
+        Variant::Expert(kernel) => {
+            let shapes = PRODUCTS.into_iter().filter(|(m, ..)| *m > 1);
+            each(shapes, last, |shape| moe::expert(kernel, shape, shelf))
+        }
+        Variant::Combine(kernel) => {
+            let shapes = VECTORS.into_iter().flat_map(|n| [(n, true), (n, false)]);
+            each(shapes, last, |(vectors, first)| combine(kernel, vectors, first))
+        }
+        Variant::Pool(kernel) => {
+            let shapes = TEXTS.into_iter().flat_map(|texts| STRIDES.map(|stride| (texts, stride)));
+            each(shapes, last, |(texts, stride)| pool(kernel, texts, stride))
+        }
+    }
+}
+
+/// A case of each of `shapes`, or of the last.
+fn each<S>(
+    shapes: impl IntoIterator<Item = S>,
+    last: bool,
+    case: impl FnMut(S) -> Recording,
+) -> Vec<Recording> {
+    let mut shapes: Vec<S> = shapes.into_iter().collect();
+    if last {
+        shapes.drain(..shapes.len().saturating_sub(1));
+    }
+    shapes.into_iter().map(case).collect()
 }
 
 /// The shapes of [`ROWS`] that invocations which share a row as `cut` can hold.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Capture;
 use crate::embeddings::{Embeddings, Rows, TokenInfo, WordInfo};
-use crate::encoder::{Device, Encoder, LoadOptions, token_infos};
+use crate::encoder::{Device, Encoder, LoadOptions, Verify, token_infos};
 use crate::error::{Result, fail};
 use crate::text::{Text, Tokens};
 
@@ -30,7 +30,8 @@ impl Opening {
                 return Err(fail!(Usage, "device `{other}` is unknown: use auto, webgpu or cpu"));
             }
         };
-        let mut options = LoadOptions::default().device(device);
+        // A page has no folder to keep what was found in.
+        let mut options = LoadOptions::default().device(device).verify(Verify::Never);
         if let Some(dtype) = asked.dtype {
             options = options.dtype(dtype.parse::<crate::Dtype>()?);
         }

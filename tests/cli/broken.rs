@@ -20,6 +20,18 @@ impl Broken {
         Self { driver: "radeon", env: vec![("RADV_FORCE_FAMILY", "navi21".to_owned())] }
     }
 
+    /// Intel's driver on a kernel that takes all work and does none of it.
+    fn intel() -> Option<Self> {
+        // Where a build of the workspace puts the library: beside the binary.
+        let beside = Path::new(env!("CARGO_BIN_EXE_everylayer")).with_file_name("libi915_stub.so");
+        let Some(library) = beside.to_str().filter(|_| beside.exists()) else {
+            println!("skipped: no {} (cargo build -p i915-stub makes it)", beside.display());
+            return None;
+        };
+        let env = vec![("I915_STUB", "tgl".to_owned()), ("LD_PRELOAD", library.to_owned())];
+        Some(Self { driver: "intel", env })
+    }
+
     /// The file of `driver`; says so where it is missing, for `./test` to count.
     fn file(driver: &str) -> Option<String> {
         let file = format!("{DRIVERS}/{driver}_icd.x86_64.json");
@@ -57,9 +69,8 @@ fn others(got: &Done) -> Vec<&str> {
 #[test]
 fn a_gpu_that_cannot_be_opened_is_passed_over() {
     let broken = Broken::amd();
-    let embed = |software, device| {
-        broken.call(software, &["embed", "Hello, world!", "--device", device])
-    };
+    let embed =
+        |software, device| broken.call(software, &["embed", "Hello, world!", "--device", device]);
     let want = flat(&run(&["embed", "Hello, world!"]).json()["vectors"]);
     let Some(auto) = embed(false, "auto") else { return };
     assert_eq!(flat(&auto.json()["vectors"]), want);
@@ -81,6 +92,33 @@ fn a_gpu_that_cannot_be_opened_is_passed_over() {
         let error = named.error(1);
         for part in ["NAVI21", "could not be opened", "try another device (`--device`)"] {
             assert!(error.contains(part), "{device}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_gpu_that_executes_nothing_is_passed_over() {
+    let Some(broken) = Broken::intel() else { return };
+    let caches = tempfile::tempdir().unwrap();
+    let embed = |device: &str, verify: &str| {
+        let mut command = broken.command(false)?;
+        command.env("XDG_CACHE_HOME", caches.path());
+        command.args(["embed", "Hello, world!", "--device", device, "--verify", verify]);
+        Some(done(command.output().unwrap()))
+    };
+    let want = flat(&run(&["embed", "Hello, world!"]).json()["vectors"]);
+    let Some(auto) = embed("auto", "once") else { return };
+    assert_eq!(flat(&auto.json()["vectors"]), want);
+    let [note] = others(&auto)[..] else { panic!("{}", auto.err) };
+    assert!(note.contains("Intel") && note.ends_with("; using the CPU"), "{note}");
+    assert!(!auto.err.contains("panicked"), "{}", auto.err);
+
+    for verify in ["once", "always", "never"] {
+        let named = embed("intel", verify).unwrap();
+        let error = named.error(1);
+        assert!(error.contains("Intel") && error.contains("another device"), "{error}");
+        for untold in ["token", "checkpoint", "panicked"] {
+            assert!(!named.err.contains(untold), "{}", named.err);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Where a model is loaded, and how: the options that every command with a device has.
 
 use clap::Args;
-use everylayer::{Device, Dtype, LoadOptions};
+use everylayer::{Device, Dtype, LoadOptions, Verify};
 
 use super::count;
-use super::values::{device, dtype};
+use super::values::{device, dtype, verify};
 
 /// Where the work is done.
 #[derive(Debug, Args)]
@@ -37,6 +37,11 @@ pub struct LoadArgs {
     /// f16
     #[arg(long)]
     pub coop: bool,
+    /// When kernels of a GPU are held against the CPU before they are used: `once` (first use with an
+    /// adapter and driver), `always` (each load) or `never`
+    #[arg(long, value_name = "WHEN", default_value = "once")]
+    #[arg(value_parser = verify(), hide_possible_values = true)]
+    pub verify: Verify,
 }
 
 impl DeviceArgs {
@@ -50,7 +55,7 @@ impl LoadArgs {
     /// The library's options for the same on `device`.
     pub fn options(&self, device: &Device) -> LoadOptions {
         let options = LoadOptions::default().device(device.clone()).dtype(self.dtype);
-        let options = options.untuned(self.no_tune).coop(self.coop);
+        let options = options.untuned(self.no_tune).coop(self.coop).verify(self.verify);
         match self.batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),
             None => options,

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use everylayer::output::Format;
 use everylayer::{
-    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route,
+    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Verify,
 };
 #[cfg(feature = "server")]
 use tracing::level_filters::LevelFilter;
@@ -82,6 +82,11 @@ pub fn devices(adapters: &[String]) -> Values<Device> {
 /// `--dtype`
 pub fn dtype() -> Values<Dtype> {
     values(["auto", "f32", "f16"])
+}
+
+/// `--verify`
+pub fn verify() -> Values<Verify> {
+    values(["always", "once", "never"])
 }
 
 /// `--route`

@@ -13,8 +13,7 @@ use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cli::progress::Progress;
-use everylayer::testing::cases::{COOP, TOLERANCES, cases, row_of};
-use everylayer::testing::judge::{difference, rounded};
+use everylayer::testing::cases::{COOP, TOLERANCES, apart, cases, row_of, tolerance};
 use everylayer::testing::{Held, Shelf, run};
 
 /// A kernel and how an adapter did.
@@ -108,10 +107,21 @@ impl Kernels {
     }
 
     /// Runs every case that `gpu` can run and fills `rows`. A case that the device refuses fails,
-    /// and the others go on, unless the device is lost; the first error is given back.
-    pub fn check(&self, gpu: &Arc<Gpu>, rows: &mut Vec<Kernel>, progress: &Progress) -> Result<()> {
+    /// and the others go on, unless the device is lost; the first error is given back. Those of `own`
+    /// come first.
+    pub fn check(
+        &self,
+        gpu: &Arc<Gpu>,
+        own: &HashSet<Variant>,
+        rows: &mut Vec<Kernel>,
+        progress: &Progress,
+    ) -> Result<()> {
         rows.extend(TOLERANCES.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
-        self.compare(gpu, rows, false, progress)
+        let first = self.compare(gpu, rows, (false, &|v| own.contains(v)), progress);
+        if first.as_ref().is_err_and(|e| e.kind() == ErrorKind::DeviceLost) {
+            return first;
+        }
+        first.and(self.compare(gpu, rows, (false, &|v| !own.contains(v)), progress))
     }
 
     /// As [`Kernels::check`], the products on cooperative matrices alone, on a device that was opened
@@ -123,35 +133,37 @@ impl Kernels {
         progress: &Progress,
     ) -> Result<()> {
         rows.extend(COOP.map(|(kernel, tolerance)| Kernel::new(kernel, tolerance)));
-        self.compare(gpu, rows, true, progress)
+        self.compare(gpu, rows, (true, &|_| true), progress)
     }
 
     fn compare(
         &self,
         gpu: &Arc<Gpu>,
         rows: &mut [Kernel],
-        coop: bool,
+        (coop, asked): (bool, &dyn Fn(&Variant) -> bool),
         progress: &Progress,
     ) -> Result<()> {
         let mut first = Ok(());
         for Computed { elem, layout, held, cases } in &self.shelves {
             let (layout, held) = (Arc::clone(layout), Arc::clone(held));
             if *elem == Elem::NativeF16 && !gpu.abilities().half {
-                progress.advance(if coop { 0 } else { cases.len() });
+                let left = cases.iter().filter(|case| asked(&case.variant)).count();
+                progress.advance(if coop { 0 } else { left });
                 continue;
             }
             let executor = GpuExecutor::new(Arc::clone(gpu), layout, held, *elem)?;
             let mut seen = HashSet::new();
-            for Case { variant, recording, want } in cases {
+            for Case { variant, recording, want } in cases.iter().filter(|c| asked(&c.variant)) {
                 // Counted once, whether they run or not.
                 progress.advance(usize::from(!coop));
                 if variant.is_coop() != coop || !variant.runs_on(&gpu.abilities()) {
                     continue;
                 }
                 let got = run(&executor, recording).map_err(|e| e.at(variant));
-                let apart = if variant.writes_narrow() { rounded } else { difference };
-                let apart =
-                    got.as_ref().map_or(f32::INFINITY, |got| apart(&got.concat(), &want.concat()));
+                let apart = got.as_ref().map_or(f32::INFINITY, |got| apart(variant, got, want));
+                let allowed = tolerance(variant);
+                let word = if apart <= allowed { "ok" } else { "FAIL" };
+                progress.result(&format!("{word} {variant} off by {apart:.1e} of {allowed:.0e}"));
                 if let Some(row) = rows.iter_mut().find(|row| row.kernel == row_of(variant)) {
                     row.variants += usize::from(seen.insert(*variant));
                     row.add(variant, apart);

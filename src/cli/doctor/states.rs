@@ -1,15 +1,17 @@
 //! The model, state by state: what the CPU executor computes, once, and how far an adapter is off.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use everylayer::cpu::Cpu;
-use everylayer::encoder::Preprocessor;
+use everylayer::encoder::{Preprocessor, usual_kernels};
 use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::device::Gpu;
 use everylayer::model::load::Model;
 use everylayer::model::sources::Source;
-use everylayer::schedule::{Elem, Exit, Output, record};
+use everylayer::schedule::{Elem, Variant};
+use everylayer::testing;
 use everylayer::text::pack::{PackedBatch, pack};
 use everylayer::{Capture, Error, ErrorKind, Result, Text};
 use serde::Serialize;
@@ -59,6 +61,7 @@ impl State {
 /// A model, a batch, and every state that the CPU executor makes of it.
 pub struct States {
     model: Model,
+    preprocessor: Preprocessor,
     batch: PackedBatch,
     /// (tokens, width) a state.
     want: Vec<Vec<f32>>,
@@ -69,7 +72,8 @@ impl States {
     pub fn compute(source: &dyn Source) -> Result<Self> {
         let model = Model::open(source)?;
         let texts = TEXTS.map(Text::from);
-        let mut tokens = Preprocessor::open(source)?.tokenize(&texts, &Capture::default())?;
+        let preprocessor = Preprocessor::open(source)?;
+        let mut tokens = preprocessor.tokenize(&texts, &Capture::default())?;
         // A tokenizer without special tokens makes nothing of the empty text.
         tokens.retain(|text| !text.is_empty());
         let batch = pack(&tokens, usize::MAX, usize::MAX).pop();
@@ -84,12 +88,22 @@ impl States {
         batch.order.push(batch.order.len());
         let cpu = Cpu::new(Arc::clone(&model.layout), model.weights.as_ref(), Elem::F32)?;
         let want = states(&model, &batch, &cpu)?;
-        Ok(Self { model, batch, want })
+        Ok(Self { model, preprocessor, batch, want })
     }
 
     /// The model's name.
     pub fn model_name(&self) -> &str {
         &self.model.name
+    }
+
+    /// The kernels that a load of the model uses on `gpu`.
+    pub fn kernels(&self, gpu: &Gpu) -> HashSet<Variant> {
+        let mut kernels = HashSet::new();
+        for elem in [Elem::F32, Elem::PackedF16] {
+            let caps = GpuExecutor::caps_for(gpu, elem, gpu.abilities());
+            kernels.extend(usual_kernels(&self.model, &self.preprocessor, &caps));
+        }
+        kernels
     }
 
     /// Numbers between two of its heads.
@@ -105,27 +119,21 @@ impl States {
         let pairs = got.iter().zip(&self.want).enumerate();
         let width = self.model.spec.width;
         rows.extend(pairs.map(|(state, (got, want))| State::compare(state, got, want, width)));
+        for State { state, max_difference, ok, .. } in rows.iter() {
+            let word = if *ok { "ok" } else { "FAIL" };
+            progress.result(&format!("{word} state {state} off by {max_difference:.1e}"));
+        }
         progress.advance(1);
         Ok(())
     }
 }
 
-/// Every state of `batch`, without the padding of its rows.
+/// Every state of `batch`.
 fn states(model: &Model, batch: &PackedBatch, executor: &dyn Execute) -> Result<Vec<Vec<f32>>> {
-    let (width, stride) = (model.spec.width, model.layout.width());
-    let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
-    let recording = record(&model.spec, &model.layout, batch, &exit, executor.caps())?;
-    let mut states = Vec::new();
-    let mut sink = |output, numbers: Vec<f32>| {
-        if matches!(output, Output::State(_)) {
-            let rows = numbers.chunks_exact(stride).flat_map(|row| &row[..width]);
-            states.push(rows.copied().collect());
-        }
-        Ok(())
-    };
-    match pollster::block_on(executor.run(&recording, &mut sink)) {
-        Ok(None) => Ok(states),
-        Ok(Some(found)) => Err(found.into_error().at(&model.name)),
+    let states = testing::states::states((&model.spec, &model.layout), batch, executor);
+    match pollster::block_on(states) {
+        Ok(Ok(states)) => Ok(states),
+        Ok(Err(found)) => Err(found.into_error().at(&model.name)),
         Err(e) => Err(e.at(&model.name)),
     }
 }

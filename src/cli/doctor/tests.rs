@@ -20,7 +20,7 @@ fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checke
         software: false,
         features: Vec::new(),
         limits: Default::default(),
-                error: None,
+        error: None,
     };
     Checked { kernels, states, ..Checked::new(adapter) }.conclude(done)
 }

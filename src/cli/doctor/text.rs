@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Checked, Report};
+use super::{Checked, Report, Summary};
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,6 +24,17 @@ impl Display for Checked {
         writeln!(f, "\n{} ({}, {})", adapter.name, adapter.backend, adapter.device_type)?;
         writeln!(f, "  driver: {driver}")?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))?;
+        match &self.verified {
+            None => writeln!(f, "  verified at first use: nothing is kept")?,
+            Some(Summary { file, right, wrong }) => {
+                let wrong = match wrong[..] {
+                    [] => "none wrong".to_owned(),
+                    _ => format!("wrong: {}", wrong.join(", ")),
+                };
+                let file = file.display();
+                writeln!(f, "  verified at first use: {right} right, {wrong} ({file})")?;
+            }
+        }
 
         if !self.kernels.is_empty() {
             let head = ["kernel", "variants", "cases", "max difference", "tolerance"];

@@ -28,7 +28,7 @@ pub fn metrics(service: &Service) -> Answer {
             gauges.push((name, help, label, number(&model.batcher)));
         }
     }
-    let devices: [(&str, &str, Number<Worker>); 4] = [
+    let devices: [(&str, &str, Number<Worker>); 6] = [
         ("everylayer_weight_bytes", "Bytes of the weights on the device.", |w| {
             w.encoder().weight_bytes()
         }),
@@ -39,6 +39,16 @@ pub fn metrics(service: &Service) -> Answer {
         ("everylayer_device_lost", "1 while the device is lost, else 0.", |w| {
             u64::from(w.is_lost())
         }),
+        (
+            "everylayer_device_verified",
+            "1 where the kernels of a GPU were held against the CPU, else 0.",
+            |w| u64::from(w.encoder().verified().is_some()),
+        ),
+        (
+            "everylayer_device_faults",
+            "1 where other kernels are used because those of the adapter compute wrong, else 0.",
+            |w| u64::from(w.encoder().verified().is_some_and(|found| found.fault.is_some())),
+        ),
     ];
     for (name, help, number) in devices {
         for model in &service.models {
