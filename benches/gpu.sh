@@ -3,7 +3,10 @@
 # fast are onnxruntime-webgpu, burn and PyTorch on the same texts, where they are installed.
 #
 #   benches/gpu.sh [--device NAME] [--runs N] [--pairs N] [--mesa DIR] [--peers LIST | --no-peers] [--out FILE]
+#   benches/gpu.sh --pack DIR [--binary PATH]
 #
+#   --pack DIR      measure nothing, make a folder that does so on a machine without network, Rust and this
+#                   repository (DIR/run --help), of the everylayer at PATH or one that is built for it
 #   --device NAME   what `everylayer --device` takes: part of an adapter's name (default auto)
 #   --runs N        timed runs of each shape (default 20; 1 on a software adapter)
 #   --pairs N       turns of everylayer against each peer (default 5; 1 on a software adapter)
@@ -18,6 +21,8 @@
 # EVERYLAYER is a built everylayer, to take instead of building one. Paths are relative to the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+case "${1:-}" in --pack | --binary) exec benches/pack/make "$@" ;; esac
 
 fail() {
   echo "gpu.sh: $*" >&2
@@ -40,7 +45,7 @@ given=$* device=auto runs='' pairs='' mesa='' peers='' out=''
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help)
-      sed -n '2,19s/^# \{0,1\}//p' "$0"
+      sed -n '2,22s/^# \{0,1\}//p' "$0"
       exit 0
       ;;
     --no-peers)
