@@ -65,14 +65,23 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+// The command line sees what any caller of the library sees, and names it so.
+#[cfg(feature = "cli")]
+extern crate self as everylayer;
+
 #[doc(hidden)]
 pub mod cache_dir;
 pub mod capture;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod cpu;
 pub mod embeddings;
 pub mod encoder;
 pub mod error;
 pub mod execute;
+#[cfg(test)]
+mod fuzz;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;

@@ -1,21 +1,17 @@
-//! The command line: parse, run, exit code. The rest is in `cli/`.
+//! The command line: words in, exit code out. All of it is in `cli/`.
 
 #![deny(unsafe_code)]
 
-#[cfg(feature = "cli")]
-mod cli;
+use std::process::ExitCode;
 
 #[cfg(feature = "cli")]
-fn main() -> std::process::ExitCode {
-    cli::headless::prepare();
-    match cli::parse(std::env::args_os()) {
-        Ok(call) => cli::run(call),
-        Err(code) => code,
-    }
+fn main() -> ExitCode {
+    everylayer::cli::headless::prepare();
+    ExitCode::from(everylayer::cli::main(std::env::args_os()))
 }
 
 #[cfg(not(feature = "cli"))]
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     eprintln!("everylayer: error: this build has no command line; build it with the feature `cli`");
-    std::process::ExitCode::from(2)
+    ExitCode::from(2)
 }

@@ -148,8 +148,8 @@ fn is_root(file: &str) -> bool {
     file == "lib.rs" || file == "main.rs"
 }
 
-/// All modules by their path in the crate, those for tests left out. The command line is a crate of its
-/// own, which imports the library by name; both are read as one.
+/// All modules by their path in the crate, those for tests left out. The command line imports the library
+/// by name, as any caller does; both are read as one.
 fn modules() -> BTreeMap<Vec<String>, Module> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();

@@ -91,8 +91,8 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
     let looked_at = !args.quiet && std::io::stderr().is_terminal();
     let source = locate_with_progress(&args.model.model, looked_at)?;
     let encoder = Encoder::load_blocking(source.as_ref(), &args.device.options())?;
-    let capture = args.text.capture(&encoder.pipeline().prompts)?.layers(Layers::All);
-    let page = page(&encoder, args, &capture)?;
+    let capture = args.text.capture(&encoder.pipeline().prompts)?;
+    let page = html(&encoder, &args.texts, &capture, args.quiet)?;
 
     match file {
         None => terminal::print(page.as_bytes()),
@@ -108,17 +108,20 @@ pub fn run(args: &ExploreArgs) -> Result<()> {
     }
 }
 
-/// The page of the texts; what was cut is said on standard error, too.
-fn page(encoder: &Encoder, args: &ExploreArgs, capture: &Capture) -> Result<String> {
-    let capture = capture.clone().pool(Pool::Tokens).normalize(false);
-    let tokens = encoder.embed_blocking(&args.texts, &capture)?;
+/// The page of one text, or of two; what was cut is said on standard error, too, unless `quiet`.
+///
+/// # Errors
+/// `Text` for a text without tokens; else those of [`Encoder::embed`].
+pub fn html(encoder: &Encoder, of: &[String], capture: &Capture, quiet: bool) -> Result<String> {
+    let capture = capture.clone().layers(Layers::All).pool(Pool::Tokens).normalize(false);
+    let tokens = encoder.embed_blocking(of, &capture)?;
     if let Some(empty) = tokens.texts.iter().find(|text| text.rows == 0) {
         let said = format!("text {} has no tokens: there is nothing to show", empty.index + 1);
         return Err(Error::new(ErrorKind::Text, said));
     }
-    let sides = args.texts.iter().enumerate();
+    let sides = of.iter().enumerate();
     let texts: Vec<_> = sides.map(|(index, text)| Side::of(&tokens, index, text)).collect();
-    if !args.quiet {
+    if !quiet {
         terminal::note(&format!("device: {}", tokens.device));
         encoder.notes().iter().for_each(|note| terminal::note(note));
         let mut tally = Tally::default();

@@ -92,18 +92,30 @@ pub fn run(args: &InfoArgs) -> Result<()> {
         loaded => loaded?,
     };
     encoder.notes().iter().for_each(|note| terminal::note(note));
-    let report = Report {
-        version: env!("CARGO_PKG_VERSION"),
-        adapters: opened_adapters(),
-        model: model(&encoder)?,
-        memory: memory(&encoder)?,
-    };
-    if !args.json {
-        return terminal::print(report.to_string().as_bytes());
+    if args.json {
+        return terminal::print(format!("{}\n", json(&encoder)?).as_bytes());
     }
-    let json = serde_json::to_string_pretty(&report)
-        .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))?;
-    terminal::print(format!("{json}\n").as_bytes())
+    terminal::print(Report::new(&encoder)?.to_string().as_bytes())
+}
+
+/// All that is known, as `--json` prints it.
+///
+/// # Errors
+/// `Usage` where the model has a batch that cannot be written down.
+pub fn json(encoder: &Encoder) -> Result<String> {
+    serde_json::to_string_pretty(&Report::new(encoder)?)
+        .map_err(|e| Error::new(ErrorKind::Text, format!("not JSON: {e}")).with_source(e))
+}
+
+impl Report {
+    fn new(encoder: &Encoder) -> Result<Self> {
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            adapters: opened_adapters(),
+            model: model(encoder)?,
+            memory: memory(encoder)?,
+        })
+    }
 }
 
 fn model(encoder: &Encoder) -> Result<Model> {

@@ -9,39 +9,44 @@ mod completions;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;
-mod explore;
-#[cfg(test)]
-mod fuzz;
+pub mod explore;
 pub mod headless;
 mod help;
-mod info;
+pub mod info;
 mod input;
 mod progress;
 #[cfg(feature = "server")]
 mod serve;
 mod target;
 mod terminal;
-mod tokenize;
+pub mod tokenize;
 #[cfg(feature = "gpu")]
 mod wgsl;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use everylayer::{Error, ErrorKind, Result};
 
 use args::{Cli, Command};
 
-/// The call that `words` make, the program's name first; else the exit code, all being said.
-pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
+/// Does what `words` say, the program's name first. The exit code is 0, 1 where the work failed, 2
+/// where the words are off; all is said.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
+    match parse(words.into_iter()) {
+        Ok(call) => run(call),
+        Err(code) => code,
+    }
+}
+
+/// The call that `words` make; else the exit code.
+fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, u8> {
     let words = args::joined(Cli::command(), words.collect());
     let call = Cli::try_parse_from(words.words).map_err(|error| terminal::parse_error(&error))?;
     call.settle(words.parted).map_err(|error| failed(&error))
 }
 
-/// Does what `call` says. The exit code is 0, 1 where the work failed, 2 where the words are off.
-pub fn run(call: Cli) -> ExitCode {
+fn run(call: Cli) -> u8 {
     let done = match call.command {
         Command::Embed(args) => embed::run(*args),
         Command::Tokenize(args) => tokenize::run(args),
@@ -58,17 +63,17 @@ pub fn run(call: Cli) -> ExitCode {
         Command::Licenses => licenses(),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         // Whoever read the results has read enough.
-        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_broken_pipe(&error) => 0,
         Err(error) => failed(&error),
     }
 }
 
 /// Says what went wrong, and gives the exit code of it.
-fn failed(error: &Error) -> ExitCode {
+fn failed(error: &Error) -> u8 {
     terminal::error(&terminal::with_options(error));
-    ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+    if error.kind() == ErrorKind::Usage { 2 } else { 1 }
 }
 
 /// `everylayer licenses`: its own, and those of what it is linked with (`tools/notices/make.py`).

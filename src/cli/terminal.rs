@@ -3,7 +3,6 @@
 
 use std::error::Error as StdError;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as ParseError};
 use everylayer::quote::visible;
@@ -35,7 +34,6 @@ pub fn with_options(error: &Error) -> String {
         Setting::BatchTokens => Some("--batch-tokens"),
         Setting::Coop => Some("--coop"),
         Setting::Columns => Some("--keep"),
-        _ => None,
     };
     format!("{error}{}", Setting::suffix(error.settings(), option))
 }
@@ -66,12 +64,12 @@ pub fn is_broken_pipe(error: &Error) -> bool {
 
 /// Prints what clap has to say of a call that is not one: help and version as asked for, else one
 /// sentence.
-pub fn parse_error(parse: &clap::Error) -> ExitCode {
+pub fn parse_error(parse: &clap::Error) -> u8 {
     match parse.kind() {
         ParseError::DisplayHelp | ParseError::DisplayVersion => {
             return match parse.print() {
-                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-                _ => ExitCode::SUCCESS,
+                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => 1,
+                _ => 0,
             };
         }
         ParseError::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -79,7 +77,7 @@ pub fn parse_error(parse: &clap::Error) -> ExitCode {
         }
         _ => error(&sentence(parse)),
     }
-    ExitCode::from(2)
+    2
 }
 
 /// The library's sentence where it refused a value, else clap's, with its tip.

@@ -99,6 +99,14 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     Ok(())
 }
 
+/// What `--format jsonl` prints of the text `index`, whose tokens are `tokens`.
+///
+/// # Errors
+/// `Text` where it cannot be written as JSON.
+pub fn json_row(index: usize, tokens: &Tokens, text: &Text<'_>) -> Result<String> {
+    json(&row(index, tokens, text))
+}
+
 fn row(index: usize, tokens: &Tokens, text: &Text<'_>) -> TextTokens {
     let info = |i: usize| {
         let span = tokens.spans[i].map(|end| end as usize);

@@ -152,12 +152,29 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         capture: &Capture,
     ) -> Result<Embeddings> {
+        self.embed_watched(texts, capture, &mut |_| Ok(())).await
+    }
+
+    /// [`Encoder::embed`] that calls `watch` whenever a text is done, with how many are. An error of it
+    /// ends the call: at the end of a batch, because texts are done by the batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Encoder::embed`]; whatever `watch` returns.
+    pub async fn embed_watched<'t, T: Into<Text<'t>>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        capture: &Capture,
+        watch: &mut (dyn FnMut(usize) -> Result<()> + Send),
+    ) -> Result<Embeddings> {
         let texts: Vec<Text<'t>> = texts.into_iter().map(Into::into).collect();
         let mut stream = BatchStream::new(self, &texts, capture)?;
         let mut done: Vec<Option<TextEmbedding>> = vec![None; texts.len()];
+        let mut count = 0;
         let mut on_results = |text: usize, results: Result<Vec<TextEmbedding>>| {
             done[text] = results?.pop().map(|one| TextEmbedding { index: text, ..one });
-            Ok(())
+            count += 1;
+            watch(count)
         };
         let executor = (self.executor.as_ref(), false);
         let overflowed = self.run(executor, &mut stream, &mut on_results).await?;
@@ -235,6 +252,17 @@ impl Encoder {
         capture: &Capture,
     ) -> Result<Embeddings> {
         pollster::block_on(self.embed(texts, capture))
+    }
+
+    /// [`Encoder::embed_watched`], blocking.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn embed_watched_blocking<'t, T: Into<Text<'t>>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        capture: &Capture,
+        watch: &mut (dyn FnMut(usize) -> Result<()> + Send),
+    ) -> Result<Embeddings> {
+        pollster::block_on(self.embed_watched(texts, capture, watch))
     }
 
     /// Writes down, without running it, the work that [`Encoder::embed`] would do, a batch each.

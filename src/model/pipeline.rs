@@ -86,6 +86,8 @@ pub struct Pipeline {
     pub default_prompt: Option<String>,
     /// Dimensions kept after all modules, without renormalising.
     pub truncate_dim: Option<usize>,
+    /// How its vectors are to be compared, for whoever does: `cosine`, `dot`.
+    pub similarity: Option<String>,
 }
 
 impl Pipeline {

@@ -9,7 +9,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, Field, Schema};
 
-use super::columns::{arrays, schema, tokens, unfit, words};
+use super::columns::{table, tokens, unfit, words};
 use crate::embeddings::{Embeddings, TokenInfo, WordInfo};
 use crate::error::{Error, Result, fail};
 
@@ -38,19 +38,16 @@ pub fn stream(
             Some(name) => format!("{name}.{column}"),
             None => column.to_owned(),
         };
-        let header = result.header();
-        let own = schema(header, &[]);
-        let texts: Vec<_> = result.texts.iter().map(|text| (text.clone(), Vec::new())).collect();
-        let arrays = arrays(header, &[], &own, &texts)?;
-        for (field, array) in own.fields().iter().zip(arrays) {
+        let own = table(result)?;
+        for (field, array) in own.schema().fields().iter().zip(own.columns()) {
             let is_shared =
                 matches!(field.name().as_str(), "index" | "text_tokens" | "tokens_lost");
             if !is_shared {
                 fields.push(field.as_ref().clone().with_name(named(field.name())));
-                columns.push(array);
+                columns.push(Arc::clone(array));
             } else if columns.len() < 3 {
                 fields.push(field.as_ref().clone());
-                columns.push(array);
+                columns.push(Arc::clone(array));
             }
         }
         let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use super::{Column, ColumnKind, Kept};
 use crate::capture::Precision;
-use crate::embeddings::{Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo};
+use crate::embeddings::{
+    Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
+};
 use crate::error::{Error, ErrorKind, Result, fail};
 use arrow_array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
-    Int8Array, Int64Array, ListArray, StringArray, StructArray, UInt8Array, UInt64Array,
+    Int8Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt8Array,
+    UInt64Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
@@ -26,6 +29,20 @@ fn number(precision: Precision) -> DataType {
         Precision::Int8 => DataType::Int8,
         Precision::Ubinary => DataType::UInt8,
     }
+}
+
+/// The table of `result`, as a Parquet file has it: a row a text with `index`, `text_tokens`,
+/// `tokens_lost`, `vectors`, and `tokens` or `words` where those are its rows.
+///
+/// # Errors
+///
+/// `Io` where a row is missing.
+pub fn table(result: &Embeddings) -> Result<RecordBatch> {
+    let header = result.header();
+    let schema = schema(header, &[]);
+    let texts: Vec<_> = result.texts.iter().map(|text| (text.clone(), Vec::new())).collect();
+    let arrays = arrays(header, &[], &schema, &texts)?;
+    RecordBatch::try_new(Arc::new(schema), arrays).map_err(unfit)
 }
 
 /// The columns of a table.

@@ -31,6 +31,8 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+#[cfg(feature = "parquet")]
+pub use columns::table;
 pub use file::AtomicFile;
 pub use kept::{Kept, Kinds};
 #[cfg(feature = "server")]

@@ -3,14 +3,6 @@
 
 #[path = "../../tests/fuzz/damage.rs"]
 mod damage;
-#[path = "../../tests/fuzz/harness.rs"]
-mod harness;
-#[path = "../../tests/fuzz/memory.rs"]
-mod memory;
-#[path = "../../tests/fuzz/mutate.rs"]
-mod mutate;
-#[path = "../../tests/fuzz/rng.rs"]
-mod rng;
 #[path = "../../tests/fuzz/zmtp.rs"]
 mod zmtp;
 
@@ -22,6 +14,9 @@ use axum::http::Request;
 use tower::ServiceExt;
 
 use super::{Service, Settings, bert, http};
+use crate::fuzz::harness::fuzz;
+use crate::fuzz::mutate;
+use crate::fuzz::rng::{self, Rng};
 use crate::model::directory::Directory;
 use crate::quote;
 use crate::server::api::bert::Sequences;
@@ -30,11 +25,6 @@ use crate::server::core::error::ApiError;
 use crate::server::transport::zmq::frames;
 use crate::{Device, Encoder, LoadOptions};
 use damage::damaged;
-use harness::fuzz;
-use rng::Rng;
-
-#[global_allocator]
-static ALLOCATOR: memory::Counted = memory::Counted;
 
 #[test]
 fn fuzz_http_bodies() {

@@ -3,7 +3,8 @@
 //! answered with the same numbers, and files and memory are given back.
 //!
 //! And the parsers of a model's files, in process (`harness.rs`); those of the program and of the
-//! server are in `src/cli/fuzz.rs` and `src/server/fuzz.rs`. `tests/fuzz/run` runs many inputs of each.
+//! server are in `src/cli/input/fuzz.rs`, `src/cli/embed/fuzz.rs` and `src/server/fuzz.rs`.
+//! `tests/fuzz/run` runs many inputs of each.
 //!
 //! `EVERYLAYER_FUZZ` is the number of inputs (5,000 where it is not set), `EVERYLAYER_SLOW` that of
 //! slow connections (2,000). All is seeded.

@@ -2,8 +2,8 @@
 
 use super::log::{Mark, Records};
 use super::resume_dir::{CallWords, Done, ResumeDir};
-use crate::cli::fuzz::harness::fuzz;
-use crate::cli::fuzz::{folder, mutate};
+use crate::fuzz::harness::fuzz;
+use crate::fuzz::{folder, mutate};
 
 /// Bytes of a frame, the last four of them its checksum.
 const FRAME: usize = 44;

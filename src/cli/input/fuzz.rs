@@ -13,9 +13,9 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use super::Input;
 use crate::cli::args::InputArgs;
-use crate::cli::fuzz::folder;
-use crate::cli::fuzz::harness::fuzz;
-use crate::cli::fuzz::rng::Rng;
+use crate::fuzz::folder;
+use crate::fuzz::harness::fuzz;
+use crate::fuzz::rng::Rng;
 
 /// Numbers of seven bits a byte that are large.
 const LARGE: [&[u8]; 4] = [

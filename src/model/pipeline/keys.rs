@@ -63,7 +63,7 @@ pub(super) const WHOLE: Keys = &[
     ("prompts", Computed),
     ("default_prompt_name", Computed),
     ("truncate_dim", Computed),
-    ("similarity_fn_name", Harmless("how vectors are compared, which is not done here")),
+    ("similarity_fn_name", Computed),
     ("activation_fn", Harmless("what is done to the score of a CrossEncoder")),
 ];
 

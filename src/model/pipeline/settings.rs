@@ -37,6 +37,7 @@ struct Prompts {
     prompts: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
     truncate_dim: Option<usize>,
+    similarity_fn_name: Option<String>,
 }
 
 /// The fields of `config_sentence_transformers.json`, none where there is no such file.
@@ -95,6 +96,7 @@ impl Pipeline {
         let prompts = config.prompts.unwrap_or_default();
         self.prompts = prompts.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
         self.truncate_dim = config.truncate_dim;
+        self.similarity = config.similarity_fn_name;
         if let Some(name) = config.default_prompt_name {
             // sentence-transformers gives every model an empty `query` and `document`.
             let prompt = self.prompts.get(&name).map(String::as_str);

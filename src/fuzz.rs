@@ -1,13 +1,13 @@
-//! The harness of `tests/fuzz` for the parsers that the program alone has: `input/fuzz.rs`,
-//! `embed/fuzz.rs`.
+//! The harness of `tests/fuzz` for parsers that are not public: `cli/input/fuzz.rs`,
+//! `cli/embed/fuzz.rs`, `server/fuzz.rs`.
 
-#[path = "../../tests/fuzz/harness.rs"]
+#[path = "../tests/fuzz/harness.rs"]
 pub mod harness;
-#[path = "../../tests/fuzz/memory.rs"]
+#[path = "../tests/fuzz/memory.rs"]
 mod memory;
-#[path = "../../tests/fuzz/mutate.rs"]
+#[path = "../tests/fuzz/mutate.rs"]
 pub mod mutate;
-#[path = "../../tests/fuzz/rng.rs"]
+#[path = "../tests/fuzz/rng.rs"]
 pub mod rng;
 
 #[global_allocator]
