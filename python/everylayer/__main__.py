@@ -1,0 +1,5 @@
+"""`python -m everylayer`: the program."""
+
+from ._command import main
+
+main()

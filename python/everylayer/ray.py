@@ -1,0 +1,143 @@
+"""Vectors of a corpus by Ray Data, on as many machines as there are: ``everylayer[ray]``.
+
+>>> import ray
+>>> from everylayer.ray import embed
+>>> embed(ray.data.read_parquet("corpus"), "text", layers="-4..-1", combine="mean", workers=4).write_parquet("out")
+
+A run that is cut off goes on by Ray's own checkpoint, set before the dataset is read:
+
+>>> from ray.data.checkpoint import CheckpointConfig
+>>> ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(
+...     id_column="id", checkpoint_path="/shared/done", delete_checkpoint_on_success=False)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray.data
+
+from ._column import ColumnEmbedder, OnError, rows_of_a_batch
+from ._errors import UsageError
+
+# Texts that are looked at to tell how long they are.
+_SAMPLE = 64
+
+
+class Embed:
+    """An actor of Ray Data: a table with a column of texts to the same table with their vectors.
+
+    To be given to ``Dataset.map_batches(..., batch_format="pyarrow")``, which `embed` does.
+
+    Parameters
+    ----------
+    column, output, rejects : str
+        The columns of the texts, of the vectors, and of the reasons for texts that have none.
+    encoder, capture : mapping
+        Arguments of `everylayer.Encoder` and of `Encoder.embed`.
+    on_error : {"raise", "reject"}
+        Whether a text that cannot be embedded ends the job.
+    threads : int, optional
+        Threads of the CPU executor.
+    """
+
+    def __init__(
+        self,
+        column: str = "text",
+        output: str = "vectors",
+        rejects: str = "rejected",
+        encoder: Mapping[str, Any] | None = None,
+        capture: Mapping[str, Any] | None = None,
+        on_error: OnError = "raise",
+        threads: int | None = None,
+    ) -> None:
+        self._column, self._output, self._rejects = column, output, rejects
+        self._on_error = on_error
+        self._embedder = ColumnEmbedder(encoder or {}, capture or {}, on_error, threads)
+
+    def __call__(self, table: Any) -> Any:
+        """`table` with a column more, or two."""
+        if self._column not in table.column_names:
+            raise UsageError(f"there is no column {self._column!r}: there are {', '.join(table.column_names)}")
+        vectors, reasons = self._embedder(table.column(self._column))
+        table = table.append_column(self._output, vectors)
+        return table.append_column(self._rejects, reasons) if self._on_error == "reject" else table
+
+
+def embed(
+    dataset: ray.data.Dataset,
+    column: str = "text",
+    *,
+    model: str = "bundled",
+    device: str | None = None,
+    dtype: str | None = None,
+    batch_tokens: int | None = None,
+    output: str = "vectors",
+    rejects: str = "rejected",
+    on_error: OnError = "raise",
+    workers: int = 1,
+    num_cpus: float = 1,
+    num_gpus: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    batch_rows: int | None = None,
+    **capture: Any,
+) -> ray.data.Dataset:
+    """`dataset` with a column of vectors.
+
+    Each worker is an actor that loads the model once. A text's vectors do not depend on the rows that it
+    comes with: on the CPU they are the same bits with any number of workers.
+
+    Parameters
+    ----------
+    dataset : ray.data.Dataset
+        What has the texts; its other columns stay.
+    column : str
+        The column of the texts.
+    model, device, dtype, batch_tokens
+        As of `everylayer.Encoder`, on each worker.
+    output : str
+        The column of the vectors: lists of fixed size, in a list of rows for tokens and words.
+    rejects, on_error : str
+        With ``on_error="reject"`` a text that cannot be embedded has a null there and the reason in the
+        column `rejects`; with ``"raise"`` it ends the job.
+    workers : int
+        How many actors.
+    num_cpus, num_gpus, resources
+        What Ray reserves for each actor: ``num_gpus=1`` where Ray sees the GPU, a resource of your own such
+        as ``{"vulkan": 1}`` (``ray start --resources '{"vulkan": 1}'``) where it does not. On the CPU an actor
+        has ``num_cpus`` threads.
+    batch_rows : int, optional
+        Rows of a call. The default makes some batches of the engine of it, by the length of the first texts.
+    **capture
+        As of `Encoder.embed`: ``layers``, ``combine``, ``pool`` and others.
+
+    Returns
+    -------
+    ray.data.Dataset
+        Lazy, as Ray's are.
+    """
+    if batch_rows is None:
+        sample = [row[column] for row in dataset.select_columns([column]).take(_SAMPLE)]
+        batch_rows = rows_of_a_batch(sample, batch_tokens, capture)
+    encoder = {"model": model, "device": device, "dtype": dtype, "batch_tokens": batch_tokens}
+    arguments = {
+        "column": column,
+        "output": output,
+        "rejects": rejects,
+        "encoder": encoder,
+        "capture": capture,
+        "on_error": on_error,
+        "threads": max(int(num_cpus), 1),
+    }
+    return dataset.map_batches(
+        Embed,
+        fn_constructor_kwargs=arguments,
+        batch_format="pyarrow",
+        batch_size=batch_rows,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        resources=dict(resources) if resources else None,
+        udf_modifying_row_count=False,
+    )
