@@ -32,7 +32,7 @@ def main():
     assert sentence_transformers.__version__.startswith("6.2"), sentence_transformers.__version__
     torch.set_num_threads(1)
     models = {
-        name: SentenceTransformer(str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"})
+        name: SentenceTransformer(str(folder), device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": "float32"})
         for name, folder in MODELS.items()
     }
     results, numbers = [], {}

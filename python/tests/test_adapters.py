@@ -14,13 +14,27 @@ class TestSklearn:
         pytest.importorskip("sklearn")
 
     def test_check_estimator(self):
+        from sklearn.utils import estimator_checks
         from sklearn.utils.estimator_checks import check_estimator
 
         from everylayer.sklearn import LayerEmbedder
 
         results = check_estimator(LayerEmbedder(), on_fail=None)
-        failed = [(one["check_name"], one["exception"]) for one in results if one["status"] == "failed"]
-        assert not failed and sum(one["status"] == "passed" for one in results) > 5
+        assert not [(one["check_name"], one["exception"]) for one in results if one["status"] == "failed"]
+        # Of an estimator of strings check_estimator runs few; these give it no data, so that they apply too.
+        for name in (
+            "estimator_cloneable",
+            "estimator_repr",
+            "get_params_invariance",
+            "set_params",
+            "no_attributes_set_in_init",
+            "estimator_tags_renamed",
+            "valid_tag_types",
+            "mixin_order",
+            "do_not_raise_errors_in_init_or_set_param",
+        ):
+            getattr(estimator_checks, f"check_{name}")("LayerEmbedder", LayerEmbedder())
+        estimator_checks.check_parameters_default_constructible("LayerEmbedder", LayerEmbedder())
 
     def test_vectors(self, encoder):
         from sklearn.base import clone
