@@ -72,8 +72,7 @@ class Embeddings:
     @property
     def rows(self) -> Literal["texts", "tokens", "words"]:
         """What a row stands for."""
-        kind: Any = self._reply.rows
-        return kind
+        return self._reply.rows
 
     @property
     def width(self) -> int:

@@ -213,7 +213,7 @@ class Encoder:
             For one that is not computed here (a NotImplementedError).
         """
         _sentence.check_call(self, batch_size, device, pool, chunk_size, kwargs)
-        precision = _sentence.check_precision(precision)
+        stored = _sentence.check_precision(precision)
         truncate_dim = _words.count("truncate_dim", truncate_dim)
         prompt = self._prompt(prompt, prompt_name)
         single = _texts.is_single(inputs)
@@ -221,11 +221,11 @@ class Encoder:
         call = _sentence.Call(self._engine, texts, prompt, show_progress_bar)
         if output_value == "sentence_embedding":
             vectors = call.sentences(normalize_embeddings, truncate_dim)
-            return _sentence.converted(vectors, precision, convert_to_numpy, convert_to_tensor, single)
+            return _sentence.converted(vectors, stored, convert_to_numpy, convert_to_tensor, single)
         if output_value == "token_embeddings":
-            return call.tokens(precision, single)
+            return call.tokens(stored, single)
         if output_value is None:
-            return call.everything(precision, truncate_dim, single)
+            return call.everything(stored, truncate_dim, single)
         raise _sentence.unknown_output(output_value)
 
     def encode_query(

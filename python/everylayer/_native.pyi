@@ -1,6 +1,6 @@
 """The engine of the Python package everylayer."""
 
-from typing import Any, TypedDict, final
+from typing import Any, Literal, TypedDict, final
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -71,7 +71,7 @@ class Reply:
     @property
     def pool(self) -> str: ...
     @property
-    def rows(self) -> str: ...
+    def rows(self) -> Literal["texts", "tokens", "words"]: ...
     @property
     def layer_axis(self) -> int: ...
     @property

@@ -176,7 +176,7 @@ def converted(vectors: Floats, precision: str, to_numpy: bool, to_tensor: bool, 
 def normalized(vectors: Floats) -> Floats:
     """Rows of length 1; a row of zeros stays."""
     lengths = np.sqrt(np.sum(vectors * vectors, axis=-1, keepdims=True, dtype=np.float32))
-    scaled: Floats = vectors / np.maximum(lengths, np.float32(1e-12))
+    scaled: Floats = np.divide(vectors, np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
     return scaled
 
 
@@ -188,9 +188,9 @@ def quantized(vectors: Floats, precision: str) -> npt.NDArray[Any]:
     if len(vectors) < 2:
         raise UsageError(f"precision {precision} takes its ranges from the vectors of the call, and there is one")
     starts = vectors.min(axis=0)
-    steps = (vectors.max(axis=0) - starts) / 255
-    steps = np.where(steps == 0, 1, steps)
-    levels = np.clip(np.floor((vectors - starts) / steps), 0, 255).astype(np.uint8)
+    steps: Any = (vectors.max(axis=0) - starts) / 255
+    steps[steps == 0] = 1
+    levels: npt.NDArray[Any] = np.clip(np.floor((vectors - starts) / steps), 0, 255).astype(np.uint8)
     return levels if precision == "uint8" else (levels ^ 0x80).view(np.int8)
 
 

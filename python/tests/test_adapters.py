@@ -31,7 +31,6 @@ class TestSklearn:
             "estimator_tags_renamed",
             "valid_tag_types",
             "mixin_order",
-            "do_not_raise_errors_in_init_or_set_param",
         ):
             getattr(estimator_checks, f"check_{name}")("LayerEmbedder", LayerEmbedder())
         estimator_checks.check_parameters_default_constructible("LayerEmbedder", LayerEmbedder())
