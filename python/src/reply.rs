@@ -129,7 +129,7 @@ impl Reply {
 impl Reply {
     /// The same as `all`.
     pub fn new(py: Python<'_>, mut all: Embeddings) -> PyResult<Self> {
-        let header = all.header();
+        let header = all.header().clone();
         let rerun = all.rerun.take().map(|rerun| rerun.texts).unwrap_or_default();
         let mut places = Places::default();
         all.texts.iter_mut().for_each(|text| places.take(text));
