@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes THIRD-PARTY.txt: the licences of what the program and the npm package are linked with.
+"""Writes THIRD-PARTY.txt: the licences of what the program, the wheel and the npm package are linked with.
 
 usage: tools/notices/make.py [--check]
 
@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "THIRD-PARTY.txt"
 NAMES = re.compile(r"^(licen[cs]e|copying|notice|copyright|unlicense)", re.IGNORECASE)
 TARGETS = ["x86_64-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64-apple-darwin"]
-GRAPHS = [["--target", target] for target in TARGETS] + [
+GRAPHS = [["--target", target, "--package", package] for target in TARGETS for package in ["everylayer", "everylayer-python"]] + [
     ["--target", "wasm32-unknown-unknown", "--no-default-features", "--features", "web"]
 ]
 
@@ -35,7 +35,7 @@ def linked():
         tree = cargo("tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}", *graph)
         for line in tree.splitlines():
             match = re.match(r"(\S+) v(\S+)", line)
-            if match and match[1] != "everylayer":
+            if match and match[1] not in ("everylayer", "everylayer-python"):
                 found.add(match.groups())
     return sorted(found)
 
