@@ -4,8 +4,8 @@
 //
 // For GPUs. A query row belongs to PARTS invocations side by side, each with PART4 vectors of query
 // and result in named registers (`Slice`): a large
-// head in one invocation would leave room for few of them. Each adds its part of eight scores, and
-// `join` (attention_one, attention_shared or attention_overlay.wgsl) adds the parts. KEYS keys and
+// head in one invocation would leave room for few of them. Each adds its part of eight scores, and then
+// the parts are added. KEYS keys and
 // values at a time lie in workgroup memory, vector i of part p at i PARTS + p, so that the parts
 // read different banks.
 //
@@ -16,8 +16,11 @@
 const INVOCATIONS = ROWS * PARTS;
 const LINE = PARTS * PART4; // HEAD_DIM4, rounded up to whole parts
 
-var<workgroup> keys: array<vec4<f32>, KEYS * LINE>;
+var<workgroup> keys: array<vec4<f32>, KEYS_ROOM>; // KEYS * LINE, or what join needs
 var<workgroup> values: array<vec4<f32>, KEYS * LINE>;
+//: if JOINED > 0
+var<workgroup> joined: array<vec4<f32>, JOINED>; // (INVOCATIONS, 2)
+//: end
 
 /// Vector `i` of part `part` of a head that starts at `at`; zero past the head.
 fn load_part(at: u32, i: u32, part: u32) -> vec4<f32> {
@@ -50,92 +53,9 @@ fn load_query(at: u32, part: u32) -> Slice {
     );
 }
 
-/// This part of the scores of eight keys: one chain of multiply-adds a key, the eight are independent.
-fn score(q: ptr<function, Slice>, at: u32) -> Scores {
-    var s = Scores();
-//: for i in 0..PART4
-//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
-    let k${key}_${i} = keys[at + ${key}u * LINE + ${i}u * PARTS];
-    s.${place} = fma((*q).v${i}.w, k${key}_${i}.w, fma((*q).v${i}.z, k${key}_${i}.z, fma((*q).v${i}.y, k${key}_${i}.y, fma((*q).v${i}.x, k${key}_${i}.x, s.${place}))));
-//:   end
-//: end
-    return s;
-}
-
-/// o = o fade + p v over eight values.
-fn gather(o: ptr<function, Slice>, p: Scores, fade: f32, at: u32) {
-//: for i in 0..PART4
-//:   for key in 0..8
-    let v${key}_${i} = values[at + ${key}u * LINE + ${i}u * PARTS];
-//:   end
-    let o0_${i} = (*o).v${i} * fade;
-//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
-    let o${key + 1}_${i} = fma(vec4<f32>(p.${place}), v${key}_${i}, o${key}_${i});
-//:   end
-    (*o).v${i} = o8_${i};
-//: end
-}
-
 fn put(o: ptr<function, Slice>, factor: f32, at: u32, part: u32) {
 //: for i in 0..PART4
     store_part(at, ${i}u, part, (*o).v${i} * factor);
-//: end
-}
-
-/// The largest score of a row so far, and the sum of the weights against it.
-struct Online {
-    largest: f32,
-    total: f32,
-}
-
-/// Keys `j`.. of a tile whose first is key `start` of the text and which holds `here`.
-struct Keys {
-    start: u32,
-    j: u32,
-    here: u32,
-}
-
-/// Takes eight keys into the row whose query is `q` and whose result is `o`.
-fn eight(
-    q: ptr<function, Slice>,
-    o: ptr<function, Slice>,
-    run: ptr<function, Online>,
-    at: Keys,
-    query: u32,
-    lane: u32,
-) {
-    // The last term is zero. Without it the address of a single part would be the same in every
-    // lane, and RDNA would pay an instruction a load to bring it there (a tenth of the kernel).
-    let line = at.j * LINE + lane % PARTS + lane / INVOCATIONS;
-    var s = join(score(q, line), lane);
-    let key = vec4<u32>(at.j) + vec4<u32>(0u, 1u, 2u, 3u);
-    s.a = select(vec4<f32>(FAR), adjust(s.a, query, at.start + at.j), key < vec4<u32>(at.here));
-    s.b = select(vec4<f32>(FAR), adjust(s.b, query, at.start + at.j + 4u), key + 4u < vec4<u32>(at.here));
-    let m = max(s.a, s.b);
-    let next = max((*run).largest, max(max(m.x, m.y), max(m.z, m.w)));
-    let fade = exp2((*run).largest - next);
-    s.a = exp2(s.a - next);
-    s.b = exp2(s.b - next);
-    (*run).total = fma((*run).total, fade, sum4(s.a) + sum4(s.b));
-    (*run).largest = next;
-    gather(o, s, fade, line);
-}
-
-/// Takes UNROLL times eight keys, once in earnest. Copies follow each other as turns of the loop do: no
-/// loads ahead of their turn.
-fn group(
-    q: ptr<function, Slice>,
-    o: ptr<function, Slice>,
-    run: ptr<function, Online>,
-    at: Keys,
-    query: u32,
-    lane: u32,
-) {
-//: for i in 0..UNROLL
-//:   if i > 0
-    workgroupBarrier();
-//:   end
-    eight(q, o, run, Keys(at.start, at.j + ${8 * i}u, at.here), query, lane);
 //: end
 }
 
@@ -156,9 +76,11 @@ fn main(
     // Invocations past the end of the text work on its last row and write nothing.
     let at = first + min(query, length - 1u);
 
-    var q = load_query(at * params.qkv4 + head, part);
+    let q = load_query(at * params.qkv4 + head, part);
     var o = Slice();
-    var run = Online(FAR, 0.0);
+    // The largest score so far, and the sum of the weights against it.
+    var largest = FAR;
+    var total = 0.0;
 
     let last = last_key(tile.z, length - tile.w);
     for (var start = first_key(tile.z); start < last; start += KEYS) {
@@ -180,11 +102,103 @@ fn main(
 
         let here = min(KEYS, last - start);
         for (var j = 0u; j < here; j += 8u * UNROLL) {
-            group(&q, &o, &run, Keys(start, j, here), query, lane);
+//: for turn in 0..UNROLL
+//:   if turn > 0
+            // As turns of the loop follow each other: no loads ahead of their turn.
+            workgroupBarrier();
+//:   end
+            {
+            // Eight keys from this one of the tile on.
+            let from_key = j + ${8 * turn}u;
+            // The last term is zero. Without it the address of a single part would be the same in every
+            // lane, and RDNA would pay an instruction a load to bring it there (a tenth of the kernel).
+            let line = from_key * LINE + part + lane / INVOCATIONS;
+
+            // This part of their scores: one chain of multiply-adds a key, the eight are independent.
+            var s = Scores();
+//: if DISENTANGLED
+            // And one of each key with the position that the query has from it.
+            var t = Scores();
+//: end
+//: if DISENTANGLED
+//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+            let p${key} = position(query, start + from_key + ${key}u);
+//:     for i in 0..PART4
+            let k${key}_${i} = keys[line + ${key}u * LINE + ${i}u * PARTS];
+            let c${key}_${i} = k${key}_${i} + position_part(p${key} + params.out4, ${i}u, part);
+            s.${place} = fma(q.v${i}.w, c${key}_${i}.w, fma(q.v${i}.z, c${key}_${i}.z, fma(q.v${i}.y, c${key}_${i}.y, fma(q.v${i}.x, c${key}_${i}.x, s.${place}))));
+            let d${key}_${i} = position_part(p${key}, ${i}u, part);
+            t.${place} = fma(k${key}_${i}.w, d${key}_${i}.w, fma(k${key}_${i}.z, d${key}_${i}.z, fma(k${key}_${i}.y, d${key}_${i}.y, fma(k${key}_${i}.x, d${key}_${i}.x, t.${place}))));
+//:     end
+//:   end
+            s.a = fma(t.a, vec4<f32>(params.scale), s.a);
+            s.b = fma(t.b, vec4<f32>(params.scale), s.b);
+//: else
+//:   for i in 0..PART4
+//:     for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+            let k${key}_${i} = keys[line + ${key}u * LINE + ${i}u * PARTS];
+            s.${place} = fma(q.v${i}.w, k${key}_${i}.w, fma(q.v${i}.z, k${key}_${i}.z, fma(q.v${i}.y, k${key}_${i}.y, fma(q.v${i}.x, k${key}_${i}.x, s.${place}))));
+//:     end
+//:   end
+//: end
+//: if JOINED > 0
+            // The parts of a score are added through workgroup memory, in their order, so that every
+            // invocation of a row has the same bits.
+            joined[2u * lane] = s.a;
+            joined[2u * lane + 1u] = s.b;
+            workgroupBarrier();
+            let own = 2u * (lane - part);
+            s = Scores(joined[own], joined[own + 1u]);
+            for (var p = 1u; p < PARTS; p++) {
+                s.a += joined[own + 2u * p];
+                s.b += joined[own + 2u * p + 1u];
+            }
+            workgroupBarrier();
+//: else
+//:   if PARTS > 1
+            // The largest heads fill the workgroup's memory: parts are added in that of the keys, which
+            // are done with, since KEYS is 8.
+            workgroupBarrier();
+            keys[2u * lane] = s.a;
+            keys[2u * lane + 1u] = s.b;
+            workgroupBarrier();
+            let own = 2u * (lane - part);
+            s = Scores(keys[own], keys[own + 1u]);
+            for (var p = 1u; p < PARTS; p++) {
+                s.a += keys[own + 2u * p];
+                s.b += keys[own + 2u * p + 1u];
+            }
+//:   end
+//: end
+
+            let key = vec4<u32>(from_key) + vec4<u32>(0u, 1u, 2u, 3u);
+            s.a = select(vec4<f32>(FAR), adjust(s.a, query, start + from_key), key < vec4<u32>(here));
+            s.b = select(vec4<f32>(FAR), adjust(s.b, query, start + from_key + 4u), key + 4u < vec4<u32>(here));
+            let m = max(s.a, s.b);
+            let next = max(largest, max(max(m.x, m.y), max(m.z, m.w)));
+            let fade = exp2(largest - next);
+            s.a = exp2(s.a - next);
+            s.b = exp2(s.b - next);
+            total = fma(total, fade, sum4(s.a) + sum4(s.b));
+            largest = next;
+
+            // o = o fade + p v over the eight.
+//: for i in 0..PART4
+//:   for key in 0..8
+            let v${key}_${i} = values[line + ${key}u * LINE + ${i}u * PARTS];
+//:   end
+            let o0_${i} = o.v${i} * fade;
+//:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+            let o${key + 1}_${i} = fma(vec4<f32>(s.${place}), v${key}_${i}, o${key}_${i});
+//:   end
+            o.v${i} = o8_${i};
+//: end
+            }
+//: end
         }
     }
 
     if query < length {
-        put(&o, 1.0 / run.total, at * params.out4 + head, part);
+        put(&o, 1.0 / total, at * params.out4 + head, part);
     }
 }

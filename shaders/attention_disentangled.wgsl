@@ -1,5 +1,6 @@
 // softmax((q kᵀ + content to position + position to content) / √(3d)) v within each text: DeBERTa's
-// disentangled attention (He et al. 2021, eq. 4), online over the keys as attention.wgsl.
+// disentangled attention (He et al. 2021, eq. 4), online over the keys as attention.wgsl, for processors that
+// play a GPU; lib/attention_disentangled.wgsl has it for GPUs.
 //
 // One query row an invocation, one key at a time from the start of the text. The position of a
 // pair is a row of the distance query - key: q meets its key, k its query. Scores and gathered

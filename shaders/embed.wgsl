@@ -27,24 +27,3 @@ fn row_at(row: u32, i: u32) -> vec4<f32> {
 fn put_row(at: u32, value: vec4<f32>) {
     x[at] = value;
 }
-
-//: if SUBGROUPS
-var<private> own_subgroup: u32;
-var<private> subgroups: u32;
-
-//: end
-@compute @workgroup_size(LANES)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-//: if SUBGROUPS
-    @builtin(subgroup_id) number: u32,
-    @builtin(num_subgroups) count: u32,
-//: end
-) {
-//: if SUBGROUPS
-    own_subgroup = number;
-    subgroups = count;
-//: end
-    normalize_row(group.x, lane);
-}

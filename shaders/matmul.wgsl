@@ -12,7 +12,7 @@
 
 const DEPTH = 16u;
 const PANEL4 = 16u;
-// Where the invocations outnumber the blocks of A, one half loads A and the other W.
+// Where the invocations outnumber the blocks of A, some load A and as many others W.
 const ALL_LOAD_BOTH = INVOCATIONS == LOADERS;
 
 var<workgroup> tile_a: array<vec4<f32>, DEPTH * LINE>; // (DEPTH, LINE): groups of 4 rows, padding
@@ -25,29 +25,10 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
     return vec4<f32>(0.0);
 }
 
-/// Takes UNROLL steps of k: `from_a` and `from_w` are where they begin in the tiles.
-fn multiply(s: ptr<function, Sums>, from_a: u32, from_w: u32) {
-//: for k in 0..UNROLL
-//:   for i in 0..TALL / 4
-    let a${k}_${i} = tile_a[from_a + ${k}u * LINE + ${i}u];
-//:   end
-//:   for j in 0..WIDE
-    let w${k}_${j} = tile_w[from_w + ${k}u * COLUMNS4 + ${j}u * ACROSS];
-//:   end
-//:   for i in 0..TALL / 4
-//:     for part, xxxx in xxxx yyyy zzzz wwww
-//:       for j in 0..WIDE
-    (*s).c${4 * i + part}_${j} = fma(a${k}_${i}.${xxxx}, w${k}_${j}, (*s).c${4 * i + part}_${j});
-//:       end
-//:     end
-//:   end
-//: end
-}
-
 /// Steps of k in a tile. For statistics it is a number that no compiler knows, so that none unrolls
 /// the loop further.
 fn k_end() -> u32 {
-//: if UNROLL == 4
+//: if UNROLL == STEPS
     return DEPTH;
 //: else
     return params.k_steps;
@@ -93,7 +74,11 @@ fn main(
             tile_a[to_a + 2u * LINE] = turned[2];
             tile_a[to_a + 3u * LINE] = turned[3];
         }
+//: if INVOCATIONS > 2 * LOADERS
+        if lane >= LOADERS && lane < 2u * LOADERS {
+//: else
         if ALL_LOAD_BOTH || lane >= LOADERS {
+//: end
             for (var i = 0u; i < DEPTH * COLUMNS4 / LOADERS; i++) {
                 tile_w[i * LOADERS + loader] = unpack4(w[from_w + i * (LOADERS / COLUMNS4) * PANEL4]);
             }
@@ -102,7 +87,24 @@ fn main(
         workgroupBarrier();
 
         for (var k = 0u; k < k_end(); k += UNROLL) {
-            multiply(&sums, k * LINE + TALL / 4u * y, k * COLUMNS4 + x);
+            // UNROLL steps.
+            let line = k * LINE + TALL / 4u * y;
+            let column = k * COLUMNS4 + x;
+//: for k in 0..UNROLL
+//:   for i in 0..TALL / 4
+            let a${k}_${i} = tile_a[line + ${k}u * LINE + ${i}u];
+//:   end
+//:   for j in 0..WIDE
+            let w${k}_${j} = tile_w[column + ${k}u * COLUMNS4 + ${j}u * ACROSS];
+//:   end
+//:   for i in 0..TALL / 4
+//:     for part, xxxx in xxxx yyyy zzzz wwww
+//:       for j in 0..WIDE
+            sums.c${4 * i + part}_${j} = fma(a${k}_${i}.${xxxx}, w${k}_${j}, sums.c${4 * i + part}_${j});
+//:       end
+//:     end
+//:   end
+//: end
         }
         workgroupBarrier();
     }

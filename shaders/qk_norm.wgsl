@@ -18,18 +18,6 @@ struct QkNormParams {
 
 var<workgroup> partial: array<f32, 128>;
 
-/// The sum over the lanes, in the same order in each. `which` tells two sums' memory apart.
-fn joined_sum(value: f32, lane: u32, which: u32) -> f32 {
-    let first = 64u * which;
-    partial[first + lane] = value;
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = first; i < first + 64u; i++) {
-        sum += partial[i];
-    }
-    return sum;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let n = f32(params.width);
@@ -39,7 +27,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let v = qkv[first + i];
         total += (v.x + v.y) + (v.z + v.w);
     }
-    let mean = joined_sum(total, lane, 0u) / n;
+    // Sums over the lanes, in the same order in each.
+    partial[lane] = total;
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var i = 0u; i < 64u; i++) {
+        sum += partial[i];
+    }
+    let mean = sum / n;
     var squares = 0.0;
     for (var i = lane; i < params.joined4; i += 64u) {
         let column = vec4<u32>(i % params.head4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -47,7 +42,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let d = select(vec4<f32>(0.0), qkv[first + i] - mean, counts);
         squares += dot(d, d);
     }
-    let scale = 1.0 / sqrt(joined_sum(squares, lane, 1u) / n + params.eps);
+    // In memory of its own, so that none waits for readers of the first.
+    partial[64u + lane] = squares;
+    workgroupBarrier();
+    sum = 0.0;
+    for (var i = 64u; i < 128u; i++) {
+        sum += partial[i];
+    }
+    let scale = 1.0 / sqrt(sum / n + params.eps);
     let gamma = 2u * group.y * params.joined4;
     for (var i = lane; i < params.joined4; i += 64u) {
         let x = (qkv[first + i] - mean) * scale;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Goldens, devices, difference, fixtures};
 use everylayer::model::directory::Directory;
-use everylayer::schedule::Class;
+use everylayer::schedule::{Class, Vendor};
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -87,7 +87,8 @@ fn every_family_has_the_states_of_its_reference() {
     let folders = folders();
     assert!(folders.len() >= 57, "{} folders", folders.len());
     let mut failed = Vec::new();
-    for folder in &folders {
+    // The kernels of each vendor in turn.
+    for (folder, vendor) in folders.iter().zip(Vendor::ALL.into_iter().cycle()) {
         let goldens = Goldens::read(&folder.join("goldens"));
         let name = folder.file_name().unwrap().to_string_lossy();
         for device in devices() {
@@ -95,7 +96,7 @@ fn every_family_has_the_states_of_its_reference() {
             let mut runs = vec![("its own", options.clone())];
             if device == Device::Gpu {
                 let portable = options.default_limits(true);
-                runs.push(("a GPU's", portable.clone().cut_for(Class::Small)));
+                runs.push(("a GPU's", portable.clone().cut_for(Class::Small, vendor)));
                 runs.push(("a page's", portable));
             }
             for (whose, options) in runs {
@@ -115,11 +116,11 @@ fn every_family_stays_near_in_f16() {
         return;
     }
     let mut failed = Vec::new();
-    for folder in &folders() {
+    for (folder, vendor) in folders().iter().zip(Vendor::ALL.into_iter().cycle()) {
         let name = folder.file_name().unwrap().to_string_lossy();
         let goldens = Goldens::read(&folder.join("goldens"));
         let options = LoadOptions::default().device(Device::Gpu).default_limits(true);
-        let options = options.dtype(everylayer::Dtype::F16).cut_for(Class::Small);
+        let options = options.dtype(everylayer::Dtype::F16).cut_for(Class::Small, vendor);
         let source = Directory::open(folder).unwrap();
         let encoder = Encoder::load_blocking(&source, &options).unwrap();
         let mut capture = Capture::default().layers(Layers::All).pool(Pool::Tokens);

@@ -227,7 +227,7 @@ fn overflow_error_refuses_what_truncate_cuts() {
 #[test]
 fn every_state_in_every_storage_type() {
     use everylayer::model::directory::Directory;
-    use everylayer::schedule::Class;
+    use everylayer::schedule::{Class, Vendor};
     use everylayer::{Dtype, LoadOptions};
 
     // Software Vulkan's own kernels, those of a page's software adapter inside the default limits, and
@@ -237,8 +237,9 @@ fn every_state_in_every_storage_type() {
         let gpu = LoadOptions::default().device(Device::Gpu);
         let portable = gpu.clone().default_limits(true);
         runs.extend([
-            ("gpu, small", portable.clone().cut_for(Class::Small)),
-            ("gpu, large", portable.clone().cut_for(Class::Large)),
+            ("gpu, small", portable.clone().cut_for(Class::Small, Vendor::Intel)),
+            ("gpu, large", portable.clone().cut_for(Class::Large, Vendor::Amd)),
+            ("gpu, Metal", portable.clone().cut_for(Class::Small, Vendor::Apple)),
             ("gpu, emulated", portable),
             ("gpu, software", gpu),
         ]);

@@ -12,7 +12,7 @@ use everylayer::schedule::recording::{Bind, Dispatch, Fill, Readback};
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
     Access, AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling,
-    Recording, record,
+    Recording, Vendor, record,
 };
 use everylayer::text::pack::PackedBatch;
 use toy::model::{SMALL, Shape, pack};
@@ -23,7 +23,13 @@ const CAPS: Caps = Caps {
     max_binding: 128 << 20,
     elem: Elem::F32,
     narrow: false,
-    can: AdapterFeatures { class: Class::Small, subgroups: false, half: false, coop: None },
+    can: AdapterFeatures {
+        class: Class::Small,
+        vendor: Vendor::Portable,
+        subgroups: false,
+        half: false,
+        coop: None,
+    },
     tuning: Tuning::none(),
     submit_read_bytes: 8 << 20,
     submit_flops: 200_000_000_000,

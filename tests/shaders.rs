@@ -4,7 +4,7 @@
 #![cfg(feature = "gpu")]
 
 use everylayer::gpu::kernels::{source, variants};
-use everylayer::kernels::{AdapterFeatures, Class, Variant};
+use everylayer::kernels::{AdapterFeatures, Class, Variant, Vendor};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, Layouter};
 use naga::valid::{
@@ -43,6 +43,13 @@ fn parse(variant: Variant) -> (Module, ModuleInfo) {
     (module, info)
 }
 
+fn metal(module: &Module, info: &ModuleInfo) -> Result<String, msl::Error> {
+    let options =
+        msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..Default::default() };
+    let pipeline = msl::PipelineOptions::default();
+    msl::write_string(module, info, &options, &pipeline).map(|(text, _)| text)
+}
+
 #[test]
 fn every_variant_translates_to_every_back_end() {
     for variant in all() {
@@ -51,14 +58,7 @@ fn every_variant_translates_to_every_back_end() {
             .unwrap_or_else(|e| panic!("{variant}: SPIR-V: {e}"));
         assert!(words.len() > 100, "{variant}");
         // Metal and DX12 take the portable variants, but the others translate as well.
-        let options = msl::Options {
-            fake_missing_bindings: true,
-            lang_version: (2, 4),
-            ..Default::default()
-        };
-        let pipeline = msl::PipelineOptions::default();
-        let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
-            .unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
+        let text = metal(&module, &info).unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
         assert!(text.contains("kernel void"), "{variant}");
         // wgpu has cooperative matrices on Vulkan and Metal alone.
         if variant.is_coop() {
@@ -168,6 +168,50 @@ fn checks_can_be_left_out_in_spirv() {
         let words = spv::write_vec(&module, &info, &options, None).unwrap();
         assert_eq!(words[0], 0x0723_0203, "{variant}");
     }
+}
+
+/// The functions of `text` but the entry point that are handed workgroup memory.
+fn handed_workgroup_memory(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut function = None;
+    for line in text.lines() {
+        if !line.starts_with(' ') && line.ends_with('(') {
+            function = (!line.starts_with("kernel ")).then_some(line);
+        } else if line.starts_with(')') || line.starts_with('}') {
+            function = None;
+        }
+        found.extend(function.filter(|_| line.trim_start().starts_with("threadgroup ")));
+    }
+    found
+}
+
+/// naga hands workgroup memory to Metal's entry point as an argument and on to functions as references, and
+/// Apple's compiler was seen to move what a function does to such a reference across barriers (wgpu#4500,
+/// wgpu#3181): so no kernel that Metal runs has one.
+#[test]
+fn on_metal_workgroup_memory_stays_in_the_entry_point() {
+    let mut kernels = 0;
+    for class in [Class::Small, Class::Large] {
+        let (vendor, half) = (Vendor::Apple, true);
+        let can = AdapterFeatures { class, vendor, half, ..AdapterFeatures::default() };
+        for variant in all().into_iter().filter(|variant| variant.runs_on(&can)) {
+            let (module, info) = parse(variant);
+            let text = metal(&module, &info).unwrap();
+            assert_eq!(handed_workgroup_memory(&text), [""; 0], "{variant}");
+            kernels += usize::from(text.contains("threadgroup "));
+        }
+    }
+    assert!(kernels > 100, "{kernels} kernels with workgroup memory");
+
+    let text = "var<workgroup> a: array<u32, 64>;
+        fn last() -> u32 { workgroupBarrier(); return a[63]; }
+        @group(0) @binding(0) var<storage, read_write> b: u32;
+        @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+            a[i] = i; b = last(); }";
+    let module = naga::front::wgsl::parse_str(text).unwrap();
+    let info = Validator::new(ValidationFlags::all(), CORE).validate(&module).unwrap();
+    let text = metal(&module, &info).unwrap();
+    assert_eq!(handed_workgroup_memory(&text), ["uint last("], "{text}");
 }
 
 /// A kernel as a browser is handed it.

@@ -9,7 +9,7 @@ use everylayer::execute::Execute;
 use everylayer::gpu::GpuExecutor;
 use everylayer::gpu::tuning_cache;
 use everylayer::schedule::tuning::Tuning;
-use everylayer::schedule::{Class, Elem, Exit, Tile, Variant, record};
+use everylayer::schedule::{Class, Elem, Exit, Tile, Variant, Vendor, record};
 use toy::model::{SMALL, pack};
 use toy::{Rng, gpu, run};
 
@@ -38,7 +38,12 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
     let batch = pack(&mut Rng::new(1), &toy.spec, &[70, 12, 1]);
     let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
     let mut want = None;
-    for tile in [Tile::T16x32, Tile::T32x32, Tile::T64x64, Tile::T128x128] {
+    // Every cut, and the larger ones in the blocks of every vendor.
+    let tiles = [Tile::T16x32, Tile::T32x32].map(|tile| (tile, Vendor::Portable));
+    let larger = [Tile::T64x64, Tile::T128x128].into_iter();
+    let larger = larger.flat_map(|tile| Vendor::ALL.map(|vendor| (tile, vendor)));
+    for (tile, vendor) in tiles.into_iter().chain(larger) {
+        executor = executor.cut_for_vendor(vendor);
         let rows = products.iter().map(|(product, _)| (*product, tile));
         executor.set_tuning(rows.collect());
         let recording = record(&toy.spec, &toy.layout, &batch, &exit, executor.caps()).unwrap();
@@ -47,7 +52,7 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
             .any(|d| matches!(d.variant(), Variant::Matmul(matmul) if matmul.tile == tile));
         assert!(taken, "{tile} was not taken");
         let got = run(&executor, &recording).unwrap();
-        assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{tile}");
+        assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{tile} for {vendor:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use everylayer::model::spec::{
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
     AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Tile, Variant,
-    record,
+    Vendor, record,
 };
 use toy::Rng;
 use toy::model::{SMALL, pack};
@@ -127,6 +127,7 @@ fn caps(rng: &mut Rng) -> Caps {
         narrow: elem != Elem::F32 && class != Class::Software,
         can: AdapterFeatures {
             class,
+            vendor: one_of(rng, &Vendor::ALL),
             subgroups: class == Class::Software || chance(rng),
             half,
             coop,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use everylayer::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
 use everylayer::model::directory::Directory;
 use everylayer::model::layout::WeightId;
-use everylayer::schedule::{Caps, Class, Recording, Tile, Variant};
+use everylayer::schedule::{Caps, Class, Recording, Tile, Variant, Vendor};
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool, Result};
 
 /// Gives back wrong numbers wherever `wrong` kernels take part.
@@ -245,7 +245,8 @@ fn kernels_of_a_later_request_are_verified_before_it() {
     }
     let folder = tempfile::tempdir().unwrap();
     let combine: fn(&Variant) -> bool = |variant| matches!(variant, Variant::Combine(_));
-    let options = LoadOptions::default().device(Device::Gpu).cut_for(Class::Small);
+    let options =
+        LoadOptions::default().device(Device::Gpu).cut_for(Class::Small, Vendor::Portable);
     let (encoder, _) = load_with(folder.path(), options, combine);
     let encoder = encoder.unwrap();
     assert!(encoder.notes().is_empty(), "{:?}", encoder.notes());

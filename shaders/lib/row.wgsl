@@ -1,8 +1,8 @@
 // One row of a hidden state, LANES invocations a row: normalisation, and the flag that a number is
 // not finite. The row lies in registers (`Held`): read
 // once, written once. A kernel that uses it has `params`, `weight`, `status` (one bit a row, then one
-// word a state), and says where a vector of a row is read (`row_at`) and written (`put_row`); a lib
-// file adds up over the lanes (`row_sum`).
+// word a state), and says where a vector of a row is read (`row_at`) and written (`put_row`). It has
+// the entry point, since no function but that one touches workgroup memory (shaders/README.md).
 
 fn sum4(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
@@ -85,21 +85,70 @@ fn put(h: Held, mean: f32, scale: f32, row: u32, lane: u32) -> bool {
     return bad;
 }
 
-/// γ (x - mean) / √(var + ε) + β over row `row` (Ba et al. 2016), γ x / √(mean x² + ε) where it is
+//: if SUM_MEMORY > 0
+var<workgroup> partial: array<f32, SUM_MEMORY>; // two sums, so that none waits for readers of the other
+//: end
+
+/// γ (x - mean) / √(var + ε) + β over row `group.x` (Ba et al. 2016), γ x / √(mean x² + ε) where it is
 /// not CENTERED (Zhang and Sennrich 2019), x itself where it is not SCALED. Mean and variance in two passes
 /// in f32, since squares lose what their difference needs.
-fn normalize_row(row: u32, lane: u32) {
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+//: if SUBGROUPS
+    @builtin(subgroup_id) own_subgroup: u32,
+    @builtin(num_subgroups) subgroups: u32,
+//: end
+) {
+    let row = group.x;
     let n = f32(params.width);
     let held = load(row, lane);
-    // Columns past the width hold zero and add nothing.
     var mean = 0.0;
     var scale = 1.0;
+    // Columns past the width hold zero and add nothing.
+//: for which in 0..2
+//:   if which == 0
     if CENTERED {
-        mean = row_sum(sum_held(held), lane, 0u) / n;
-    }
+        let value = sum_held(held);
+//:   else
     if SCALED {
-        scale = 1.0 / sqrt(row_sum(sum_squares(held, mean, lane), lane, 1u) / n + params.eps);
+        let value = sum_squares(held, mean, lane);
+//:   end
+//:   if SUM_SHARED
+        // Through workgroup memory: every lane adds all of them, in the same order, the same bits in every
+        // one; one barrier where a tree has six.
+        partial[${which}u * LANES + lane] = value;
+        workgroupBarrier();
+        var parts = vec4<f32>(0.0);
+        for (var i = ${which}u * LANES; i < ${which + 1}u * LANES; i += 4u) {
+            parts += vec4<f32>(partial[i], partial[i + 1u], partial[i + 2u], partial[i + 3u]);
+        }
+        let sum = sum4(parts);
+//:   else
+        var sum = subgroupAdd(value);
+//:     if SUBGROUPS
+        // Then over the subgroups through workgroup memory, in the order of their numbers. How many there
+        // are (8 at most) is known at run time alone, and WGSL does not promise which lanes make one.
+        if subgroups > 1u {
+            if lane == subgroupBroadcastFirst(lane) {
+                partial[${8 * which}u + own_subgroup] = sum;
+            }
+            workgroupBarrier();
+            sum = partial[${8 * which}u];
+            for (var i = 1u; i < subgroups; i++) {
+                sum += partial[${8 * which}u + i];
+            }
+        }
+//:     end
+//:   end
+//:   if which == 0
+        mean = sum / n;
+//:   else
+        scale = 1.0 / sqrt(sum / n + params.eps);
+//:   end
     }
+//: end
     if put(held, mean, scale, row, lane) {
         atomicOr(&status[row / 32u], 1u << (row % 32u));
         atomicMax(&status[(params.rows + 31u) / 32u + params.state], row + 1u);

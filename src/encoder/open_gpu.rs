@@ -51,8 +51,10 @@ impl OpenGpu {
     ) -> Result<Started> {
         let gpu = Arc::new(gpu);
         let mut can = gpu.abilities();
-        if let Some(class) = options.cut_for.filter(|class| *class != Class::Software) {
-            can.class = class;
+        if let Some((class, vendor)) =
+            options.cut_for.filter(|(class, _)| *class != Class::Software)
+        {
+            (can.class, can.vendor) = (class, vendor);
         }
         let kept = || crate::gpu::tuning_cache::read(gpu.report());
         let tuning = if options.untuned { Tuning::none() } else { kept() };

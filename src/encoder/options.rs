@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::execute::Execute;
 #[cfg(feature = "gpu")]
 use crate::gpu::device::Pick;
-use crate::schedule::{Class, Elem};
+use crate::schedule::{Class, Elem, Vendor};
 use crate::words::{plain, unknown};
 
 /// Where the work is done.
@@ -157,7 +157,7 @@ pub struct LoadOptions {
     /// The kernels of another class of adapter, where this one runs them as well: software Vulkan
     /// those of a GPU, for tests.
     #[doc(hidden)]
-    pub cut_for: Option<Class>,
+    pub cut_for: Option<(Class, Vendor)>,
     /// When kernels of a GPU are held against the CPU executor before they are believed.
     pub verify: Verify,
     /// The folder that keeps what was found there, in place of the user's; for tests.
@@ -251,11 +251,11 @@ impl LoadOptions {
         self
     }
 
-    /// The same options with the kernels of another class of adapter.
+    /// The same options with the kernels of another class of adapter and vendor.
     #[doc(hidden)]
     #[must_use]
-    pub fn cut_for(mut self, class: Class) -> Self {
-        self.cut_for = Some(class);
+    pub fn cut_for(mut self, class: Class, vendor: Vendor) -> Self {
+        self.cut_for = Some((class, vendor));
         self
     }
 

@@ -5,7 +5,7 @@ use super::coop;
 use super::device::Gpu;
 use super::pick::{GpuOptions, Pick, choice, no_adapter};
 use crate::error::{Error, Result};
-use crate::schedule::{Class, Tile};
+use crate::schedule::{Class, Tile, Vendor};
 
 /// What is known of one adapter without opening it.
 #[derive(Debug, Clone)]
@@ -167,6 +167,15 @@ fn report(adapter: &wgpu::Adapter) -> AdapterReport {
         ],
         // A page may not be told.
         name: if info.name.is_empty() { "the GPU".to_owned() } else { info.name },
+    }
+}
+
+/// Whose compiler the kernels go through.
+pub(super) fn vendor(info: &wgpu::AdapterInfo) -> Vendor {
+    match info.backend {
+        // It has one for all GPUs.
+        wgpu::Backend::Metal => Vendor::Apple,
+        _ => Vendor::of(info.vendor, info.device, &info.driver),
     }
 }
 

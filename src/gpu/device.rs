@@ -5,8 +5,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::adapters::class;
 pub use super::adapters::{AdapterReport, Candidate, candidates, list, list_opened};
+use super::adapters::{class, vendor};
 use super::coop;
 pub use super::faults::AGAIN;
 use super::faults::Faults;
@@ -82,6 +82,7 @@ impl Gpu {
         let subgroups = !portable && adapter.features().contains(wgpu::Features::SUBGROUP);
         let can = AdapterFeatures {
             class,
+            vendor: vendor(&adapter.get_info()),
             subgroups: subgroups && adapter.get_info().subgroup_min_size >= 8,
             half: has(wgpu::Features::SHADER_F16),
             coop: if options.coop { Some(coop::ask(adapter, options)?) } else { None },

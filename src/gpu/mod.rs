@@ -28,7 +28,7 @@ use crate::model::weights::whole_rows;
 use crate::schedule::recording::{Bind, Dispatch, Fill, Recording, Submit};
 use crate::schedule::tuning::Tuning;
 use crate::schedule::verify::verify;
-use crate::schedule::{AdapterFeatures, Caps, Class, Elem};
+use crate::schedule::{AdapterFeatures, Caps, Class, Elem, Vendor};
 use arena::{Arena, Arenas};
 use device::Gpu;
 use faults::Scopes;
@@ -139,6 +139,12 @@ impl GpuExecutor {
             self.caps.can.class = class;
             self.caps.narrow = narrows(self.caps.elem, class);
         }
+        self
+    }
+
+    /// The same with kernels cut up for the GPUs of another `vendor`.
+    pub fn cut_for_vendor(mut self, vendor: Vendor) -> Self {
+        self.caps.can.vendor = vendor;
         self
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::GpuExecutor;
 use crate::error::{Result, fail};
-use crate::kernels::Matmul;
+use crate::kernels::{Matmul, MatmulBlock};
 use crate::model::layout::LinearIds;
 use crate::schedule::draft::Draft;
 use crate::schedule::recording::{Bind, Fill, Recording};
@@ -82,7 +82,7 @@ impl GpuExecutor {
             .linears()
             .find(same)
             .ok_or_else(|| fail!(Usage, "the model has no product {product:?}"))?;
-        let tiles = Tile::candidates(self.caps.can.class);
+        let tiles = Tile::candidates(&self.caps.can);
         let recording = self.rounds(linear, splits, narrow, m, tiles, ROUNDS);
         let times = self.times(&recording).await?;
         let median = |i: usize| {
@@ -161,7 +161,8 @@ impl GpuExecutor {
             }
             for &tile in cuts {
                 let bare = Matmul::bare(tile, self.caps.elem);
-                let matmul = Matmul { splits: splits as u32, narrow, ..bare };
+                let block = MatmulBlock::of(tile, self.caps.can.vendor);
+                let matmul = Matmul { splits: splits as u32, narrow, block, ..bare };
                 let binds = vec![Bind::Buffer(a), weights[0], weights[1], Bind::Buffer(c)];
                 draft.dispatch(matmul.over(m, linear.n, linear.k), binds);
             }

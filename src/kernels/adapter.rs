@@ -1,12 +1,14 @@
 //! What an adapter can do, and what kind of adapter it is.
 
-use super::Tile;
+use super::{Tile, Vendor};
 
 /// What an adapter can do that kernels are chosen by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AdapterFeatures {
     /// What products and attention are cut up for.
     pub class: Class,
+    /// Whose compiler it has.
+    pub vendor: Vendor,
     /// Whether invocations may exchange values across a subgroup of at least eight.
     pub subgroups: bool,
     /// Whether shaders may use 16-bit floats (`shader-f16`).
@@ -56,7 +58,13 @@ mod tests {
 
     #[test]
     fn simpler_kernels_ask_for_less() {
-        let all = AdapterFeatures { class: Class::Large, subgroups: true, half: true, coop: None };
+        let all = AdapterFeatures {
+            vendor: Vendor::Amd,
+            class: Class::Large,
+            subgroups: true,
+            half: true,
+            coop: None,
+        };
         let of = |can: AdapterFeatures| {
             let of = |can: AdapterFeatures| (can.class, can.subgroups, can.half, can.coop);
             can.simpler().into_iter().map(of).collect::<Vec<_>>()

@@ -9,7 +9,9 @@ use super::Access::{Read, Write};
 use super::block::block;
 use super::elem::narrow_suffix;
 use super::needs::{numbers, product};
-use super::{Access, AdapterFeatures, Arrays, Call, Checked, Class, Kernel, Need, Sizes, Wgsl};
+use super::{
+    Access, AdapterFeatures, Arrays, Call, Checked, Class, Kernel, Need, Sizes, Vendor, Wgsl,
+};
 
 /// The furthest that a window or a table of distances reaches.
 const MAX_REACH: u32 = 1 << 30;
@@ -76,6 +78,8 @@ pub struct Attention {
     pub scores: Scores,
     /// Whether queries, keys, values and the result are kept in 16 bits.
     pub narrow: bool,
+    /// Invocations that share a query row in workgroup memory: [`attention_parts`].
+    pub parts: u32,
 }
 
 block! {
@@ -115,20 +119,32 @@ pub struct AttentionShape {
     pub line: usize,
 }
 
-/// Invocations that share a query row of `attention.wgsl`: each holds at most ten vectors of query
-/// and as many of the result in registers, for heads `head_dim` numbers apart.
-pub fn attention_parts(head_dim: usize) -> usize {
-    match head_dim {
-        0..=40 => 1,
-        41..=80 => 2,
-        81..=128 => 4,
-        _ => 8,
-    }
+/// Invocations that share a query row of `attention.wgsl` on an adapter that `can` do so much, for heads
+/// `head_dim` numbers apart: each holds some vectors of query and as many of the result in registers.
+///
+/// A score is the sum of its parts in their order, so the bits of a row follow from their number. Ten
+/// vectors fit where registers are many (AMD's: 0.85 of the arithmetic on navi21, `tools/shader-stats`);
+/// with more than four Intel's compiler spills, or hides no load behind another.
+pub fn attention_parts(can: &AdapterFeatures, head_dim: usize, scores: Scores) -> u32 {
+    let registers = matches!(can.vendor, Vendor::Amd | Vendor::Nvidia);
+    // Two terms of a score more want as many again.
+    let many = can.class.is_processor() || (registers && scores != Scores::Disentangled);
+    parts_of(head_dim, if many { MANY } else { FEW })
 }
 
-/// Rows of one text a workgroup of attention works on: 256 invocations at most.
-pub fn attention_rows(head_dim: usize) -> usize {
-    (256 / attention_parts(head_dim)).min(64)
+/// Vectors of a query that an invocation of a GPU with many registers holds at most.
+const MANY: usize = 10;
+/// Those of any other GPU.
+const FEW: usize = 4;
+
+fn parts_of(head_dim: usize, most: usize) -> u32 {
+    let vectors = head_dim.div_ceil(4);
+    [1u32, 2, 4].into_iter().find(|&parts| vectors.div_ceil(parts as usize) <= most).unwrap_or(8)
+}
+
+/// Rows of one text a workgroup of attention works on where `parts` share one: 256 invocations at most.
+pub fn attention_rows(parts: u32) -> usize {
+    (256 / parts.max(1) as usize).min(64)
 }
 
 impl Attention {
@@ -170,6 +186,10 @@ impl Kernel for Attention {
             Staging::Direct => ".direct",
         })?;
         write!(f, ".d{}", self.head_dim)?;
+        if self.staging == Staging::Workgroup && self.parts != parts_of(self.head_dim as usize, FEW)
+        {
+            write!(f, ".p{}", self.parts)?;
+        }
         if self.scores != Scores::Plain {
             write!(f, "+{}", self.scores)?;
         }
@@ -189,8 +209,9 @@ impl Kernel for Attention {
         for (staging, scores) in
             Staging::ALL.into_iter().flat_map(|staging| Scores::ALL.map(|scores| (staging, scores)))
         {
-            // Disentangled attention stages nothing.
-            if scores == Scores::Disentangled && staging != Staging::Workgroup {
+            // DeBERTa's has one form for every processor.
+            let disentangled = scores == Scores::Disentangled;
+            if disentangled && staging == Staging::Broadcast {
                 continue;
             }
             for narrow in [false, true] {
@@ -198,21 +219,32 @@ impl Kernel for Attention {
                 if narrow && staging == Staging::Broadcast {
                     continue;
                 }
-                let of = |&head_dim| Self { staging, head_dim, scores, narrow };
-                let small =
-                    |dim: u32| staging != Staging::Direct || dim as usize <= DIRECT_HEAD_DIM;
-                all.extend(sizes.head_dims.iter().filter(|dim| small(**dim)).map(of));
+                for &head_dim in sizes.head_dims {
+                    let dim = head_dim as usize;
+                    if staging == Staging::Direct && dim > DIRECT_HEAD_DIM && !disentangled {
+                        continue;
+                    }
+                    let (few, many) = (parts_of(dim, FEW), parts_of(dim, MANY));
+                    let parts: &[u32] = match staging {
+                        Staging::Workgroup if disentangled => &[few],
+                        Staging::Workgroup if few != many => &[few, many],
+                        _ => &[many],
+                    };
+                    let of = |&parts| Self { staging, head_dim, scores, narrow, parts };
+                    all.extend(parts.iter().map(of));
+                }
             }
         }
         all
     }
 
     fn runs_on(&self, can: &AdapterFeatures) -> bool {
-        match self.staging {
+        let staged = match self.staging {
             Staging::Workgroup => true,
             Staging::Broadcast => can.subgroups && can.class == Class::Software,
             Staging::Direct => can.class.is_processor(),
-        }
+        };
+        staged && self.parts == attention_parts(can, self.head_dim as usize, self.scores)
     }
 
     fn reads_narrow(&self) -> bool {
@@ -220,38 +252,30 @@ impl Kernel for Attention {
     }
 
     fn wgsl(&self, unroll: usize) -> Wgsl {
-        let (head_dim, scores) = (self.head_dim as usize, self.scores);
+        let scores = self.scores;
         let text = match (scores, self.staging) {
-            (Scores::Disentangled, _) => Wgsl::of("attention_disentangled"),
+            (Scores::Disentangled, Staging::Direct) => Wgsl::of("attention_disentangled"),
             (_, Staging::Broadcast) => Wgsl::of("attention_broadcast"),
             (_, Staging::Direct) => Wgsl::of("attention_direct"),
             (_, Staging::Workgroup) => Wgsl::of("attention"),
         };
-        let mut text = text.with(cut::constants(head_dim, unroll)).lib("attention_io");
-        if scores != Scores::Disentangled {
+        let mut text = text.with(self.constants(unroll)).lib("attention_io");
+        if (scores, self.staging) != (Scores::Disentangled, Staging::Direct) {
             text = text.choice("attention", scores);
             // The file of a window says which keys it reaches.
             if scores != Scores::Window {
                 text = text.lib("attention_whole");
-            }
-            if self.staging == Staging::Workgroup {
-                text = text.lib(match attention_parts(head_dim) {
-                    1 => "attention_one",
-                    8 => "attention_overlay",
-                    _ => "attention_shared",
-                });
             }
         }
         text.activations(self.narrow, self.narrow)
     }
 
     fn fmas(&self, unroll: usize) -> Option<usize> {
-        let loops = self.staging == Staging::Workgroup && self.scores != Scores::Disentangled;
-        loops.then(|| unroll * cut::fmas(self.head_dim as usize))
+        (self.staging == Staging::Workgroup).then(|| unroll * self.fmas_of_eight())
     }
 
     fn needs(&self, p: &AttentionParams, grid: [u32; 2]) -> Option<Vec<Need>> {
-        let Self { staging, head_dim, scores, narrow } = *self;
+        let Self { staging, head_dim, scores, narrow, .. } = *self;
         let head4 = head_dim / 4;
         let heads = u128::from(p.first_head) + u128::from(grid[1]);
         let shared = heads.checked_sub(1)?.checked_div(u128::from(p.group))? + 1;
@@ -286,8 +310,7 @@ impl Kernel for Attention {
     fn indices(&self, p: &AttentionParams, grid: [u32; 2], arrays: &mut dyn Arrays) -> Checked {
         let read = arrays.rows(0, 4 * u128::from(p.qkv4));
         let written = arrays.rows(2, 4 * u128::from(p.out4));
-        let head_dim = self.head_dim as usize;
-        are_tiles(arrays.words(1)?, grid[0], head_dim, read.min(written))?;
+        are_tiles(arrays.words(1)?, grid[0], self.parts, read.min(written))?;
         if self.scores == Scores::Disentangled {
             let places = arrays.rows(3, 8 * u128::from(p.out4));
             if arrays.words(4)?.iter().any(|&place| u128::from(place) >= places) {
@@ -298,11 +321,11 @@ impl Kernel for Attention {
     }
 }
 
-/// Whether `tiles` are those of texts of at most `rows` rows: each text from its first query on, in
+/// Whether `tiles` are those of texts of at most `rows` rows, each row shared by `parts`: each text from its first query on, in
 /// tiles that lie side by side, and no row in two texts, since both would write it.
-fn are_tiles(tiles: &[u32], count: u32, head_dim: usize, rows: u128) -> Checked {
+fn are_tiles(tiles: &[u32], count: u32, parts: u32, rows: u128) -> Checked {
     let (lines, rest) = tiles.as_chunks::<4>();
-    let step = attention_rows(head_dim) as u32;
+    let step = attention_rows(parts) as u32;
     if !rest.is_empty() || lines.len() != count as usize {
         return Err("its grid has not a workgroup for each tile");
     }

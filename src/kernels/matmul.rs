@@ -2,12 +2,16 @@
 
 mod cut;
 
+pub use cut::MatmulBlock;
+
 use std::fmt;
 
 use super::Access::{Read, Write};
 use super::block::block;
 use super::grid::{MATMUL_K, MAX_GROUPS};
-use super::{Access, AdapterFeatures, Call, Class, Elem, Kernel, Narrow, Need, Sizes, Tile, Wgsl};
+use super::{
+    Access, AdapterFeatures, Call, Class, Elem, Kernel, Narrow, Need, Sizes, Tile, Vendor, Wgsl,
+};
 use crate::math::activation::Activation;
 
 /// C = act(A Wᵀ + b), or C = A Wᵀ + b + residual.
@@ -25,6 +29,8 @@ pub struct Matmul {
     pub splits: u32,
     /// Which of A and C is kept in 16 bits.
     pub narrow: Narrow,
+    /// What an invocation does of it at a time.
+    pub block: MatmulBlock,
 }
 
 block! {
@@ -62,10 +68,11 @@ fn checked_grid(tile: Tile, m: usize, n: usize, splits: usize) -> Option<[u32; 2
 }
 
 impl Matmul {
-    /// A bare product of f32 activations, to be varied.
+    /// A bare product of f32 activations in the block that fits any GPU, to be varied.
     pub fn bare(tile: Tile, weights: Elem) -> Self {
         let (activation, narrow) = (Activation::Identity, Narrow::Neither);
-        Self { tile, weights, activation, residual: false, splits: 1, narrow }
+        let block = MatmulBlock::of(tile, Vendor::Portable);
+        Self { tile, weights, activation, residual: false, splits: 1, narrow, block }
     }
 
     /// Of `m` rows, `n` columns and depth `k`. Binds A, W, b, C, and the residual where there is one.
@@ -75,8 +82,8 @@ impl Matmul {
     }
 
     /// Every product in one cut, with weights stored as `weights`.
-    fn all_of(tile: Tile, weights: Elem) -> Vec<Self> {
-        let bare = Self::bare(tile, weights);
+    fn all_of(tile: Tile, block: MatmulBlock, weights: Elem) -> Vec<Self> {
+        let bare = Self { block, ..Self::bare(tile, weights) };
         let ends = |narrow| {
             Activation::ALL.into_iter().map(move |activation| Self { activation, narrow, ..bare })
         };
@@ -103,7 +110,11 @@ impl Kernel for Matmul {
     type Params = MatmulParams;
 
     fn choices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ".{}{}", self.tile, self.weights.suffix())?;
+        write!(f, ".{}", self.tile)?;
+        if self.block != MatmulBlock::of(self.tile, Vendor::Portable) {
+            write!(f, ".{}", self.block)?;
+        }
+        f.write_str(self.weights.suffix())?;
         if self.activation != Activation::Identity {
             write!(f, "+{}", self.activation)?;
         }
@@ -127,7 +138,10 @@ impl Kernel for Matmul {
             // Cooperative matrices read halves as such.
             let cuts = Tile::ALL.into_iter();
             let cuts = cuts.filter(|tile| !tile.is_coop() || weights == Elem::NativeF16);
-            all.extend(cuts.flat_map(|tile| Self::all_of(tile, weights)));
+            for tile in cuts {
+                let blocks = MatmulBlock::all(tile).into_iter();
+                all.extend(blocks.flat_map(|block| Self::all_of(tile, block, weights)));
+            }
         }
         all
     }
@@ -142,7 +156,8 @@ impl Kernel for Matmul {
             }
             _ => true,
         };
-        cut && self.weights.runs_on(can)
+        let fits = self.block == MatmulBlock::of(self.tile, can.vendor);
+        cut && fits && self.weights.runs_on(can)
     }
 
     fn weights(&self) -> Elem {
@@ -159,7 +174,7 @@ impl Kernel for Matmul {
 
     fn wgsl(&self, unroll: usize) -> Wgsl {
         let Self { tile, weights, activation, residual, .. } = *self;
-        let constants = cut::constants(tile, unroll);
+        let constants = cut::constants(tile, self.block, unroll);
         if tile == Tile::Broadcast {
             let half = if weights == Elem::NativeF16 { "enable f16;\n" } else { "" };
             let words = if weights == Elem::F32 { "words_f32" } else { "words_f16" };
@@ -200,18 +215,18 @@ impl Kernel for Matmul {
     }
 
     fn unroll(&self) -> usize {
-        cut::UNROLL
+        self.block.steps as usize
     }
 
     fn fmas(&self, unroll: usize) -> Option<usize> {
         match self.tile {
             Tile::Broadcast | Tile::Direct | Tile::Coop8 | Tile::Coop16 => None,
-            tile => Some(cut::fmas(tile, unroll)),
+            _ => Some(self.block.fmas(unroll)),
         }
     }
 
     fn needs(&self, p: &MatmulParams, grid: [u32; 2]) -> Option<Vec<Need>> {
-        let Self { tile, weights, activation, residual, splits, narrow } = *self;
+        let Self { tile, weights, activation, residual, splits, narrow, .. } = *self;
         let (m, n, k) = (p.m, 4 * u128::from(p.n4), 4 * u128::from(p.k4));
         let steps = k.div_ceil(MATMUL_K as u128) == u128::from(p.k_steps);
         // A part along k is a bare sum, and what software Vulkan runs reads words of 32 bits.

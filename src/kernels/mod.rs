@@ -26,6 +26,7 @@ mod route;
 mod row;
 pub mod template;
 mod tile;
+mod vendor;
 mod wgsl;
 
 use std::fmt;
@@ -43,7 +44,7 @@ pub use embed::Embed;
 pub use expert::{Expert, ExpertParams, ExpertShape};
 pub use gate::{Gate, GateParams};
 pub use im2col::{Im2col, Im2colParams};
-pub use matmul::{Matmul, MatmulParams, matmul_grid};
+pub use matmul::{Matmul, MatmulBlock, MatmulParams, matmul_grid};
 pub use needs::{Arrays, Checked, Need};
 pub use norm::{Norm, NormParams};
 pub use pool::{Pool, PoolParams};
@@ -52,6 +53,7 @@ pub use rope::{Rope, RopeParams, RopeShape};
 pub use route::{Route, RouteParams, RoutesLeft, route_words};
 pub use row::{NormInput, RowCut, RowSum};
 pub use tile::Tile;
+pub use vendor::Vendor;
 pub use wgsl::Wgsl;
 
 /// How a storage binding is used.
@@ -332,7 +334,14 @@ macro_rules! kernels {
 impl Variant {
     /// Whether it runs on any WebGPU adapter; the others need what [`Variant`]'s choice asked for.
     pub fn is_portable(&self) -> bool {
-        self.runs_on(&AdapterFeatures { class: Class::CpuAdapter, ..AdapterFeatures::default() })
+        self.can_run_on(&AdapterFeatures::default())
+    }
+
+    /// Whether an adapter that `can` do so much runs it, whatever it was made for.
+    pub fn can_run_on(&self, can: &AdapterFeatures) -> bool {
+        let classes = [can.class, Class::CpuAdapter, Class::Small].into_iter();
+        let mut all = classes.flat_map(|class| Vendor::ALL.map(|vendor| (class, vendor)));
+        all.any(|(class, vendor)| self.runs_on(&AdapterFeatures { class, vendor, ..*can }))
     }
 
     /// Whether it multiplies on cooperative matrices, which a device has to be opened for.

@@ -32,6 +32,16 @@ impl RowSum {
         }
     }
 
+    /// Numbers in workgroup memory that it adds up two sums through.
+    pub(super) fn memory(self) -> usize {
+        match self {
+            Self::Shared | Self::Few => 2 * self.lanes(),
+            // There are eight subgroups at most.
+            Self::Subgroup => 2 * 8,
+            Self::Single => 0,
+        }
+    }
+
     /// Invocations that share a row.
     pub fn lanes(self) -> usize {
         match self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Class;
+use super::{AdapterFeatures, Class, Vendor};
 
 /// How a product is cut up. Every cut but those on cooperative matrices adds each number of C in one
 /// chain over k from 0, so they give the same bits and the one that fits the shape may be taken.
@@ -51,13 +51,13 @@ impl Tile {
     pub const PORTABLE: [Self; 5] =
         [Self::T16x32, Self::T32x32, Self::T64x64, Self::T128x128, Self::Direct];
 
-    /// Those of them that may be the fastest on an adapter of `class`.
-    pub fn candidates(class: Class) -> &'static [Self] {
-        match class {
-            Class::Software | Class::CpuAdapter => &Self::PORTABLE,
-            Class::Small | Class::Large => {
-                &[Self::T16x32, Self::T32x32, Self::T64x64, Self::T128x128]
-            }
+    /// Those of them that may be the fastest on an adapter that `can` do so much.
+    pub fn candidates(can: &AdapterFeatures) -> &'static [Self] {
+        match (can.class, can.vendor) {
+            (Class::Software | Class::CpuAdapter, _) => &Self::PORTABLE,
+            // An invocation of the largest would need more registers than Arm's have.
+            (_, Vendor::Mali) => &[Self::T16x32, Self::T32x32, Self::T64x64],
+            _ => &[Self::T16x32, Self::T32x32, Self::T64x64, Self::T128x128],
         }
     }
 

@@ -65,12 +65,10 @@ impl Wgsl {
             .number("LANES", cut.sum.lanes())
             .number("HELD", cut.held as usize)
             .flag("SUBGROUPS", cut.sum == RowSum::Subgroup)
+            .flag("SUM_SHARED", matches!(cut.sum, RowSum::Shared | RowSum::Few))
+            .number("SUM_MEMORY", cut.sum.memory())
             .flag("CENTERED", kind == NormKind::Layer)
             .flag("SCALED", kind != NormKind::None);
-        self.with(constants).lib("row").lib(match cut.sum {
-            RowSum::Shared | RowSum::Few => "sum_shared",
-            RowSum::Subgroup => "sum_subgroup",
-            RowSum::Single => "sum_single",
-        })
+        self.with(constants).lib("row")
     }
 }

@@ -14,7 +14,6 @@ use super::check::{check, position_rows};
 use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{BufferId, Fill, Recording};
-use super::tiles;
 use super::tuning::Tuning;
 use crate::error::{Result, fail};
 use crate::kernels::{AdapterFeatures, Elem};
@@ -73,6 +72,7 @@ pub fn record_all(
         rows: BufferId(0),
         turns: Vec::new(),
         places: None,
+        tiles: Vec::new(),
         tables: Vec::new(),
     };
     let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
@@ -81,8 +81,6 @@ pub fn record_all(
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
     }
-    let tiles = tiles::attention_tiles(batch, layout.head_dim);
-    let tile_count = tiles.len() / 4;
     let lengths = || batch.offsets.windows(2).map(|o| o[1] - o[0]);
     // What a rotation reads is as long as the furthest place, whoever made the places.
     let places = batch.positions.iter().max().map_or(0, |place| place + 1);
@@ -90,8 +88,10 @@ pub fn record_all(
     let mut x = pass.embed(batch, &positions, caps.gathers_on_host(layout));
     pass.capture(0, x);
     if deepest > 0 {
-        let tiles = pass.recorder.upload("tiles", &[tile_count, 4], Fill::Words(tiles));
-        let texts = BatchTexts { tiles, tile_count, places, lengths: lengths().collect() };
+        let texts = BatchTexts { batch, places, lengths: lengths().collect() };
+        if let Some(block) = spec.blocks.first() {
+            pass.tiles(&texts, pass.parts(&block.attention.bias));
+        }
         for state in 1..=deepest {
             x = pass.block(state, x, &texts);
             pass.capture(state, x);
@@ -123,6 +123,8 @@ struct Pass<'a> {
     turns: Vec<(Rope, BufferId)>,
     /// The normalised table of relative positions.
     places: Option<BufferId>,
+    /// The tiles of rows that so many invocations share, and how many there are.
+    tiles: Vec<(u32, BufferId, usize)>,
     /// What the biases of the scores read, uploaded once a pass.
     tables: Vec<(Vec<u32>, BufferId)>,
 }
@@ -142,16 +144,15 @@ impl<'a> ExitState<'a> {
 }
 
 /// The texts of a batch as attention sees them.
-struct BatchTexts {
-    tiles: BufferId,
-    tile_count: usize,
+struct BatchTexts<'a> {
+    batch: &'a PackedBatch,
     /// One more than the furthest place of a token in its text.
     places: u32,
     /// Tokens of each.
     lengths: Vec<u32>,
 }
 
-impl BatchTexts {
+impl BatchTexts<'_> {
     /// Pairs of a query and a key that count, where keys reach so far.
     fn pairs(&self, reach: Option<u64>) -> u64 {
         let pairs = |&n: &u32| u64::from(n) * reach.map_or(n.into(), |r| (2 * r + 1).min(n.into()));
@@ -162,7 +163,7 @@ impl BatchTexts {
 impl Pass<'_> {
     /// Post-norm: h = norm₁(x + attention(x)), norm₂(h + W₂ act(W₁ h + b₁) + b₂); pre-norm:
     /// h = x + attention(norm₁(x)), h + W₂ act(W₁ norm₂(h) + b₁) + b₂.
-    fn block(&mut self, state: usize, x: BufferId, texts: &BatchTexts) -> BufferId {
+    fn block(&mut self, state: usize, x: BufferId, texts: &BatchTexts<'_>) -> BufferId {
         let block = &self.spec.blocks[state - 1];
         let layout = self.layout;
         let ids = &layout.blocks[state - 1];

@@ -18,7 +18,7 @@ pub(crate) mod verify;
 
 pub use crate::kernels::{
     Access, AdapterFeatures, Class, Elem, Merge, Narrow, NormInput, RowCut, RowSum, Staging, Tile,
-    Variant,
+    Variant, Vendor,
 };
 pub use crate::math::pool::PoolMode;
 pub use caps::Caps;

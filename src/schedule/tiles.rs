@@ -1,7 +1,8 @@
 //! Which cut of a kernel is taken, by its sizes and the adapter.
 
 use crate::kernels::{
-    AdapterFeatures, Class, DIRECT_HEAD_DIM, RowSum, Staging, Tile, attention_rows, matmul_grid,
+    AdapterFeatures, Class, DIRECT_HEAD_DIM, RowSum, Scores, Staging, Tile, attention_rows,
+    matmul_grid,
 };
 use crate::text::pack::PackedBatch;
 
@@ -58,8 +59,10 @@ pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
 /// Where attention keeps keys and values on an adapter of `class`. What an invocation by itself takes is
 /// compiled in a third of a second for a head of 32 and in 20 for one of 256: large heads have the other
 /// form.
-pub fn attention_staging(class: Class, head_dim: usize) -> Staging {
+pub fn attention_staging(class: Class, head_dim: usize, scores: Scores) -> Staging {
     match class {
+        // DeBERTa's has one form for every processor.
+        _ if class.is_processor() && scores == Scores::Disentangled => Staging::Direct,
         Class::Software => Staging::Broadcast,
         Class::CpuAdapter if head_dim <= DIRECT_HEAD_DIM => Staging::Direct,
         _ => Staging::Workgroup,
@@ -68,12 +71,13 @@ pub fn attention_staging(class: Class, head_dim: usize) -> Staging {
 
 /// One attention tile a line: first row of the text in the pack, tokens of the text, first query
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
-pub fn attention_tiles(batch: &PackedBatch, head_dim: usize) -> Vec<u32> {
+/// `parts` invocations share a row.
+pub fn attention_tiles(batch: &PackedBatch, parts: u32) -> Vec<u32> {
     let mut tiles = Vec::new();
     for (text, pair) in batch.offsets.windows(2).enumerate() {
         let (start, length) = (pair[0], pair[1] - pair[0]);
         let hidden = batch.hidden.get(text).copied().unwrap_or(0);
-        for query in (0..length).step_by(attention_rows(head_dim)) {
+        for query in (0..length).step_by(attention_rows(parts)) {
             tiles.extend_from_slice(&[start, length, query, hidden]);
         }
     }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::caps::Caps;
 use super::recording::{Bind, BufferId, Dispatch, Fill, Recording};
 use crate::error::{Error, Result, fail};
-use crate::kernels::{Access, Arrays, Checked, Class, Elem, Need, RoutesLeft, Variant};
+use crate::kernels::{Access, Arrays, Checked, Elem, Need, RoutesLeft, Variant};
 use crate::model::layout::{Layout, Use, Weight, WeightId};
 
 /// Refuses a recording that an executor of `layout` with these `caps` cannot run truthfully.
@@ -156,11 +156,7 @@ impl Run<'_> {
     /// Whether the adapter has what the kernel asks of it. Kernels that were made for processors run
     /// on a GPU as well, if slowly.
     fn runs(&self, variant: Variant) -> bool {
-        let mut can = self.caps.can;
-        if !can.class.is_processor() {
-            can.class = Class::CpuAdapter;
-        }
-        variant.runs_on(&can)
+        variant.can_run_on(&self.caps.can)
     }
 
     /// One binding is there, as it has to be, and large enough.

@@ -279,8 +279,8 @@ fn attention(kernel: Attention, texts: &[usize], shelf: &mut Shelf) -> Recording
         qkv.extend(rng.normals(kv, 1.0));
     }
     let qkv = single.input_in(narrow, &qkv, joined + 2 * kv);
-    let lines =
-        tiles::attention_tiles(&PackedBatch { offsets, ..PackedBatch::default() }, head_dim);
+    let batch = PackedBatch { offsets, ..PackedBatch::default() };
+    let lines = tiles::attention_tiles(&batch, kernel.parts);
     let count = lines.len() / 4;
     let lines = single.words(lines);
     let context = single.output_in(narrow, tokens, joined);

@@ -1,7 +1,8 @@
 //! `attention.wgsl`: every head stride, texts around its tiles, scores up to 80.
 
 use everylayer::kernels::{
-    Attention, AttentionShape, Elem, Scores, Staging, Variant, attention_rows,
+    AdapterFeatures, Attention, AttentionShape, Class, Elem, Scores, Staging, Variant, Vendor,
+    attention_parts, attention_rows,
 };
 
 use crate::toy::{Report, Rng, gpu, stagings};
@@ -14,31 +15,53 @@ fn attention_of_every_head_stride() {
     let mut report = Report::new("attention");
     let mixed: &[usize] = &[512, 130, 65, 64, 63, 17, 5, 4, 3, 2, 1, 1];
     for staging in stagings(&gpu) {
-        for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
-            let short: &[&[usize]] = &[&[1], &[63], &[64], &[65], &[1, 7, 1]];
-            for &lengths in short {
-                attention(&mut report, &pair, (staging, head_dim, false), 1, lengths, 1.0);
-            }
-            for spread in [1.0, 17.0] {
-                attention(&mut report, &pair, (staging, head_dim, false), 2, mixed, spread);
+        for head_dim in [4, 12, 16, 32, 64, 80, 128, 160, 256] {
+            for kernel in plain(staging, head_dim, false) {
+                let short: &[&[usize]] = &[&[1], &[63], &[64], &[65], &[1, 7, 1]];
+                for &lengths in short {
+                    attention(&mut report, &pair, kernel, 1, lengths, 1.0);
+                }
+                for spread in [1.0, 17.0] {
+                    attention(&mut report, &pair, kernel, 2, mixed, spread);
+                }
             }
         }
         for length in [511, 513] {
-            attention(&mut report, &pair, (staging, 32, false), 3, &[length], 17.0);
+            for kernel in plain(staging, 32, false) {
+                attention(&mut report, &pair, kernel, 3, &[length], 17.0);
+            }
         }
     }
     report.finish();
+}
+
+/// Attention over heads of `head_dim` in each number of parts that a vendor's GPU shares a row among.
+pub fn plain(staging: Staging, head_dim: usize, narrow: bool) -> Vec<Attention> {
+    let of = |class, vendor| {
+        let can = AdapterFeatures { class, vendor, ..AdapterFeatures::default() };
+        let parts = attention_parts(&can, head_dim, Scores::Plain);
+        Attention { staging, head_dim: head_dim as u32, scores: Scores::Plain, narrow, parts }
+    };
+    let mut all = match staging {
+        Staging::Workgroup => Vendor::ALL.map(|vendor| of(Class::Small, vendor)).to_vec(),
+        _ => vec![of(Class::CpuAdapter, Vendor::Portable)],
+    };
+    all.sort_by_key(|kernel| kernel.parts);
+    all.dedup();
+    all
 }
 
 /// `spread` is the deviation of the scores: 17 makes some of 512 x 512 reach 80.
 pub fn attention(
     report: &mut Report,
     pair: &Pair,
-    (staging, head_dim, narrow): (Staging, usize, bool),
+    kernel: Attention,
     heads: usize,
     lengths: &[usize],
     spread: f32,
 ) {
+    let Attention { head_dim, narrow, parts, .. } = kernel;
+    let head_dim = head_dim as usize;
     let tokens: usize = lengths.iter().sum();
     let joined = heads * head_dim;
     let mut rng = Rng::new((head_dim * 1000 + tokens) as u64);
@@ -51,7 +74,7 @@ pub fn attention(
     let mut lines = Vec::new();
     let mut first = 0;
     for &length in lengths {
-        for query in (0..length).step_by(attention_rows(head_dim)) {
+        for query in (0..length).step_by(attention_rows(parts)) {
             lines.extend([first as u32, length as u32, query as u32, 0]);
         }
         first += length;
@@ -62,8 +85,6 @@ pub fn attention(
     let tiles = one.words(lines);
     let to = one.output_in(narrow, tokens, joined);
     let shape = AttentionShape { heads, kv_heads: heads, divisor: head_dim, reach: 0, line: 0 };
-    let (head, scores) = (head_dim as u32, Scores::Plain);
-    let kernel = Attention { staging, head_dim: head, scores, narrow };
     let variant = Variant::from(kernel);
     one.dispatch(kernel.over(shape, count, (0, heads), 0), &[from, tiles, to]);
     let (got, want) = both(pair, &one.finish());

@@ -6,7 +6,7 @@ use everylayer::math::f16;
 use everylayer::model::layout::Use;
 use everylayer::model::spec::Activation;
 
-use crate::attention::attention;
+use crate::attention::{attention, plain};
 use crate::matmul::{elems, matmul, products};
 use crate::toy::{Report, Rng, gpu};
 use crate::{One, Pair, Shelf, both, open};
@@ -26,6 +26,7 @@ fn products_that_read_or_write_16_bits() {
             residual,
             splits,
             narrow,
+            ..Matmul::bare(tile, weights)
         };
         let bare = Activation::Identity;
         for tile in Tile::PORTABLE {
@@ -60,8 +61,10 @@ fn attention_over_16_bits() {
     let mut report = Report::new("attention in 16 bits");
     for staging in [Staging::Workgroup, Staging::Direct] {
         for head_dim in [4, 12, 16, 32, 64, 80, 128, 256] {
-            for lengths in [&[1][..], &[65], &[130, 65, 17, 5, 1]] {
-                attention(&mut report, &pair, (staging, head_dim, true), 2, lengths, 1.0);
+            for kernel in plain(staging, head_dim, true) {
+                for lengths in [&[1][..], &[65], &[130, 65, 17, 5, 1]] {
+                    attention(&mut report, &pair, kernel, 2, lengths, 1.0);
+                }
             }
         }
     }

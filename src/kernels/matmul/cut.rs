@@ -1,39 +1,70 @@
 //! How the products of `shaders/matmul*.wgsl` are cut up: the constants of each tile.
 
-use crate::kernels::Tile;
+use std::fmt;
+
 use crate::kernels::template::Constants;
+use crate::kernels::{Tile, Vendor};
 
-/// How a workgroup of `matmul.wgsl` shares a tile.
-struct Cut {
-    /// Rows and columns of the tile.
-    size: (usize, usize),
-    /// Rows of an invocation, in vectors of four.
-    tall4: usize,
-    /// Columns of an invocation, in vectors of four.
-    wide4: usize,
-    /// Vectors of padding behind each line of A in workgroup memory, against bank conflicts.
-    pad: usize,
+/// What an invocation of `matmul.wgsl` does at a time. Each number of C is one chain over k whatever it
+/// is, so no bit follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatmulBlock {
+    /// Its rows of C and its columns, both in vectors of four.
+    pub side4: u32,
+    /// Steps over k in one body of the loop.
+    pub steps: u32,
 }
 
-impl Cut {
-    fn new(tile: Tile) -> Self {
-        let size = tile.size();
-        match tile {
-            Tile::T16x32 | Tile::T32x32 => Self { size, tall4: 1, wide4: 1, pad: 1 },
-            Tile::T64x64 => Self { size, tall4: 2, wide4: 2, pad: 1 },
-            // 16 KiB exactly: no room for padding.
-            _ => Self { size, tall4: 2, wide4: 2, pad: 0 },
+impl MatmulBlock {
+    /// The one of `tile` that fits the registers of a GPU of `vendor`.
+    ///
+    /// Of 8 x 8 numbers and four steps of k, 128 registers are live. Intel's compiler for SIMD8 has as
+    /// many, brings the loads of a body together, and spills with four steps; for Arc with two as well
+    /// (`tools/shader-stats`). Arm's have 64 at full speed. Others have more, or were seen to keep to fewer.
+    pub fn of(tile: Tile, vendor: Vendor) -> Self {
+        let (side4, steps) = match (tile, vendor) {
+            (Tile::T64x64, Vendor::Mali) => (1, 1),
+            (Tile::T64x64 | Tile::T128x128, _) => (
+                2,
+                match vendor {
+                    Vendor::Amd | Vendor::Nvidia | Vendor::Adreno => 4,
+                    Vendor::Intel => 2,
+                    Vendor::Apple | Vendor::Mali | Vendor::Portable => 1,
+                },
+            ),
+            _ => (1, 4),
+        };
+        Self { side4, steps }
+    }
+
+    /// Every one of `tile`.
+    pub(super) fn all(tile: Tile) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for block in Vendor::ALL.map(|vendor| Self::of(tile, vendor)) {
+            if !all.contains(&block) {
+                all.push(block);
+            }
         }
+        all
     }
 
-    /// Invocations side by side and one below the other.
-    fn grid(&self) -> (usize, usize) {
-        (self.size.1 / (4 * self.wide4), self.size.0 / (4 * self.tall4))
+    /// Invocations side by side and one below the other in `tile`.
+    fn grid(self, tile: Tile) -> (usize, usize) {
+        let side = 4 * self.side4 as usize;
+        (tile.size().1 / side, tile.size().0 / side)
+    }
+
+    /// Multiply-adds of one body of the loop with `steps` over k.
+    pub(super) fn fmas(self, steps: usize) -> usize {
+        16 * (self.side4 * self.side4) as usize * steps
     }
 }
 
-/// Steps over k in one body of the loop.
-pub(super) const UNROLL: usize = 4;
+impl fmt::Display for MatmulBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}k{}", 4 * self.side4, self.steps)
+    }
+}
 
 /// Rows and column vectors of one subgroup in `matmul_broadcast.wgsl`.
 const BROADCAST: (usize, usize) = (16, 2);
@@ -44,15 +75,15 @@ const DIRECT: (usize, usize) = (16, 4);
 /// Rows of one subgroup in `matmul_coop.wgsl`; its columns are a panel.
 const COOP_TALL: usize = 32;
 
-/// The constants of `tile` with `unroll` steps in one body of its loop.
-pub(super) fn constants(tile: Tile, unroll: usize) -> Constants {
+/// The constants of `tile` in blocks, with `unroll` steps in one body of its loop.
+pub(super) fn constants(tile: Tile, block: MatmulBlock, unroll: usize) -> Constants {
     let (rows, columns) = tile.size();
-    let block = |(tall, wide)| Constants::default().number("TALL", tall).number("WIDE", wide);
+    let shape = |(tall, wide)| Constants::default().number("TALL", tall).number("WIDE", wide);
     match tile {
-        Tile::Broadcast => block(BROADCAST).number("STARTS", BROADCAST.0 / 8).number("APART", 8),
+        Tile::Broadcast => shape(BROADCAST).number("STARTS", BROADCAST.0 / 8).number("APART", 8),
         Tile::Direct => {
             let across = columns / (4 * DIRECT.1);
-            block(DIRECT)
+            shape(DIRECT)
                 .number("ROWS", rows)
                 .number("ACROSS", across)
                 .number("INVOCATIONS", rows / DIRECT.0 * across)
@@ -64,30 +95,20 @@ pub(super) fn constants(tile: Tile, unroll: usize) -> Constants {
             .number("TALL", COOP_TALL)
             .number("SIDE", if tile == Tile::Coop8 { 8 } else { 16 }),
         _ => {
-            let cut = Cut::new(tile);
-            let (across, down) = cut.grid();
-            block((4 * cut.tall4, cut.wide4))
+            let (across, down) = block.grid(tile);
+            let side4 = block.side4 as usize;
+            // Vectors behind each line of A in workgroup memory, against bank conflicts; the largest tile
+            // fills its 16 KiB without.
+            let padding = usize::from(tile != Tile::T128x128);
+            shape((4 * side4, side4))
                 .number("ROWS", rows)
                 .number("COLUMNS4", columns / 4)
                 .number("ACROSS", across)
                 .number("INVOCATIONS", across * down)
-                .number("LINE", rows / 4 + cut.pad)
+                .number("LINE", rows / 4 + padding)
                 .number("LOADERS", rows)
+                .number("STEPS", block.steps as usize)
                 .number("UNROLL", unroll)
-        }
-    }
-}
-
-/// Multiply-adds an invocation does in one body of the loop of `tile`.
-pub(super) fn fmas(tile: Tile, unroll: usize) -> usize {
-    match tile {
-        Tile::Broadcast => BROADCAST.0 * BROADCAST.1 * 16,
-        Tile::Direct => DIRECT.0 * DIRECT.1 * 16,
-        // Matrices do them.
-        Tile::Coop8 | Tile::Coop16 => 0,
-        _ => {
-            let cut = Cut::new(tile);
-            16 * cut.tall4 * cut.wide4 * unroll
         }
     }
 }

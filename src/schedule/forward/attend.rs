@@ -2,7 +2,7 @@
 
 use super::{BatchTexts, Pass};
 use crate::kernels::{
-    self, Attention, AttentionShape, Elem, NormInput, RopeShape, Scores, Staging,
+    self, Attention, AttentionShape, Elem, NormInput, RopeShape, Scores, attention_parts,
 };
 use crate::model::layout::{BiasIds, WeightId};
 use crate::model::spec::{Activation, Bias, Norm, Rope};
@@ -40,11 +40,32 @@ impl Pass<'_> {
         self.recorder.dispatch(label, kernels::Rope.over(shape), &binds);
     }
 
+    /// Invocations that share a query row of an attention with `bias`.
+    pub(super) fn parts(&self, bias: &Bias) -> u32 {
+        let scores = match bias {
+            Bias::Disentangled(_) => Scores::Disentangled,
+            _ => Scores::Plain,
+        };
+        attention_parts(&self.can, self.layout.head_dim, scores)
+    }
+
+    /// The tiles of rows that `parts` invocations share, and how many there are.
+    pub(super) fn tiles(&mut self, texts: &BatchTexts<'_>, parts: u32) -> (BufferId, usize) {
+        if let Some(&(_, tiles, count)) = self.tiles.iter().find(|(shared, ..)| *shared == parts) {
+            return (tiles, count);
+        }
+        let words = tiles::attention_tiles(texts.batch, parts);
+        let count = words.len() / 4;
+        let tiles = self.recorder.upload("tiles", &[count, 4], Fill::Words(words));
+        self.tiles.push((parts, tiles, count));
+        (tiles, count)
+    }
+
     pub(super) fn attention(
         &mut self,
         label: String,
         qkv: BufferId,
-        texts: &BatchTexts,
+        texts: &BatchTexts<'_>,
         bias: &Bias,
         ids: BiasIds,
     ) -> BufferId {
@@ -87,13 +108,12 @@ impl Pass<'_> {
             reach,
             line,
         };
-        let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(texts.tiles), Bind::Buffer(context)];
+        let parts = self.parts(bias);
+        let (tiles, tile_count) = self.tiles(texts, parts);
+        let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
         binds.extend(rest);
-        let staging = match scores {
-            Scores::Disentangled => Staging::Workgroup,
-            _ => tiles::attention_staging(self.can.class, stride),
-        };
-        let attention = Attention { staging, head_dim: stride as u32, scores, narrow };
+        let staging = tiles::attention_staging(self.can.class, stride, scores);
+        let attention = Attention { staging, head_dim: stride as u32, scores, narrow, parts };
         let seen = (scores == Scores::Window).then_some(reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
         // A long text is more than one submit may be: some heads at a time then.
@@ -105,7 +125,7 @@ impl Pass<'_> {
                 true => label.clone(),
                 false => format!("{label} heads {first}..{}", first + heads),
             };
-            let call = attention.over(shape, texts.tile_count, (first, heads), each);
+            let call = attention.over(shape, tile_count, (first, heads), each);
             self.recorder.dispatch(label, call, &binds);
         }
         context

@@ -2,7 +2,8 @@
 
 use super::Pass;
 use crate::kernels::{
-    self, AdapterFeatures, Elem, Gate, Matmul, Narrow, NormInput, NormParams, RowCut, RowSum,
+    self, AdapterFeatures, Elem, Gate, Matmul, MatmulBlock, Narrow, NormInput, NormParams, RowCut,
+    RowSum,
 };
 use crate::model::layout::{LinearIds, WeightId};
 use crate::model::spec::{Activation, Norm};
@@ -172,6 +173,7 @@ impl Pass<'_> {
             residual: residual.is_some(),
             splits: splits as u32,
             narrow,
+            block: MatmulBlock::of(tile, self.can.vendor),
         };
         self.recorder.dispatch(label, matmul.over(rows, weight.n, weight.k), &binds);
         c

@@ -74,6 +74,18 @@ impl Family {
         }
     }
 
+    /// Whose cuts of kernels the engine takes on it.
+    pub fn cut_for(self) -> everylayer::kernels::Vendor {
+        use everylayer::kernels::Vendor as Cut;
+
+        match self {
+            Self::Vega10 | Self::Navi10 | Self::Navi21 | Self::Navi31 => Cut::Amd,
+            Self::Skl | Self::Tgl => Cut::Intel,
+            Self::Dg2 => Cut::Portable,
+            Self::A660 | Self::A730 => Cut::Adreno,
+        }
+    }
+
     /// What the environment says to make the driver this GPU.
     pub fn environment(self) -> (&'static str, &'static str) {
         match self.vendor() {

@@ -205,7 +205,7 @@ fn rows(bench: &mut Bench, args: &Args) -> Result<Vec<Row>, Failure> {
         return Ok(rows);
     }
     let wanted = args.kernel.as_deref().unwrap_or_default();
-    for variant in measure::variants() {
+    for variant in measure::variants(bench.family()) {
         let name = variant.to_string();
         if !name.starts_with(wanted) {
             continue;
@@ -228,7 +228,7 @@ fn rows(bench: &mut Bench, args: &Args) -> Result<Vec<Row>, Failure> {
 /// Tells what is wrong with `rows`, a sentence each; the exit code.
 fn check(rows: &[Row], driver: &str, path: &Path) -> Result<u8, Failure> {
     let baseline = Baseline::read(path)?;
-    let mut problems = baseline.spills(rows);
+    let mut problems = baseline::spills(rows);
     if baseline.driver == driver {
         problems.extend(baseline.problems(rows));
     } else {

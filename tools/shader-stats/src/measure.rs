@@ -33,11 +33,13 @@ const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
 /// Numbers of a row, each another number of vectors an invocation.
 const STRIDES: [usize; 3] = [256, 512, 1024];
 
-/// Every variant that a GPU with subgroups runs: not those for processors that play one.
-pub fn variants() -> Vec<Variant> {
+/// Every variant that a GPU of `family` with subgroups may be given: not those for processors that play
+/// one, nor those for other vendors' GPUs.
+pub fn variants(family: Family) -> Vec<Variant> {
     // AMD's matrices are 16 x 16.
     let coop = Some(Tile::Coop16);
-    let can = AdapterFeatures { class: Class::Large, subgroups: true, half: true, coop };
+    let (class, vendor) = (Class::Large, family.cut_for());
+    let can = AdapterFeatures { class, vendor, subgroups: true, half: true, coop };
     let for_gpus = |variant: &Variant| variant.runs_on(&can);
     kernels::variants(&HEAD_DIMS, &STRIDES).into_iter().filter(for_gpus).collect()
 }
@@ -60,6 +62,11 @@ impl Bench {
     /// On a driver that is `family`.
     pub fn new(driver: Driver, family: Family) -> Self {
         Self { driver, family, weights: HashMap::new() }
+    }
+
+    /// The GPU it compiles for.
+    pub fn family(&self) -> Family {
+        self.family
     }
 
     fn vendor(&self) -> Vendor {
@@ -95,17 +102,40 @@ impl Bench {
         let Some(row) = self.row(variant.kernel(), &name, &kernels::source(variant))? else {
             return Ok(None);
         };
-        let alu_efficiency = match self.steps(variant).map_err(|e| e.of(&name))? {
-            None => None,
-            Some(costs) => match self.efficiency(&costs) {
-                Ok(efficiency) => Some(efficiency),
-                Err(e) => {
-                    eprintln!("{name}: no ALU efficiency: {e}");
-                    None
-                }
-            },
+        let efficiency = match self.vendor() {
+            Vendor::Amd => self.of_a_step(variant),
+            Vendor::Intel => self.of_the_loop(variant, &row.found),
+            Vendor::Adreno => Ok(None),
         };
+        let alu_efficiency = efficiency.map_err(|e| e.of(&name))?;
         Ok(Some(Row { alu_efficiency, ..row }))
+    }
+
+    /// [`Bench::efficiency`] of a step; none for a kernel that is not arithmetic, or whose depths tell
+    /// none.
+    fn of_a_step(&mut self, variant: Variant) -> Result<Option<f64>, Failure> {
+        let Some(costs) = self.steps(variant)? else { return Ok(None) };
+        Ok(self
+            .efficiency(&costs)
+            .inspect_err(|e| eprintln!("{variant}: no ALU efficiency: {e}"))
+            .ok())
+    }
+
+    /// Cycles of the innermost loop's multiply-adds at their best, over those of the kernel: that loop counts
+    /// a hundred times, so little else is in them. One more step in a row tells nothing here: the compiler
+    /// goes over to another order of instructions, and the kernel to a half or a multiple of its cycles.
+    fn of_the_loop(
+        &mut self,
+        variant: Variant,
+        found: &Statistics,
+    ) -> Result<Option<f64>, Failure> {
+        let unroll = variant.unroll() as u32;
+        let (Some(unrolled), Some(cycles)) = (kernels::unrolled(variant, unroll), found.cycles)
+        else {
+            return Ok(None);
+        };
+        let best = self.weight(NESTED)? * f64::from(unrolled.fmas) * width(found);
+        Ok(Some((best / cycles as f64 * 1e4).round() / 1e4))
     }
 
     /// The line of a whole WGSL module, without its efficiency.
@@ -132,11 +162,6 @@ impl Bench {
     /// what the estimate of the whole kernel grows by. The loop's own counting is not in it. None
     /// for a kernel that is not arithmetic.
     fn steps(&self, variant: Variant) -> Result<Option<Vec<Cost>>, Failure> {
-        // Intel's compiler schedules the copies of a step together and changes the SIMD width between
-        // two depths: what its estimate grows by was up to four times less than bare multiply-adds.
-        if self.vendor() != Vendor::Amd {
-            return Ok(None);
-        }
         let Some(mut last) = self.unrolled(variant, 1)? else { return Ok(None) };
         let scratch = last.scratch;
         let mut costs: Vec<Cost> = Vec::new();
@@ -154,7 +179,7 @@ impl Bench {
     }
 
     /// Static ALU efficiency: cycles of a multiply-add at the GPU's peak over cycles it costs. The
-    /// estimate is the larger of two lines, of the arithmetic and of the latency that too few
+    /// estimate of AMD's is the larger of two lines, of the arithmetic and of the latency that too few
     /// waves do not hide, and copies of a step may overlap as turns of the loop do not: the dearest
     /// step is the honest one.
     fn efficiency(&mut self, costs: &[Cost]) -> Result<f64, Failure> {
@@ -174,7 +199,7 @@ impl Bench {
         let Some(unrolled) = kernels::unrolled(variant, unroll) else { return Ok(None) };
         let Some(compiled) = self.compile(&unrolled.source, true)? else { return Ok(None) };
         let found = Statistics::read(self.vendor(), &compiled)?;
-        let Some(cycles) = found.inverse_throughput else { return Ok(None) };
+        let Some(cycles) = found.estimate() else { return Ok(None) };
         let Some((_, ir)) = compiled.texts.iter().find(|(name, _)| name == "ACO IR") else {
             return Err(Failure::Work("the driver shows no \"ACO IR\"".to_owned()));
         };
@@ -186,8 +211,8 @@ impl Bench {
         }))
     }
 
-    /// Best inverse throughput of a multiply-add inside `depth` loops: the family's cycles, times
-    /// what the compiler at hand weighs such loops with, which bare multiply-adds tell.
+    /// Best cost of a multiply-add inside `depth` loops, which bare multiply-adds tell. On AMD it is the
+    /// family's cycles, times what the compiler at hand weighs such loops with.
     fn weight(&mut self, depth: usize) -> Result<f64, Failure> {
         if let Some(known) = self.weights.get(&depth) {
             return Ok(*known);
@@ -195,27 +220,29 @@ impl Bench {
         let probe = |depth: usize| -> Result<f64, Failure> {
             let cycles = |fmas: usize| -> Result<f64, Failure> {
                 let found = match self.compile(&probe(depth, fmas), false)? {
-                    Some(compiled) => {
-                        Statistics::read(self.vendor(), &compiled)?.inverse_throughput
-                    }
-                    None => None,
+                    Some(compiled) => Statistics::read(self.vendor(), &compiled)?,
+                    None => Statistics::default(),
                 };
-                found
-                    .map(|cycles| cycles as f64)
-                    .ok_or_else(|| Failure::Work("the driver estimates no cycles".to_owned()))
+                let cycles = found.estimate().map(|cycles| cycles as f64 / width(&found));
+                cycles.ok_or_else(|| Failure::Work("the driver estimates no cycles".to_owned()))
             };
-            Ok(cycles(256)? - cycles(128)?)
+            Ok((cycles(256)? - cycles(128)?) / 128.0)
         };
-        let weight = (probe(depth)? / probe(0)?).round();
-        let Some(best) =
-            self.family.cycles_per_fma().filter(|_| weight.is_finite() && weight >= 1.0)
-        else {
+        let weight = match self.family.cycles_per_fma() {
+            Some(best) => (probe(depth)? / probe(0)?).round() * best as f64,
+            None => probe(depth)?,
+        };
+        if !weight.is_finite() || weight < 1.0 {
             return Err(Failure::Work("bare multiply-adds cost nothing".to_owned()));
-        };
-        let weight = weight * best as f64;
+        }
         self.weights.insert(depth, weight);
         Ok(weight)
     }
+}
+
+/// Invocations of a thread in eights, where the compiler chooses how many it has.
+fn width(found: &Statistics) -> f64 {
+    found.simd.map_or(1.0, |simd| simd as f64 / 8.0)
 }
 
 /// Whether the last step is no dearer than the one before it.
@@ -230,6 +257,9 @@ struct Depth {
     scratch: u64,
     products: Vec<u64>,
 }
+
+/// Loops around a step of a product or of attention: k or keys in a tile, and tiles.
+const NESTED: usize = 2;
 
 /// What a multiply-add costs between two of them.
 struct Cost {
@@ -246,6 +276,9 @@ impl Cost {
     }
 }
 
+/// Independent sums of a probe, in vectors: enough that no multiply-add waits for the one before.
+const SUMS: usize = 16;
+
 /// WGSL of `fmas` multiply-adds a lane, and little else, inside `depth` loops.
 fn probe(depth: usize, fmas: usize) -> String {
     let mut text = "\
@@ -253,22 +286,25 @@ fn probe(depth: usize, fmas: usize) -> String {
 @group(0) @binding(1) var<storage, read_write> a: array<vec4<f32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let at = id.x * 4u; let x = a[at]; let y = a[at + 1u];
-    var s = a[at + 2u]; var t = a[at + 3u];
+    let at = id.x * 18u; let x = a[at]; let y = a[at + 1u];
 "
     .to_owned();
+    let each = |line: &dyn Fn(usize) -> String| (0..SUMS).map(line).collect::<String>();
+    text.push_str(&each(&|i| format!("var s{i} = a[at + {}u];\n", i + 2)));
     for i in 0..depth {
         text.push_str(&format!("for (var i{i} = 0u; i{i} < n; i{i}++) {{\n"));
     }
-    text.push_str(&"s = fma(s, x, y); t = fma(t, x, y);\n".repeat(fmas / 8));
+    text.push_str(&each(&|i| format!("s{i} = fma(s{i}, x, y);\n")).repeat(fmas / (4 * SUMS)));
     text.push_str(&"}".repeat(depth));
-    text.push_str("a[at] = s; a[at + 1u] = t; }\n");
+    text.push_str(&each(&|i| format!("a[at + {}u] = s{i};\n", i + 2)));
+    text.push_str("}\n");
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Cost, Depth, probe, variants};
+    use crate::family::Family;
     use crate::spirv;
 
     #[test]
@@ -282,7 +318,7 @@ mod tests {
     fn every_variant_and_what_is_unrolled_of_it_becomes_spirv() {
         use everylayer::gpu::kernels;
         let mut arithmetic = 0;
-        for variant in variants() {
+        for variant in variants(Family::Tgl).into_iter().chain(variants(Family::Navi21)) {
             assert!(spirv::compile(&kernels::source(variant), (1, 6)).is_ok(), "{variant}");
             let Some(unrolled) = kernels::unrolled(variant, 4) else { continue };
             assert!(spirv::compile(&unrolled.source, (1, 6)).is_ok(), "{variant}");

@@ -52,6 +52,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// The driver's estimate of cycles.
+    pub fn estimate(&self) -> Option<u64> {
+        self.inverse_throughput.or(self.cycles)
+    }
+
     /// Picks them out of the list of `vendor`'s driver, for a kernel of `simd` invocations a
     /// subgroup. Names differ a little between versions of Mesa in case and spacing, and are held
     /// against each other without either.

@@ -39,7 +39,7 @@ pub fn table(families: &[(&str, &[Row])]) -> String {
             number(found.lds_bytes),
             number(found.simd),
             number(found.waves_per_simd),
-            number(found.inverse_throughput.or(found.cycles)),
+            number(found.estimate()),
             row.alu_efficiency.map_or("-".to_owned(), |e| format!("{e:.3}")),
         ]
     }));
