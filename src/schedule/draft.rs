@@ -26,7 +26,7 @@ impl Draft {
     }
 
     /// Says over how many tokens it is.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "gpu", feature = "testing"))]
     pub fn set_tokens(&mut self, tokens: usize) {
         self.0.tokens = tokens;
     }
@@ -54,13 +54,13 @@ impl Draft {
     }
 
     /// Has the memory of an array be of `bytes`.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "gpu", feature = "testing"))]
     pub fn reserve(&mut self, id: BufferId, bytes: u64) {
         self.0.slots[id.0] = bytes;
     }
 
     /// Reads an array back after the last submit.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "gpu", feature = "testing"))]
     pub fn read(&mut self, output: Output, buffer: BufferId) {
         self.submit().readbacks.push(Readback { output, buffer });
     }
