@@ -18,14 +18,14 @@ mod result_log;
 mod resume_dir;
 mod tally;
 
-use std::io::IsTerminal;
+use std::io::{Cursor, IsTerminal};
 use std::ops::Range;
 use std::time::Instant;
 
 use everylayer::capture::Precision;
 use everylayer::embeddings::Header;
 use everylayer::model::locate::locate_with_progress;
-use everylayer::output::{AtomicFile, Column, Extras, Format};
+use everylayer::output::{self, AtomicFile, Column, Extras, Format};
 use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 
 use super::args::{EmbedArgs, RejectedRows};
@@ -336,8 +336,11 @@ impl Job {
             _ => 0..usize::MAX,
         };
         let rejects = self.args.rejects.as_deref();
-        if let (Target::File(path, _), Some(call)) = (&self.target, self.call()) {
-            // Made and dropped: whether it can be made is known before any work.
+        if let (Target::File(path, format), Some(call)) = (&self.target, self.call()) {
+            // Made and dropped: what the format cannot hold, and whether the file can be made, is
+            // known before any work.
+            let (stored, extras) = (self.header.stored(self.precision), self.extras(survey));
+            output::start_with(*format, Cursor::new(Vec::new()), stored, &extras)?;
             let path = AtomicFile::create(path)?.path().to_owned();
             let (part, done, torn) = ResumeDir::open(&path, call, self.args.resume)?;
             if torn && !self.args.quiet {

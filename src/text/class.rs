@@ -298,3 +298,20 @@ pub(crate) fn find(name: &str) -> Option<&'static TokenizerClass> {
 pub(crate) fn of_model_type(model_type: &str) -> Option<&'static TokenizerClass> {
     DEFAULTS.iter().find(|(known, _)| *known == model_type).and_then(|(_, name)| find(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::families::FAMILIES;
+
+    /// Families whose tokenizer Transformers names nowhere but in the files of a model.
+    const NAMED_BY_FILES: [&str; 3] = ["eurobert", "modernbert", "new"];
+
+    #[test]
+    fn every_family_has_a_tokenizer_class_or_is_known_to_have_none() {
+        for family in FAMILIES {
+            let name = family.model_type;
+            let has = super::of_model_type(name).is_some();
+            assert!(has != NAMED_BY_FILES.contains(&name), "{name}");
+        }
+    }
+}

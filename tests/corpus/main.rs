@@ -192,6 +192,20 @@ fn parts_make_the_whole() {
 }
 
 #[test]
+fn what_a_format_cannot_hold_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // To run it would say that its text is too long.
+    fs::write(at("c.jsonl"), format!("{{\"text\":\"{}\"}}\n", "row ".repeat(900))).unwrap();
+    for pool in ["tokens", "words"] {
+        let words = ["-p", pool, "--overflow", "error"];
+        let said = refused(embed(&at("c.jsonl"), &at("x.npy"), &words), 2);
+        assert!(said.contains("npy holds one array"), "{words:?}: {said}");
+        assert_eq!(names(folder.path()), ["c.jsonl"], "{words:?}");
+    }
+}
+
+#[test]
 fn bad_rows_stop_the_run_or_go_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FAMILIES, find};
+use super::{FAMILIES, find, unsupported};
 use crate::model::families::config::Config;
 use crate::model::spec::{Activation, Spec};
 
@@ -81,4 +81,11 @@ fn two_names_of_a_rotary_base_must_agree() {
     assert!(read(500.0, 500.0).is_ok());
     let error = read(500.0, 1000.0).unwrap_err().to_string();
     assert!(error.contains("`rope_theta`") && error.contains("`rotary_emb_base`"), "{error}");
+}
+
+#[test]
+fn no_family_that_is_computed_is_called_another_kind() {
+    for family in FAMILIES {
+        assert_eq!(unsupported::what(family.model_type), None, "{}", family.model_type);
+    }
 }
