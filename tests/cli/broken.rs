@@ -71,16 +71,16 @@ fn a_gpu_that_cannot_be_opened_is_passed_over() {
     let broken = Broken::amd();
     let embed =
         |software, device| broken.call(software, &["embed", "Hello, world!", "--device", device]);
-    let want = flat(&run(&["embed", "Hello, world!"]).json()["vectors"]);
+    let want = flat(&run(&["embed", "Hello, world!"]).json()["results"][0]["vectors"]);
     let Some(auto) = embed(false, "auto") else { return };
-    assert_eq!(flat(&auto.json()["vectors"]), want);
+    assert_eq!(flat(&auto.json()["results"][0]["vectors"]), want);
     let [note] = others(&auto)[..] else { panic!("{}", auto.err) };
     assert!(note.contains("NAVI21") && note.contains("could not be opened"), "{note}");
     assert!(note.ends_with("; using the CPU"), "{note}");
 
     let Some(gpu) = embed(true, "gpu") else { return };
     assert!(gpu.json()["device"].as_str().unwrap().contains("llvmpipe"), "{}", gpu.err);
-    let got = flat(&gpu.json()["vectors"]);
+    let got = flat(&gpu.json()["results"][0]["vectors"]);
     assert_eq!(got.len(), want.len());
     assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5));
     let [note] = others(&gpu)[..] else { panic!("{}", gpu.err) };
@@ -106,9 +106,9 @@ fn a_gpu_that_executes_nothing_is_passed_over() {
         command.args(["embed", "Hello, world!", "--device", device, "--verify", verify]);
         Some(done(command.output().unwrap()))
     };
-    let want = flat(&run(&["embed", "Hello, world!"]).json()["vectors"]);
+    let want = flat(&run(&["embed", "Hello, world!"]).json()["results"][0]["vectors"]);
     let Some(auto) = embed("auto", "once") else { return };
-    assert_eq!(flat(&auto.json()["vectors"]), want);
+    assert_eq!(flat(&auto.json()["results"][0]["vectors"]), want);
     let [note] = others(&auto)[..] else { panic!("{}", auto.err) };
     assert!(note.contains("Intel") && note.ends_with("; using the CPU"), "{note}");
     assert!(!auto.err.contains("panicked"), "{}", auto.err);
