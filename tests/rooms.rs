@@ -122,7 +122,7 @@ fn rooms() -> Rooms {
     let text = read_to_string(path).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with("The rooms")).unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
-    let outside = ["shaders/", "tools/", "web/"];
+    let outside = ["python/", "shaders/", "tools/", "web/"];
     let names = |cell: &str| -> Vec<String> {
         let names = cell.split(',').map(|name| name.trim().trim_matches('`').to_owned());
         names.filter(|name| !outside.iter().any(|other| name.starts_with(other))).collect()
