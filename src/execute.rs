@@ -1,5 +1,7 @@
 //! What runs a recording: the one seam between the schedule and the devices.
 
+mod around;
+
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +11,7 @@ use crate::error::{Error, Result, Setting, fail};
 use crate::model::layout::WeightId;
 pub use crate::model::weights::Weights;
 use crate::schedule::{Caps, Output, Recording};
+pub use around::Around;
 
 /// A boxed future; `Send` wherever the device allows (everywhere but in a browser).
 #[cfg(not(target_arch = "wasm32"))]

@@ -7,12 +7,10 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use everylayer::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
+use everylayer::execute::{Around, Execute, NotFinite, Sink, Task};
 use everylayer::model::directory::Directory;
-use everylayer::model::layout::WeightId;
-use everylayer::schedule::{Caps, Class, Recording, Tile, Variant, Vendor};
+use everylayer::schedule::{Class, Recording, Tile, Variant, Vendor};
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool, Result};
 
 /// Gives back wrong numbers wherever `wrong` kernels take part.
@@ -22,25 +20,9 @@ struct Corrupt {
     runs: Arc<AtomicUsize>,
 }
 
-impl Execute for Corrupt {
-    fn caps(&self) -> &Caps {
-        self.inner.caps()
-    }
-
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn prepare(&self, recording: &Recording) {
-        self.inner.prepare(recording);
-    }
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.inner.reserve(recording)
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.inner.weight_bytes()
+impl Around for Corrupt {
+    fn inner(&self) -> &dyn Execute {
+        self.inner.as_ref()
     }
 
     fn run<'a>(
@@ -59,26 +41,6 @@ impl Execute for Corrupt {
             };
             self.inner.run(recording, &mut sink).await
         })
-    }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        self.inner.profile(recording)
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.inner.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.inner.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.inner.is_software()
     }
 }
 

@@ -81,6 +81,8 @@ class Encoder:
         chosen = self._device or os.environ.get("EVERYLAYER_DEVICE") or "auto"
         quiet_mesa()
         self._engine = _native.Engine(self._model, chosen, self._dtype or "auto", self._batch_tokens)
+        for note in self._engine.notes:
+            logger.warning(note)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (type(self), self._model, self._device, self._dtype, self._batch_tokens)

@@ -154,6 +154,12 @@ impl Engine {
         self.encoder.device()
     }
 
+    /// What a person should know of the choice of the device, a sentence each.
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.encoder.notes().to_vec()
+    }
+
     /// Storage type of the weights.
     #[getter]
     fn dtype(&self) -> String {

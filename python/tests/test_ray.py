@@ -1,7 +1,7 @@
 """Ray Data, the real one: each row once, and the bits of one process, whatever becomes of the workers.
 
-Takes minutes with EVERYLAYER_LONG=1: 20,000 rows over 1, 2 and 4 actors, an actor and a node killed, a driver
-killed and resumed. Without it a smaller corpus over two actors.
+Takes minutes with EVERYLAYER_LONG=1: 20,000 rows over 1, 2 and 4 actors, an actor killed, a driver killed and
+resumed. Without it a smaller corpus over two actors.
 """
 
 import os

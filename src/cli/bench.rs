@@ -102,6 +102,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         None => load::table(&args.batch, &args.tokens, &encoder, &capture)?,
     };
     if !quiet {
+        encoder.notes().iter().for_each(|note| terminal::note(note));
         loads.iter().filter_map(Load::cut_note).for_each(|note| terminal::note(&note));
     }
     let report = if *plan {

@@ -30,8 +30,8 @@ use everylayer::{Error, ErrorKind, Result};
 
 use args::{Cli, Command};
 
-/// Does what `words` say, the program's name first. The exit code is 0, 1 where the work failed, 2
-/// where the words are off; all is said.
+/// Runs the command line `words`, the program's name first. The exit code is 0, 1 where the work failed, 2
+/// for invalid arguments; errors are printed.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     match parse(words.into_iter()) {
         Ok(call) => run(call),

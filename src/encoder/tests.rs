@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::Duration;
 
 use super::{Device, Dtype, Encoder, Job, LoadOptions, PreparedText};
 use crate::capture::{Capture, Layers, Overflow, Pool};
 use crate::error::fail;
-use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
+use crate::execute::{Around, Execute, NotFinite, Sink, Task};
 use crate::model::directory::Directory;
-use crate::model::layout::WeightId;
 use crate::schedule::{Caps, Elem, Recording};
 use crate::{Error, ErrorKind, Result};
 
@@ -25,25 +23,9 @@ struct Tight {
     refused: AtomicUsize,
 }
 
-impl Execute for Tight {
-    fn caps(&self) -> &Caps {
-        self.inner.caps()
-    }
-
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn prepare(&self, recording: &Recording) {
-        self.inner.prepare(recording);
-    }
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.inner.reserve(recording)
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.inner.weight_bytes()
+impl Around for Tight {
+    fn inner(&self) -> &dyn Execute {
+        self.inner.as_ref()
     }
 
     fn run<'a>(
@@ -71,26 +53,6 @@ impl Execute for Tight {
             done
         })
     }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        self.inner.profile(recording)
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.inner.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.inner.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.inner.is_software()
-    }
 }
 
 /// An executor with other limits, which notes the tokens of each run. One of f16 says of every row that
@@ -101,23 +63,13 @@ struct Limited {
     tokens: Mutex<Vec<usize>>,
 }
 
-impl Execute for Limited {
+impl Around for Limited {
+    fn inner(&self) -> &dyn Execute {
+        self.inner.as_ref()
+    }
+
     fn caps(&self) -> &Caps {
         &self.caps
-    }
-
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn prepare(&self, _: &Recording) {}
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.inner.reserve(recording)
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.inner.weight_bytes()
     }
 
     fn run<'a>(
@@ -132,26 +84,6 @@ impl Execute for Limited {
             let all = NotFinite { state: 1, row: 0, rows: (0..tokens).collect() };
             Ok(if self.caps.elem == Elem::F32 { found } else { Some(all) })
         })
-    }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        self.inner.profile(recording)
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.inner.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.inner.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.inner.is_software()
     }
 }
 
@@ -209,23 +141,9 @@ fn a_batch_in_f32_is_no_larger_than_its_executor_takes() {
 /// An executor that brings nothing, or a state too few.
 struct Silent(Arc<dyn Execute>);
 
-impl Execute for Silent {
-    fn caps(&self) -> &Caps {
-        self.0.caps()
-    }
-
-    fn device(&self) -> String {
-        self.0.device()
-    }
-
-    fn prepare(&self, _: &Recording) {}
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.0.reserve(recording)
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.0.weight_bytes()
+impl Around for Silent {
+    fn inner(&self) -> &dyn Execute {
+        self.0.as_ref()
     }
 
     fn run<'a>(
@@ -241,26 +159,6 @@ impl Execute for Silent {
             };
             self.0.run(recording, &mut sink).await
         })
-    }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        self.0.profile(recording)
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.0.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.0.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.0.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.0.is_software()
     }
 }
 

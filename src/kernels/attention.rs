@@ -321,8 +321,8 @@ impl Kernel for Attention {
     }
 }
 
-/// Whether `tiles` are those of texts of at most `rows` rows, each row shared by `parts`: each text from its first query on, in
-/// tiles that lie side by side, and no row in two texts, since both would write it.
+/// Whether `tiles` are those of texts of at most `rows` rows, each row shared by `parts`: each text from
+/// its first query on, in tiles that lie side by side, and no row in two texts, since both would write it.
 fn are_tiles(tiles: &[u32], count: u32, parts: u32, rows: u128) -> Checked {
     let (lines, rest) = tiles.as_chunks::<4>();
     let step = attention_rows(parts) as u32;

@@ -2,7 +2,8 @@
 
 /// The GPUs whose compilers were looked at, or are known to differ.
 ///
-/// No cut that follows from it moves a bit of a result: an adapter that hides its vendor loses time.
+/// The blocks of products that follow from it move no bit. The parts of a row in attention do
+/// ([`attention_parts`](super::attention_parts)): on one adapter they are always the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Vendor {
     /// AMD.

@@ -70,7 +70,7 @@ def metric(port, name):
     return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
-def beside(words, clients, path, body, seconds, must_rest=True):
+def beside(words, clients, path, body, seconds):
     """Of a server of its own: times of small requests and of /health, tokens a second of all, and the
     seconds until nothing runs once the heavy clients have left."""
     with Http(*words) as server:
@@ -84,8 +84,6 @@ def beside(words, clients, path, body, seconds, must_rest=True):
         rate = (metric(server.port, "everylayer_tokens_total") - before) / (time.time() - began)
         assert all(one.is_alive() for one in all_), "a heavy client was refused"
         [one.kill() for one in all_]
-        if not must_rest:
-            return times, health, rate, float("nan")
         left = time.time()
         while metric(server.port, "everylayer_running_texts") + metric(server.port, "te_queue_size"):
             assert time.time() < left + 60, "work goes on without its clients"

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use everylayer::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
-use everylayer::model::layout::WeightId;
-use everylayer::schedule::Caps;
+use everylayer::execute::{Around, Execute, NotFinite, Sink, Task};
 use everylayer::server::batcher::Open;
 use everylayer::server::http::{self, Listener};
 use everylayer::server::{Service, Settings, bert};
@@ -45,25 +43,9 @@ struct Fated {
     fate: Arc<Fate>,
 }
 
-impl Execute for Fated {
-    fn caps(&self) -> &Caps {
-        self.inner.caps()
-    }
-
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.inner.weight_bytes()
-    }
-
-    fn prepare(&self, recording: &Recording) {
-        self.inner.prepare(recording);
-    }
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.inner.reserve(recording)
+impl Around for Fated {
+    fn inner(&self) -> &dyn Execute {
+        self.inner.as_ref()
     }
 
     fn run<'a>(
@@ -81,26 +63,6 @@ impl Execute for Fated {
             self.fate.runs.fetch_add(1, SeqCst);
             self.inner.run(recording, sink).await
         })
-    }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        self.inner.profile(recording)
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.inner.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.inner.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.inner.is_software()
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::{Probe, REPORT};
 use crate::error::{Result, Setting, fail};
-use crate::execute::{Ceilings, Counters, Execute, NotFinite, Sink, Task};
-use crate::model::layout::WeightId;
+use crate::execute::{Around, Execute, Task};
 use crate::schedule::recording::Dispatch;
-use crate::schedule::{Caps, Recording, Variant};
+use crate::schedule::{Recording, Variant};
 
 /// Runs nothing on the device that was not held against the CPU executor.
 pub struct Guard {
@@ -60,69 +58,12 @@ impl Guard {
     }
 }
 
-impl Execute for Guard {
-    fn caps(&self) -> &Caps {
-        self.inner.caps()
+impl Around for Guard {
+    fn inner(&self) -> &dyn Execute {
+        self.inner.as_ref()
     }
 
-    fn device(&self) -> String {
-        self.inner.device()
-    }
-
-    fn weight_bytes(&self) -> u64 {
-        self.inner.weight_bytes()
-    }
-
-    fn prepare(&self, recording: &Recording) {
-        self.inner.prepare(recording);
-    }
-
-    fn reserve(&self, recording: &Recording) -> Result<()> {
-        self.inner.reserve(recording)
-    }
-
-    fn run<'a>(
-        &'a self,
-        recording: &'a Recording,
-        sink: Sink<'a>,
-    ) -> Task<'a, Result<Option<NotFinite>>> {
-        Box::pin(async move {
-            self.check(recording).await?;
-            self.inner.run(recording, sink).await
-        })
-    }
-
-    fn run_in_turns<'a>(
-        &'a self,
-        recording: &'a Recording,
-        sink: Sink<'a>,
-    ) -> Task<'a, Result<Option<NotFinite>>> {
-        Box::pin(async move {
-            self.check(recording).await?;
-            self.inner.run_in_turns(recording, sink).await
-        })
-    }
-
-    fn profile<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<Vec<Duration>>> {
-        Box::pin(async move {
-            self.check(recording).await?;
-            self.inner.profile(recording).await
-        })
-    }
-
-    fn ceilings(&self) -> Task<'_, Result<Ceilings>> {
-        self.inner.ceilings()
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn held_bytes(&self, id: WeightId) -> u64 {
-        self.inner.held_bytes(id)
-    }
-
-    fn is_software(&self) -> bool {
-        self.inner.is_software()
+    fn before<'a>(&'a self, recording: &'a Recording) -> Task<'a, Result<()>> {
+        Box::pin(self.check(recording))
     }
 }
