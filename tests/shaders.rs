@@ -3,6 +3,8 @@
 
 #![cfg(feature = "gpu")]
 
+use std::collections::HashSet;
+
 use everylayer::gpu::kernels::{source, variants};
 use everylayer::kernels::{AdapterFeatures, Class, Variant, Vendor};
 use naga::back::{hlsl, msl, spv};
@@ -223,7 +225,13 @@ struct Page {
     half: bool,
     /// The storage bindings from binding 1 on: whether the kernel writes there.
     writes: Vec<bool>,
+    /// Whether it is one of those for `USUAL` sizes, which are all that `./test` compiles: the others
+    /// differ by a number in their loops, and are a part of `./test --long`.
+    usual: bool,
 }
+
+/// Heads and numbers of a row of the kernels that `./test` has a browser compile.
+const USUAL: (&[u32], &[usize]) = (&[32, 64], &[512]);
 
 #[test]
 fn what_a_browser_runs_is_written_for_its_compiler() {
@@ -231,11 +239,13 @@ fn what_a_browser_runs_is_written_for_its_compiler() {
     // compiles what is written here in Chromium.
     let web =
         AdapterFeatures { class: Class::CpuAdapter, half: true, ..AdapterFeatures::default() };
+    let usual: HashSet<Variant> = variants(USUAL.0, USUAL.1).into_iter().collect();
     let page = |variant: Variant| Page {
         name: variant.to_string(),
         source: source(variant),
         half: !variant.is_portable(),
         writes: variant.bindings().iter().map(|access| access.writes()).collect(),
+        usual: usual.contains(&variant),
     };
     let pages: Vec<_> = all().into_iter().filter(|v| v.runs_on(&web)).map(page).collect();
     assert!(pages.len() > 200, "{}", pages.len());
@@ -245,5 +255,6 @@ fn what_a_browser_runs_is_written_for_its_compiler() {
     }
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("web-shaders.json");
     std::fs::write(&file, serde_json::to_vec(&pages).unwrap()).unwrap();
-    println!("{} kernels in {}", pages.len(), file.display());
+    let some = pages.iter().filter(|page| page.usual).count();
+    println!("{} kernels in {}, {some} of them of usual sizes", pages.len(), file.display());
 }

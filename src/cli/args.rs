@@ -278,6 +278,9 @@ pub struct DoctorArgs {
     /// Print each result as it comes, before the report
     #[arg(long, conflicts_with = "json")]
     pub lines: bool,
+    /// Check the kernels that the model uses, and no others
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `everylayer wgsl`

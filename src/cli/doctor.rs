@@ -64,12 +64,18 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         "bundled" if !cfg!(feature = "bundled") => None,
         name => Some(States::compute(locate_with_progress(name, looked_at)?.as_ref())?),
     };
-    let kernels = Kernels::compute(states.as_ref().map(States::head_dim))?;
+    if args.quick && states.is_none() {
+        let said = "--quick checks the kernels that a model uses, and this build holds none: name \
+                    one with -m";
+        return Err(Error::new(ErrorKind::Usage, said));
+    }
+    let kernels = Kernels::new(states.as_ref().map(States::head_dim))?;
     let checks = kernels.count() + usize::from(states.is_some());
     let progress = Progress::checks(chosen.len() * checks, looked_at, args.lines);
     let examined = chosen.into_iter().map(|(place, adapter)| {
         let mut checked = Checked::new(adapter);
-        let done = checked.examine(place, &kernels, states.as_ref(), &progress);
+        let models = (&kernels, states.as_ref());
+        let done = checked.examine(place, models, args.quick, &progress);
         checked.conclude(done)
     });
     let adapters: Vec<Checked> = examined.collect();
@@ -142,8 +148,8 @@ impl Checked {
     fn examine(
         &mut self,
         place: usize,
-        kernels: &Kernels,
-        states: Option<&States>,
+        (kernels, states): (&Kernels, Option<&States>),
+        is_quick: bool,
         progress: &Progress,
     ) -> Result<()> {
         let (pick, options) = (Pick::At(place), GpuOptions::default());
@@ -156,9 +162,9 @@ impl Checked {
             return run;
         }
         let own = states.map(|states| states.kernels(&gpu)).unwrap_or_default();
-        let computed = kernels.check(&gpu, &own, &mut self.kernels, progress);
-        if computed.as_ref().is_err_and(lost) {
-            return computed;
+        let computed = kernels.check(&gpu, (&own, is_quick), &mut self.kernels, progress);
+        if is_quick || computed.as_ref().is_err_and(lost) {
+            return run.and(computed);
         }
         let coop = self.examine_coop(&pick, kernels, progress);
         run.and(computed).and(coop)

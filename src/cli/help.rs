@@ -85,6 +85,8 @@ Examples:
       every kernel and every state of the model in this binary, on every adapter
   everylayer doctor --device radeon -m BAAI/bge-small-en-v1.5
       adapters with that name, and a model from the hub
+  everylayer doctor --quick
+      the kernels of the model alone: seconds on software Vulkan, where all take minutes
   everylayer doctor --json > report.json
       the same as JSON, for a bug report
 

@@ -116,6 +116,7 @@ fn every_variant_of_every_kernel_is_a_case() {
 
 #[test]
 fn the_cpu_executor_runs_every_case() {
-    let kernels = Kernels::compute(Some(36)).unwrap();
+    let kernels = Kernels::new(Some(36)).unwrap();
     assert!(kernels.count() > 100);
+    kernels.run_on_cpu().unwrap();
 }
