@@ -4,10 +4,14 @@
 //
 // For GPUs. A query row belongs to PARTS invocations side by side, each with PART4 vectors of query
 // and result in named registers (`Slice`): a large
-// head in one invocation would leave room for few of them. Each adds its part of eight scores, and then
-// the parts are added. KEYS keys and
+// head in one invocation would leave room for few of them. KEYS keys and
 // values at a time lie in workgroup memory, vector i of part p at i PARTS + p, so that the parts
 // read different banks.
+//
+// A score is added up in the same order whatever the number of parts is. Vector d of a head belongs to
+// chain d % n, n being CHAINS PARTS, which follows from the head's size alone; an invocation has every
+// PARTS-th chain. Chains c and c + n/2 are added, then those sums for c and c + n/4, and so on, first in
+// the invocation, then among those of the row.
 //
 // Keys go eight at a time from the start of the text, so the bits of a row depend on its text
 // alone. exp2 with log2(e) folded into the scale; the sentinel is finite, and the division is left
@@ -57,6 +61,22 @@ fn put(o: ptr<function, Slice>, factor: f32, at: u32, part: u32) {
 //: for i in 0..PART4
     store_part(at, ${i}u, part, (*o).v${i} * factor);
 //: end
+}
+
+fn plus(x: Scores, y: Scores) -> Scores {
+    return Scores(x.a + y.a, x.b + y.b);
+}
+
+/// The first `count` of eight scores, which are fewer than eight; the others do not count.
+fn first_of(scores: Scores, count: u32) -> Scores {
+    var s = scores;
+//: for n, place in a.y a.z a.w b.x b.y b.z
+    if count < ${n + 2}u {
+        s.${place} = FAR;
+    }
+//: end
+    s.b.w = FAR;
+    return s;
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -114,66 +134,100 @@ fn main(
             // lane, and RDNA would pay an instruction a load to bring it there (a tenth of the kernel).
             let line = from_key * LINE + part + lane / INVOCATIONS;
 
-            // This part of their scores: one chain of multiply-adds a key, the eight are independent.
-            var s = Scores();
+            // The chains of their scores: multiply-adds one after the other, the eight are independent.
 //: if DISENTANGLED
-            // And one of each key with the position that the query has from it.
+            var s0 = Scores();
+            // And those of each key with the position that the query has from it.
             var t = Scores();
-//: end
-//: if DISENTANGLED
 //:   for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
             let p${key} = position(query, start + from_key + ${key}u);
 //:     for i in 0..PART4
             let k${key}_${i} = keys[line + ${key}u * LINE + ${i}u * PARTS];
             let c${key}_${i} = k${key}_${i} + position_part(p${key} + params.out4, ${i}u, part);
-            s.${place} = fma(q.v${i}.w, c${key}_${i}.w, fma(q.v${i}.z, c${key}_${i}.z, fma(q.v${i}.y, c${key}_${i}.y, fma(q.v${i}.x, c${key}_${i}.x, s.${place}))));
+            s0.${place} = fma(q.v${i}.w, c${key}_${i}.w, fma(q.v${i}.z, c${key}_${i}.z, fma(q.v${i}.y, c${key}_${i}.y, fma(q.v${i}.x, c${key}_${i}.x, s0.${place}))));
             let d${key}_${i} = position_part(p${key}, ${i}u, part);
             t.${place} = fma(k${key}_${i}.w, d${key}_${i}.w, fma(k${key}_${i}.z, d${key}_${i}.z, fma(k${key}_${i}.y, d${key}_${i}.y, fma(k${key}_${i}.x, d${key}_${i}.x, t.${place}))));
 //:     end
 //:   end
-            s.a = fma(t.a, vec4<f32>(params.scale), s.a);
-            s.b = fma(t.b, vec4<f32>(params.scale), s.b);
+            s0.a = fma(t.a, vec4<f32>(params.scale), s0.a);
+            s0.b = fma(t.b, vec4<f32>(params.scale), s0.b);
 //: else
-//:   for i in 0..PART4
-//:     for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
+            // In the order in which they are added: of four 0, 2, 1, 3.
+//:   for n in 0..CHAINS
+            var s${n} = Scores();
+//:     for i in 0..PART4
+//:       if i % CHAINS == n % 2 * (CHAINS / 2) + n / 2
+//:         for key, place in a.x a.y a.z a.w b.x b.y b.z b.w
             let k${key}_${i} = keys[line + ${key}u * LINE + ${i}u * PARTS];
-            s.${place} = fma(q.v${i}.w, k${key}_${i}.w, fma(q.v${i}.z, k${key}_${i}.z, fma(q.v${i}.y, k${key}_${i}.y, fma(q.v${i}.x, k${key}_${i}.x, s.${place}))));
+            s${n}.${place} = fma(q.v${i}.w, k${key}_${i}.w, fma(q.v${i}.z, k${key}_${i}.z, fma(q.v${i}.y, k${key}_${i}.y, fma(q.v${i}.x, k${key}_${i}.x, s${n}.${place}))));
+//:         end
+//:       end
+//:     end
+//:     if n % 2 == 1
+            s${n - 1} = plus(s${n - 1}, s${n});
+//:     end
+//:     if n % 4 == 3
+            s${n - 3} = plus(s${n - 3}, s${n - 1});
 //:     end
 //:   end
 //: end
-//: if JOINED > 0
-            // The parts of a score are added through workgroup memory, in their order, so that every
-            // invocation of a row has the same bits.
-            joined[2u * lane] = s.a;
-            joined[2u * lane + 1u] = s.b;
+            var s = s0;
+//: if PARTS > 1
+//:   for apart, room in keys joined
+//:     if apart == (JOINED > 0)
+            // Through workgroup memory. The largest heads fill it: their parts are added in that of the
+            // keys, which are done with, since KEYS is 8.
+//:       if JOINED == 0
+            workgroupBarrier();
+//:       end
+            ${room}[2u * lane] = s.a;
+            ${room}[2u * lane + 1u] = s.b;
             workgroupBarrier();
             let own = 2u * (lane - part);
-            s = Scores(joined[own], joined[own + 1u]);
-            for (var p = 1u; p < PARTS; p++) {
-                s.a += joined[own + 2u * p];
-                s.b += joined[own + 2u * p + 1u];
-            }
+            // In the order in which they are added, as above: of eight 0, 4, 2, 6, 1, 5, 3, 7.
+//:       for n in 0..PARTS
+            let at${n} = own + ${2 * (n % 2 * (PARTS / 2) + n / 2 % 2 * (PARTS / 4) + n / 4 % 2 * (PARTS / 8) + n / 8 * (PARTS / 16))}u;
+            var j${n} = Scores(${room}[at${n}], ${room}[at${n} + 1u]);
+//:         if n % 2 == 1
+            j${n - 1} = plus(j${n - 1}, j${n});
+//:         end
+//:         if n % 4 == 3
+            j${n - 3} = plus(j${n - 3}, j${n - 1});
+//:         end
+//:         if n % 8 == 7
+            j${n - 7} = plus(j${n - 7}, j${n - 3});
+//:         end
+//:         if n % 16 == 15
+            j${n - 15} = plus(j${n - 15}, j${n - 7});
+//:         end
+//:       end
+            s = j0;
+//:       if KEYS > 8
+            // Of the last eight of a tile the barriers around the next tile's loads would do.
             workgroupBarrier();
-//: else
-//:   if PARTS > 1
-            // The largest heads fill the workgroup's memory: parts are added in that of the keys, which
-            // are done with, since KEYS is 8.
-            workgroupBarrier();
-            keys[2u * lane] = s.a;
-            keys[2u * lane + 1u] = s.b;
-            workgroupBarrier();
-            let own = 2u * (lane - part);
-            s = Scores(keys[own], keys[own + 1u]);
-            for (var p = 1u; p < PARTS; p++) {
-                s.a += keys[own + 2u * p];
-                s.b += keys[own + 2u * p + 1u];
-            }
+//:       end
+//:     end
 //:   end
 //: end
 
-            let key = vec4<u32>(from_key) + vec4<u32>(0u, 1u, 2u, 3u);
-            s.a = select(vec4<f32>(FAR), adjust(s.a, query, start + from_key), key < vec4<u32>(here));
-            s.b = select(vec4<f32>(FAR), adjust(s.b, query, start + from_key + 4u), key + 4u < vec4<u32>(here));
+//: if WINDOW
+            // Those past the end are none of its keys.
+            s.a = within(s.a, query, start + from_key, last);
+            s.b = within(s.b, query, start + from_key + 4u, last);
+//: else
+            // In either order, as a bias leaves the sentinel what it is: in the one that keeps fewer numbers
+            // at once, by what compilers made of both.
+//:   for turn in 0..2
+//:     if turn == (PARTS < 8)
+            if from_key + 8u > here {
+                s = first_of(s, here - from_key);
+            }
+//:     else
+            s.a = adjust(s.a, query, start + from_key);
+            s.b = adjust(s.b, query, start + from_key + 4u);
+//:     end
+//:   end
+//: end
             let m = max(s.a, s.b);
             let next = max(largest, max(max(m.x, m.y), max(m.z, m.w)));
             let fade = exp2(largest - next);

@@ -122,14 +122,20 @@ pub struct AttentionShape {
 /// Invocations that share a query row of `attention.wgsl` on an adapter that `can` do so much, for heads
 /// `head_dim` numbers apart: each holds some vectors of query and as many of the result in registers.
 ///
-/// A score is the sum of its parts in their order, so the bits of a row follow from their number. Ten
-/// vectors fit where registers are many (AMD's: 0.85 of the arithmetic on navi21, `tools/shader-stats`);
-/// with more than four Intel's compiler spills, or hides no load behind another.
+/// No bit follows from it: [`attention_chains`]. Ten vectors fit where registers are many (AMD's: 0.85 of
+/// the arithmetic on navi21, `tools/shader-stats`); with more than four Intel's compiler spills, or hides
+/// no load behind another.
 pub fn attention_parts(can: &AdapterFeatures, head_dim: usize, scores: Scores) -> u32 {
     let registers = matches!(can.vendor, Vendor::Amd | Vendor::Nvidia);
     // Two terms of a score more want as many again.
     let many = can.class.is_processor() || (registers && scores != Scores::Disentangled);
     parts_of(head_dim, if many { MANY } else { FEW })
+}
+
+/// Sums that a score is added up of in `attention.wgsl`, always in the same order, however many invocations
+/// share a row: as many as there are invocations at most.
+fn attention_chains(head_dim: usize) -> u32 {
+    parts_of(head_dim, FEW)
 }
 
 /// Vectors of a query that an invocation of a GPU with many registers holds at most.
@@ -139,7 +145,7 @@ const FEW: usize = 4;
 
 fn parts_of(head_dim: usize, most: usize) -> u32 {
     let vectors = head_dim.div_ceil(4);
-    [1u32, 2, 4].into_iter().find(|&parts| vectors.div_ceil(parts as usize) <= most).unwrap_or(8)
+    [1u32, 2, 4, 8].into_iter().find(|&parts| vectors.div_ceil(parts as usize) <= most).unwrap_or(16)
 }
 
 /// Rows of one text a workgroup of attention works on where `parts` share one: 256 invocations at most.
@@ -186,7 +192,8 @@ impl Kernel for Attention {
             Staging::Direct => ".direct",
         })?;
         write!(f, ".d{}", self.head_dim)?;
-        if self.staging == Staging::Workgroup && self.parts != parts_of(self.head_dim as usize, FEW)
+        if self.staging == Staging::Workgroup
+            && self.parts != attention_chains(self.head_dim as usize)
         {
             write!(f, ".p{}", self.parts)?;
         }

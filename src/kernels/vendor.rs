@@ -2,8 +2,7 @@
 
 /// The GPUs whose compilers were looked at, or are known to differ.
 ///
-/// The blocks of products that follow from it move no bit. The parts of a row in attention do
-/// ([`attention_parts`](super::attention_parts)): on one adapter they are always the same.
+/// No bit of a result follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Vendor {
     /// AMD.

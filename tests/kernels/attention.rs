@@ -16,14 +16,19 @@ fn attention_of_every_head_stride() {
     let mixed: &[usize] = &[512, 130, 65, 64, 63, 17, 5, 4, 3, 2, 1, 1];
     for staging in stagings(&gpu) {
         for head_dim in [4, 12, 16, 32, 64, 80, 128, 160, 256] {
+            // However many invocations share a row, its bits are the same.
+            let mut first: Option<Vec<Vec<u32>>> = None;
             for kernel in plain(staging, head_dim, false) {
                 let short: &[&[usize]] = &[&[1], &[63], &[64], &[65], &[1, 7, 1]];
+                let mut results = Vec::new();
                 for &lengths in short {
-                    attention(&mut report, &pair, kernel, 1, lengths, 1.0);
+                    results.push(attention(&mut report, &pair, kernel, 1, lengths, 1.0));
                 }
                 for spread in [1.0, 17.0] {
-                    attention(&mut report, &pair, kernel, 2, mixed, spread);
+                    results.push(attention(&mut report, &pair, kernel, 2, mixed, spread));
                 }
+                let want = first.get_or_insert_with(|| results.clone());
+                assert!(*want == results, "{} has other bits", Variant::from(kernel));
             }
         }
         for length in [511, 513] {
@@ -51,7 +56,8 @@ pub fn plain(staging: Staging, head_dim: usize, narrow: bool) -> Vec<Attention> 
     all
 }
 
-/// `spread` is the deviation of the scores: 17 makes some of 512 x 512 reach 80.
+/// The bits of the GPU's result. `spread` is the deviation of the scores: 17 makes some of 512 x 512
+/// reach 80.
 pub fn attention(
     report: &mut Report,
     pair: &Pair,
@@ -59,7 +65,7 @@ pub fn attention(
     heads: usize,
     lengths: &[usize],
     spread: f32,
-) {
+) -> Vec<u32> {
     let Attention { head_dim, narrow, parts, .. } = kernel;
     let head_dim = head_dim as usize;
     let tokens: usize = lengths.iter().sum();
@@ -98,4 +104,5 @@ pub fn attention(
     let tolerance = (1e-6 + score) * values + unit;
     let case = format!("{variant} heads {heads} lengths {lengths:?} spread {spread}");
     report.compare(case, &got, &want, |i| if i < tokens * joined { tolerance } else { 0.0 });
+    got.iter().map(|x| x.to_bits()).collect()
 }

@@ -1,6 +1,6 @@
 //! How the heads of `shaders/attention*.wgsl` are cut up: the constants of a head_dim.
 
-use super::{Attention, Scores, attention_rows};
+use super::{Attention, Scores, attention_chains, attention_rows};
 use crate::kernels::template::Constants;
 
 /// Workgroup memory of default WebGPU limits.
@@ -61,11 +61,14 @@ impl Attention {
             .number("HEAD_DIM4", self.head_dim as usize / 4)
             .number("PARTS", self.parts as usize)
             .number("PART4", self.part4())
+            // Of a score in an invocation: one where as many invocations share a row as may.
+            .number("CHAINS", (attention_chains(self.head_dim as usize) / self.parts) as usize)
             .number("ROWS", attention_rows(self.parts))
             .number("KEYS", keys)
             .number("KEYS_ROOM", (keys * self.line()).max(overlaid))
             .number("JOINED", joined)
             .flag("DISENTANGLED", self.scores == Scores::Disentangled)
+            .flag("WINDOW", self.scores == Scores::Window)
             .number("UNROLL", unroll)
     }
 }
