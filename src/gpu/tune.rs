@@ -92,7 +92,7 @@ impl GpuExecutor {
             turns.get(turns.len() / 2).map_or(Duration::MAX, |time| **time)
         };
         let times: Vec<_> = tiles.iter().enumerate().map(|(i, tile)| (*tile, median(i))).collect();
-        let default = tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let default = tiles::matmul_tile(&self.caps.can, m, linear.n, splits);
         let of = |tile| times.iter().find(|(t, _)| *t == tile).map_or(Duration::MAX, |(_, d)| *d);
         let fastest = times.iter().min_by_key(|(_, time)| *time).map_or(default, |(tile, _)| *tile);
         let wins = of(fastest).as_secs_f64() < MARGIN * of(default).as_secs_f64();
@@ -113,7 +113,7 @@ impl GpuExecutor {
             return Ok(());
         };
         let m = CALIBRATED_ROWS;
-        let default = || tiles::matmul_tile(self.caps.can.class, m, linear.n, splits);
+        let default = || tiles::matmul_tile(&self.caps.can, m, linear.n, splits);
         let tile = self.caps.can.coop.unwrap_or_else(default);
         let times = self.times(&self.rounds(linear, splits, narrow, m, &[tile], 2)).await?;
         // The first compiles.

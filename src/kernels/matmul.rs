@@ -154,7 +154,7 @@ impl Kernel for Matmul {
             Tile::Coop8 | Tile::Coop16 => {
                 can.coop == Some(self.tile) && self.weights == Elem::NativeF16
             }
-            _ => true,
+            tile => can.class.is_processor() || tile.is_for(can.vendor),
         };
         let fits = self.block == MatmulBlock::of(self.tile, can.vendor);
         cut && fits && self.weights.runs_on(can)

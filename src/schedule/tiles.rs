@@ -38,19 +38,21 @@ pub fn row_sum(can: &AdapterFeatures) -> RowSum {
     }
 }
 
-/// The cut of a product with `m` rows, `n` columns and `splits` on an adapter of `class`: the largest that
-/// still gives every compute unit work (two workgroups each of 80 units on a discrete GPU).
-pub fn matmul_tile(class: Class, m: usize, n: usize, splits: usize) -> Tile {
-    let enough = match class {
+/// The cut of a product with `m` rows, `n` columns and `splits` on an adapter that `can` do so much: the
+/// largest of its vendor that still gives every compute unit work (two workgroups each of 80 units on a
+/// discrete GPU).
+pub fn matmul_tile(can: &AdapterFeatures, m: usize, n: usize, splits: usize) -> Tile {
+    let enough = match can.class {
         Class::Software => return Tile::Broadcast,
         Class::CpuAdapter => return Tile::Direct,
         Class::Small => 16,
         Class::Large => 160,
     };
     let groups = |tile| matmul_grid(tile, m, n, splits).iter().product::<u32>();
-    match class {
-        _ if m <= 16 => Tile::T16x32,
-        Class::Large if m >= 1024 && groups(Tile::T128x128) >= enough => Tile::T128x128,
+    let largest = can.class == Class::Large && Tile::T128x128.is_for(can.vendor) && m >= 1024;
+    match m {
+        0..=16 => Tile::T16x32,
+        _ if largest && groups(Tile::T128x128) >= enough => Tile::T128x128,
         _ if groups(Tile::T64x64) >= enough => Tile::T64x64,
         _ => Tile::T32x32,
     }

@@ -40,7 +40,8 @@ impl MatmulBlock {
     /// Every one of `tile`.
     pub(super) fn all(tile: Tile) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        for block in Vendor::ALL.map(|vendor| Self::of(tile, vendor)) {
+        let vendors = Vendor::ALL.into_iter().filter(|vendor| tile.is_for(*vendor));
+        for block in vendors.map(|vendor| Self::of(tile, vendor)) {
             if !all.contains(&block) {
                 all.push(block);
             }

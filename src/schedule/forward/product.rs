@@ -3,7 +3,7 @@
 use super::Pass;
 use crate::kernels::{
     self, AdapterFeatures, Elem, Gate, Matmul, MatmulBlock, Narrow, NormInput, NormParams, RowCut,
-    RowSum,
+    RowSum, Tile,
 };
 use crate::model::layout::{LinearIds, WeightId};
 use crate::model::spec::{Activation, Norm};
@@ -163,9 +163,11 @@ impl Pass<'_> {
         ];
         binds.extend(residual.map(Bind::Buffer));
         let product = Product::new(rows, weight.n, weight.k, splits, self.elem);
-        let default = || tiles::matmul_tile(self.can.class, rows, weight.n, splits);
+        let default = || tiles::matmul_tile(&self.can, rows, weight.n, splits);
         // One on cooperative matrices has bits of its own: for every product, or for none.
-        let tile = self.can.coop.or(self.tuning.get(&product)).unwrap_or_else(default);
+        let fits = |tile: &Tile| Tile::candidates(&self.can).contains(tile);
+        let tuned = self.tuning.get(&product).filter(fits);
+        let tile = self.can.coop.or(tuned).unwrap_or_else(default);
         let matmul = Matmul {
             tile,
             weights: self.elem,
