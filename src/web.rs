@@ -5,6 +5,7 @@
 
 mod files;
 mod page;
+mod verdicts;
 mod words;
 
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use crate::model::load::Model;
 use crate::text::Text;
 
 pub use files::Files;
+pub use verdicts::Verdicts;
 use files::Pages;
 use words::{Ask, Opening};
 
@@ -91,7 +93,7 @@ pub struct Engine(Rc<Encoder>);
 
 #[wasm_bindgen]
 impl Engine {
-    /// Loads the model of `files`: a promise of an [`Engine`].
+    /// Loads the model of `files`: a promise of an [`Engine`]. What is found of its GPU is kept in `verdicts`.
     ///
     /// # Errors
     ///
@@ -100,9 +102,11 @@ impl Engine {
         files: Files,
         name: String,
         options: &str,
+        verdicts: &Verdicts,
         call: &mut Call,
     ) -> Result<Promise, JsValue> {
-        let options = Opening::parse(options).map_err(|e| page::error(&e))?;
+        let mut options = Opening::parse(options).map_err(|e| page::error(&e))?;
+        options.verified_in = Some(verdicts.place());
         Ok(call.promise(async move {
             let source = Pages::new(files, name);
             Ok(Self(Rc::new(Encoder::load(&source, &options).await?)))

@@ -3,14 +3,17 @@
 #![cfg(all(feature = "gpu", feature = "bundled"))]
 
 mod common;
+mod toy;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use everylayer::execute::{Around, Execute, NotFinite, Sink, Task};
 use everylayer::model::directory::Directory;
-use everylayer::schedule::{Class, Recording, Tile, Variant, Vendor};
+use everylayer::gpu::tuning_cache;
+use everylayer::schedule::tuning::{Product, Tuning};
+use everylayer::schedule::{Class, Elem, Recording, Tile, Variant, Vendor};
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool, Result};
 
 /// Gives back wrong numbers wherever `wrong` kernels take part.
@@ -74,6 +77,32 @@ fn broadcast(variant: &Variant) -> bool {
 /// Every product.
 fn products(variant: &Variant) -> bool {
     matches!(variant, Variant::Matmul(_))
+}
+
+/// Whether the largest tile but one was run.
+static TUNED: AtomicBool = AtomicBool::new(false);
+
+fn tuned(variant: &Variant) -> bool {
+    if matches!(variant, Variant::Matmul(matmul) if matmul.tile == Tile::T64x64) {
+        TUNED.store(true, Ordering::Relaxed);
+    }
+    false
+}
+
+#[test]
+fn what_was_tuned_is_used_where_kernels_are_verified() {
+    let Some(gpu) = toy::gpu() else { return };
+    // Queries, keys and values of a few words, whose tile would be of 16 rows.
+    let product = Product::new(16, 1152, 384, 1, Elem::F32);
+    let tuning: Tuning = [(product, Tile::T64x64)].into_iter().collect();
+    tuning_cache::keep(gpu.report(), &tuning).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = LoadOptions::default().device(Device::Gpu);
+    let options = options.cut_for(Class::Small, Vendor::Portable);
+    let (encoder, _) = load_with(folder.path(), options, tuned);
+    TUNED.store(false, Ordering::Relaxed);
+    encoder.unwrap().embed_blocking(["Hello, world!"], &Capture::default()).unwrap();
+    assert!(TUNED.load(Ordering::Relaxed), "the winner was not taken");
 }
 
 fn nothing(_: &Variant) -> bool {

@@ -42,6 +42,11 @@ export interface LoadOptions {
   cache?: boolean;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
+  /**
+   * When kernels of WebGPU are held against the CPU before they are believed: `once`, the default, before the first
+   * use of each with this adapter and browser; `always` at each load; `never`.
+   */
+  verify?: 'once' | 'always' | 'never';
   /** Tokens of one batch at most; results do not depend on it. */
   batchTokens?: number;
   /** Sent to the hub as a bearer token. */
@@ -186,7 +191,12 @@ export interface Info {
   dtype: 'f32' | 'f16';
   weightBytes: number;
   limits: { maxTokens: number; batchTokens: number };
-  /** Why the CPU computes although nobody asked for it. */
+  /**
+   * What is known of the kernels on WebGPU: how many were held against the CPU, how many checks ran at this load,
+   * whether a word was run through the whole model as well, and what computed wrong, so that other kernels are used.
+   */
+  verified?: { kernels: number; ran: number; model: boolean; fault?: string };
+  /** Why the CPU computes although nobody asked for it, or other kernels than usual. */
   notice?: string;
 }
 

@@ -28,6 +28,8 @@ pub use preprocessor::Preprocessor;
 pub use profile::Step;
 #[doc(hidden)]
 pub use verified::Wrap;
+#[cfg(target_arch = "wasm32")]
+pub use verified::KeptIn;
 #[cfg(feature = "gpu")]
 #[doc(hidden)]
 pub use verified::{Summary, summary};

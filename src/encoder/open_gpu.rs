@@ -20,6 +20,8 @@ use crate::text::pack::{PackedBatch, pack};
 pub struct OpenGpu {
     gpu: Arc<Gpu>,
     can: AdapterFeatures,
+    /// Whether that is the adapter's own, and nothing simpler.
+    is_own: bool,
     /// What was measured on its adapter.
     tuning: Tuning,
     /// `None` where nothing is to be verified.
@@ -60,10 +62,10 @@ impl OpenGpu {
         let tuning = if options.untuned { Tuning::none() } else { kept() };
         let wrap = options.wrap.clone();
         let probe = (options.verify != Verify::Never).then(|| {
-            let folder = options.verified_in.clone();
-            Arc::new(Probe::new(Arc::clone(&gpu), options.verify, folder, wrap.clone()))
+            let place = options.verified_in.clone();
+            Arc::new(Probe::new(Arc::clone(&gpu), options.verify, place, wrap.clone()))
         });
-        let mut device = Self { gpu, can, tuning, probe, wrap };
+        let mut device = Self { gpu, can, is_own: true, tuning, probe, wrap };
         let Some(probe) = device.probe.clone() else {
             let executor = device.executor(model, options.dtype.elem()).await?;
             return Ok(Started { device, executor, verified: None });
@@ -85,17 +87,19 @@ impl OpenGpu {
     ) -> Result<(Arc<dyn Execute>, Verified)> {
         let elem = options.dtype.elem();
         let ladder = [vec![self.can], self.can.simpler()].concat();
-        let mut sets = Vec::new();
-        for (step, can) in ladder.iter().enumerate() {
-            self.step(step, *can);
-            let caps = self.caps(elem);
-            let tokens = batch_tokens(model, &caps, options.batch_tokens);
-            sets.push(kernels_of(&usual(model, preprocessor, &caps, tokens)));
-        }
+        let mut sets = vec![self.usual_kernels((model, preprocessor), options)];
         let word = word(preprocessor)?;
         let mut first = None;
-        for (step, can) in ladder.into_iter().enumerate() {
-            self.step(step, can);
+        for (step, can) in ladder.iter().enumerate() {
+            // Those of simpler steps say in which order to check: where all are known of, none are recorded.
+            let known = step == 0 && sets[0].iter().all(|kernel| probe.knows(*kernel));
+            if sets.len() < ladder.len() && !known {
+                for (step, can) in ladder.iter().enumerate().skip(1) {
+                    self.step(step, *can);
+                    sets.push(self.usual_kernels((model, preprocessor), options));
+                }
+            }
+            self.step(step, *can);
             if let Some(fault) = self.kernels(probe, &sets, step).await? {
                 first.get_or_insert(fault);
                 continue;
@@ -129,13 +133,20 @@ impl OpenGpu {
         Err(fail!(Gpu, "{name} {fault}, and no other kernels are right there; {REPORT}"))
     }
 
-    /// Takes kernels for what an adapter `can` do, `step` steps simpler than its own: what was measured
-    /// of those holds for them alone.
+    /// Takes kernels for what an adapter `can` do, `step` steps simpler than its own.
     fn step(&mut self, step: usize, can: AdapterFeatures) {
-        self.can = can;
-        if step > 0 {
-            self.tuning = Tuning::none();
-        }
+        (self.can, self.is_own) = (can, step == 0);
+    }
+
+    /// Those of the usual batches.
+    fn usual_kernels(
+        &self,
+        (model, preprocessor): (&Model, &Preprocessor),
+        options: &LoadOptions,
+    ) -> Vec<Variant> {
+        let caps = self.caps(options.dtype.elem());
+        let tokens = batch_tokens(model, &caps, options.batch_tokens);
+        kernels_of(&usual(model, preprocessor, &caps, tokens))
     }
 
     /// What is wrong with the kernels of this step.
@@ -174,8 +185,8 @@ impl OpenGpu {
 
     fn caps(&self, elem: Elem) -> Caps {
         let mut caps = GpuExecutor::caps_for(&self.gpu, elem, self.can);
-        // Software adapters keep their own.
-        if self.can.class != Class::Software {
+        // Software adapters keep their own, and what was measured holds for what it was measured of.
+        if self.can.class != Class::Software && self.is_own {
             caps.tuning = self.tuning.clone();
         }
         caps

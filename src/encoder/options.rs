@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::verified::{Verify, Wrap};
+use super::verified::{KeptIn, Verify, Wrap};
 use crate::error::{Error, Result};
 use crate::execute::Execute;
 #[cfg(feature = "gpu")]
@@ -160,9 +160,9 @@ pub struct LoadOptions {
     pub cut_for: Option<(Class, Vendor)>,
     /// When kernels of a GPU are held against the CPU executor before they are believed.
     pub verify: Verify,
-    /// The folder that keeps what was found there, in place of the user's; for tests.
+    /// What keeps what was found there, in place of the user's cache folder; for pages and tests.
     #[doc(hidden)]
-    pub verified_in: Option<PathBuf>,
+    pub verified_in: Option<KeptIn>,
     /// What is put around every executor of a GPU; for tests.
     #[doc(hidden)]
     pub wrap: Option<Wrap>,
@@ -236,7 +236,7 @@ impl LoadOptions {
     #[doc(hidden)]
     #[must_use]
     pub fn verified_in(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.verified_in = Some(folder.into());
+        self.verified_in = Some(KeptIn::Folder(folder.into()));
         self
     }
 

@@ -17,6 +17,7 @@ pub struct Opening {
     device: String,
     dtype: Option<String>,
     batch_tokens: Option<usize>,
+    verify: Option<String>,
 }
 
 impl Opening {
@@ -30,8 +31,10 @@ impl Opening {
                 return Err(fail!(Usage, "device `{other}` is unknown: use auto, webgpu or cpu"));
             }
         };
-        // A page has no folder to keep what was found in.
-        let mut options = LoadOptions::default().device(device).verify(Verify::Never);
+        let mut options = LoadOptions::default().device(device);
+        if let Some(verify) = asked.verify {
+            options = options.verify(verify.parse::<Verify>()?);
+        }
         if let Some(dtype) = asked.dtype {
             options = options.dtype(dtype.parse::<crate::Dtype>()?);
         }
@@ -245,6 +248,16 @@ pub fn info(encoder: &Encoder) -> Result<String> {
         dtype: String,
         weight_bytes: u64,
         limits: Limits,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verified: Option<Found<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Found<'a> {
+        kernels: usize,
+        ran: usize,
+        model: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<&'a str>,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -270,6 +283,12 @@ pub fn info(encoder: &Encoder) -> Result<String> {
         dtype: encoder.dtype().to_string(),
         weight_bytes: encoder.weight_bytes(),
         limits: Limits { max_tokens: encoder.max_tokens(), batch_tokens: encoder.batch_tokens() },
+        verified: encoder.verified().map(|found| Found {
+            kernels: found.kernels,
+            ran: found.ran,
+            model: found.model,
+            fault: found.fault.as_deref(),
+        }),
     })
 }
 

@@ -5,6 +5,7 @@ import { disk, HAS_DISK, node } from './disk.js';
 import { fail, told } from './errors.js';
 import { Files, local } from './files.js';
 import { remote } from './remote.js';
+import { keep, kept } from './verdicts.js';
 
 /** Files that most models have, asked for together. */
 const USUAL = [
@@ -39,16 +40,18 @@ async function start(url) {
   await module.default(source === undefined ? undefined : { module_or_path: source });
 }
 
-/** Where the work can be done: `{ device, name, notice }`. */
+/** The place where no GPU is. */
+const CPU = { device: 'cpu', name: 'CPU (WebAssembly, one thread)' };
+
+/** Where the work can be done: `{ device, name, notice, key }`, `key` being that of what is known of the GPU. */
 async function place(wanted) {
   if (!['auto', 'webgpu', 'cpu'].includes(wanted)) {
     throw fail('Usage', `unknown device \`${wanted}\`: use auto, webgpu or cpu`);
   }
-  const cpu = { device: 'cpu', name: 'CPU (WebAssembly, one thread)' };
-  if (wanted === 'cpu') return cpu;
+  if (wanted === 'cpu') return CPU;
   const lack = (why) => {
     if (wanted === 'webgpu') throw fail('NoAdapter', `WebGPU is not to be had: ${why}; use device 'cpu' or 'auto'`);
-    return { ...cpu, notice: `The CPU computes, as WebGPU is not to be had: ${why}.` };
+    return { ...CPU, notice: `The CPU computes, as WebGPU is not to be had: ${why}.` };
   };
   const gpu = globalThis.navigator?.gpu;
   if (!gpu) {
@@ -60,7 +63,9 @@ async function place(wanted) {
   const info = adapter.info ?? {};
   if (wanted === 'auto' && info.isFallbackAdapter) return lack(`its one adapter is software (${info.architecture || info.description})`);
   const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'adapter';
-  return { device: 'webgpu', name: `${name} (WebGPU)` };
+  // A page is told no driver's version: that of the browser stands for it.
+  const key = [navigator.userAgent, info.vendor, info.architecture, info.device, info.description].join('|');
+  return { device: 'webgpu', name: `${name} (WebGPU)`, key };
 }
 
 export class Session {
@@ -68,6 +73,7 @@ export class Session {
   #calls = new Set();
   #place;
   #files;
+  #verdicts;
 
   /**
    * @param model `{ url, name, headers }`, `{ path }` or `{ files }`
@@ -102,9 +108,7 @@ export class Session {
       await session.#survey(files, name, signal);
       await files.finish();
       phase = 'load';
-      const { dtype, batchTokens = BATCH_TOKENS[session.#place.device] } = options;
-      const asked = JSON.stringify({ device: session.#place.device, dtype, batchTokens });
-      session.#engine = await session.#call((call) => module.Engine.load(files, name, asked, call), signal);
+      session.#engine = await session.#open(files, name, options, signal);
     } catch (e) {
       files.abandon();
       throw told(e);
@@ -112,6 +116,30 @@ export class Session {
     files.rest();
     session.#files = files;
     return session;
+  }
+
+  /** Puts the model on its device; where none was asked for and the GPU computes wrong, on the CPU. */
+  async #open(files, name, options, signal) {
+    const { device, key } = this.#place;
+    const { dtype, batchTokens = BATCH_TOKENS[device], verify } = options;
+    const asked = JSON.stringify({ device, dtype, batchTokens, verify });
+    this.#verdicts = new module.Verdicts(key && (await kept(key)));
+    try {
+      return await this.#call((call) => module.Engine.load(files, name, asked, this.#verdicts, call), signal);
+    } catch (e) {
+      const passed = device === 'webgpu' && (options.device ?? 'auto') === 'auto' && ['Gpu', 'DeviceLost'].includes(e?.kind);
+      if (!passed) throw e;
+      this.#place = { ...CPU, notice: `The CPU computes: ${e.message}.` };
+      return await this.#open(files, name, options, signal);
+    } finally {
+      if (key) await this.#keep(key);
+    }
+  }
+
+  /** Keeps what was found of the GPU since it was last kept. */
+  async #keep(key) {
+    const text = this.#verdicts?.changed();
+    if (text !== undefined) await keep(key, text);
   }
 
   async #survey(files, name, signal) {
@@ -154,6 +182,7 @@ export class Session {
   async embed(texts, capture, signal) {
     const engine = this.#live();
     const [head, ...vectors] = await this.#call((call) => engine.embed(JSON.stringify(texts), JSON.stringify(capture), call), signal);
+    if (this.#place.key) await this.#keep(this.#place.key);
     const result = JSON.parse(head);
     result.device = this.#place.name;
     result.results.forEach((one, i) => (one.vectors = vectors[i]));
@@ -170,7 +199,7 @@ export class Session {
 
   info() {
     const info = JSON.parse(this.#live().info());
-    const { device, name, notice } = this.#place;
+    const { device, name, notice = info.verified?.fault } = this.#place;
     return { ...info, device: name, backend: device, ...(notice && { notice }) };
   }
 

@@ -1,19 +1,22 @@
-//! What was found of an adapter: one JSON file an adapter and driver, in the cache folder of the user.
+//! What was found of an adapter: one JSON file an adapter and driver, in the cache folder of the user, or
+//! that JSON as a text that a page keeps.
 //!
-//! It is a convenience: a file that cannot be read or written is as none, and the checks run again.
+//! It is a convenience: what cannot be read or written is as none, and the checks run again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::KeptIn;
 use crate::cache_dir;
 use crate::error::Error;
 use crate::gpu::device::AdapterReport;
 
-/// Bytes of a file at most: some hundreds of kernels are a tenth of it.
+/// Bytes that are kept at most: some hundreds of kernels are a tenth of it.
 const MOST_BYTES: u64 = 1 << 20;
-/// Checks of a file at most; those of older kernels are forgotten with all others beyond.
+/// Checks that are kept at most; those of older kernels are forgotten with all others beyond.
 const MOST_CHECKS: usize = 2000;
 
 /// How far a check was off.
@@ -68,49 +71,68 @@ impl Kept {
         }
     }
 
-    /// What `file` holds of `adapter`; nothing where it is of another driver or version.
-    fn read(file: &PathBuf, adapter: &AdapterReport) -> Self {
-        let none = Self::new(adapter);
-        let kept = || {
-            let size = std::fs::metadata(file).ok()?.len();
-            let bytes = if size > MOST_BYTES { None } else { std::fs::read(file).ok() }?;
-            let kept: Self = serde_json::from_slice(&bytes).ok()?;
-            let same = Self { checks: BTreeMap::new(), ..kept.clone() } == none;
-            same.then_some(kept)
-        };
-        kept().unwrap_or(none)
+    /// What `json` holds of `adapter`; nothing where it is of another driver or version.
+    fn parse(json: &[u8], adapter: &AdapterReport) -> Option<Self> {
+        let kept: Self = serde_json::from_slice(json).ok()?;
+        let same = Self { checks: BTreeMap::new(), ..kept.clone() } == Self::new(adapter);
+        same.then_some(kept)
     }
 }
 
-/// Where what was found is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store(Option<PathBuf>);
+/// Where what was found of one adapter is kept.
+pub enum Store {
+    /// Nowhere.
+    None,
+    /// In this file.
+    File(PathBuf),
+    /// In this text.
+    Text(Arc<Mutex<String>>),
+}
 
 impl Store {
-    /// In `folder`, or the user's own.
-    pub fn of(folder: Option<PathBuf>, adapter: &AdapterReport) -> Self {
-        let folder = folder.or_else(|| cache_dir::folder("verified"));
-        Self(folder.map(|folder| folder.join(adapter.file_name())))
+    /// In `place`, or the user's own folder.
+    pub fn of(place: Option<KeptIn>, adapter: &AdapterReport) -> Self {
+        let folder = match place {
+            Some(KeptIn::Text(text)) => return Self::Text(text),
+            Some(KeptIn::Folder(folder)) => Some(folder),
+            None => cache_dir::folder("verified"),
+        };
+        folder.map_or(Self::None, |folder| Self::File(folder.join(adapter.file_name())))
     }
 
     /// What is kept of `adapter`.
     pub fn read(&self, adapter: &AdapterReport) -> Kept {
-        self.0.as_ref().map_or_else(|| Kept::new(adapter), |file| Kept::read(file, adapter))
+        let kept = match self {
+            Self::None => None,
+            Self::File(file) => bytes(file).and_then(|json| Kept::parse(&json, adapter)),
+            Self::Text(text) => {
+                let text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                Kept::parse(text.as_bytes(), adapter)
+            }
+        };
+        kept.unwrap_or_else(|| Kept::new(adapter))
     }
 
-    /// Keeps `found` beside what other processes have kept meanwhile.
+    /// Keeps `found` beside what others have kept meanwhile.
     pub fn keep(&self, adapter: &AdapterReport, found: &BTreeMap<String, Check>) {
-        let Some(file) = &self.0 else { return };
-        let mut kept = Kept::read(file, adapter);
+        let mut kept = self.read(adapter);
         if kept.checks.len() > MOST_CHECKS {
             kept.checks.clear();
         }
         kept.checks.extend(found.iter().map(|(name, check)| (name.clone(), check.clone())));
-        if let Ok(json) = serde_json::to_vec_pretty(&kept) {
+        let Ok(json) = serde_json::to_string_pretty(&kept) else { return };
+        match self {
+            Self::None => {}
             // There is nobody to tell, and nothing lost but time.
-            drop(cache_dir::write(file, &json));
+            Self::File(file) => drop(cache_dir::write(file, json.as_bytes())),
+            Self::Text(text) => *text.lock().unwrap_or_else(PoisonError::into_inner) = json,
         }
     }
+}
+
+fn bytes(file: &Path) -> Option<Vec<u8>> {
+    let size = std::fs::metadata(file).ok()?.len();
+    if size > MOST_BYTES { None } else { std::fs::read(file).ok() }
 }
 
 /// What was kept of an adapter, for people.
@@ -131,6 +153,8 @@ pub fn summary(adapter: &AdapterReport) -> Option<Summary> {
     let wrong = checks.iter().filter(|(_, check)| !check.is_right());
     let wrong: Vec<String> = wrong.map(|(name, _)| name.clone()).collect();
     let right = checks.len() - wrong.len();
-    let file = store.0.filter(|_| !checks.is_empty())?;
-    Some(Summary { file, right, wrong })
+    match store {
+        Store::File(file) if !checks.is_empty() => Some(Summary { file, right, wrong }),
+        _ => None,
+    }
 }

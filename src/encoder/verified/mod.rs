@@ -13,8 +13,9 @@ mod kept;
 mod probe;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "gpu")]
 pub use guard::Guard;
@@ -28,9 +29,16 @@ use crate::execute::Execute;
 use crate::words::{plain, unknown};
 
 /// What to do about a GPU that computes wrong, at the end of a sentence.
-#[cfg(feature = "gpu")]
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 pub const REPORT: &str = concat!(
     "please report this with the output of `everylayer doctor --json` at ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/issues"
+);
+/// The same in a page, which has no doctor.
+#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+pub const REPORT: &str = concat!(
+    "please report this with the GPU and the browser's version at ",
     env!("CARGO_PKG_REPOSITORY"),
     "/issues"
 );
@@ -100,6 +108,27 @@ impl fmt::Display for Verified {
         write!(f, "verified: {kernels} kernels{model} compute what the CPU does ({ran} checks now)")
     }
 }
+
+/// Where what is found is kept in place of the user's cache folder.
+#[derive(Debug, Clone)]
+pub enum KeptIn {
+    /// In a file of this folder.
+    Folder(PathBuf),
+    /// In this text, which a page keeps.
+    Text(Arc<Mutex<String>>),
+}
+
+impl PartialEq for KeptIn {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Folder(one), Self::Folder(other)) => one == other,
+            (Self::Text(one), Self::Text(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for KeptIn {}
 
 /// Puts an executor into another.
 type Around = dyn Fn(Arc<dyn Execute>) -> Arc<dyn Execute> + Send + Sync;

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kept::{Check, Kept, Store};
-use super::{Verify, Wrap};
+use super::{KeptIn, Verify, Wrap};
 use crate::cpu::Cpu;
 use crate::error::{ErrorKind, Result, fail};
 use crate::execute::Execute;
@@ -20,8 +19,9 @@ use crate::testing::states::states;
 use crate::testing::{Shelf, arrays, cases};
 use crate::text::pack::PackedBatch;
 
-/// Bytes of weights up to which a text is run through the whole model: the CPU executor needs a copy.
-const MOST_BYTES: u64 = 1 << 30;
+/// Bytes of weights up to which a text is run through the whole model: the CPU executor needs a copy, and
+/// a page never gives memory back.
+const MOST_BYTES: u64 = if cfg!(target_arch = "wasm32") { 128 << 20 } else { 1 << 30 };
 /// What a token's vector may be off, in lengths of it: in f32, and where numbers are rounded to f16 in
 /// other places.
 const OFF: [f32; 2] = [1e-3, 1e-1];
@@ -56,9 +56,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Of `gpu`, with what is kept in `folder` or the user's cache folder.
-    pub fn new(gpu: Arc<Gpu>, verify: Verify, folder: Option<PathBuf>, wrap: Option<Wrap>) -> Self {
-        let store = Store::of(folder, gpu.report());
+    /// Of `gpu`, with what is kept in `place` or the user's cache folder.
+    pub fn new(gpu: Arc<Gpu>, verify: Verify, place: Option<KeptIn>, wrap: Option<Wrap>) -> Self {
+        let store = Store::of(place, gpu.report());
         let kept = match verify {
             Verify::Always => Kept::new(gpu.report()),
             _ => store.read(gpu.report()),
