@@ -45,9 +45,10 @@ Columns:
   cycles       AMD: estimated cycles of 64 invocations: those of the scarcest unit, or the latency
                that too few waves do not hide. A loop counts 8 times, one in a loop 32, in two 64.
                Intel: of a thread; each loop counts 10 times. Not to be compared with each other
-  ALU eff.     multiply-adds of a step of the innermost loop at the GPU's peak, over the cycles the
-               step costs with its loads and addresses; - where a kernel is not arithmetic, or is
-               not AMD's
+  ALU eff.     AMD: multiply-adds of a step of the innermost loop at the GPU's peak, over the cycles
+               the step costs with its loads and addresses. Intel: those of the innermost loop at
+               their best, over the cycles of the kernel, of one thread that hides nothing behind
+               others. - where a kernel is not arithmetic, and for Adreno
 
 It says nothing of the bandwidth of memory and of workgroup memory, of barriers, or of other
 vendors' GPUs.

@@ -29,7 +29,7 @@ pub struct Row {
 }
 
 /// The head sizes of the attention kernels that are looked at.
-const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
+const HEAD_DIMS: [u32; 8] = [16, 32, 48, 64, 80, 96, 128, 256];
 /// Numbers of a row, each another number of vectors an invocation.
 const STRIDES: [usize; 3] = [256, 512, 1024];
 
