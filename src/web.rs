@@ -21,8 +21,8 @@ use crate::model::load::Model;
 use crate::text::Text;
 
 pub use files::Files;
-pub use verdicts::Verdicts;
 use files::Pages;
+pub use verdicts::Verdicts;
 use words::{Ask, Opening};
 
 /// Tells the page's console what a panic says, before the engine stops for good.

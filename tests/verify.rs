@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use everylayer::execute::{Around, Execute, NotFinite, Sink, Task};
-use everylayer::model::directory::Directory;
 use everylayer::gpu::tuning_cache;
+use everylayer::model::directory::Directory;
 use everylayer::schedule::tuning::{Product, Tuning};
 use everylayer::schedule::{Class, Elem, Recording, Tile, Variant, Vendor};
 use everylayer::{Capture, Device, Encoder, Layers, LoadOptions, Pool, Result};

@@ -26,10 +26,10 @@ pub(crate) use readout::token_infos;
 
 pub use preprocessor::Preprocessor;
 pub use profile::Step;
-#[doc(hidden)]
-pub use verified::Wrap;
 #[cfg(target_arch = "wasm32")]
 pub use verified::KeptIn;
+#[doc(hidden)]
+pub use verified::Wrap;
 #[cfg(feature = "gpu")]
 #[doc(hidden)]
 pub use verified::{Summary, summary};

@@ -145,7 +145,10 @@ const FEW: usize = 4;
 
 fn parts_of(head_dim: usize, most: usize) -> u32 {
     let vectors = head_dim.div_ceil(4);
-    [1u32, 2, 4, 8].into_iter().find(|&parts| vectors.div_ceil(parts as usize) <= most).unwrap_or(16)
+    [1u32, 2, 4, 8]
+        .into_iter()
+        .find(|&parts| vectors.div_ceil(parts as usize) <= most)
+        .unwrap_or(16)
 }
 
 /// Rows of one text a workgroup of attention works on where `parts` share one: 256 invocations at most.
