@@ -59,7 +59,7 @@ pub enum Command {
     Bench(BenchArgs),
     /// Serve models over HTTP (OpenAI, Text Embeddings Inference, every layer) or as BERT-as-Service
     #[cfg(feature = "server")]
-    #[command(after_help = super::serve::HELP)]
+    #[command(after_help = super::serve::help())]
     Serve(Box<super::serve::ServeArgs>),
     /// Write a completion script for a shell to standard output
     #[command(after_help = help::COMPLETIONS)]

@@ -25,7 +25,26 @@ use log::Otlp;
 use tei::TeiArgs;
 
 /// `everylayer serve --help`
-pub const HELP: &str = "\
+pub fn help() -> String {
+    let mut routes = String::from("Routes:\n");
+    for (dialect, mut paths) in everylayer::server::table() {
+        paths.dedup();
+        let mut line = format!("  {dialect}:");
+        for path in paths {
+            if line.len() + path.len() > 78 {
+                routes.push_str(&line);
+                line = "\n   ".to_owned();
+            }
+            line.push(' ');
+            line.push_str(&path.replace("{*", "{"));
+        }
+        routes.push_str(&line);
+        routes.push('\n');
+    }
+    format!("{EXAMPLES}\n\n{routes}\n{END}")
+}
+
+const EXAMPLES: &str = "\
 Examples:
   everylayer serve
       the model in this binary on http://127.0.0.1:3000; /docs lists the routes
@@ -44,12 +63,10 @@ Examples:
 
 Options of Text Embeddings Inference are accepted where they have an equivalent:
 --model-id, --revision, --served-model-name, --hostname, --dtype,
---max-batch-tokens, --max-concurrent-requests, ...; the errors for the others say
-what to use instead.
+--max-batch-tokens, --max-concurrent-requests, ...; the errors for the others
+say what to use instead.";
 
-Routes: /v1/embeddings and /v1/models (OpenAI), /embed, /embed_all, /similarity,
-/tokenize, /decode, /info, /health, /metrics (Text Embeddings Inference),
-/v1/layers, /encode (BERT-as-Service).
+const END: &str = "\
 On SIGTERM and SIGHUP the server finishes accepted requests and answers new ones
 with 503.";
 

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! transport                 api                      core
-//! http --routes--> openai, tei, layers, bert --.
-//!                                               service --batcher--> Encoder::embed_jobs
-//! zmq -----------> bert -----------------------'
+//! http --routes--> dialects --.
+//!                              service --batcher--> Encoder::embed_jobs
+//! zmq -----------> bert ------'
 //! ```
 
 mod api;
@@ -15,6 +15,7 @@ mod transport;
 
 pub use self::api::about::pooling;
 pub use self::api::bert;
+pub use self::api::dialects::table;
 #[cfg(feature = "otel")]
 pub use self::core::otel;
 pub use self::core::service::{self, Service};

@@ -1,4 +1,4 @@
-//! Answers, and errors in the words of each dialect.
+//! Answers.
 
 use std::time::Duration;
 
@@ -6,10 +6,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::json;
 
 use super::body;
-use crate::error::Setting;
 use crate::server::core::error::{ApiError, ErrorCode};
 use crate::server::core::service::Outcome;
 
@@ -18,77 +16,6 @@ pub const CODINGS: &str = "gzip, deflate, br, zstd";
 
 /// An answer.
 pub type Answer = Response<Body>;
-
-/// The dialects that routes speak.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// Errors as OpenAI's.
-    OpenAi,
-    /// Errors as those of Text Embeddings Inference.
-    Tei,
-}
-
-impl Dialect {
-    /// What is spoken at `path`.
-    pub fn of(path: &str) -> Self {
-        match path.starts_with("/v1") || path.trim_end_matches('/') == "/embeddings" {
-            true => Self::OpenAi,
-            false => Self::Tei,
-        }
-    }
-}
-
-/// `error` with the fields of the route at `path` that change what it suggests to change.
-pub fn with_fields(path: &str, mut error: ApiError) -> ApiError {
-    let is_layers = path.starts_with("/v1/layers");
-    let field = |setting: Setting| match setting {
-        Setting::MaxTokens if is_layers => Some("max_tokens"),
-        Setting::Overflow if is_layers => Some("overflow"),
-        Setting::Overflow if Dialect::of(path) == Dialect::Tei => Some("truncate"),
-        _ => None,
-    };
-    error.message.push_str(&Setting::suffix(error.settings, field));
-    error
-}
-
-/// An error as `dialect` says it.
-pub fn error_answer(dialect: Dialect, error: &ApiError) -> Answer {
-    let (status, body) = match dialect {
-        Dialect::OpenAi => {
-            let code = match error.code {
-                ErrorCode::Unauthorized => Some("invalid_api_key"),
-                ErrorCode::NotFound => Some("model_not_found"),
-                _ => None,
-            };
-            let body = json!({
-                "message": error.message, "type": error.openai_type(), "param": error.field,
-                "code": code,
-            });
-            (error.status(), json!({ "error": body }))
-        }
-        Dialect::Tei => {
-            let body = json!({ "error": error.message, "error_type": error.code.tei_type() });
-            (error.tei_status(), body)
-        }
-    };
-    let mut answer = of_json(&body);
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let headers = answer.headers_mut();
-    if matches!(error.code, ErrorCode::Overloaded | ErrorCode::Unhealthy) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if error.code == ErrorCode::Unauthorized {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    if error.code == ErrorCode::Media {
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
-    }
-    // What is left of the body is not read.
-    if matches!(error.code, ErrorCode::TooLarge | ErrorCode::Timeout) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
-}
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Answer {

@@ -1,5 +1,6 @@
 //! `POST /v1/layers`: any number of outputs, each with its layers and pooling, of one forward pass.
 
+mod document;
 mod fields;
 
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use document::DIALECT;
 use fields::{InputField, LayersWord};
 
 use super::accept::{JSON, NPZ, SAFETENSORS};

@@ -1,5 +1,7 @@
 //! OpenAI's routes: `POST /v1/embeddings`, `GET /v1/models`.
 
+mod document;
+
 use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use base64::Engine;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub use document::DIALECT;
 
 use super::accept::JSON;
 use super::answer::{Answer, of_json, parse, with_times};

@@ -1,5 +1,6 @@
 //! The routes of Text Embeddings Inference: its fields, defaults, errors and headers.
 
+mod document;
 mod tokens;
 
 use std::io::Write;
@@ -38,7 +39,8 @@ impl FromStr for Direction {
     }
 }
 
-pub use tokens::{decode, tokenize};
+pub use document::DIALECT;
+use tokens::{decode, tokenize};
 
 /// What all routes say of their texts. Fields that are not known are passed over, as in the original.
 #[derive(Deserialize, Default)]

@@ -4,12 +4,13 @@
 //! Rules: `bert_serving/server/bert/extract_features.py` (texts to tokens) and `graph.py` (pooling).
 
 mod compute;
+mod document;
 mod routes;
 mod rows;
 mod status;
 
 pub use compute::{Array, compute};
-pub use routes::{encode, status_client, status_server};
+pub use document::DIALECT;
 pub use rows::Sequences;
 pub use status::show_config;
 

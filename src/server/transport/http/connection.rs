@@ -25,7 +25,7 @@ use tracing::Instrument;
 use super::routes::{Peer, router};
 use super::wire::{Shared, Wire};
 use crate::quote::quote;
-use crate::server::api::answer::{Dialect, error_answer, with_fields};
+use crate::server::api::dialects::{error_answer, with_field};
 use crate::server::core::error::ApiError;
 use crate::server::core::service::Service;
 use crate::server::transport::connection_limit::{SlotGuard, Working};
@@ -194,12 +194,12 @@ async fn replied(
     let path = request.uri().path().to_owned();
     let Ok(mut answer) = router.oneshot(request).await;
     if let Some(error) = answer.extensions_mut().remove::<ApiError>() {
-        let error = with_fields(&path, error);
+        let error = with_field(&path, error);
         service.metrics.error_answer(&error);
         // What the layers around a route said of it, such as whose page may read it, stays.
         let mut said = std::mem::take(answer.headers_mut());
         said.remove(header::CONTENT_LENGTH);
-        answer = error_answer(Dialect::of(&path), &error);
+        answer = error_answer(&path, &error);
         answer.headers_mut().extend(said);
     }
     let time = HeaderValue::from(began.elapsed().as_millis() as u64);

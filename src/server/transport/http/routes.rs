@@ -23,9 +23,10 @@ use tower_http::normalize_path::NormalizePath;
 use super::coding::{coding, expanded};
 use super::origin::{self, is_allowed};
 use crate::quote::quote;
-use crate::server::api::accept::{self, HTML, JSON, TEXT};
+use crate::server::api::accept::{self, JSON};
 use crate::server::api::answer::{Answer, empty};
-use crate::server::api::{about, bert, docs, layers, openai, openapi, tei, web};
+use crate::server::api::dialect::{Call, Posted, Reply, Route};
+use crate::server::api::{dialects, web};
 use crate::server::core::batcher::Client;
 use crate::server::core::bodies::{self, Caller, roomed, shrink};
 use crate::server::core::error::{ApiError, ErrorCode};
@@ -34,7 +35,8 @@ use crate::server::transport::connection_limit::{Slot, Working};
 
 /// What routes share.
 pub type Shared = Arc<Service>;
-type Reply = Result<Answer, ApiError>;
+/// The rest of a path, where a route takes one.
+type Rest = Result<Path<String>, PathRejection>;
 
 /// Who is at the other end of a connection: an extension of its requests.
 #[derive(Clone)]
@@ -49,34 +51,14 @@ pub struct Peer {
 struct Whole {
     caller: Caller,
     body: Bytes,
-    /// The form of the answer, of those that the route has.
-    form: &'static str,
+    /// The media type of the answer, of those that the route has.
+    kind: &'static str,
     _working: Option<Working>,
-}
-
-/// A handler of whole requests: `async fn(&Service, Caller, Bytes) -> Reply`.
-macro_rules! whole {
-    ($work:path) => {
-        gives(
-            &[JSON],
-            post(|State(service): State<Shared>, whole: Whole| async move {
-                let Whole { caller, body, _working, .. } = whole;
-                $work(&service, caller, body).await
-            }),
-        )
-    };
-}
-
-/// A handler of requests without a body: `fn(&Service) -> Answer`, of this media type.
-macro_rules! shown {
-    ($work:path, $kind:expr) => {
-        gives(&[$kind], get(|State(service): State<Shared>| async move { $work(&service) }))
-    };
 }
 
 /// The media type of an answer.
 #[derive(Clone, Copy)]
-struct Form(&'static str);
+struct Kind(&'static str);
 
 /// `route` for clients that take one of `kinds`: 406 for others.
 fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodRouter<Shared> {
@@ -88,38 +70,16 @@ fn gives(kinds: &'static [&'static str], route: MethodRouter<Shared>) -> MethodR
             );
             return Err(ApiError::new(ErrorCode::Accept, said));
         };
-        request.extensions_mut().insert(Form(kind));
+        request.extensions_mut().insert(Kind(kind));
         Ok(next.run(request).await)
     }))
 }
 
 /// Every route. An error leaves as an extension of its answer: the caller knows the dialect.
 pub fn router(service: &Shared) -> Router {
-    let api = Router::new()
-        .route("/", shown!(docs::page, HTML).merge(whole!(tei::embed)))
-        .route("/docs", shown!(docs::page, HTML))
-        .route("/openapi.json", shown!(openapi::openapi, JSON))
-        .route("/api-doc/openapi.json", shown!(openapi::openapi, JSON))
-        .route("/health", get(well))
-        .route("/ping", get(well))
-        .route("/metrics", shown!(about::metrics, TEXT))
-        .route("/info", shown!(about::info, JSON))
-        .route("/embed", whole!(tei::embed))
-        .route("/embed_all", whole!(tei::embed_all))
-        .route("/similarity", whole!(tei::similarity))
-        .route("/tokenize", whole!(tei::tokenize))
-        .route("/decode", whole!(tei::decode))
-        .route("/embed_sparse", post(other_head))
-        .route("/predict", post(other_head))
-        .route("/rerank", post(other_head))
-        .route("/embeddings", whole!(openai::embeddings))
-        .route("/v1/embeddings", whole!(openai::embeddings))
-        .route("/v1/models", shown!(openai::models, JSON))
-        .route("/v1/models/{*name}", gives(&[JSON], get(model)))
-        .route("/v1/layers", gives(&layers::FORMS, post(layers)))
-        .route("/encode", whole!(bert::encode))
-        .route("/status/server", shown!(bert::status_server, JSON))
-        .route("/status/client", shown!(bert::status_client, JSON))
+    let api =
+        dialects::routes().fold(Router::new(), |router, route| router.route(route.path, of(route)));
+    let api = api
         .method_not_allowed_fallback(other_method)
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Arc::clone(service), authorize))
@@ -158,28 +118,31 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers(ExposeHeaders::any())
 }
 
-async fn well(State(service): State<Shared>) -> Reply {
-    about::health(&service).await
-}
-
-async fn layers(State(service): State<Shared>, whole: Whole) -> Reply {
-    let Whole { caller, body, form, _working } = whole;
-    layers::layers(&service, caller, body, form).await
-}
-
-/// `name` may be a hub id, with its slash as it is or escaped; what is no text names no model.
-async fn model(
-    State(service): State<Shared>,
-    uri: Uri,
-    name: Result<Path<String>, PathRejection>,
-) -> Reply {
-    let Path(name) = name.map_err(|_| no_route(&Method::GET, uri.path()))?;
-    openai::model(&service, &name)
-}
-
-/// The body is read first: a client that is answered before it has sent all may not see the answer.
-async fn other_head(uri: Uri, _: Whole) -> ApiError {
-    tei::other_head(uri.path())
+/// What answers at the path of `route`: its dialect's function, once the request is read whole.
+fn of(route: &'static Route) -> MethodRouter<Shared> {
+    match &route.call {
+        Call::Post(asked) => {
+            let run = async move |State(service): State<Shared>, whole: Whole| {
+                let Whole { caller, body, kind, _working } = whole;
+                (asked.run)(service, Posted { caller, body, kind }).await
+            };
+            gives(asked.kinds, post(run))
+        }
+        Call::Get(asked) => {
+            let run = async move |State(service): State<Shared>, uri: Uri, rest: Rest| {
+                let rest = match route.path.contains('{') {
+                    // It may have slashes, as they are or escaped; what is no text names nothing.
+                    true => rest.map_err(|_| no_route(&Method::GET, uri.path()))?.0,
+                    false => String::new(),
+                };
+                (asked.run)(service, rest).await
+            };
+            match asked.statuses.contains(&406) {
+                true => gives(std::slice::from_ref(&asked.kind), get(run)),
+                false => get(run),
+            }
+        }
+    }
 }
 
 async fn page(State(service): State<Shared>, request: Request) -> Reply {
@@ -257,7 +220,7 @@ impl FromRequest<Shared> for Whole {
             return Err(ApiError::closing());
         }
         let peer = request.extensions().get::<Peer>().cloned();
-        let form = request.extensions().get::<Form>().map_or(JSON, |form| form.0);
+        let kind = request.extensions().get::<Kind>().map_or(JSON, |kind| kind.0);
         let coding = coding(request.headers());
         // Read first: a client that is answered before it has sent all may not see the answer.
         let is_coded = matches!(coding, Ok(Some(_)));
@@ -278,7 +241,7 @@ impl FromRequest<Shared> for Whole {
         if let Some(room) = &room {
             body = roomed(body, Arc::clone(room));
         }
-        Ok(Self { caller: Caller { client, room }, body, form, _working })
+        Ok(Self { caller: Caller { client, room }, body, kind, _working })
     }
 }
 
