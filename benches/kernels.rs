@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use everylayer::cpu::kernels::{self, Positions};
 use everylayer::cpu::product::Packed;
-use everylayer::kernels::{AttentionParams, MatmulParams, NormParams};
+use everylayer::kernels::{AttentionParams, NormParams};
 use everylayer::math::activation::activate;
 use everylayer::model::spec::{Activation, NormKind};
 
@@ -48,9 +48,8 @@ fn main() {
     ] {
         let (a, w, bias) = (numbers(TOKENS * k), Packed::new(&numbers(n * k), n, k), numbers(n));
         let (mut c, r) = (vec![0.0; TOKENS * n], numbers(TOKENS * n));
-        let p = MatmulParams { m: TOKENS as u32, n4: n as u32 / 4, k4: k as u32 / 4, k_steps: 0 };
         let r = residual.then_some(r.as_slice());
-        let ms = time(|| kernels::matmul(&p, activation, &a, &w, &bias, &mut c, r));
+        let ms = time(|| kernels::matmul(0..TOKENS, activation, &a, &w, &bias, &mut c, r));
         let calls = if name == "matmul up" { 0 } else { 6 };
         row(name, calls, ms, "GFLOP/s", (2 * TOKENS * n * k) as f64);
     }

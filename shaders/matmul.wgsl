@@ -42,7 +42,7 @@ fn main(
 ) {
     // Part `slice` of SPLITS along k (matmul_part.wgsl), or the whole.
     let slice = group.y % SPLITS;
-    let row = group.y / SPLITS * ROWS;
+    let row = params.first_row + group.y / SPLITS * ROWS;
     let steps = (params.k_steps + SPLITS - 1u) / SPLITS;
     let first_step = slice * steps;
     let last_step = min(first_step + steps, params.k_steps);

@@ -14,6 +14,7 @@ struct MatmulParams {
     n4: u32,
     k4: u32,
     k_steps: u32,
+    first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: MatmulParams;
@@ -58,7 +59,7 @@ fn main(
     @builtin(local_invocation_index) index: u32,
 ) {
     let lane = index % 8u;
-    let row = group.y * 64u + TALL * (index / 8u);
+    let row = params.first_row + group.y * 64u + TALL * (index / 8u);
     // Nothing waits for the others: a subgroup without rows is done.
     if row >= params.m {
         return;

@@ -135,7 +135,7 @@ fn main(
     let load_k4 = lane % 4u;
 
     for (var first = 0u; first < ROWS; first += pass_rows) {
-        let row = group.y / SPLITS * ROWS + first;
+        let row = params.first_row + group.y / SPLITS * ROWS + first;
         // The sums start as zeros that are loaded: not every back end knows a zero matrix.
         for (var i = lane; i < SLOTS * BLOCK; i += LANES) {
             block[i] = 0.0;

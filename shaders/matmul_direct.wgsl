@@ -41,7 +41,7 @@ fn main(
 ) {
     // Part `slice` of SPLITS along k (matmul_part.wgsl), or the whole.
     let slice = group.y % SPLITS;
-    let row = group.y / SPLITS * ROWS + lane / ACROSS * TALL;
+    let row = params.first_row + group.y / SPLITS * ROWS + lane / ACROSS * TALL;
     // Nothing waits for the others: an invocation without rows is done.
     if row >= params.m {
         return;

@@ -384,6 +384,38 @@ fn heads_of_a_long_text_go_apart_and_no_bit_moves() {
 }
 
 #[test]
+fn products_by_rows_are_those_of_all_rows() {
+    let toy = &Shape { inner: 1100, ..SMALL }.toy(18);
+    let batch = pack(&mut Rng::new(19), &toy.spec, &[300, 9]);
+    let exit = all_states(2);
+    let mut executors: Vec<Box<dyn Execute>> = vec![Box::new(cpu(toy, Elem::F32))];
+    if let Some(gpu) = gpu() {
+        executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32)));
+        // A large one splits the deep products along k as well.
+        for class in [Class::CpuAdapter, Class::Small, Class::Large] {
+            executors.push(Box::new(on_gpu(&gpu, toy, Elem::F32).cut_for(class)));
+        }
+    }
+    for executor in &executors {
+        let whole = write(toy, &batch, &exit, executor.as_ref());
+        let products = |r: &Recording| {
+            r.dispatches().filter(|d| matches!(d.variant(), Variant::Matmul(_))).count()
+        };
+        let work = |r: &Recording| r.dispatches().map(|d| d.flops()).sum::<u64>();
+        let want = run(executor.as_ref(), &whole).unwrap();
+        for parts in [2, 1000] {
+            let most = whole.dispatches().map(|d| d.flops()).max().unwrap();
+            let caps = Caps { submit_flops: most / parts, ..executor.caps().clone() };
+            let some = record(&toy.spec, &toy.layout, &batch, &exit, &caps).unwrap();
+            assert!(products(&some) > products(&whole), "{}: {parts} parts", executor.device());
+            assert_eq!(work(&some), work(&whole));
+            let got = run(executor.as_ref(), &some).unwrap();
+            assert!(got == want, "{}: {parts} parts", executor.device());
+        }
+    }
+}
+
+#[test]
 fn one_recording_after_another_in_the_same_memory() {
     let Some(gpu) = gpu() else { return };
     // An arena keeps what the batch before left in it, larger arrays than the next one's.

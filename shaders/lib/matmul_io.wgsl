@@ -5,6 +5,7 @@ struct MatmulParams {
     n4: u32,
     k4: u32,
     k_steps: u32,
+    first_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: MatmulParams;

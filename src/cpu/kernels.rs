@@ -2,6 +2,8 @@
 //!
 //! Shapes are those of the shaders; a slice may be longer than its array.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 pub use super::attention::{Positions, attention};
@@ -39,12 +41,14 @@ pub(super) fn run(reads: &Reads<'_>, out: &mut [f32], flags: &mut [u32]) -> Resu
             norm(p, k.kind, x, numbers(1)?, out, flags);
         }
         Work::Matmul(k, p) if k.splits > 1 => {
-            matmul_parts(p, k.splits, numbers(0)?, reads.matrix(1)?, out);
+            let rows = k.rows(p, grid).unwrap_or_default();
+            matmul_parts(p, rows, k.splits, numbers(0)?, reads.matrix(1)?, out);
         }
         Work::Matmul(k, p) => {
             let residual = if k.residual { Some(numbers(4)?) } else { None };
             let (a, w, bias) = (numbers(0)?, reads.matrix(1)?, numbers(2)?);
-            matmul(p, k.activation, a, w, bias, out, residual);
+            let rows = k.rows(p, grid).unwrap_or_default();
+            matmul(rows, k.activation, a, w, bias, out, residual);
         }
         Work::Attention(k, p) => {
             let positions = match k.scores {
@@ -130,9 +134,9 @@ pub fn norm(
     *state = last.max(*state);
 }
 
-/// C = activate(A Wᵀ + b) (+ residual).
+/// Some rows of C = activate(A Wᵀ + b) (+ residual).
 pub fn matmul(
-    p: &MatmulParams,
+    rows: Range<usize>,
     activation: Activation,
     a: &[f32],
     w: &Packed,
@@ -140,32 +144,40 @@ pub fn matmul(
     c: &mut [f32],
     residual: Option<&[f32]>,
 ) {
-    let (m, n) = (p.m as usize, w.n());
-    product_parallel(a, m, w, c, |row, column, c| {
+    let (n, k, first) = (w.n(), w.k(), rows.start);
+    product_parallel(&a[first * k..], rows.len(), w, &mut c[first * n..], |row, column, c| {
         for (c, b) in c.iter_mut().zip(&bias[column..]) {
             *c += b;
         }
         activate(c, activation);
         if let Some(residual) = residual {
-            for (c, r) in c.iter_mut().zip(&residual[row * n + column..]) {
+            for (c, r) in c.iter_mut().zip(&residual[(first + row) * n + column..]) {
                 *c += r;
             }
         }
     });
 }
 
-/// A Wᵀ in `splits` parts along k, (splits, m, n), each of whole steps of 16. Only a recording made
+/// Some rows of A Wᵀ in `splits` parts along k, (splits, m, n), each of whole steps of 16. Only a recording made
 /// for a GPU asks for it, in tests and `doctor`: the weight is copied part by part.
-pub fn matmul_parts(p: &MatmulParams, splits: u32, a: &[f32], w: &Packed, c: &mut [f32]) {
+pub fn matmul_parts(
+    p: &MatmulParams,
+    rows: Range<usize>,
+    splits: u32,
+    a: &[f32],
+    w: &Packed,
+    c: &mut [f32],
+) {
     let (m, n, k) = (p.m as usize, w.n(), w.k());
     let depth = MATMUL_K * (p.k_steps as usize).div_ceil(splits as usize);
     let mut scratch = Scratch::default();
     for (i, c) in c.chunks_mut(m * n).take(splits as usize).enumerate() {
         let range = (i * depth).min(k)..((i + 1) * depth).min(k);
+        let (a, c) = (&a[rows.start * k..], &mut c[rows.start * n..rows.end * n]);
         if range.is_empty() {
             c.fill(0.0);
         } else {
-            product(&a[range.start..], k, m, &w.depth(range), c, n, &mut scratch);
+            product(&a[range.start..], k, rows.len(), &w.depth(range), c, n, &mut scratch);
         }
     }
 }

@@ -5,6 +5,7 @@ mod cut;
 pub use cut::MatmulBlock;
 
 use std::fmt;
+use std::ops::Range;
 
 use super::Access::{Read, Write};
 use super::block::block;
@@ -44,6 +45,9 @@ block! {
         k4: u32,
         /// Steps of the K tile, the last one padded with zeros.
         k_steps: u32,
+        /// Of the rows that this dispatch works on, a multiple of its tile's; how many they are is its grid's
+        /// second number.
+        first_row: u32,
     }
 }
 
@@ -51,7 +55,7 @@ impl MatmulParams {
     /// Of `m` rows, `n` columns and depth `k`.
     pub fn new(m: usize, n: usize, k: usize) -> Self {
         let (m, n4, k4) = (m as u32, (n / 4) as u32, (k / 4) as u32);
-        Self { m, n4, k4, k_steps: k.div_ceil(MATMUL_K) as u32 }
+        Self { m, n4, k4, k_steps: k.div_ceil(MATMUL_K) as u32, first_row: 0 }
     }
 }
 
@@ -77,8 +81,23 @@ impl Matmul {
 
     /// Of `m` rows, `n` columns and depth `k`. Binds A, W, b, C, and the residual where there is one.
     pub fn over(self, m: usize, n: usize, k: usize) -> Call {
-        let grid = matmul_grid(self.tile, m, n, self.splits as usize);
-        Call::new(self, MatmulParams::new(m, n, k), grid, 2 * (m * n * k) as u64)
+        self.over_rows(0..m, (m, n, k))
+    }
+
+    /// Some `rows` of it, from the first of a tile to the end of one or of C.
+    pub fn over_rows(self, rows: Range<usize>, (m, n, k): (usize, usize, usize)) -> Call {
+        let params = MatmulParams { first_row: rows.start as u32, ..MatmulParams::new(m, n, k) };
+        let grid = matmul_grid(self.tile, rows.len(), n, self.splits as usize);
+        Call::new(self, params, grid, 2 * (rows.len() * n * k) as u64)
+    }
+
+    /// The rows of C that a dispatch over `grid` works on; `None` where they are not some of its tiles.
+    pub fn rows(&self, p: &MatmulParams, grid: [u32; 2]) -> Option<Range<usize>> {
+        let (first, m, tall) = (p.first_row as usize, p.m as usize, self.tile.size().0);
+        let down = (grid[1] as usize).checked_div(self.splits as usize)?;
+        let end = first.checked_add(down.checked_mul(tall)?)?;
+        let inside = first.is_multiple_of(tall) && first < m && end < m + tall;
+        (inside && down * self.splits as usize == grid[1] as usize).then_some(first..end.min(m))
     }
 
     /// Every product in one cut, with weights stored as `weights`.
@@ -235,7 +254,8 @@ impl Kernel for Matmul {
         let sizes = [p.m, p.n4, p.k4, splits].iter().all(|&size| size > 0);
         let fits = sizes && {
             let columns = usize::try_from(n).ok()?;
-            grid == checked_grid(tile, m as usize, columns, splits as usize)?
+            let rows = self.rows(p, grid)?;
+            grid == checked_grid(tile, rows.len(), columns, splits as usize)?
         };
         let (a, c) = (k * u128::from(m), n * u128::from(m));
         let mut needs = vec![

@@ -51,7 +51,7 @@ impl Caps {
     }
 
     /// The most tokens of a batch whose heaviest product still fits a submit. One text of more than
-    /// that goes alone: a product is not cut.
+    /// that goes alone: its products are cut by rows.
     pub fn timely_tokens(&self, layout: &Layout) -> usize {
         let flops = |w: LinearIds| 2 * (w.n * w.k) as u64;
         let products = layout.blocks.iter().flat_map(|b| [b.qkv, b.output, b.up, b.down]);

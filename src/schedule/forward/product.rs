@@ -177,7 +177,19 @@ impl Pass<'_> {
             narrow,
             block: MatmulBlock::of(tile, self.can.vendor),
         };
-        self.recorder.dispatch(label, matmul.over(rows, weight.n, weight.k), &binds);
+        // A long text is more than one submit may be: some rows at a time then.
+        let (shape, tall) = ((rows, weight.n, weight.k), tile.size().0);
+        let each = 2 * (tall * weight.n * weight.k) as u64;
+        let tiles = (self.caps.submit_flops / each.max(1)).min(rows.div_ceil(tall) as u64).max(1);
+        let most = tall * tiles as usize;
+        for first in (0..rows).step_by(most) {
+            let part = first..rows.min(first + most);
+            let label = match part.len() == rows {
+                true => label.clone(),
+                false => format!("{label} rows {}..{}", part.start, part.end),
+            };
+            self.recorder.dispatch(label, matmul.over_rows(part, shape), &binds);
+        }
         c
     }
 
