@@ -45,6 +45,9 @@ class Encoder:
         What weights are stored in; ``"auto"`` is float32.
     batch_tokens : int, optional
         Tokens of one batch at most, 8192 where none are named. No result depends on it.
+    verify : {"once", "always", "never"}, optional
+        When the kernels of a GPU are held against the CPU before they are used: at the first use with an
+        adapter and driver, at each load, or not at all. The default is ``"once"``.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Encoder:
         device: str | None = None,
         dtype: str | None = None,
         batch_tokens: int | None = None,
+        verify: str | None = None,
     ) -> None:
         if not isinstance(model, (str, os.PathLike)):
             raise UsageError(f"model is {model!r}: it is 'bundled', a folder, or an id of the hub")
@@ -78,14 +82,17 @@ class Encoder:
         self._device = None if device is None else _words.word("device", device)
         self._dtype = None if dtype is None else _words.word("dtype", dtype)
         self._batch_tokens = _words.count("batch_tokens", batch_tokens)
+        self._verify = None if verify is None else _words.word("verify", verify)
         chosen = self._device or os.environ.get("EVERYLAYER_DEVICE") or "auto"
         quiet_mesa()
-        self._engine = _native.Engine(self._model, chosen, self._dtype or "auto", self._batch_tokens)
+        self._engine = _native.Engine(
+            self._model, chosen, self._dtype or "auto", self._batch_tokens, self._verify or "once"
+        )
         for note in self._engine.notes:
             logger.warning(note)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (type(self), self._model, self._device, self._dtype, self._batch_tokens)
+        return _made, (type(self), self._model, self._device, self._dtype, self._batch_tokens, self._verify)
 
     def __copy__(self) -> Encoder:
         return self
@@ -542,7 +549,12 @@ class Encoder:
 
 
 def _made(
-    of: type[Encoder], model: str, device: str | None, dtype: str | None, batch_tokens: int | None
+    of: type[Encoder],
+    model: str,
+    device: str | None,
+    dtype: str | None,
+    batch_tokens: int | None,
+    verify: str | None,
 ) -> Encoder:
     """An encoder from the arguments that it pickled as."""
-    return of(model, device=device, dtype=dtype, batch_tokens=batch_tokens)
+    return of(model, device=device, dtype=dtype, batch_tokens=batch_tokens, verify=verify)

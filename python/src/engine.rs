@@ -82,9 +82,10 @@ impl Engine {
         device: &str,
         dtype: &str,
         batch_tokens: Option<usize>,
+        verify: &str,
     ) -> PyResult<Self> {
         check_process(py)?;
-        let options = LoadOptions::default().device(device).dtype(dtype);
+        let options = LoadOptions::default().device(device).dtype(dtype).verify(verify);
         let options = match batch_tokens {
             Some(tokens) => options.batch_tokens(tokens),
             None => options,

@@ -114,6 +114,8 @@ def test_no_texts(encoder):
         ({"batch_tokens": 0}, ValueError, "usage"),
         ({"batch_tokens": "many"}, ValueError, "usage"),
         ({"device": 5}, ValueError, "usage"),
+        ({"verify": "sometimes"}, ValueError, "usage"),
+        ({"verify": True}, ValueError, "usage"),
     ],
 )
 def test_encoders_that_cannot_be(arguments, of, kind):
