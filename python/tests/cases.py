@@ -84,3 +84,47 @@ def _cases():
 
 
 CASES = list(_cases())
+
+
+def described(value, name, numbers):
+    """Class, type and shape of `value`; its numbers go to `numbers`."""
+    if isinstance(value, dict):
+        keep = sorted(set(value) & {"input_ids", "token_type_ids", "attention_mask", "token_embeddings", "sentence_embedding"})
+        return {"class": "dict", "items": {key: described(value[key], f"{name}.{key}", numbers) for key in keep}}
+    if isinstance(value, list):
+        return {"class": "list", "items": [described(item, f"{name}.{i}", numbers) for i, item in enumerate(value)]}
+    array = value if isinstance(value, np.ndarray) else value.numpy()
+    numbers[name] = array
+    return {"class": type(value).__name__, "dtype": str(array.dtype), "shape": list(array.shape)}
+
+
+def compare(here, there, name, numbers, case):
+    """`here` is what `described` says `there` of what sentence-transformers gave."""
+    if there["class"] == "dict":
+        assert type(here) is dict
+        for key, item in there["items"].items():
+            compare(here[key], item, f"{name}.{key}", numbers, case)
+        return
+    if there["class"] == "list":
+        assert type(here) is list and len(here) == len(there["items"]), case
+        for i, item in enumerate(there["items"]):
+            compare(here[i], item, f"{name}.{i}", numbers, case)
+        return
+    assert type(here).__name__ == there["class"], case
+    array = here.numpy() if there["class"] == "Tensor" else here
+    assert (str(array.dtype), list(array.shape)) == (there["dtype"], there["shape"]), case
+    want = numbers[name]
+    if array.dtype.kind == "f":
+        np.testing.assert_allclose(array, want, rtol=0, atol=1e-5, err_msg=case)
+        return
+    # A number at the border of two steps may round to either; there are few.
+    if array.dtype == np.int64:
+        assert np.array_equal(array, want), case
+    elif "binary" in case:
+        bits = np.unpackbits(array.view(np.uint8)) != np.unpackbits(want.view(np.uint8))
+        assert bits.mean() < 0.01, case
+    else:
+        off = np.abs(array.astype(int) - want.astype(int))
+        # The largest of a column is at the border of the last step.
+        inner = want < np.iinfo(want.dtype).max - 1
+        assert off.max() <= 1 and (off[inner] > 0).sum() <= max(1, 0.02 * off.size), case

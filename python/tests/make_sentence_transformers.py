@@ -10,22 +10,10 @@ import pathlib
 import numpy as np
 import sentence_transformers
 import torch
-from cases import ARRAYS, CASES, MODELS
+from cases import ARRAYS, CASES, MODELS, described
 from sentence_transformers import SentenceTransformer
 
 HERE = pathlib.Path(__file__).parent
-
-
-def described(value, name, numbers):
-    """Class, type and shape of `value`; its numbers go to `numbers`."""
-    if isinstance(value, dict):
-        keep = sorted(set(value) & {"input_ids", "token_type_ids", "attention_mask", "token_embeddings", "sentence_embedding"})
-        return {"class": "dict", "items": {key: described(value[key], f"{name}.{key}", numbers) for key in keep}}
-    if isinstance(value, list):
-        return {"class": "list", "items": [described(item, f"{name}.{i}", numbers) for i, item in enumerate(value)]}
-    array = value.numpy() if isinstance(value, torch.Tensor) else value
-    numbers[name] = array
-    return {"class": type(value).__name__, "dtype": str(array.dtype), "shape": list(array.shape)}
 
 
 def main():
