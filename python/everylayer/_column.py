@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ._encoder import Encoder
@@ -41,8 +41,7 @@ class ColumnEmbedder:
         on_error: OnError = "raise",
         threads: int | None = None,
     ) -> None:
-        if on_error not in ("raise", "reject"):
-            raise UsageError(f"on_error is {on_error!r}: it is 'raise' or 'reject'")
+        check_on_error(on_error)
         self._arrow = optional("pyarrow", "arrow", "a column of texts")
         if threads is not None:
             os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
@@ -97,6 +96,76 @@ class ColumnEmbedder:
             return self._vectors(self._arrow.array(["."]))[:0]
         vectors = self._encoder.embed(texts, **self._capture).to_arrow().column("vectors")
         return vectors.combine_chunks() if isinstance(vectors, self._arrow.ChunkedArray) else vectors
+
+
+class TableEmbedder:
+    """A table with a column of texts to the same table with their vectors.
+
+    Parameters
+    ----------
+    column, output, rejects : str
+        The columns of the texts, of the vectors, and of the reasons for texts that have none.
+    encoder, capture : mapping
+        Arguments of `everylayer.Encoder` and of `Encoder.embed`.
+    on_error : {"raise", "reject"}
+        Whether a text that cannot be embedded ends the job.
+    threads : int, optional
+        Threads of the CPU executor.
+    """
+
+    def __init__(
+        self,
+        column: str = "text",
+        output: str = "vectors",
+        rejects: str = "rejected",
+        encoder: Mapping[str, Any] | None = None,
+        capture: Mapping[str, Any] | None = None,
+        on_error: OnError = "raise",
+        threads: int | None = None,
+    ) -> None:
+        self._column, self._output, self._rejects = column, output, rejects
+        self._on_error = on_error
+        self._embedder = ColumnEmbedder(encoder or {}, capture or {}, on_error, threads)
+
+    def __call__(self, table: Any) -> Any:
+        """`table`, a ``pyarrow.Table``, with a column more, or two."""
+        check_columns(table.column_names, self._column, self._output, self._rejects, self._on_error)
+        vectors, reasons = self._embedder(table.column(self._column))
+        table = table.append_column(self._output, vectors)
+        return table.append_column(self._rejects, reasons) if self._on_error == "reject" else table
+
+
+def check_on_error(on_error: str) -> None:
+    """Refuses what is none of the two."""
+    if on_error not in ("raise", "reject"):
+        raise UsageError(f"on_error is {on_error!r}: it is 'raise' or 'reject'")
+
+
+def check_columns(names: Sequence[str], column: str, output: str, rejects: str, on_error: str) -> None:
+    """Refuses a table without the column of the texts, or with one of those that are added."""
+    check_on_error(on_error)
+    if column not in names:
+        raise UsageError(f"there is no column {column!r}: there are {', '.join(names)}")
+    added = {"output": output, "rejects": rejects} if on_error == "reject" else {"output": output}
+    for argument, name in added.items():
+        if name in names:
+            raise UsageError(f"there is a column {name!r} already: give the new one another name with {argument}=")
+    if on_error == "reject" and output == rejects:
+        raise UsageError(f"output and rejects are both {output!r}: they are two columns")
+
+
+def vector_type(encoder: Mapping[str, Any], capture: Mapping[str, Any]) -> Any:
+    """The type of Arrow of the vectors that come of it. Loads the model, on the CPU."""
+    none = optional("pyarrow", "arrow", "a column of texts").array([], "string")
+    return ColumnEmbedder({**encoder, "device": "cpu"}, capture)(none)[0].type
+
+
+def encoder_arguments(
+    model: str, device: str | None, dtype: str | None, batch_tokens: int | None, verify: str | None
+) -> dict[str, Any]:
+    """Arguments of `Encoder` for a worker, whose working directory is another."""
+    place = os.path.abspath(model) if os.path.isdir(model) else model
+    return {"model": place, "device": device, "dtype": dtype, "batch_tokens": batch_tokens, "verify": verify}
 
 
 def rows_of_a_batch(texts: list[str], batch_tokens: int | None, capture: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import _native
 from . import _tables as tables
-from ._errors import optional
+from ._errors import UsageError, optional
 
 
 class Embeddings:
@@ -192,3 +192,16 @@ class Embeddings:
             f"Embeddings({len(self)} texts, vectors {self.vectors.dtype} {self.vectors.shape}, "
             f"layers {self.layers}, combine {self.combine!r}, pool {self.pool!r})"
         )
+
+
+def flat(out: Embeddings) -> npt.NDArray[Any]:
+    """``(texts, features)``: layers that are apart become features one after the other.
+
+    Raises
+    ------
+    UsageError
+        Where there is no row a text.
+    """
+    if out.rows != "texts":
+        raise UsageError(f"pool is {out.pool!r}, which gives no row a text: use another, such as 'mean'")
+    return out.vectors.reshape(len(out), -1)

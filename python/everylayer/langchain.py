@@ -18,7 +18,7 @@ class EverylayerEmbeddings(Embeddings):
 
     Parameters
     ----------
-    model, device, dtype, batch_tokens
+    model, device, dtype, batch_tokens, verify
         As of `everylayer.Encoder`.
     **encode
         What `Encoder.encode_query` and `Encoder.encode_document` take, such as ``normalize_embeddings``.
@@ -31,9 +31,10 @@ class EverylayerEmbeddings(Embeddings):
         device: str | None = None,
         dtype: str | None = None,
         batch_tokens: int | None = None,
+        verify: str | None = None,
         **encode: Any,
     ) -> None:
-        self.encoder = Encoder(model, device=device, dtype=dtype, batch_tokens=batch_tokens)
+        self.encoder = Encoder(model, device=device, dtype=dtype, batch_tokens=batch_tokens, verify=verify)
         self._encode = {"show_progress_bar": False, **encode}
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

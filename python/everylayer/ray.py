@@ -18,51 +18,17 @@ from typing import Any
 
 import ray.data
 
-from ._column import ColumnEmbedder, OnError, rows_of_a_batch
-from ._errors import UsageError
+from ._column import OnError, TableEmbedder, check_on_error, encoder_arguments, rows_of_a_batch
 
 # Texts that are looked at to tell how long they are.
 _SAMPLE = 64
 
 
-class Embed:
+class Embed(TableEmbedder):
     """An actor of Ray Data: a table with a column of texts to the same table with their vectors.
 
     To be given to ``Dataset.map_batches(..., batch_format="pyarrow")``, which `embed` does.
-
-    Parameters
-    ----------
-    column, output, rejects : str
-        The columns of the texts, of the vectors, and of the reasons for texts that have none.
-    encoder, capture : mapping
-        Arguments of `everylayer.Encoder` and of `Encoder.embed`.
-    on_error : {"raise", "reject"}
-        Whether a text that cannot be embedded ends the job.
-    threads : int, optional
-        Threads of the CPU executor.
     """
-
-    def __init__(
-        self,
-        column: str = "text",
-        output: str = "vectors",
-        rejects: str = "rejected",
-        encoder: Mapping[str, Any] | None = None,
-        capture: Mapping[str, Any] | None = None,
-        on_error: OnError = "raise",
-        threads: int | None = None,
-    ) -> None:
-        self._column, self._output, self._rejects = column, output, rejects
-        self._on_error = on_error
-        self._embedder = ColumnEmbedder(encoder or {}, capture or {}, on_error, threads)
-
-    def __call__(self, table: Any) -> Any:
-        """`table` with a column more, or two."""
-        if self._column not in table.column_names:
-            raise UsageError(f"there is no column {self._column!r}: there are {', '.join(table.column_names)}")
-        vectors, reasons = self._embedder(table.column(self._column))
-        table = table.append_column(self._output, vectors)
-        return table.append_column(self._rejects, reasons) if self._on_error == "reject" else table
 
 
 def embed(
@@ -73,6 +39,7 @@ def embed(
     device: str | None = None,
     dtype: str | None = None,
     batch_tokens: int | None = None,
+    verify: str | None = None,
     output: str = "vectors",
     rejects: str = "rejected",
     on_error: OnError = "raise",
@@ -94,7 +61,7 @@ def embed(
         What has the texts; its other columns stay.
     column : str
         The column of the texts.
-    model, device, dtype, batch_tokens
+    model, device, dtype, batch_tokens, verify
         As of `everylayer.Encoder`, on each worker.
     output : str
         The column of the vectors: lists of fixed size, in a list of rows for tokens and words.
@@ -117,10 +84,11 @@ def embed(
     ray.data.Dataset
         Lazy, as Ray's are.
     """
+    check_on_error(on_error)
     if batch_rows is None:
         sample = [row[column] for row in dataset.select_columns([column]).take(_SAMPLE)]
         batch_rows = rows_of_a_batch(sample, batch_tokens, capture)
-    encoder = {"model": model, "device": device, "dtype": dtype, "batch_tokens": batch_tokens}
+    encoder = encoder_arguments(model, device, dtype, batch_tokens, verify)
     arguments = {
         "column": column,
         "output": output,

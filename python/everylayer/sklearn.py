@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._embeddings import flat
 from ._encoder import Encoder
 from ._errors import UsageError
 from ._texts import Texts, prepared
@@ -22,9 +23,11 @@ from ._words import Layers
 
 
 @lru_cache(maxsize=2)
-def _encoder(model: str, device: str | None, dtype: str | None, batch_tokens: int | None) -> Encoder:
+def _encoder(
+    model: str, device: str | None, dtype: str | None, batch_tokens: int | None, verify: str | None
+) -> Encoder:
     """One encoder for all clones of a transformer: a grid of layers loads its model once."""
-    return Encoder(model, device=device, dtype=dtype, batch_tokens=batch_tokens)
+    return Encoder(model, device=device, dtype=dtype, batch_tokens=batch_tokens, verify=verify)
 
 
 class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,7 +35,7 @@ class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    model, device, dtype, batch_tokens
+    model, device, dtype, batch_tokens, verify
         As of `everylayer.Encoder`. The model is loaded once for all clones in a process.
     layers, combine, pool, normalize, dims, max_tokens, overflow, prompt, prompt_name
         As of `Encoder.embed`; ``pool`` has to give one row a text. Layers that are kept apart become
@@ -60,6 +63,7 @@ class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         device: str | None = None,
         dtype: str | None = None,
         batch_tokens: int | None = None,
+        verify: str | None = None,
     ) -> None:
         self.model = model
         self.layers = layers
@@ -74,6 +78,7 @@ class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.dtype = dtype
         self.batch_tokens = batch_tokens
+        self.verify = verify
 
     def fit(self, X: Texts, y: object = None) -> LayerEmbedder:
         """Loads the model and looks at the arguments; the texts are not read."""
@@ -96,7 +101,7 @@ class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array([f"layerembedder{i}" for i in range(self.n_features_out_)], dtype=object)
 
     def _embed(self, texts: Any) -> npt.NDArray[np.float32]:
-        encoder = _encoder(self.model, self.device, self.dtype, self.batch_tokens)
+        encoder = _encoder(self.model, self.device, self.dtype, self.batch_tokens, self.verify)
         out = encoder.embed(
             texts,
             layers=self.layers,
@@ -110,9 +115,7 @@ class LayerEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             prompt_name=self.prompt_name,
             show_progress_bar=False,
         )
-        if out.rows != "texts":
-            raise UsageError(f"pool is {self.pool!r}, which gives no row a text: use another, such as 'mean'")
-        return out.vectors.reshape(len(out), -1)
+        return flat(out)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -95,6 +95,29 @@ class TestLangchain:
         assert store.similarity_search("finance", k=1)[0].page_content == "The stock market fell."
 
 
+try:
+    from langchain_tests.integration_tests import EmbeddingsIntegrationTests
+except ImportError:
+
+    @pytest.mark.skip(reason="langchain-tests is not installed")
+    def test_the_suite_of_langchain():
+        """The suite of langchain-core for embeddings."""
+else:
+
+    class TestSuiteOfLangchain(EmbeddingsIntegrationTests):
+        """The suite of langchain-core for embeddings."""
+
+        @property
+        def embeddings_class(self):
+            from everylayer.langchain import EverylayerEmbeddings
+
+            return EverylayerEmbeddings
+
+        @property
+        def embedding_model_params(self):
+            return {"model": "bundled", "device": "cpu"}
+
+
 def test_story_example(capsys):
     pytest.importorskip("xarray")
     import runpy

@@ -1,0 +1,39 @@
+"""The corpus of the tests of Ray, Spark and Daft, and what becomes of it in one process."""
+
+import os
+import pathlib
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "python" / "examples"
+LONG = bool(os.environ.get("EVERYLAYER_LONG"))
+ROWS = 20_000 if LONG else 600
+MODEL = str(ROOT / "tests/fixtures/pipelines/cls")
+CAPTURE = {"layers": "all", "combine": "mean"}
+ASKED = {"model": MODEL, "device": "cpu", **CAPTURE}
+
+
+def text(i):
+    return f"text {i} " + "a b c " * (i % 7)
+
+
+def vectors_of_one_process():
+    from everylayer import Encoder
+
+    return Encoder(MODEL, device="cpu").embed([text(i) for i in range(ROWS)], **CAPTURE).vectors
+
+
+def check(rows, want):
+    """Each row once, and the same bits; rows are dicts or what is read like them."""
+    rows = sorted(rows, key=lambda row: row["id"])
+    assert [row["id"] for row in rows] == list(range(ROWS))
+    assert np.array_equal(np.stack([np.asarray(row["vectors"], dtype=np.float32) for row in rows]), want)
+
+
+def write_parquet(path, row_group_size=500):
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"id": range(ROWS), "text": [text(i) for i in range(ROWS)], "other": [f"o{i}" for i in range(ROWS)]})
+    pyarrow.parquet.write_table(table, path, row_group_size=row_group_size)
