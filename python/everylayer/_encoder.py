@@ -76,7 +76,7 @@ class Encoder:
     ) -> None:
         if not isinstance(model, (str, os.PathLike)):
             raise UsageError(f"model is {model!r}: it is 'bundled', a folder, or an id of the hub")
-        name = os.fspath(model)
+        name = _words.word("model", os.fspath(model))
         # A folder is the same one for whoever unpickles this.
         self._model = os.path.abspath(name) if os.path.isdir(name) else name
         self._device = None if device is None else _words.word("device", device)
@@ -228,6 +228,8 @@ class Encoder:
         single = _texts.is_single(inputs)
         texts = _texts.prepared(inputs)
         call = _sentence.Call(self._engine, texts, prompt, show_progress_bar)
+        if not isinstance(output_value, (str, type(None))):
+            raise _sentence.unknown_output(output_value)
         if output_value == "sentence_embedding":
             vectors = call.sentences(normalize_embeddings, truncate_dim)
             return _sentence.converted(vectors, stored, convert_to_numpy, convert_to_tensor, single)
@@ -532,6 +534,8 @@ class Encoder:
         for one in texts:
             if not isinstance(one, str):
                 raise TextTypeError(f"explore takes one str or two, not a {type(one).__name__}")
+        # Says which is no Unicode.
+        self.tokenize(texts)
         return Page(self._engine.explore(_texts.prepared(texts)))
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str | None:
@@ -542,7 +546,7 @@ class Encoder:
             return _words.word("prompt", prompt)
         if prompt_name is None:
             return None
-        prompts = self.prompts
+        prompts, prompt_name = self.prompts, _words.word("prompt_name", prompt_name)
         if prompt_name not in prompts:
             raise UsageError(f"prompt_name is {prompt_name!r}: the prompts of this model are {sorted(prompts)}")
         return prompts[prompt_name]

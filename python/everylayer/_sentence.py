@@ -33,6 +33,12 @@ class OutputValueError(Error, KeyError):
         return str(self.args[0])
 
 
+class NumberTypeError(Error, TypeError):
+    """What is no number stands where one should."""
+
+    kind = "usage"
+
+
 def unknown_output(value: object) -> Error:
     """The error for an `output_value` that is none."""
     return OutputValueError(
@@ -60,6 +66,8 @@ def check_call(
     encoder: Encoder, batch_size: int, device: object, pool: object, chunk_size: object, kwargs: dict[str, Any]
 ) -> None:
     """Refuses what cannot be had; batches are of no consequence, and a task is not without a Router."""
+    if not isinstance(batch_size, (int, np.integer)):
+        raise NumberTypeError(f"batch_size is {batch_size!r}: it is a whole number")
     if batch_size <= 0:
         raise UsageError(f"batch_size is {batch_size}: it is a positive number")
     if pool is not None or chunk_size is not None or isinstance(device, (list, tuple)):
@@ -79,7 +87,7 @@ def check_precision(precision: Any) -> str:
     """`precision`; None is float32."""
     if precision is None:
         return "float32"
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise UsageError(f"precision is {precision!r}: it is one of {', '.join(PRECISIONS)}")
     return str(precision)
 

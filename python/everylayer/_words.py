@@ -15,7 +15,7 @@ Layers: TypeAlias = "str | int | Iterable[int]"
 def layers(value: Layers) -> str:
     """The grammar's word for `value`."""
     if isinstance(value, str):
-        return value
+        return unicode("layers", value)
     if isinstance(value, Iterable) and not isinstance(value, (bytes, dict, set)):
         return ",".join(str(_index(item)) for item in value)
     return str(_index(value))
@@ -31,9 +31,18 @@ def _index(value: Any) -> int:
 
 
 def word(name: str, value: Any) -> str:
-    """`value`, where it is a str."""
+    """`value`, where it is a str of Unicode."""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r}: it is a str, one of the words of --{name} of the program")
+        raise UsageError(f"{name} is {value!r}: it is a str, one of the words of --{name.replace('_', '-')} of the program")
+    return unicode(name, value)
+
+
+def unicode(name: str, value: str) -> str:
+    """`value`, where it holds no lone surrogate."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as cause:
+        raise UsageError(f"{name} is {value!r}, which is not Unicode: there is a lone surrogate at character {cause.start}") from None
     return value
 
 

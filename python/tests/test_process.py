@@ -131,7 +131,7 @@ def test_memory_is_flat_over_calls_and_encoders(tiny_folder):
         for _ in range(times):
             Encoder(tiny_folder).encode(["a"])
 
-    for work, times in ((calls, 100), (encoders, 100)):
+    for work, times in ((calls, 100), (encoders, 1000)):
         work(20)
         gc.collect()
         before = resident()
