@@ -13,12 +13,15 @@ A run that is cut off goes on by Ray's own checkpoint, set before the dataset is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import ray.data
 
 from ._column import OnError, TableEmbedder, check_on_error, encoder_arguments, rows_of_a_batch
+
+logger = logging.getLogger("everylayer")
 
 # Texts that are looked at to tell how long they are.
 _SAMPLE = 64
@@ -69,7 +72,7 @@ def embed(
         With ``on_error="reject"`` a text that cannot be embedded has a null there and the reason in the
         column `rejects`; with ``"raise"`` it ends the job.
     workers : int
-        How many actors.
+        How many actors. Reading and writing need a CPU beside theirs.
     num_cpus, num_gpus, resources
         What Ray reserves for each actor: ``num_gpus=1`` where Ray sees the GPU, a resource of your own such
         as ``{"vulkan": 1}`` (``ray start --resources '{"vulkan": 1}'``) where it does not. On the CPU an actor
@@ -85,6 +88,12 @@ def embed(
         Lazy, as Ray's are.
     """
     check_on_error(on_error)
+    cpus = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else workers * num_cpus + 1
+    if workers * num_cpus >= cpus:
+        logger.warning(
+            "%d workers reserve all of the %g CPUs of the cluster, and reading and writing wait for one: ask for fewer, or "
+            "give num_cpus=0.5", workers, cpus,
+        )  # fmt: skip
     if batch_rows is None:
         sample = [row[column] for row in dataset.select_columns([column]).take(_SAMPLE)]
         batch_rows = rows_of_a_batch(sample, batch_tokens, capture)
