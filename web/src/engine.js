@@ -129,7 +129,7 @@ export class Session {
     } catch (e) {
       const passed = device === 'webgpu' && (options.device ?? 'auto') === 'auto' && ['Gpu', 'DeviceLost'].includes(e?.kind);
       if (!passed) throw e;
-      this.#place = { ...CPU, notice: `The CPU computes: ${e.message}.` };
+      this.#place = { ...CPU, notice: `The CPU computes: ${e.message.replace(/; try another device.*$/, '')}.` };
       return await this.#open(files, name, options, signal);
     } finally {
       if (key) await this.#keep(key);
