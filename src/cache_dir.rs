@@ -4,9 +4,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// `everylayer/NAME` in the cache folder of the user; `None` where there is none.
+/// `everylayer/NAME` in the cache folder of the user, or `NAME` in the one that EVERYLAYER_CACHE names;
+/// `None` where there is none.
 pub fn folder(name: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    if let Some(folder) = set("EVERYLAYER_CACHE") {
+        return Some(PathBuf::from(folder).join(name));
+    }
     let caches = if let Some(folder) = set("XDG_CACHE_HOME") {
         PathBuf::from(folder)
     } else if let Some(folder) = set("LOCALAPPDATA").filter(|_| cfg!(windows)) {

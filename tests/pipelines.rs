@@ -16,13 +16,13 @@ fn pipelines_are_kept_in_the_cache_folder() {
     let model = common::fixtures().join("checkpoints/tiny-d16");
     let embed = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_everylayer"));
-        command.env("XDG_CACHE_HOME", caches.path()).args(["embed", "-q", "the word"]);
+        command.env("EVERYLAYER_CACHE", caches.path()).args(["embed", "-q", "the word"]);
         command.args(["--device", "gpu", "--model"]).arg(&model);
         let done = command.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         done.stdout
     };
-    let folder = caches.path().join("everylayer/pipelines");
+    let folder = caches.path().join("pipelines");
     let files = || -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&folder).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()

@@ -102,7 +102,7 @@ fn a_gpu_that_executes_nothing_is_passed_over() {
     let caches = tempfile::tempdir().unwrap();
     let embed = |device: &str, verify: &str| {
         let mut command = broken.command(false)?;
-        command.env("XDG_CACHE_HOME", caches.path());
+        command.env("EVERYLAYER_CACHE", caches.path());
         command.args(["embed", "Hello, world!", "--device", device, "--verify", verify]);
         Some(done(command.output().unwrap()))
     };

@@ -8,7 +8,7 @@ use crate::calls::{Done, done, everylayer, file, pipe, run, word};
 
 /// A call with a cache folder of its own.
 fn cached(cache: &Path, words: &[&str]) -> Done {
-    done(everylayer().env("XDG_CACHE_HOME", cache).args(words).output().unwrap())
+    done(everylayer().env("EVERYLAYER_CACHE", cache).args(words).output().unwrap())
 }
 
 #[test]
