@@ -18,7 +18,8 @@ def main(source: str, out: str, workers: int) -> None:
         checkpoint_path=f"{out}.done",
         delete_checkpoint_on_success=False,
     )
-    corpus = ray.data.read_parquet(source)
+    # A block is what a worker takes and writes, and does again where it was cut off.
+    corpus = ray.data.read_parquet(source).repartition(target_num_rows_per_block=200)
     vectors = embed(corpus, "text", layers="-4..-1", combine="mean", workers=workers, on_error="reject")
     vectors.write_parquet(out)
 
