@@ -88,12 +88,7 @@ def embed(
         Lazy, as Ray's are.
     """
     check_on_error(on_error)
-    cpus = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else workers * num_cpus + 1
-    if workers * num_cpus >= cpus:
-        logger.warning(
-            "%d workers reserve all of the %g CPUs of the cluster, and reading and writing wait for one: ask for fewer, or "
-            "give num_cpus=0.5", workers, cpus,
-        )  # fmt: skip
+    _check_room(workers * num_cpus)
     if batch_rows is None:
         sample = [row[column] for row in dataset.select_columns([column]).take(_SAMPLE)]
         batch_rows = rows_of_a_batch(sample, batch_tokens, capture)
@@ -118,3 +113,15 @@ def embed(
         resources=dict(resources) if resources else None,
         udf_modifying_row_count=False,
     )
+
+
+def _check_room(reserved: float) -> None:
+    """Says where the workers leave nothing for the tasks of Ray Data; a cluster may still grow."""
+    resources: Any = ray.cluster_resources
+    if ray.is_initialized() and reserved >= (cpus := resources().get("CPU", 0)):
+        logger.warning(
+            "the workers reserve %g CPUs and the cluster has %g: reading and writing wait for one, so ask for fewer "
+            "workers or a smaller num_cpus",
+            reserved,
+            cpus,
+        )
