@@ -19,7 +19,7 @@ pub use load::DeviceArgs;
 #[cfg(feature = "server")]
 pub use values::log_level;
 pub use values::{Shard, device, devices, switch};
-use values::{combine, formats, layers, overflow, pool, precision, route, text_formats};
+use values::{combine, formats, layers, overflow, pool, precision, route, token_formats};
 pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.
@@ -139,9 +139,8 @@ pub struct EmbedArgs {
     /// Output file, whose ending selects the format; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Format: `json`, `jsonl`, `npy`, `npz`, `safetensors` or `parquet` [default: from the ending
-    /// of FILE, else `json`, or `jsonl` for a file or lines into a pipe]
-    #[arg(short, long, value_name = "FORMAT")]
+    /// Format of the output.
+    #[arg(short, long, value_name = "FORMAT", help = values::format_help())]
     #[arg(value_parser = formats(), hide_possible_values = true)]
     pub format: Option<Format>,
     /// Normalise vectors to length 1, or not [default: as the model says]
@@ -165,8 +164,8 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "ROUTE", default_value = "auto")]
     #[arg(value_parser = route(), hide_possible_values = true)]
     pub route: Route,
-    /// Input columns to copy to the output (json, jsonl and parquet)
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    /// Input columns to copy to the output.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help = values::keep_help())]
     pub keep: Vec<String>,
     /// Process part I of N of the input (I from 1): contiguous rows, parts of equal size
     #[arg(long, value_name = "I/N")]
@@ -213,7 +212,7 @@ pub struct TokenizeArgs {
     /// Format: `json` or `jsonl` [default: a table on a terminal, else `json`, or `jsonl` for a file
     /// or lines]
     #[arg(short, long, value_name = "FORMAT")]
-    #[arg(value_parser = text_formats(), hide_possible_values = true)]
+    #[arg(value_parser = token_formats(), hide_possible_values = true)]
     pub format: Option<Format>,
     /// Print nothing but errors on standard error
     #[arg(short, long)]

@@ -64,10 +64,53 @@ pub enum Format {
     Parquet,
 }
 
+/// What is known of a format.
+struct FormatRow {
+    format: Format,
+    /// Its name and the ending of its files.
+    name: &'static str,
+    keeps_columns: bool,
+    is_text: bool,
+}
+
+/// A row a format, in the order messages list them; [`start_with`] has their writers.
+const FORMATS: &[FormatRow] = &[
+    FormatRow { format: Format::Json, name: "json", keeps_columns: true, is_text: true },
+    FormatRow { format: Format::Jsonl, name: "jsonl", keeps_columns: true, is_text: true },
+    FormatRow { format: Format::Npy, name: "npy", keeps_columns: false, is_text: false },
+    FormatRow { format: Format::Npz, name: "npz", keeps_columns: false, is_text: false },
+    FormatRow {
+        format: Format::Safetensors,
+        name: "safetensors",
+        keeps_columns: false,
+        is_text: false,
+    },
+    FormatRow { format: Format::Parquet, name: "parquet", keeps_columns: true, is_text: false },
+];
+
 impl Format {
     /// Every format there is, in the order messages list them.
-    pub const ALL: [Self; 6] =
-        [Self::Json, Self::Jsonl, Self::Npy, Self::Npz, Self::Safetensors, Self::Parquet];
+    pub const ALL: [Self; FORMATS.len()] = {
+        let mut all = [Self::Json; FORMATS.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = FORMATS[i].format;
+            i += 1;
+        }
+        all
+    };
+
+    /// The names of those that `fit`, for a sentence: ``json, jsonl or parquet`` where `last` is
+    /// `or`.
+    pub fn names(fit: impl Fn(Self) -> bool, last: &str) -> String {
+        let names: Vec<&str> =
+            Self::ALL.into_iter().filter(|format| fit(*format)).map(Self::name).collect();
+        match names.split_last() {
+            Some((end, [])) => (*end).to_owned(),
+            Some((end, names)) => format!("{} {last} {end}", names.join(", ")),
+            None => String::new(),
+        }
+    }
 
     /// The format of a file, by the ending of its name, in either case.
     ///
@@ -89,23 +132,21 @@ impl Format {
 
     /// Whether columns of the input can stand beside its results.
     pub fn keeps_columns(self) -> bool {
-        matches!(self, Self::Json | Self::Jsonl | Self::Parquet)
+        self.row().is_some_and(|row| row.keeps_columns)
     }
 
     /// Whether it is text that can be written to a pipe; the others need a file to seek in.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Json | Self::Jsonl)
+        self.row().is_some_and(|row| row.is_text)
     }
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Jsonl => "jsonl",
-            Self::Npy => "npy",
-            Self::Npz => "npz",
-            Self::Safetensors => "safetensors",
-            Self::Parquet => "parquet",
-        }
+        self.row().map_or("", |row| row.name)
+    }
+
+    /// Its row; without one it has no name.
+    fn row(self) -> Option<&'static FormatRow> {
+        FORMATS.iter().find(|row| row.format == self)
     }
 }
 
@@ -148,7 +189,8 @@ pub trait Sink<W> {
         if kept.is_empty() {
             return self.push(text);
         }
-        Err(fail!(Usage, "this format cannot hold input columns: use json, jsonl or parquet"))
+        let able = Format::names(Format::keeps_columns, "or");
+        Err(fail!(Usage, "this format cannot hold input columns: use {able}"))
     }
 
     /// Writes what is still to be written, and gives back what was written to.
@@ -216,7 +258,8 @@ pub fn start_text<W: Write + Send + 'static>(
         Format::Jsonl => Ok(Box::new(jsonl::JsonlWriter::start(out, header, extras))),
         _ => Err(fail!(
             Usage,
-            "{format} cannot be written to a pipe: name a file, or use json or jsonl"
+            "{format} cannot be written to a pipe: name a file, or use {}",
+            Format::names(Format::is_text, "or")
         )),
     }
 }

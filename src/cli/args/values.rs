@@ -44,13 +44,28 @@ pub fn formats() -> Values<Format> {
     values(Format::ALL.map(|format| format.to_string()))
 }
 
-/// `--format` of what is text alone
-pub fn text_formats() -> Values<Format> {
-    let texts = Format::ALL.into_iter().filter(|format| format.is_text());
-    let names: Vec<String> = texts.map(|format| format.to_string()).collect();
+/// What `--format` says of itself.
+pub fn format_help() -> String {
+    let names = Format::names(|_| true, "or");
+    format!(
+        "Format: {names} [default: from the ending of FILE, else `json`, or `jsonl` for a file or \
+         lines into a pipe]"
+    )
+}
+
+/// What `--keep` says of itself.
+pub fn keep_help() -> String {
+    let able = Format::names(Format::keeps_columns, "and");
+    format!("Input columns to copy to the output ({able})")
+}
+
+/// `--format` of tokens
+pub fn token_formats() -> Values<Format> {
+    const TAKEN: [Format; 2] = [Format::Json, Format::Jsonl];
+    let names: Vec<String> = TAKEN.map(|format| format.to_string()).to_vec();
     let taken = names.join(" or ");
     let read = move |word: &str| {
-        word.parse().ok().filter(|format: &Format| format.is_text()).ok_or_else(|| {
+        word.parse().ok().filter(|format| TAKEN.contains(format)).ok_or_else(|| {
             let said = format!("tokens cannot be written as `{word}`: use {taken}");
             Error::new(ErrorKind::Usage, said)
         })

@@ -147,7 +147,8 @@ pub fn check_arguments(args: &EmbedArgs, input: &Input, target: &Target) -> Resu
     let format = target.format();
     if !args.keep.is_empty() && !format.keeps_columns() {
         return off(format!(
-            "{format} cannot hold input columns: --keep is for json, jsonl and parquet"
+            "{format} cannot hold input columns: --keep is for {}",
+            Format::names(Format::keeps_columns, "and")
         ));
     }
     const OWN: [&str; 7] =
