@@ -4,6 +4,8 @@
 //! `tokenizer.json`, and some classes change what it says to what `tokenizer_config.json` says. What
 //! both change is changed here; where only one of them does, `tokenizer.json` holds.
 
+use crate::model::families::FAMILIES;
+
 /// The special tokens that a class has where the files name none: `bos`, `eos`, `unk`, `sep`, `pad`,
 /// `cls`, `mask`.
 pub(crate) type Specials = [Option<&'static str>; 7];
@@ -269,22 +271,6 @@ pub(crate) static CLASSES: &[TokenizerClass] = &[
     refused("XLMTokenizer", PYTHON),
 ];
 
-/// The class of a `model_type` where no file names one.
-const DEFAULTS: [(&str, &str); 12] = [
-    ("albert", "AlbertTokenizer"),
-    ("bert", "BertTokenizer"),
-    ("camembert", "CamembertTokenizer"),
-    ("deberta-v2", "DebertaV2Tokenizer"),
-    ("distilbert", "DistilBertTokenizer"),
-    ("electra", "ElectraTokenizer"),
-    ("gte", "XLMRobertaTokenizer"),
-    ("jina_embeddings_v3", "XLMRobertaTokenizer"),
-    ("mpnet", "MPNetTokenizer"),
-    ("nomic_bert", "BertTokenizer"),
-    ("roberta", "RobertaTokenizer"),
-    ("xlm-roberta", "XLMRobertaTokenizer"),
-];
-
 /// The class of this name, with or without `Fast` at its end.
 pub(crate) fn find(name: &str) -> Option<&'static TokenizerClass> {
     let name = match name.strip_suffix("Fast").unwrap_or(name) {
@@ -296,22 +282,18 @@ pub(crate) fn find(name: &str) -> Option<&'static TokenizerClass> {
 
 /// The class of a model of this type where no file names one; `None` where it has none of its own.
 pub(crate) fn of_model_type(model_type: &str) -> Option<&'static TokenizerClass> {
-    DEFAULTS.iter().find(|(known, _)| *known == model_type).and_then(|(_, name)| find(name))
+    FAMILIES.iter().find(|family| family.model_type == model_type)?.tokenizer.and_then(find)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::model::families::FAMILIES;
 
-    /// Families whose tokenizer Transformers names nowhere but in the files of a model.
-    const NAMED_BY_FILES: [&str; 3] = ["eurobert", "modernbert", "new"];
-
     #[test]
-    fn every_family_has_a_tokenizer_class_or_is_known_to_have_none() {
+    fn tokenizers_of_families_are_classes_that_are_known() {
         for family in FAMILIES {
-            let name = family.model_type;
-            let has = super::of_model_type(name).is_some();
-            assert!(has != NAMED_BY_FILES.contains(&name), "{name}");
+            let known = super::of_model_type(family.model_type).is_some();
+            assert_eq!(known, family.tokenizer.is_some(), "{}", family.model_type);
         }
     }
 }

@@ -6,24 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// What families put before their names.
-const PREFIXES: [&str; 15] = [
-    "bert.",
-    "roberta.",
-    "xlm-roberta.",
-    "xlm_roberta.",
-    "camembert.",
-    "distilbert.",
-    "mpnet.",
-    "electra.",
-    "albert.",
-    "deberta.",
-    "nomic_bert.",
-    "jina_embeddings_v3.",
-    "new.",
-    "gte.",
-    "model.",
-];
+use crate::model::families::FAMILIES;
 
 /// A name of the checkpoint, that of Transformers, and the parts it is cut into.
 type Renaming = (&'static str, &'static str, &'static [&'static str]);
@@ -85,7 +68,7 @@ impl Modules {
         let mut modules = Self { places: BTreeMap::new(), prefix: "" };
         for name in names {
             let own = without_prefix(name);
-            if let Some(prefix) = PREFIXES.iter().find(|p| name.strip_prefix(**p) == Some(own)) {
+            if let Some(prefix) = prefixes().find(|p| name.strip_prefix(p) == Some(own)) {
                 modules.prefix = prefix;
             }
             let Some((own, _)) = own.rsplit_once('.') else { continue };
@@ -112,7 +95,13 @@ impl Modules {
 
 /// `name` without what a family or a class with a head puts before it.
 pub(crate) fn without_prefix(name: &str) -> &str {
-    PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    prefixes().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
+/// What families, and classes with a head, put before their names.
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    let all = FAMILIES.iter().flat_map(|family| family.prefixes).copied();
+    all.filter(|prefix| !prefix.is_empty())
 }
 
 /// The names that Transformers has for `module`, each with its part of how many.

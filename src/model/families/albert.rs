@@ -10,6 +10,9 @@ use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "albert."];
+
 /// Reads an ALBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
@@ -21,7 +24,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let activation = activation(config, "hidden_act", "gelu_new")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
     let width = config.width("embedding_size", 128)?;
-    let p = prefix(has, &["", "albert."], "embeddings.word_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let block = |n: usize| {
         let (i, layer) = (n / inside, n % inside);
         // `int(i / (num_hidden_layers / num_hidden_groups))`
@@ -77,5 +80,5 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &["albert."])
+    is_head(tensor, PREFIXES)
 }

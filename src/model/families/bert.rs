@@ -7,10 +7,13 @@
 use serde_json::json;
 
 use super::config::{Config, HasTensor};
-use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants, without_prefix};
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 use crate::quote::quote;
+
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "bert."];
 
 /// What tells the families apart that have BERT's blocks.
 pub struct Style {
@@ -42,9 +45,8 @@ impl Defaults {
 /// Reads a BERT config; `has` says which tensors the checkpoint holds.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     config.require("auto_map", &[])?;
-    let prefixes = &["", "bert."];
     let defaults = Defaults::BERT;
-    read(config, has, &Style { family: "bert", prefixes, after_padding: false, defaults })
+    read(config, has, &Style { family: "bert", prefixes: PREFIXES, after_padding: false, defaults })
 }
 
 /// Reads the config of a family with BERT's blocks.
@@ -151,12 +153,12 @@ pub fn positions(
 
 /// Task heads and index buffers: they take no part in the hidden states.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &["bert."])
+    is_head(tensor, PREFIXES)
 }
 
 /// Whether `tensor`, without one of `prefixes`, is none of the encoder's.
 pub fn is_head(tensor: &str, prefixes: &[&str]) -> bool {
-    let name = prefixes.iter().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
+    let name = without_prefix(tensor, prefixes);
     matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids")
         || !["embeddings.", "embeddings_project.", "encoder.", "pooler."]
             .iter()

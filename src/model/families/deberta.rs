@@ -16,6 +16,9 @@ use crate::model::spec::{
 };
 use crate::quote::quote;
 
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "deberta."];
+
 /// Reads a DeBERTa v2 config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     refuse_variants(config)?;
@@ -27,7 +30,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-7)?;
     let rows = config.length("max_position_embeddings", 512)?;
-    let p = prefix(has, &["", "deberta."], "embeddings.word_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let relative = match config.flag("relative_attention", false)? {
         true => Some(Relative::read(config, rows, p, eps)?),
         false => None,
@@ -230,5 +233,5 @@ fn log_bucket(distance: i64, buckets: usize, reach: usize) -> i64 {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &["deberta."]) || tensor.starts_with("pooler.")
+    is_head(tensor, PREFIXES) || tensor.starts_with("pooler.")
 }

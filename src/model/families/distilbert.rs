@@ -3,9 +3,12 @@
 //! Rules: transformers 5.23 `models/distilbert/modeling_distilbert.py`.
 
 use super::config::{Config, HasTensor};
-use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
+use super::family_util::{ModelSizes, activation, prefix, refuse_variants, without_prefix};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
+
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "distilbert."];
 
 /// ε of every normalisation, which the model's code fixes.
 const EPS: f32 = 1e-12;
@@ -25,7 +28,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     }
     let sizes = ModelSizes::read(config, names, [768, 12, 6, 3072])?;
     let activation = activation(config, "activation", "gelu")?;
-    let p = prefix(has, &["", "distilbert."], "embeddings.word_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let block = |i: usize| {
         let at = format!("{p}transformer.layer.{i}");
         Block {
@@ -77,7 +80,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    let name = tensor.strip_prefix("distilbert.").unwrap_or(tensor);
+    let name = without_prefix(tensor, PREFIXES);
     name == "embeddings.position_ids"
         || !(name.starts_with("embeddings.") || name.starts_with("transformer."))
 }

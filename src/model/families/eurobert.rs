@@ -5,9 +5,13 @@
 use super::config::{Config, HasTensor};
 use super::family_util::{
     ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    without_prefix,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
+
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "model."];
 
 /// Reads a EuroBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
@@ -31,7 +35,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let attention_bias = config.flag("attention_bias", false)?;
     let mlp_bias = config.flag("mlp_bias", false)?;
     let rope = rope(rope_base(config, None, &["rope_theta"], 10_000.0)?, head_dim)?;
-    let p = prefix(has, &["", "model."], "embed_tokens.weight")?;
+    let p = prefix(has, PREFIXES, "embed_tokens.weight")?;
     let block = |i: usize| {
         let at = format!("{p}layers.{i}");
         let attention = |name: &str| Linear::with(format!("{at}.self_attn.{name}"), attention_bias);
@@ -83,6 +87,6 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// Task heads.
 pub fn ignores(tensor: &str) -> bool {
-    let name = tensor.strip_prefix("model.").unwrap_or(tensor);
+    let name = without_prefix(tensor, PREFIXES);
     !["embed_tokens.", "layers.", "norm."].iter().any(|part| name.starts_with(part))
 }

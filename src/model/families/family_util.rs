@@ -86,6 +86,12 @@ pub fn activation(config: &Config<'_>, key: &str, default: &'static str) -> Resu
     })
 }
 
+/// `tensor` without the one of `prefixes` that it begins with.
+pub fn without_prefix<'t>(tensor: &'t str, prefixes: &[&str]) -> &'t str {
+    let others = prefixes.iter().filter(|prefix| !prefix.is_empty());
+    others.clone().find_map(|prefix| tensor.strip_prefix(prefix)).unwrap_or(tensor)
+}
+
 /// The first of `prefixes` under which the checkpoint has `tensor`.
 pub fn prefix<'p>(has: HasTensor<'_>, prefixes: &[&'p str], tensor: &str) -> Result<&'p str> {
     let found = prefixes.iter().find(|p| has(&format!("{p}{tensor}")));

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::config::{Config, HasTensor};
 use super::family_util::{
     ModelSizes, activation, finite, prefix, refuse_variants, rope, rope_base, scales_nothing,
+    without_prefix,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Rope, Spec};
 use crate::quote::quote;
 
-const PREFIXES: &[&str] = &["", "new.", "gte."];
+pub const PREFIXES: &[&str] = &["", "new.", "gte."];
 
 /// Reads a GTE config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
@@ -116,7 +117,7 @@ fn angles(config: &Config<'_>, head_dim: usize, default: f64) -> Result<Rope> {
 
 /// Task heads and buffers.
 pub fn ignores(tensor: &str) -> bool {
-    let name = PREFIXES[1..].iter().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
+    let name = without_prefix(tensor, PREFIXES);
     name == "embeddings.position_ids"
         || !["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part))
 }

@@ -16,6 +16,9 @@ use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
 
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "bert."];
+
 /// Whether a config of `model_type` bert is one of these.
 pub fn is_jina(config: &Config<'_>) -> bool {
     is_by(config, "jinaai/jina-bert")
@@ -49,7 +52,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     config.require("hidden_act", &[json!("gelu")])?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
-    let p = prefix(has, &["", "bert."], "embeddings.word_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let slopes = slopes(heads);
     let block = |i: usize| {
         let at = format!("{p}encoder.layer.{i}");
@@ -119,5 +122,5 @@ fn slopes(heads: usize) -> Arc<[f32]> {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &["bert."])
+    is_head(tensor, PREFIXES)
 }

@@ -32,29 +32,130 @@ pub struct Family {
     /// Whether a tensor the spec does not use may be passed over (heads, buffers); any other is
     /// an error, since it would change what the model computes.
     pub ignores: fn(&str) -> bool,
+    /// What may stand before the names of its tensors, in a checkpoint or in an adapter's.
+    pub prefixes: &'static [&'static str],
+    /// The class of its tokenizer where no file of the model names one; `None` where Transformers
+    /// has none for it.
+    pub tokenizer: Option<&'static str>,
 }
 
 /// Every family this version computes.
 pub const FAMILIES: &[Family] = &[
-    Family { model_type: "bert", spec: bert::spec, ignores: bert::ignores },
-    Family { model_type: "roberta", spec: roberta::roberta, ignores: roberta::ignores },
-    Family { model_type: "xlm-roberta", spec: roberta::xlm_roberta, ignores: roberta::ignores },
-    Family { model_type: "camembert", spec: roberta::camembert, ignores: roberta::ignores },
-    Family { model_type: "distilbert", spec: distilbert::spec, ignores: distilbert::ignores },
-    Family { model_type: "mpnet", spec: mpnet::spec, ignores: mpnet::ignores },
-    Family { model_type: "electra", spec: electra::spec, ignores: electra::ignores },
-    Family { model_type: "albert", spec: albert::spec, ignores: albert::ignores },
-    Family { model_type: "modernbert", spec: modernbert::spec, ignores: modernbert::ignores },
-    Family { model_type: "nomic_bert", spec: nomic::nomic, ignores: nomic::ignores },
-    Family { model_type: "gte", spec: gte::spec, ignores: gte::ignores },
-    Family { model_type: "new", spec: gte::spec, ignores: gte::ignores },
-    Family { model_type: "deberta-v2", spec: deberta::spec, ignores: deberta::ignores },
-    Family { model_type: "eurobert", spec: eurobert::spec, ignores: eurobert::ignores },
-    Family { model_type: "jina_embeddings_v3", spec: nomic::jina, ignores: nomic::ignores },
+    Family {
+        model_type: "bert",
+        spec: bert::spec,
+        ignores: bert::ignores,
+        prefixes: bert::PREFIXES,
+        tokenizer: Some("BertTokenizer"),
+    },
+    Family {
+        model_type: "roberta",
+        spec: roberta::roberta,
+        ignores: roberta::ignores,
+        prefixes: roberta::PREFIXES,
+        tokenizer: Some("RobertaTokenizer"),
+    },
+    Family {
+        model_type: "xlm-roberta",
+        spec: roberta::xlm_roberta,
+        ignores: roberta::ignores,
+        prefixes: roberta::PREFIXES,
+        tokenizer: Some("XLMRobertaTokenizer"),
+    },
+    Family {
+        model_type: "camembert",
+        spec: roberta::camembert,
+        ignores: roberta::ignores,
+        prefixes: roberta::PREFIXES,
+        tokenizer: Some("CamembertTokenizer"),
+    },
+    Family {
+        model_type: "distilbert",
+        spec: distilbert::spec,
+        ignores: distilbert::ignores,
+        prefixes: distilbert::PREFIXES,
+        tokenizer: Some("DistilBertTokenizer"),
+    },
+    Family {
+        model_type: "mpnet",
+        spec: mpnet::spec,
+        ignores: mpnet::ignores,
+        prefixes: mpnet::PREFIXES,
+        tokenizer: Some("MPNetTokenizer"),
+    },
+    Family {
+        model_type: "electra",
+        spec: electra::spec,
+        ignores: electra::ignores,
+        prefixes: electra::PREFIXES,
+        tokenizer: Some("ElectraTokenizer"),
+    },
+    Family {
+        model_type: "albert",
+        spec: albert::spec,
+        ignores: albert::ignores,
+        prefixes: albert::PREFIXES,
+        tokenizer: Some("AlbertTokenizer"),
+    },
+    Family {
+        model_type: "modernbert",
+        spec: modernbert::spec,
+        ignores: modernbert::ignores,
+        prefixes: modernbert::PREFIXES,
+        tokenizer: None,
+    },
+    Family {
+        model_type: "nomic_bert",
+        spec: nomic::nomic,
+        ignores: nomic::ignores,
+        prefixes: nomic::PREFIXES,
+        tokenizer: Some("BertTokenizer"),
+    },
+    Family {
+        model_type: "gte",
+        spec: gte::spec,
+        ignores: gte::ignores,
+        prefixes: gte::PREFIXES,
+        tokenizer: Some("XLMRobertaTokenizer"),
+    },
+    Family {
+        model_type: "new",
+        spec: gte::spec,
+        ignores: gte::ignores,
+        prefixes: gte::PREFIXES,
+        tokenizer: None,
+    },
+    Family {
+        model_type: "deberta-v2",
+        spec: deberta::spec,
+        ignores: deberta::ignores,
+        prefixes: deberta::PREFIXES,
+        tokenizer: Some("DebertaV2Tokenizer"),
+    },
+    Family {
+        model_type: "eurobert",
+        spec: eurobert::spec,
+        ignores: eurobert::ignores,
+        prefixes: eurobert::PREFIXES,
+        tokenizer: None,
+    },
+    Family {
+        model_type: "jina_embeddings_v3",
+        spec: nomic::jina,
+        ignores: nomic::ignores,
+        prefixes: nomic::JINA_PREFIXES,
+        tokenizer: Some("XLMRobertaTokenizer"),
+    },
 ];
 
 /// JinaBERT v2, whose `model_type` is that of BERT.
-const JINA: Family = Family { model_type: "bert", spec: jina::spec, ignores: jina::ignores };
+const JINA: Family = Family {
+    model_type: "bert",
+    spec: jina::spec,
+    ignores: jina::ignores,
+    prefixes: jina::PREFIXES,
+    tokenizer: Some("BertTokenizer"),
+};
 
 /// The family that `config.json` names.
 pub fn find(config: &Config<'_>) -> Result<&'static Family> {

@@ -7,9 +7,13 @@ use serde_json::Value;
 use super::config::{Config, HasTensor};
 use super::family_util::{
     ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    without_prefix,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Spec};
+
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "model."];
 
 /// Reads a ModernBERT config.
 pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
@@ -24,7 +28,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
         config.flag("attention_bias", false)?,
         config.flag("mlp_bias", false)?,
     );
-    let p = prefix(has, &["", "model."], "embeddings.tok_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.tok_embeddings.weight")?;
     let norm = |at: String| {
         let norm = Norm::layer(at, eps);
         if norm_bias { norm } else { norm.without_bias() }
@@ -115,6 +119,6 @@ fn layers(config: &Config<'_>, depth: usize) -> Result<Vec<bool>> {
 
 /// Task heads.
 pub fn ignores(tensor: &str) -> bool {
-    let name = tensor.strip_prefix("model.").unwrap_or(tensor);
+    let name = without_prefix(tensor, PREFIXES);
     !["embeddings.", "layers.", "final_norm."].iter().any(|part| name.starts_with(part))
 }

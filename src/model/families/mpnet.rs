@@ -10,6 +10,9 @@ use super::family_util::{ModelSizes, activation, prefix, refuse_variants};
 use crate::error::Result;
 use crate::model::spec::{Attention, Bias, Block, Embedding, Linear, Norm, Order, Positions, Spec};
 
+/// What may stand before the names of its tensors.
+pub const PREFIXES: &[&str] = &["", "mpnet."];
+
 /// Buckets of distances, half of them for keys behind the query; from 128 on all are alike.
 const BUCKETS: usize = 32;
 const REACH: i64 = 128;
@@ -22,7 +25,7 @@ pub fn spec(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
     let sizes = ModelSizes::bert(config, ModelSizes::BASE)?;
     let activation = activation(config, "hidden_act", "gelu")?;
     let eps = config.positive("layer_norm_eps", 1e-12)?;
-    let p = prefix(has, &["", "mpnet."], "embeddings.word_embeddings.weight")?;
+    let p = prefix(has, PREFIXES, "embeddings.word_embeddings.weight")?;
     let bias = Bias::Relative {
         table: format!("{p}encoder.relative_attention_bias.weight"),
         buckets: BUCKETS,
@@ -95,5 +98,5 @@ fn bucket(distance: i64) -> usize {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &["mpnet."])
+    is_head(tensor, PREFIXES)
 }

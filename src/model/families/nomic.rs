@@ -11,16 +11,17 @@ use serde_json::json;
 use super::config::{Config, HasTensor};
 use super::family_util::{
     ModelSizes, activation, prefix, refuse_scaling, refuse_variants, rope, rope_base,
+    without_prefix,
 };
 use crate::error::{Result, fail};
 use crate::model::spec::{
     Activation, Attention, Bias, Block, Embedding, Experts, Linear, Norm, Order, Spec,
 };
 
-const PREFIXES: &[&str] = &["", "nomic_bert.", "bert.", "model."];
+pub const PREFIXES: &[&str] = &["", "nomic_bert.", "bert.", "model."];
 /// Names of the angles' base, that of Transformers 5 first.
 const ROPE_BASES: &[&str] = &["rope_theta", "rotary_emb_base"];
-const JINA_PREFIXES: &[&str] = &["", "jina_embeddings_v3.", "roberta.", "model."];
+pub const JINA_PREFIXES: &[&str] = &["", "jina_embeddings_v3.", "roberta.", "model."];
 
 /// Reads a Nomic config.
 pub fn nomic(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
@@ -262,7 +263,6 @@ impl Common {
 
 /// Task heads.
 pub fn ignores(tensor: &str) -> bool {
-    let prefixes = PREFIXES.iter().chain(JINA_PREFIXES).filter(|p| !p.is_empty());
-    let name = prefixes.clone().find_map(|p| tensor.strip_prefix(p)).unwrap_or(tensor);
+    let name = without_prefix(tensor, &[PREFIXES, JINA_PREFIXES].concat());
     !["embeddings.", "emb_ln.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part))
 }

@@ -8,7 +8,7 @@ use super::config::{Config, HasTensor};
 use crate::error::Result;
 use crate::model::spec::Spec;
 
-const PREFIXES: &[&str] = &["", "roberta.", "xlm-roberta.", "xlm_roberta.", "camembert."];
+pub const PREFIXES: &[&str] = &["", "roberta.", "xlm-roberta.", "xlm_roberta.", "camembert."];
 
 fn named(
     config: &Config<'_>,
@@ -36,5 +36,5 @@ pub fn camembert(config: &Config<'_>, has: HasTensor<'_>) -> Result<Spec> {
 
 /// Task heads and index buffers.
 pub fn ignores(tensor: &str) -> bool {
-    is_head(tensor, &PREFIXES[1..])
+    is_head(tensor, PREFIXES)
 }
