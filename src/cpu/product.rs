@@ -6,6 +6,7 @@
 //! k = 0, 1, 2, ... whatever stands beside it. Speed: `gemm` packs W at every call.
 
 mod packed;
+mod prefetch;
 mod tile;
 
 use std::cell::Cell;
@@ -17,7 +18,10 @@ use rayon::prelude::*;
 pub use packed::{Packed, panel_width};
 use tile::{LeftRows, Segments, Strided, TileWork, tallest};
 
-/// Tiles of A that are packed and worked on together: what stays in cache.
+/// Numbers of A that are packed and worked on together: what stays in the second cache while panels of
+/// W go by, each of which is read once a block.
+const BLOCK: usize = 96 << 10;
+/// Tiles of a block at least.
 const BLOCK_TILES: usize = 4;
 /// Parts of a product for each thread at least, so that none waits long for the others.
 const TASKS: usize = 2;
@@ -51,7 +55,7 @@ pub fn product(
 ) {
     let tiles = Tiles::of(rows);
     let mut c = Strided { c, stride: c_stride };
-    for block in tiles.blocks(tiles.count.div_ceil(BLOCK_TILES)) {
+    for block in tiles.blocks(tiles.block_count(w.k())) {
         let a = match packs(a_stride, w) {
             true => LeftRows::Packed(tiles.pack(a, a_stride, w.k(), block.clone(), &mut scratch.0)),
             false => LeftRows::Strided(a, a_stride),
@@ -75,7 +79,7 @@ pub fn product_parallel(
     }
     let (tiles, threads) = (Tiles::of(rows), rayon::current_num_threads());
     let c = &mut c[..rows * n];
-    let blocks = tiles.count.div_ceil(BLOCK_TILES).next_multiple_of(threads).min(tiles.count);
+    let blocks = tiles.block_count(k);
     if blocks >= TASKS * threads {
         tiles.split(c, n, blocks, &[n]).into_par_iter().for_each_init(
             Scratch::default,
@@ -146,6 +150,12 @@ impl Tiles {
     /// The rows of some tiles.
     fn rows(self, tiles: Range<usize>) -> Range<usize> {
         self.start(tiles.start)..self.start(tiles.end)
+    }
+
+    /// How many blocks all tiles are worked on in, with rows of `k` numbers.
+    fn block_count(self, k: usize) -> usize {
+        let tiles = BLOCK / (tallest() * k.max(1));
+        self.count.div_ceil(tiles.max(BLOCK_TILES))
     }
 
     /// All tiles in `blocks` parts of almost as many.

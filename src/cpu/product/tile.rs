@@ -6,6 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Tiles;
 use super::packed::Packed;
+use super::prefetch;
 use crate::math::simd::load;
 
 /// Does the same for each row of a tile, written out: what is indexed by numbers alone stays in
@@ -157,6 +158,7 @@ fn packed_tile<S: Simd, C: OutputRows, const MR: usize>(
     let mut sum = [[simd.splat_f32s(0.0); 2]; MR];
     let (a, _) = a.as_chunks::<MR>();
     for (a, w) in a.iter().zip(panel.chunks_exact(2 * lanes)) {
+        prefetch::ahead(w);
         let (w0, w1) = (load(simd, w), load(simd, &w[lanes..]));
         each_row!(MR, r, {
             let a = simd.splat_f32s(a[r]);
@@ -181,6 +183,7 @@ fn strided_tile<S: Simd, C: OutputRows, const MR: usize>(
     let mut sum = [[simd.splat_f32s(0.0); 2]; MR];
     let a: [&[f32]; MR] = std::array::from_fn(|r| &a[r * stride..][..k]);
     for (i, w) in (0..k).zip(panel.chunks_exact(2 * lanes)) {
+        prefetch::ahead(w);
         let (w0, w1) = (load(simd, w), load(simd, &w[lanes..]));
         each_row!(MR, r, {
             let a = simd.splat_f32s(a[r][i]);
