@@ -18,25 +18,38 @@ pub fn made(py: Python<'_>, kind: &str, said: &str) -> PyErr {
     }
 }
 
+/// The error that stands for an exception.
+pub fn error(py: Python<'_>, raised: &PyErr) -> Error {
+    let value = raised.value(py);
+    let kind = value.getattr("kind").and_then(|kind| kind.extract::<String>());
+    let known = kind.ok().and_then(|kind| KINDS.iter().find(|(_, name)| *name == kind));
+    let said = match known {
+        Some(_) => value.to_string(),
+        None => raised.to_string(),
+    };
+    Error::new(known.map_or(ErrorKind::Io, |(kind, _)| *kind), said)
+}
+
 /// `.kind` of the exception.
 fn name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Usage => "usage",
-        ErrorKind::NotFound => "not_found",
-        ErrorKind::Io => "io",
-        ErrorKind::Checkpoint => "checkpoint",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::Text => "text",
-        ErrorKind::TooLong => "too_long",
-        ErrorKind::NoAdapter => "no_adapter",
-        ErrorKind::Gpu => "gpu",
-        ErrorKind::DeviceLost => "device_lost",
-        ErrorKind::OutOfMemory => "out_of_memory",
-        ErrorKind::NotFinite => "not_finite",
-        ErrorKind::Hub => "hub",
-        _ => "other",
-    }
+    KINDS.iter().find(|(of, _)| *of == kind).map_or("other", |(_, name)| name)
 }
+
+const KINDS: [(ErrorKind, &str); 13] = [
+    (ErrorKind::Usage, "usage"),
+    (ErrorKind::NotFound, "not_found"),
+    (ErrorKind::Io, "io"),
+    (ErrorKind::Checkpoint, "checkpoint"),
+    (ErrorKind::Unsupported, "unsupported"),
+    (ErrorKind::Text, "text"),
+    (ErrorKind::TooLong, "too_long"),
+    (ErrorKind::NoAdapter, "no_adapter"),
+    (ErrorKind::Gpu, "gpu"),
+    (ErrorKind::DeviceLost, "device_lost"),
+    (ErrorKind::OutOfMemory, "out_of_memory"),
+    (ErrorKind::NotFinite, "not_finite"),
+    (ErrorKind::Hub, "hub"),
+];
 
 /// The argument that changes `setting`.
 fn argument(setting: Setting) -> Option<&'static str> {

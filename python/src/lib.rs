@@ -34,11 +34,19 @@ mod _native {
     }
 }
 
+/// Runs `embed --on ray`, whose words are the JSON object `call`: `everylayer/_on_ray.py`.
+fn on_ray(call: &str) -> everylayer::Result<()> {
+    Python::attach(|py| {
+        let done = py.import("everylayer._on_ray").and_then(|on| on.call_method1("run", (call,)));
+        done.map(drop).map_err(|raised| errors::error(py, &raised))
+    })
+}
+
 /// Does what the words of the command line say, the program's name first; gives the exit code.
 #[pyfunction]
 fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
     py.detach(|| {
-        let code = everylayer::cli::main(words);
+        let code = everylayer::cli::main_with(words, Some(&on_ray));
         // Only a program that Rust starts flushes at its end.
         let _ = std::io::stdout().flush();
         code

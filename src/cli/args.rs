@@ -2,6 +2,7 @@
 //!
 //! Typed values are parsed by the library, so that a bad word has the same sentence everywhere.
 
+mod cluster;
 pub mod load;
 mod texts;
 mod values;
@@ -15,6 +16,7 @@ use everylayer::output::Format;
 use everylayer::{Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route};
 
 use super::help;
+pub use cluster::{ClusterArgs, Engine};
 pub use load::DeviceArgs;
 #[cfg(feature = "server")]
 pub use values::log_level;
@@ -186,6 +188,9 @@ pub struct EmbedArgs {
     /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,
+    /// Many machines.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// What stands for a rejected row in an array.

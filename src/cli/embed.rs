@@ -2,6 +2,7 @@
 
 mod assemble;
 mod checks;
+mod cluster;
 mod fault;
 mod fingerprint;
 mod finished;
@@ -28,12 +29,13 @@ use everylayer::model::locate::locate_with_progress;
 use everylayer::output::{self, AtomicFile, Column, Extras, Format};
 use everylayer::{Capture, Encoder, Error, ErrorKind, Pool, Result};
 
-use super::args::{EmbedArgs, RejectedRows};
+use super::args::{EmbedArgs, Engine, RejectedRows};
 use super::input::{Input, Survey};
 use super::progress::Progress;
 use super::target::Target;
 use super::terminal;
 use assemble::{assemble, beside};
+pub use cluster::OnCluster;
 use flow::{Out, Pen};
 use recorded::{Recorded, Revision};
 use rejects::Rejects;
@@ -41,8 +43,15 @@ use resume_dir::{CallWords, Done, ResumeDir};
 use tally::Counts;
 pub use tally::Tally;
 
-/// Runs the command.
-pub fn run(args: EmbedArgs) -> Result<()> {
+/// Runs the command, where it is to be on a cluster by `on_cluster`.
+pub fn run(args: EmbedArgs, on_cluster: Option<OnCluster<'_>>) -> Result<()> {
+    match args.cluster.on {
+        Some(Engine::Ray) => cluster::run(args, on_cluster),
+        None => run_here(args),
+    }
+}
+
+fn run_here(args: EmbedArgs) -> Result<()> {
     let mut input = Input::choose(args.input.clone())?;
     // What is wrong with the words or the texts is said before a model is loaded.
     let target = Target::choose(args.output.clone(), args.format, &input)?;

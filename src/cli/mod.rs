@@ -30,11 +30,21 @@ use everylayer::{Error, ErrorKind, Result};
 
 use args::{Cli, Command};
 
+pub use embed::OnCluster;
+
 /// Runs the command line `words`, the program's name first. The exit code is 0, 1 where the work failed, 2
 /// for invalid arguments; errors are printed.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
+    main_with(words, None)
+}
+
+/// The same with something that runs `embed --on` on a cluster.
+pub fn main_with(
+    words: impl IntoIterator<Item = OsString>,
+    on_cluster: Option<OnCluster<'_>>,
+) -> u8 {
     match parse(words.into_iter()) {
-        Ok(call) => run(call),
+        Ok(call) => run(call, on_cluster),
         Err(code) => code,
     }
 }
@@ -46,9 +56,9 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, u8> {
     call.settle(words.parted).map_err(|error| failed(&error))
 }
 
-fn run(call: Cli) -> u8 {
+fn run(call: Cli, on_cluster: Option<OnCluster<'_>>) -> u8 {
     let done = match call.command {
-        Command::Embed(args) => embed::run(*args),
+        Command::Embed(args) => embed::run(*args, on_cluster),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Explore(args) => explore::run(&args),
         Command::Info(args) => info::run(&args),

@@ -64,6 +64,18 @@ impl FromStr for Device {
     }
 }
 
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::Index(place) => write!(f, "{place}"),
+            Self::Named(name) => f.write_str(name),
+        }
+    }
+}
+
 impl From<&str> for Device {
     fn from(word: &str) -> Self {
         // Cannot fail: any word is a device's name.

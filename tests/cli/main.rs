@@ -8,6 +8,7 @@ mod bench;
 #[cfg(all(feature = "gpu", target_os = "linux"))]
 mod broken;
 mod calls;
+mod cluster;
 #[cfg(feature = "gpu")]
 mod doctor;
 mod embed;

@@ -31,6 +31,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("kubectl ", "there is no cluster here"),
     ("systemctl ", "there is no systemd here"),
     ("hf ", "there is no network here"),
+    ("everylayer embed --on ray", "python/tests/test_on_ray.py runs it"),
 ];
 
 /// How long one command may take; a debug build is slow.

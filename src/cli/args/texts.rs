@@ -26,7 +26,8 @@ impl Cli {
             Command::Bench(args) => args.texts.as_deref(),
             _ => None,
         };
-        if let Some(folder) = input.filter(|path| path.is_dir()) {
+        let on_cluster = matches!(&self.command, Command::Embed(args) if args.cluster.on.is_some());
+        if let Some(folder) = input.filter(|path| path.is_dir() && !on_cluster) {
             let said = format!("{} is a folder: name a file of texts in it", folder.display());
             return Err(Error::new(ErrorKind::Usage, said));
         }

@@ -30,7 +30,7 @@ fn embed(input: &Path, output: &Path, more: &[&str]) -> Result<()> {
     let Command::Embed(args) = crate::cli::parse(words).unwrap().command else {
         panic!("the words are not of `embed`");
     };
-    super::run(*args)
+    super::run_here(*args)
 }
 
 #[test]
