@@ -35,7 +35,7 @@ fn main() -> everylayer::Result<()> {
     let text = "the ".repeat(126);
     let texts: Vec<Text<'_>> = (0..tokens.div_ceil(128)).map(|_| Text::from(&text)).collect();
     let tokens = Preprocessor::open(source.as_ref())?.tokenize(&texts, &Capture::default())?;
-    let exit = Exit { states: (0..=model.spec.depth()).collect(), combine: None, pool: None };
+    let exit = Exit::states(0..=model.spec.depth());
     for batch in pack(&tokens, usize::MAX, usize::MAX) {
         let recording = record(&model.spec, &model.layout, &batch, &exit, executor.caps())?;
         let counts = recording.counts();

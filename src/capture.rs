@@ -20,7 +20,7 @@ pub use pool::{Pool, PoolMode, Pooling, WordPool};
 pub use precision::Precision;
 
 use crate::error::{Error, ErrorKind, Result};
-pub use crate::schedule::Route;
+pub use crate::schedule::{Route, Site};
 pub use crate::text::Overflow;
 
 /// A request: everything that shapes the result but not the texts.
@@ -46,7 +46,9 @@ pub use crate::text::Overflow;
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Capture {
-    /// Which hidden states; the last one unless said otherwise.
+    /// Where in a block; its hidden state unless said otherwise.
+    pub site: Site,
+    /// Which layers; the last one unless said otherwise.
     pub layers: Layers,
     /// How the chosen states become one (or stay apart, the default).
     pub combine: Combine,
@@ -66,6 +68,9 @@ pub struct Capture {
     pub prompt: Option<String>,
     /// Where pooling happens.
     pub route: Route,
+    /// Whether the last state is taken behind the final norm of a model that has one, as it is unless
+    /// said otherwise.
+    pub final_norm: Option<bool>,
     /// What the first setter had to say that was given what it cannot read.
     pub(crate) wrong: Option<String>,
 }
@@ -84,6 +89,23 @@ impl Capture {
 
     fn refuse(&mut self, wrong: Error) {
         self.wrong.get_or_insert(wrong.to_string());
+    }
+
+    /// The same request at this site of each block: [`Site`], or a word such as `"attn_out"`.
+    #[must_use]
+    pub fn site(mut self, site: impl TryInto<Site, Error: Into<Error>>) -> Self {
+        match site.try_into() {
+            Ok(site) => self.site = site,
+            Err(wrong) => self.refuse(wrong.into()),
+        }
+        self
+    }
+
+    /// The same request with the last state behind the final norm, or before it.
+    #[must_use]
+    pub fn final_norm(mut self, behind: bool) -> Self {
+        self.final_norm = Some(behind);
+        self
     }
 
     /// The same request for these layers: [`Layers`], or what makes them, such as `"-4..-1"`, `[0, 3, -1]`
@@ -183,6 +205,7 @@ mod tests {
     #[test]
     fn default_is_the_last_layer_as_the_model_pools_it() {
         let capture = Capture::default();
+        assert_eq!((capture.site, capture.final_norm), (Site::Hidden, None));
         assert_eq!(capture.layers, Layers::Last);
         assert_eq!(capture.combine, Combine::Stack);
         assert_eq!(capture.pool, Pool::Model);

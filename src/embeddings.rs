@@ -10,7 +10,7 @@ mod values;
 use std::ops::Deref;
 
 use crate::capture::precision::{Ranges, to_f16, ubinary};
-use crate::capture::{Combine, Pool, Precision};
+use crate::capture::{Combine, Pool, Precision, Site};
 use crate::error::{Error, Result, fail};
 
 pub use values::{Slice, Values};
@@ -110,7 +110,13 @@ pub struct Header {
     pub device: String,
     /// What it computed in: `f32`, `f16`.
     pub dtype: String,
-    /// The chosen states, in the caller's order.
+    /// Where in a block.
+    pub site: Site,
+    /// Heads of a row and numbers of a head, where the site has heads.
+    pub heads: Option<[usize; 2]>,
+    /// Whether the last state is that behind the final norm, where the model has one.
+    pub final_norm: bool,
+    /// The chosen layers, in the caller's order.
     pub layers: Vec<usize>,
     /// How they were combined.
     pub combine: Combine,
@@ -151,6 +157,32 @@ pub struct Rerun {
     pub texts: Vec<usize>,
 }
 
+/// Where in a block numbers were taken, as outputs say it.
+#[derive(serde::Serialize)]
+pub(crate) struct SiteFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_norm: Option<bool>,
+}
+
+impl SiteFields {
+    /// As names and words, of those that are said.
+    pub fn words(self) -> impl Iterator<Item = (&'static str, String)> {
+        let fields = [
+            ("site", self.site.map(str::to_owned)),
+            ("heads", self.heads.map(|n| n.to_string())),
+            ("head_dim", self.head_dim.map(|n| n.to_string())),
+            ("final_norm", self.final_norm.map(|on| on.to_string())),
+        ];
+        fields.into_iter().filter_map(|(name, word)| word.map(|word| (name, word)))
+    }
+}
+
 impl Header {
     /// What results in f32 of `model` have in common, `width` being that of a row; where they ran is
     /// left empty.
@@ -165,6 +197,9 @@ impl Header {
             model: model.into(),
             device: String::new(),
             dtype: "f32".to_owned(),
+            site: Site::Hidden,
+            heads: None,
+            final_norm: true,
             layer_axis: combine.layer_axis(layers.len()),
             layers,
             combine,
@@ -172,6 +207,16 @@ impl Header {
             rows: pool.into(),
             width,
             precision: Precision::F32,
+        }
+    }
+
+    /// What is said of where the numbers were taken: nothing of hidden states as they are.
+    pub(crate) fn site_fields(&self) -> SiteFields {
+        SiteFields {
+            site: (self.site != Site::Hidden).then(|| self.site.name()),
+            heads: self.heads.map(|[heads, _]| heads),
+            head_dim: self.heads.map(|[_, head_dim]| head_dim),
+            final_norm: (!self.final_norm).then_some(false),
         }
     }
 

@@ -102,7 +102,7 @@ pub mod text;
 pub mod web;
 mod words;
 
-pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, WordPool};
+pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, Site, WordPool};
 pub use embeddings::{Embeddings, TextEmbedding};
 pub use encoder::{Device, Dtype, Encoder, LoadOptions, Verified, Verify};
 pub use error::{Error, ErrorKind, Result, Setting};

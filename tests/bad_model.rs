@@ -367,7 +367,7 @@ fn a_lost_device_is_an_error_and_not_a_hang() {
         order: vec![0],
         hidden: Vec::new(),
     };
-    let exit = Exit { states: vec![0], combine: None, pool: None };
+    let exit = Exit::states(vec![0]);
     let recording = record(&model.spec, &model.layout, &batch, &exit, executor.caps()).unwrap();
     let run = || pollster::block_on(executor.run(&recording, &mut |_, _| Ok(())));
     run().unwrap();

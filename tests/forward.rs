@@ -54,7 +54,7 @@ fn on_gpu(gpu: &Arc<Gpu>, toy: &Toy, elem: Elem) -> GpuExecutor {
 }
 
 fn all_states(depth: usize) -> Exit {
-    Exit { states: (0..=depth).collect(), combine: None, pool: None }
+    Exit::states(0..=depth)
 }
 
 fn write(toy: &Toy, batch: &PackedBatch, exit: &Exit, executor: &dyn Execute) -> Recording {
@@ -189,6 +189,7 @@ fn streamed_and_folded_agree() {
                 states: vec![1, 2, 0],
                 combine: combine.map(|(merge, f)| Combination { merge, factors: f.to_vec() }),
                 pool: pool.clone().map(|reduces| Pooling { reduces, pooler: false }),
+                ..Exit::default()
             };
             if exit == exit.streamed() {
                 continue;
@@ -224,9 +225,8 @@ fn the_pooler_is_tanh_of_a_product_of_the_first_row() {
     let Held(numbers) = toy.held.as_ref();
     let (w, b) = (&numbers[pooler.matrix.0], &numbers[pooler.bias.0]);
     let exit = Exit {
-        states: vec![2],
-        combine: None,
         pool: Some(Pooling { reduces: vec![PoolMode::Cls], pooler: true }),
+        ..Exit::states([2])
     };
     let mut report = Report::new("pooler");
     for executor in [&on_gpu(&gpu, &toy, Elem::F32) as &dyn Execute, &cpu(&toy, Elem::F32)] {
@@ -524,7 +524,7 @@ fn a_damaged_weight_is_told_by_the_first_state_it_reaches() {
         };
         for executor in [&on_gpu(&gpu, &toy, Elem::F32) as &dyn Execute, &cpu(&toy, Elem::F32)] {
             // The state itself need not be on its way out.
-            let exit = Exit { states: vec![3], combine: None, pool: None };
+            let exit = Exit::states(vec![3]);
             let got = run(executor, &write(&toy, &batch, &exit, executor));
             let said = got.map(|_| ()).map_err(|e| (e.kind(), e.to_string()));
             let told = matches!(&said, Err((ErrorKind::NotFinite, text))

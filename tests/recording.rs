@@ -36,7 +36,7 @@ const CAPS: Caps = Caps {
 };
 
 fn states(states: impl IntoIterator<Item = usize>) -> Exit {
-    Exit { states: states.into_iter().collect(), combine: None, pool: None }
+    Exit::states(states)
 }
 
 fn mean_of(states: usize) -> Option<Combination> {

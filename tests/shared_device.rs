@@ -24,7 +24,7 @@ fn executor(toy: &Toy, gpu: &Arc<Gpu>) -> GpuExecutor {
 
 fn recording(toy: &Toy, executor: &dyn Execute, lengths: &[usize]) -> Recording {
     let batch = pack(&mut Rng::new(7), &toy.spec, lengths);
-    let exit = Exit { states: vec![1, 2], combine: None, pool: None };
+    let exit = Exit::states(vec![1, 2]);
     record(&toy.spec, &toy.layout, &batch, &exit, executor.caps()).unwrap()
 }
 

@@ -39,7 +39,7 @@ fn every_product_is_timed_and_every_cut_gives_the_same_bits() {
     assert!((2_000_000_000..before).contains(&bound), "{before} {bound}");
 
     let batch = pack(&mut Rng::new(1), &toy.spec, &[70, 12, 1]);
-    let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
+    let exit = Exit::states(0..=toy.spec.depth());
     let mut want = None;
     // Every cut, and the larger ones in the blocks of every vendor.
     let tiles = [Tile::T16x32, Tile::T32x32].map(|tile| (tile, Vendor::Portable));
@@ -76,7 +76,7 @@ fn every_vendors_cut_of_a_model_gives_the_same_bits() {
         spec.blocks.iter_mut().for_each(|block| block.attention.bias = bias.clone());
         let toy = Toy::of(spec, 5);
         let batch = pack(&mut Rng::new(2), &toy.spec, &[150, 70, 12, 1]);
-        let exit = Exit { states: (0..=toy.spec.depth()).collect(), combine: None, pool: None };
+        let exit = Exit::states(0..=toy.spec.depth());
         for elem in [Elem::F32, Elem::PackedF16] {
             let (layout, held) = (toy.layout.clone(), toy.held.clone());
             let executor = GpuExecutor::new(gpu.clone(), layout, held, elem).unwrap();

@@ -14,8 +14,8 @@ use everylayer::model::spec::{
 };
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
-    AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Tile, Variant,
-    Vendor, record,
+    AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Site, Tile,
+    Variant, Vendor, record,
 };
 use toy::Rng;
 use toy::model::{SMALL, pack};
@@ -139,12 +139,15 @@ fn caps(rng: &mut Rng) -> Caps {
 }
 
 fn exit(rng: &mut Rng) -> Exit {
-    let states = vec![0, 2, 1];
+    let sites = Site::ALL.map(|(_, site)| site);
+    let site = if chance(rng) { Site::Hidden } else { one_of(rng, &sites) };
+    let states = if site == Site::Hidden { vec![0, 2, 1] } else { vec![2, 1] };
     let merge = one_of(rng, &Merge::ALL);
-    let combine = chance(rng).then(|| Combination { merge, factors: vec![1.0; 3] });
-    let pooler = combine.is_some() && chance(rng);
+    let combine = chance(rng).then(|| Combination { merge, factors: vec![1.0; states.len()] });
+    let pooler = combine.is_some() && site == Site::Hidden && chance(rng);
     let reduces = vec![if pooler { PoolMode::Cls } else { one_of(rng, &PoolMode::ALL) }];
-    Exit { states, combine, pool: chance(rng).then_some(Pooling { reduces, pooler }) }
+    let pool = chance(rng).then_some(Pooling { reduces, pooler });
+    Exit { site, final_norm: pooler || chance(rng), states, combine, pool }
 }
 
 #[test]

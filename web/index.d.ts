@@ -96,8 +96,14 @@ export interface VectorsOf {
   ubinary: Uint8Array;
 }
 
+/** Where in a block; sites other than `hidden` exist for layers 1 to the last. */
+export type Site = 'hidden' | 'attn_out' | 'resid_mid' | 'mlp_out' | 'mlp_act' | 'z' | 'q' | 'k' | 'v';
+
 /** What to bring back, in the words of the command line. */
 export interface Capture<P extends Precision = Precision> {
+  site?: Site;
+  /** `false`: the last state before the final norm, of models that have one. */
+  finalNorm?: boolean;
   layers?: Layers;
   combine?: Combine;
   pool?: Pool;
@@ -148,6 +154,13 @@ export interface Embeddings<P extends Precision = Precision> {
   layers: number[];
   combine: string;
   pool: string;
+  /** Where that is not `hidden`. */
+  site?: Site;
+  /** Heads of a row and numbers of a head, of sites that have heads. */
+  heads?: number;
+  headDim?: number;
+  /** Where the final norm was left out. */
+  finalNorm?: false;
   precision: P;
   width: number;
   /** Texts truncated. */

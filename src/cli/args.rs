@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use everylayer::output::Format;
-use everylayer::{Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route};
+use everylayer::{
+    Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Site,
+};
 
 use super::help;
 pub use cluster::{ClusterArgs, Engine};
@@ -21,7 +23,7 @@ pub use load::DeviceArgs;
 #[cfg(feature = "server")]
 pub use values::log_level;
 pub use values::{Shard, device, devices, switch};
-use values::{combine, formats, layers, overflow, pool, precision, route, token_formats};
+use values::{combine, formats, layers, overflow, pool, precision, route, site, token_formats};
 pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.
@@ -123,6 +125,14 @@ pub struct EmbedArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Site in each layer: `hidden` (its output), `attn_out`, `resid_mid`, `mlp_out`, `mlp_act`, `z`,
+    /// `q`, `k` or `v`
+    #[arg(long, value_name = "SITE", default_value = "hidden")]
+    #[arg(value_parser = site(), hide_possible_values = true)]
+    pub site: Site,
+    /// Take the last hidden state before the final norm (`false`), for models that have one
+    #[arg(long, value_name = "true|false", value_parser = switch(), hide_possible_values = true)]
+    pub final_norm: Option<bool>,
     /// Layers: `last`, `all`, `blocks`, or hidden states such as `0,3,-1`, `-4..-1` and `3..`
     #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
     #[arg(value_parser = layers(), hide_possible_values = true)]

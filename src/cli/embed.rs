@@ -171,6 +171,7 @@ fn capture(args: &EmbedArgs, tokens: Capture) -> Capture {
     let mut capture = tokens.layers(args.layers.clone()).combine(args.combine.clone());
     capture = capture.pool(args.pool).precision(Precision::F32).route(args.route);
     (capture.normalize, capture.dims) = (args.normalize, args.dims);
+    (capture.site, capture.final_norm) = (args.site, args.final_norm);
     capture
 }
 

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::kernels::grid::MATMUL_K;
 use crate::kernels::{
     CombineParams, GateParams, Im2colParams, MatmulParams, Merge, NormInput, NormParams,
-    PoolParams, QkNormParams, RopeParams, Scores, Work,
+    PoolParams, QkNormParams, RopeParams, Scores, SliceParams, Work,
 };
 use crate::math::activation::{Activation, activate};
 use crate::math::norm::{NormKind, norm_rows};
@@ -69,6 +69,10 @@ pub(super) fn run(reads: &Reads<'_>, out: &mut [f32], flags: &mut [u32]) -> Resu
         Work::Expert(k, p) => {
             let (a, w, routes) = (numbers(0)?, reads.matrix(1)?, numbers(2)?);
             expert(p, k.activation, k.shared, a, w, routes, out);
+        }
+        Work::Slice(k, p) => {
+            let bias = if k.parts { Some(numbers(2)?) } else { None };
+            slice(p, numbers(0)?, bias, out);
         }
         Work::Combine(k, p) => combine(p, k.0, numbers(0)?, out),
         Work::Pool(k, p) => {
@@ -266,6 +270,24 @@ pub fn qk_norm(p: &QkNormParams, weight: &[f32], qkv: &mut [f32]) {
                 let normed = ((f64::from(x[i]) - mean) * scale) as f32;
                 x[i] = normed.mul_add(gamma[i], beta[i]);
             }
+        }
+    });
+}
+
+/// Some columns of every row; of what was left in `p.parts` parts their sum and a bias.
+pub fn slice(p: &SliceParams, x: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    let (line, columns) = (4 * p.in4 as usize, 4 * p.out4 as usize);
+    let y = &mut y[..4 * p.vectors as usize];
+    let numbers = y.len() / columns * line;
+    y.par_chunks_mut(columns).enumerate().for_each(|(row, y)| {
+        let at = row * line + 4 * p.first4 as usize;
+        y.copy_from_slice(&x[at..at + columns]);
+        for part in 1..p.parts as usize {
+            let part = &x[part * numbers + at..][..columns];
+            y.iter_mut().zip(part).for_each(|(y, x)| *y += x);
+        }
+        if let Some(bias) = bias {
+            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
         }
     });
 }

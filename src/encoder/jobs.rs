@@ -127,7 +127,8 @@ impl<'a> Grouped<'a> {
         let alike = |group: &&mut Group| match (&group.exits[..], exits) {
             (one, other) if one == other => true,
             ([one], [other]) => {
-                one.is_plain() && other.is_plain() && one.deepest() == other.deepest()
+                let alike = one.is_plain() && other.is_plain() && is_of_one_place(one, other);
+                alike && one.deepest() == other.deepest()
             }
             _ => false,
         };
@@ -136,7 +137,8 @@ impl<'a> Grouped<'a> {
                 if *group.exits != *exits {
                     let states = group.exits.iter().chain(exits).flat_map(|exit| &exit.states);
                     let states: BTreeSet<usize> = states.copied().collect();
-                    group.exits = [plain(states)].into();
+                    group.exits =
+                        [Exit { states: states.into_iter().collect(), ..exits[0].clone() }].into();
                 }
                 group.sequences.extend(sequences);
             }
@@ -159,24 +161,30 @@ impl<'a> Grouped<'a> {
     }
 }
 
-/// What a batch has to bring for all of `resolved`: plain states are one exit.
+/// What a batch has to bring for all of `resolved`: plain states of one place are one exit, the last.
 fn exits(resolved: &[Resolved<'_>]) -> Vec<Exit> {
-    let (mut exits, mut states) = (Vec::new(), BTreeSet::new());
+    let (mut exits, mut plain): (Vec<Exit>, Vec<Exit>) = (Vec::new(), Vec::new());
     for Resolved { exit, .. } in resolved {
         if exit.is_plain() {
-            states.extend(exit.states.iter().copied());
+            match plain.iter_mut().find(|other| is_of_one_place(exit, other)) {
+                Some(other) => other.states.extend(&exit.states),
+                None => plain.push(exit.clone()),
+            }
         } else if !exits.contains(exit) {
             exits.push(exit.clone());
         }
     }
-    if !states.is_empty() {
-        exits.push(plain(states));
+    for exit in &mut plain {
+        exit.states.sort_unstable();
+        exit.states.dedup();
     }
+    exits.extend(plain);
     exits
 }
 
-fn plain(states: BTreeSet<usize>) -> Exit {
-    Exit { states: states.into_iter().collect(), combine: None, pool: None }
+/// Whether states of both are taken at one place.
+fn is_of_one_place(one: &Exit, other: &Exit) -> bool {
+    (one.site, one.final_norm) == (other.site, other.final_norm)
 }
 
 impl Encoder {

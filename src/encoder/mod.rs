@@ -236,6 +236,9 @@ impl Encoder {
             model: self.model.name.clone(),
             device: self.executor.device(),
             dtype: self.elem.to_string(),
+            site: epilogue.capture().site,
+            heads: epilogue.heads(),
+            final_norm: !epilogue.is_unnormed(),
             layers: epilogue.layers.clone(),
             combine: epilogue.capture().combine.clone(),
             pool: epilogue.capture().pool,
@@ -367,9 +370,11 @@ impl Encoder {
     /// How large a batch may be on `executor` that brings `exits`.
     fn limits(&self, executor: &dyn Execute, exits: &[Exit]) -> BatchLimits {
         let max_binding = executor.caps().max_binding;
-        let texts = exits.iter().map(|exit| exit.max_texts(&self.model.layout, max_binding));
-        let texts = texts.min().unwrap_or(usize::MAX);
-        BatchLimits { tokens: self.batch_tokens_on(executor), texts }
+        let spec = &self.model.spec;
+        let texts = exits.iter().map(|exit| exit.max_texts(spec, max_binding));
+        let tokens = exits.iter().map(|exit| exit.max_tokens(spec, max_binding));
+        let tokens = tokens.chain([self.batch_tokens_on(executor)]).min().unwrap_or(1);
+        BatchLimits { tokens, texts: texts.min().unwrap_or(usize::MAX) }
     }
 
     /// Tokens of one batch at most on `executor`: an executor in f32 has less room than one in f16.

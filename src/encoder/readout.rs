@@ -6,7 +6,7 @@ pub use super::resolve::Brought;
 use super::resolve::{Epilogue, Resolved};
 use crate::embeddings::{TokenInfo, WordInfo};
 use crate::error::{Error, Result, fail};
-use crate::schedule::{Exit, Output};
+use crate::schedule::{Exit, Output, SiteRow};
 use crate::text::{Tokens, Word};
 
 /// The readbacks of a batch, in the order they came.
@@ -74,22 +74,17 @@ pub fn missing() -> Error {
     fail!(Gpu, "the device did not bring all that was asked of it; this is a bug: please report it")
 }
 
-/// These rows of an array whose rows lie `stride` numbers apart, `width` numbers of each.
-fn compact(
-    numbers: &[f32],
-    rows: &Range<usize>,
-    (stride, width): (usize, usize),
-) -> Result<Vec<f32>> {
-    let rows = numbers.get(rows.start * stride..rows.end * stride).ok_or_else(missing)?;
-    Ok(rows.chunks_exact(stride).flat_map(|row| &row[..width]).copied().collect())
+/// These rows of an array, without their padding.
+fn compact(numbers: &[f32], rows: &Range<usize>, row: SiteRow) -> Result<Vec<f32>> {
+    let line = row.line();
+    let rows = numbers.get(rows.start * line..rows.end * line).ok_or_else(missing)?;
+    Ok(row.compact(rows).collect())
 }
 
-/// What a batch brought, and which of it is a text's: its number, the number of texts, its rows, which
-/// lie `stride` numbers apart.
+/// What a batch brought, and which of it is a text's: its number, the number of texts, its rows.
 pub struct OfBatch<'a> {
     pub place: (usize, usize, Range<usize>),
     pub arrived: &'a Arrived,
-    pub stride: usize,
 }
 
 impl OfBatch<'_> {
@@ -101,19 +96,19 @@ impl OfBatch<'_> {
     /// `Gpu` where something of it is missing.
     pub fn brought(&self, resolved: &Resolved<'_>, exits: &[Exit]) -> Result<Brought> {
         let exit = exits.iter().position(|exit| *exit == resolved.exit);
-        let ((i, texts, rows), stride) = (&self.place, self.stride);
-        let line = (stride, resolved.epilogue.width());
+        let ((i, texts, rows), row) = (&self.place, resolved.epilogue.row());
+        let stride = row.line();
         for (output, numbers) in self.arrived {
             match output {
                 Output::Combined(number) if Some(*number) == exit => {
-                    return Ok(Brought::Combined(compact(numbers, rows, line)?));
+                    return Ok(Brought::Combined(compact(numbers, rows, row)?));
                 }
                 Output::Pooled(number) if Some(*number) == exit => {
                     if numbers.len() != resolved.exit.parts() * texts * stride {
                         return Err(missing());
                     }
                     let parts = numbers.chunks_exact(texts * stride);
-                    let rows = parts.map(|part| compact(part, &(*i..i + 1), line));
+                    let rows = parts.map(|part| compact(part, &(*i..i + 1), row));
                     return Ok(Brought::Pooled(rows.collect::<Result<Vec<_>>>()?.concat()));
                 }
                 _ => {}
@@ -133,9 +128,10 @@ impl OfBatch<'_> {
         let rows = start + kept.start..start + kept.end;
         let state = |wanted: &usize| {
             let mut arrived = self.arrived.iter();
-            let found = arrived.find(|(output, _)| *output == Output::State(*wanted));
+            let wanted = epilogue.output(*wanted);
+            let found = arrived.find(|(output, _)| *output == wanted);
             let (_, numbers) = found.ok_or_else(missing)?;
-            compact(numbers, &rows, (self.stride, epilogue.width()))
+            compact(numbers, &rows, epilogue.row())
         };
         epilogue.states.iter().map(state).collect()
     }

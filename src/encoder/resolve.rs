@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use crate::capture::reduce::{Reduced, Reduction, reduce_text};
-use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode};
+use crate::capture::{Capture, Combine, Layers, Overflow, Pool, PoolMode};
 use crate::embeddings::Rows;
 use crate::error::{Result, Setting, fail};
 use crate::math::vector;
 use crate::model::pipeline::{LayerMix, Module, Pipeline};
 use crate::model::spec::Spec;
-use crate::schedule::{Combination, Exit, Merge, Pooling};
+use crate::schedule::{Combination, Exit, Merge, Output, Pooling, Site, SiteRow};
 
 /// A capture held against a model.
 pub struct Resolved<'a> {
@@ -38,6 +38,9 @@ pub struct Epilogue<'a> {
     /// Whether modules with weights run: they were trained on the last state alone.
     trained: bool,
     width: usize,
+    row: SiteRow,
+    /// The state that is taken before the final norm.
+    unnormed: Option<usize>,
 }
 
 /// What the device brought for one text: compact (rows, width) arrays.
@@ -60,9 +63,18 @@ impl<'a> Resolved<'a> {
         skip: usize,
     ) -> Result<Self> {
         capture.check()?;
-        let layers = capture.layers.resolve(spec.depth())?;
+        let site = capture.site;
+        // All that a site has is in blocks.
+        let layers = match (site, &capture.layers) {
+            (Site::Hidden, layers) => layers.resolve(spec.depth())?,
+            (_, Layers::All) => Layers::Blocks.resolve(spec.depth())?,
+            (_, layers) => layers.resolve(spec.depth())?,
+        };
+        site.check(spec, &layers).map_err(|e| e.about(&[Setting::Layers]))?;
+        check_final_norm(capture, spec)?;
         capture.combine.check(layers.len())?;
-        let last = layers == [spec.depth()];
+        let is_trained_on = site == Site::Hidden && capture.final_norm != Some(false);
+        let last = layers == [spec.depth()] && is_trained_on;
         let trained = capture.pool == Pool::Model && last;
         let (states, combine) = match &pipeline.mix {
             Some(mix) if trained => mixed(mix, &capture.combine, spec.depth())?,
@@ -78,7 +90,8 @@ impl<'a> Resolved<'a> {
         if pooler && !last {
             return Err(fail!(
                 Usage,
-                "the pooler reads the last layer alone: leave the layers at `last`"
+                "the pooler reads the last hidden state alone: leave the layers at `last`, the site at \
+                 `hidden`, and the final norm on"
             )
             .about(&[Setting::Layers]));
         }
@@ -94,10 +107,23 @@ impl<'a> Resolved<'a> {
         let modes = capture.pool.modes(&pipeline.pooling).unwrap_or_default();
         let merge = device_combination(&combine, states.len());
         let pool = (!modes.is_empty()).then(|| Pooling { reduces: modes.clone(), pooler });
-        let fold = Exit { states: states.clone(), combine: merge, pool };
-        let width = spec.width;
-        let epilogue =
-            Epilogue { capture, pipeline, layers, states, combine, modes, trained, width };
+        let final_norm = capture.final_norm != Some(false);
+        let fold = Exit { site, final_norm, states: states.clone(), combine: merge, pool };
+        let row = site.row(spec);
+        let unnormed = fold.is_unnormed(spec).then_some(spec.depth());
+        let width = row.numbers();
+        let epilogue = Epilogue {
+            capture,
+            pipeline,
+            layers,
+            states,
+            combine,
+            modes,
+            trained,
+            width,
+            row,
+            unnormed,
+        };
         epilogue.check_modules()?;
         // The host alone leaves tokens out, and takes them through modules before pooling.
         // A text in windows is pooled over the tokens of all of them.
@@ -153,6 +179,30 @@ impl<'a> Epilogue<'a> {
         self.capture
     }
 
+    /// What a row of a state is on the device.
+    pub fn row(&self) -> SiteRow {
+        self.row
+    }
+
+    /// Heads of a row and numbers of a head, where the site has heads.
+    pub fn heads(&self) -> Option<[usize; 2]> {
+        self.capture.site.has_heads().then_some([self.row.heads, self.row.size])
+    }
+
+    /// Whether the final norm is left out.
+    pub fn is_unnormed(&self) -> bool {
+        self.unnormed.is_some()
+    }
+
+    /// As what `state` leaves the device.
+    pub fn output(&self, state: usize) -> Output {
+        match self.capture.site {
+            Site::Hidden if self.unnormed == Some(state) => Output::Unnormed,
+            Site::Hidden => Output::State(state),
+            site => Output::Site(site, state),
+        }
+    }
+
     /// Width of a state.
     pub fn width(&self) -> usize {
         self.width
@@ -179,7 +229,8 @@ impl<'a> Epilogue<'a> {
 
     /// The checkpoint's own limit of dimensions, where it applies to a row of `width`.
     fn truncate_dim(&self, width: usize) -> Option<usize> {
-        let applies = self.capture.pool == Pool::Model && self.capture.dims.is_none();
+        let (pool, site) = (self.capture.pool, self.capture.site);
+        let applies = (pool, site) == (Pool::Model, Site::Hidden) && self.capture.dims.is_none();
         self.pipeline.truncate_dim.filter(|&d| applies && d > 0 && d < width)
     }
 
@@ -267,6 +318,27 @@ impl<'a> Epilogue<'a> {
         let width = values.len() / layer_axis.max(1);
         Reduced { values, layer_axis, rows: 1, width }
     }
+}
+
+/// The norm that is left out is there.
+fn check_final_norm(capture: &Capture, spec: &Spec) -> Result<()> {
+    if capture.final_norm != Some(false) {
+        return Ok(());
+    }
+    if spec.final_norm.is_none() {
+        return Err(fail!(
+            Usage,
+            "this model has no final norm that could be left out: its blocks normalise at their end"
+        ));
+    }
+    if capture.site != Site::Hidden {
+        return Err(fail!(
+            Usage,
+            "the final norm is applied to hidden states alone: leave it on for site `{}`",
+            capture.site
+        ));
+    }
+    Ok(())
 }
 
 /// What WeightedLayerPooling puts in the place of the last state: the states, and how they become

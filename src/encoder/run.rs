@@ -255,7 +255,7 @@ impl Encoder {
                 overflowed.state = Some(lowest);
             }
             let place = (i, batch.sequences.len(), batch.rows(i));
-            let text = OfBatch { place, arrived, stride: self.model.layout.width };
+            let text = OfBatch { place, arrived };
             let text = found.is_none().then_some(&text);
             let (job, resolved) = (stream.job(id.job), stream.resolved(id.job));
             let progress = match job.windows.zip(id.window) {

@@ -24,6 +24,7 @@ mod qk_norm;
 mod rope;
 mod route;
 mod row;
+mod slice;
 pub mod template;
 mod tile;
 mod vendor;
@@ -52,6 +53,7 @@ pub use qk_norm::{QkNorm, QkNormParams};
 pub use rope::{Rope, RopeParams, RopeShape};
 pub use route::{Route, RouteParams, RoutesLeft, route_words};
 pub use row::{NormInput, RowCut, RowSum};
+pub use slice::{Slice, SliceParams, SliceShape};
 pub use tile::Tile;
 pub use vendor::Vendor;
 pub use wgsl::Wgsl;
@@ -362,6 +364,7 @@ kernels! {
     QkNorm,
     Route,
     Expert,
+    Slice,
     Combine,
     Pool,
 }

@@ -259,6 +259,7 @@ pub(super) fn metadata(header: &Header, more: &[(String, String)]) -> Vec<(Strin
         ("pool", header.pool.to_string()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let own = own.into_iter().chain(header.site_fields().words());
+    let own = own.map(|(key, value)| (key.to_owned(), value));
     own.chain(more.iter().cloned()).collect()
 }

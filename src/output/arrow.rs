@@ -57,6 +57,7 @@ pub fn stream(
         about.insert(named("layers"), layers.join(","));
         about.insert(named("combine"), result.combine.to_string());
         about.insert(named("pool"), result.pool.to_string());
+        about.extend(result.site_fields().words().map(|(field, word)| (named(field), word)));
     }
     let lists = [
         ("tokens", texts.tokens.map(|all| tokens(all.iter().map(Vec::as_slice)))),

@@ -68,11 +68,12 @@ pub fn join(
             }
         }
         let layers: Vec<String> = result.layers.iter().map(usize::to_string).collect();
-        for (field, value) in [
+        let words = [
             ("layers", layers.join(",")),
             ("combine", result.combine.to_string()),
             ("pool", result.pool.to_string()),
-        ] {
+        ];
+        for (field, value) in words.into_iter().chain(result.site_fields().words()) {
             about.insert(named(field), value);
         }
         about.insert("model".into(), result.model.clone());

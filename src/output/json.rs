@@ -12,7 +12,7 @@ use super::spill::Spill;
 use super::{Extras, Kept, Order, Sink, broken};
 use crate::capture::precision::Ranges;
 use crate::embeddings::{
-    Embeddings, Header, Rows, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
+    Embeddings, Header, Rows, SiteFields, Slice, TextEmbedding, TokenInfo, Values, WordInfo,
 };
 use crate::error::{Result, fail};
 
@@ -120,6 +120,8 @@ struct Opening<'a> {
     layers: &'a [usize],
     combine: String,
     pool: String,
+    #[serde(flatten)]
+    site: SiteFields,
     width: usize,
     truncated: usize,
     tokens_lost: usize,
@@ -141,6 +143,7 @@ fn head(
         layers: &header.layers,
         combine: header.combine.to_string(),
         pool: header.pool.to_string(),
+        site: header.site_fields(),
         width: header.width,
         truncated,
         tokens_lost,

@@ -1,7 +1,7 @@
 use std::io::{self, Cursor, SeekFrom};
 
 use super::*;
-use crate::capture::{Combine, Pool, Precision};
+use crate::capture::{Combine, Pool, Precision, Site};
 use crate::embeddings::{TokenInfo, Values, WordInfo};
 use crate::error::ErrorKind;
 
@@ -10,6 +10,9 @@ pub(super) fn header(pool: Pool, layers: &[usize], width: usize) -> Header {
         model: "bundled:mini".into(),
         device: "cpu".into(),
         dtype: "f32".into(),
+        site: Site::Hidden,
+        heads: None,
+        final_norm: true,
         layers: layers.to_vec(),
         combine: Combine::Stack,
         pool,

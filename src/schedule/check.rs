@@ -5,6 +5,7 @@
 
 use super::caps::Caps;
 use super::plan::Exit;
+use super::site::Site;
 use crate::error::{Result, Setting, fail};
 use crate::math::pool::PoolMode;
 use crate::model::layout::Layout;
@@ -71,16 +72,27 @@ pub fn check(
     }
     for exit in exits {
         check_exit(spec, layout, exit)?;
+        let row = exit.site.row(spec);
+        let most = exit.max_tokens(spec, caps.max_binding);
+        if batch.ids.len() > most {
+            return Err(fail!(
+                Usage,
+                "a batch of {} tokens does not fit at site `{}`: 1 to {most} do",
+                batch.ids.len(),
+                exit.site
+            )
+            .about(&[Setting::BatchTokens]));
+        }
         if exit.pool.is_some() {
-            check_pooled(exit, batch.offsets.len() - 1, layout, caps)?;
+            check_pooled(exit, batch.offsets.len() - 1, row.line(), caps)?;
         }
     }
     Ok(())
 }
 
 /// What exit pools of `texts` texts is one array.
-fn check_pooled(exit: &Exit, texts: usize, layout: &Layout, caps: &Caps) -> Result<()> {
-    let bytes = (exit.parts() * texts * layout.width) as u64 * 4;
+fn check_pooled(exit: &Exit, texts: usize, width: usize, caps: &Caps) -> Result<()> {
+    let bytes = (exit.parts() * texts * width) as u64 * 4;
     if bytes > caps.max_binding {
         return Err(fail!(
             Usage,
@@ -155,6 +167,7 @@ fn check_exit(spec: &Spec, layout: &Layout, exit: &Exit) -> Result<()> {
             spec.depth()
         ));
     }
+    exit.site.check(spec, states)?;
     // The second place of a state would stay as the memory was.
     if let Some(i) = (1..states.len()).find(|&i| states[..i].contains(&states[i])) {
         return Err(fail!(Usage, "state {} is asked for twice", states[i]));
@@ -172,7 +185,8 @@ fn check_exit(spec: &Spec, layout: &Layout, exit: &Exit) -> Result<()> {
         if pooling.reduces.is_empty() {
             return Err(fail!(Usage, "a pooling without a mode gives nothing"));
         }
-        if pooling.pooler && (layout.pooler.is_none() || exit.parts() != 1) {
+        let is_last = exit.site == Site::Hidden && !exit.is_unnormed(spec);
+        if pooling.pooler && (layout.pooler.is_none() || exit.parts() != 1 || !is_last) {
             return Err(fail!(
                 Usage,
                 "the pooler reads one state of a checkpoint that has a pooler"

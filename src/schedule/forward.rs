@@ -9,11 +9,14 @@ mod moe;
 mod product;
 mod qk_norm;
 
+use leave::Found;
+
 use super::caps::Caps;
 use super::check::{check, position_rows};
 use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{BufferId, Fill, Recording};
+use super::site::Site;
 use super::tuning::Tuning;
 use crate::error::{Result, fail};
 use crate::kernels::{AdapterFeatures, Elem};
@@ -180,6 +183,7 @@ impl Pass<'_> {
             (self.caps.attended(self.spec, block), self.caps.widened(self.spec));
         // q, k, v = W x + b  // (tokens, heads + 2 kv_heads, head_dim)
         let qkv = self.widen(at("qkv"), ("qkv", attended), input, ids.qkv, Activation::Identity);
+        self.capture_heads(state, qkv);
         if let Some((norms, id)) = block.attention.query_key_norms.as_ref().zip(ids.query_key_norms)
         {
             self.qk_norm(at("q and k norms"), qkv, norms, id);
@@ -189,18 +193,20 @@ impl Pass<'_> {
         }
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
         let context = self.attention(at("attention"), qkv, texts, &block.attention.bias, ids.bias);
+        self.capture_at((Site::Z, state), Found::whole(context, ids.output.k));
         let h = match first_norm {
             Some((norm, id)) if !is_pre => {
                 let norm = (id, norm, state);
                 let labels = [at("output"), at("attention norm")];
-                self.add_norm(labels, "h", context, ids.output, x, norm)
+                self.add_norm(labels, ("h", Site::AttnOut), context, ids.output, x, norm)
             }
-            _ => self.add(at("output"), "h", context, ids.output, x),
+            _ => self.add(at("output"), "h", context, ids.output, x, (Site::AttnOut, state)),
         };
         let h = match block.second_norm.as_ref().zip(ids.second_norm) {
             Some((norm, id)) => self.residual_norm(at("second norm"), "h", h, x, (id, norm, state)),
             None => h,
         };
+        self.capture_at((Site::ResidMid, state), Found::whole(h, layout.width));
         let output_norm = (&block.output_norm, ids.output_norm);
         let fed = if is_pre { self.norm(at("output norm"), h, output_norm, state) } else { h };
         if let Some((experts, ids)) = block.experts.as_ref().zip(ids.experts.as_ref()) {
@@ -215,18 +221,20 @@ impl Pass<'_> {
         } else {
             self.widen(at("up"), ("inner", widened), fed, ids.up, block.activation)
         };
+        self.capture_at((Site::MlpAct, state), Found::whole(inner, layout.inner));
         if !is_pre {
             let norm = (ids.output_norm, &block.output_norm, state);
             let labels = [at("down"), at("output norm")];
-            let y = self.add_norm(labels, "x", inner, ids.down, h, norm);
+            let y = self.add_norm(labels, ("x", Site::MlpOut), inner, ids.down, h, norm);
             return match block.convolution.as_ref().zip(ids.convolution) {
                 Some((convolution, ids)) => self.convolve(state, x, y, convolution, ids),
                 None => y,
             };
         }
-        let x = self.add(at("down"), "x", inner, ids.down, h);
+        let x = self.add(at("down"), "x", inner, ids.down, h, (Site::MlpOut, state));
         match self.spec.final_norm.as_ref().zip(self.layout.final_norm) {
             Some(norm) if state == self.spec.depth() => {
+                self.capture_unnormed(x);
                 self.norm("final norm".into(), x, norm, state)
             }
             _ => x,

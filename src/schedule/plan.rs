@@ -6,10 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::site::Site;
 use crate::error::{Error, Result};
 use crate::kernels::Merge;
 use crate::math::pool::PoolMode;
-use crate::model::layout::Layout;
+use crate::model::spec::Spec;
 
 /// How the chosen states become one on the device.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,10 @@ pub struct Pooling {
 /// `(states or 1) × reduces` parts of (texts, width), states outermost, in the order given here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exit {
+    /// Where in a block.
+    pub site: Site,
+    /// Whether the last state is taken behind the final norm, where the model has one.
+    pub final_norm: bool,
     /// Chosen states in the caller's order, without duplicates.
     pub states: Vec<usize>,
     /// Combination of the states, before pooling.
@@ -79,10 +84,23 @@ impl fmt::Display for Route {
     }
 }
 
+impl Default for Exit {
+    /// No state, as it is.
+    fn default() -> Self {
+        let (site, final_norm) = (Site::Hidden, true);
+        Self { site, final_norm, states: Vec::new(), combine: None, pool: None }
+    }
+}
+
 impl Exit {
+    /// These states as they are.
+    pub fn states(states: impl IntoIterator<Item = usize>) -> Self {
+        Self { states: states.into_iter().collect(), ..Self::default() }
+    }
+
     /// The *stream* form of this exit: the same states, nothing folded.
     pub fn streamed(&self) -> Self {
-        Self { states: self.states.clone(), combine: None, pool: None }
+        Self { combine: None, pool: None, ..self.clone() }
     }
 
     /// Whether states leave as they are.
@@ -102,14 +120,25 @@ impl Exit {
     }
 
     /// The most texts of one batch whose pooled rows fit one array of `max_binding` bytes.
-    pub fn max_texts(&self, layout: &Layout, max_binding: u64) -> usize {
-        let row = 4 * self.parts() * layout.width;
+    pub fn max_texts(&self, spec: &Spec, max_binding: u64) -> usize {
+        let row = 4 * self.parts() * self.site.row(spec).line();
         match self.pool {
             Some(_) => {
                 usize::try_from(max_binding / row.max(1) as u64).unwrap_or(usize::MAX).max(1)
             }
             None => usize::MAX,
         }
+    }
+
+    /// The most tokens of one batch whose rows at the site fit one array of `max_binding` bytes.
+    pub fn max_tokens(&self, spec: &Spec, max_binding: u64) -> usize {
+        let row = 4 * self.site.row(spec).line();
+        usize::try_from(max_binding / row.max(1) as u64).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Whether it brings the last state of `spec` as it is before the final norm.
+    pub fn is_unnormed(&self, spec: &Spec) -> bool {
+        self.site == Site::Hidden && !self.final_norm && spec.final_norm.is_some()
     }
 
     /// Follows `route`. [`Route::Auto`] folds wherever there is something to fold: a text has at

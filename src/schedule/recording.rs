@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::site::Site;
 use crate::kernels::{Call, Variant, Work};
 use crate::model::layout::WeightId;
 
@@ -87,6 +88,10 @@ pub struct Dispatch {
 pub enum Output {
     /// A state, (tokens, width stride).
     State(usize),
+    /// What lies at a site of a block other than its state, (tokens, [`SiteRow::line`](super::SiteRow::line)).
+    Site(Site, usize),
+    /// The last state before the final norm, (tokens, width stride).
+    Unnormed,
     /// The combination of the states that the exit of this number chose, (tokens, width stride).
     Combined(usize),
     /// Pooled rows of the exit of this number, (parts, texts, width stride); see

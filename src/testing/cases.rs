@@ -6,7 +6,7 @@
 
 use crate::kernels::{
     Attention, AttentionShape, Call, Combine, Elem, Embed, Gate, Matmul, Norm, NormInput,
-    NormParams, Pool, Rope, RopeShape, RowCut, Scores, Sizes, Variant,
+    NormParams, Pool, Rope, RopeShape, RowCut, Scores, Sizes, Slice, SliceShape, Variant,
 };
 use crate::model::layout::{Use, align4};
 use crate::schedule::recording::{Bind, Recording};
@@ -60,12 +60,13 @@ const TABLES: [usize; 3] = [61, 200, 2];
 /// * `qk_norm`: as `norm`;
 /// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
 /// * `expert`: as `matmul`;
+/// * `slice`: a sum of three numbers and a bias, in one order;
 /// * `combine`: one product and one sum;
 /// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
 /// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
 ///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
 ///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
-pub const TOLERANCES: [(&str, f32); 15] = [
+pub const TOLERANCES: [(&str, f32); 16] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
@@ -76,6 +77,7 @@ pub const TOLERANCES: [(&str, f32); 15] = [
     ("qk_norm", 1e-5),
     ("route", 5e-6),
     ("expert", 2e-5),
+    ("slice", 1e-6),
     ("combine", 1e-6),
     ("pool", 5e-6),
     ("matmul f16", F16),
@@ -154,6 +156,9 @@ fn of(variant: Variant, last: bool, shelf: &mut Shelf) -> Vec<Recording> {
         Variant::Expert(kernel) => {
             let shapes = PRODUCTS.into_iter().filter(|(m, ..)| *m > 1);
             each(shapes, last, |shape| moe::expert(kernel, shape, shelf))
+        }
+        Variant::Slice(kernel) => {
+            each([(1, 4), (65, 36), (130, 260)], last, |shape| slice(kernel, shape, shelf))
         }
         Variant::Combine(kernel) => {
             let shapes = VECTORS.into_iter().flat_map(|n| [(n, true), (n, false)]);
@@ -321,6 +326,21 @@ fn gate(kernel: Gate, (rows, inner): (usize, usize)) -> Recording {
     let both = single.input_in(kernel.narrow, &rng.normals(2 * rows * inner, 2.0), 2 * inner);
     let y = single.output_in(kernel.narrow, rows, inner);
     finish(single, kernel.over(rows, inner), &[both, y])
+}
+
+/// The columns in the middle of rows of three times as many.
+fn slice(kernel: Slice, (rows, columns): (usize, usize), shelf: &mut Shelf) -> Recording {
+    let mut rng = Rng::new(1000 * rows + columns);
+    let mut single = Single::default();
+    let (line, parts) = (3 * columns, if kernel.parts { PARTS } else { 1 });
+    let x = single.input_in(kernel.narrow, &rng.normals(parts * rows * line, 1.0), line);
+    let y = single.output(rows, columns);
+    let mut binds = vec![x, y];
+    if kernel.parts {
+        binds.push(shelf.add(Use::Vector, (1, columns), rng.normals(columns, 1.0)));
+    }
+    let shape = SliceShape { rows, line, first: columns, columns, parts };
+    finish(single, kernel.over(shape), &binds)
 }
 
 fn combine(kernel: Combine, vectors: usize, first: bool) -> Recording {

@@ -18,7 +18,7 @@ pub async fn states(
     executor: &dyn Execute,
 ) -> Result<Result<Vec<Vec<f32>>, NotFinite>> {
     let (width, stride) = (spec.width, layout.width());
-    let exit = Exit { states: (0..=spec.depth()).collect(), combine: None, pool: None };
+    let exit = Exit::states(0..=spec.depth());
     let recording = record(spec, layout, batch, &exit, executor.caps())?;
     let mut states = Vec::new();
     let mut sink = |output, numbers: Vec<f32>| {

@@ -50,6 +50,8 @@ impl Opening {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ask {
+    site: Option<String>,
+    final_norm: Option<bool>,
     layers: Option<String>,
     combine: Option<String>,
     pool: Option<String>,
@@ -74,8 +76,12 @@ impl Ask {
             normalize: self.normalize,
             dims: self.dims,
             max_tokens: self.max_tokens,
+            final_norm: self.final_norm,
             ..Capture::default()
         };
+        if let Some(site) = self.site {
+            capture.site = site.parse()?;
+        }
         if let Some(layers) = self.layers {
             capture.layers = layers.parse()?;
         }
@@ -133,6 +139,14 @@ pub fn head(embeddings: &Embeddings) -> Result<String> {
         layers: &'a [usize],
         combine: String,
         pool: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        site: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        heads: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        head_dim: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        final_norm: Option<bool>,
         precision: String,
         width: usize,
         truncated: usize,
@@ -167,6 +181,7 @@ pub fn head(embeddings: &Embeddings) -> Result<String> {
         tokens: (rows == Rows::Tokens).then_some(text.tokens.as_slice()),
         words: (rows == Rows::Words).then_some(text.words.as_slice()),
     });
+    let site = embeddings.site_fields();
     write(&Head {
         model: &embeddings.model,
         device: &embeddings.device,
@@ -174,6 +189,10 @@ pub fn head(embeddings: &Embeddings) -> Result<String> {
         layers: &embeddings.layers,
         combine: embeddings.combine.to_string(),
         pool: embeddings.pool.to_string(),
+        site: site.site,
+        heads: site.heads,
+        head_dim: site.head_dim,
+        final_norm: site.final_norm,
         precision: embeddings.precision.to_string(),
         width,
         truncated: embeddings.truncated(),

@@ -113,6 +113,21 @@ fn normalize_and_dims() {
 }
 
 #[test]
+fn sites_are_named_and_read_in_blocks_alone() {
+    let heads = json(&["embed", "-q", "-l", "all", "--site", "z", "-p", "mean", "a text"]);
+    assert_eq!((&heads["site"], &heads["heads"]), (&json!("z"), &json!(12)));
+    assert_eq!((&heads["head_dim"], &heads["layers"]), (&json!(32), &json!([1, 2, 3, 4, 5, 6])));
+    let neurons = vectors(&["--site", "mlp-act", "a text"]);
+    assert_eq!(flat(&neurons).len(), 1536);
+    // A state says what it said before there were sites.
+    let state = json(&["embed", "-q", "a text"]);
+    assert!(["site", "heads", "head_dim", "final_norm"].iter().all(|key| state[key].is_null()));
+    let got = run(&["embed", "-q", "--site", "attn_out", "-l", "0..2", "a text"]);
+    assert_eq!(got.code, Some(2));
+    assert!(got.err.contains("site `attn_out` does not exist at layer 0"), "{}", got.err);
+}
+
+#[test]
 fn every_precision() {
     let of = |precision| {
         let all = json(&["embed", "-q", "--precision", precision, "a text", "another", "third"]);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod weights;
+
 use std::path::{Path, PathBuf};
 
 use everylayer::model::directory::Directory;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use everylayer::cpu::Cpu;
 use everylayer::execute::Execute;
 use everylayer::model::spec::{Activation, Rope};
-use everylayer::schedule::{Caps, Combination, Elem, Exit, Merge, PoolMode, Pooling, record};
+use everylayer::schedule::{Caps, Combination, Elem, Exit, Merge, PoolMode, Pooling, Site, record};
 use everylayer::text::pack::PackedBatch;
 
 use crate::toy::model::{SMALL, Shape, Toy, pack};
@@ -46,7 +46,8 @@ fn exit(rng: &mut Rng, depth: usize) -> Exit {
     let modes = [PoolMode::Mean, PoolMode::Cls, PoolMode::Last, PoolMode::Max];
     let reduces = (0..rng.below(3)).map(|_| modes[rng.below(4)]).collect();
     let pool = (rng.below(2) == 0).then_some(Pooling { reduces, pooler: rng.below(4) == 0 });
-    Exit { states, combine, pool }
+    let site = Site::ALL[rng.below(Site::ALL.len())].1;
+    Exit { site, states, combine, pool, final_norm: rng.below(4) > 0 }
 }
 
 fn turned() -> Shape {
@@ -106,7 +107,7 @@ fn a_recording_runs_only_on_weights_that_it_fits() {
     ];
     let toys: Vec<Toy> = shapes.iter().map(|shape| shape.toy(3)).collect();
     let all: Vec<_> = toys.iter().map(executors).collect();
-    let exit = Exit { states: vec![1], combine: None, pool: None };
+    let exit = Exit::states(vec![1]);
     let mut rng = Rng::new(5);
     for (i, toy) in toys.iter().enumerate() {
         let batch = pack(&mut rng, &toy.spec, &[70, 9]);

@@ -41,6 +41,8 @@ fn every_dialect_gives_the_numbers_of_the_library() {
         { "name": "words", "layers": "-4..-1", "combine": "mean", "pool": "words" },
         { "name": "all", "layers": "all", "pool": "cls", "normalize": true },
         { "name": "tokens", "layers": [0, 6], "pool": "tokens", "dims": 7 },
+        { "name": "heads", "site": "z", "layers": "all", "pool": "mean" },
+        { "name": "added", "site": "mlp_out", "layers": [2, 1], "pool": "tokens" },
     ]);
     let words = Capture::default().layers("-4..-1");
     let words = words.combine(everylayer::Combine::Mean).pool("words");
@@ -49,7 +51,11 @@ fn every_dialect_gives_the_numbers_of_the_library() {
     let (status, answer) =
         server.post("/v1/layers", &json!({ "input": texts, "outputs": outputs, "tokens": true }));
     assert_eq!(status, 200, "{answer}");
-    let captures = [Capture::default(), words, all, cut];
+    let heads = Capture::default().site("z").layers(Layers::Blocks).pool("mean");
+    let added = Capture::default().site("mlp_out").layers([2, 1]).pool("tokens");
+    assert_eq!(answer["outputs"][4]["heads"], 12);
+    assert_eq!(answer["outputs"][0]["site"], serde_json::Value::Null);
+    let captures = [Capture::default(), words, all, cut, heads, added];
     for (output, capture) in answer["outputs"].as_array().unwrap().iter().zip(&captures) {
         let results = output["results"].as_array().unwrap();
         let got: Vec<f32> = results.iter().flat_map(|r| numbers(&r["vectors"])).collect();

@@ -9,7 +9,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use everylayer::output::Format;
 use everylayer::{
-    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Verify,
+    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Site,
+    Verify,
 };
 #[cfg(feature = "server")]
 use tracing::level_filters::LevelFilter;
@@ -27,6 +28,11 @@ pub struct Values<T> {
 /// `--layers`
 pub fn layers() -> Values<Layers> {
     values(["last", "all", "blocks"])
+}
+
+/// `--site`
+pub fn site() -> Values<Site> {
+    values(Site::ALL.map(|(name, _)| name))
 }
 
 /// `--combine`

@@ -43,6 +43,7 @@ pub fn call(
         ("device", encoder.device()),
         ("dtype", encoder.dtype().to_string()),
         ("coop", args.device.load.coop.to_string()),
+        ("site", format!("{} {:?}", args.site, args.final_norm)),
         ("layers", args.layers.to_string()),
         ("combine", args.combine.to_string()),
         ("pool", args.pool.to_string()),

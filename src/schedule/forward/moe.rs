@@ -1,10 +1,12 @@
 //! A mixture of experts in place of the feed-forward layer.
 
 use super::Pass;
+use super::leave::Found;
 use crate::kernels::{self, Expert, ExpertShape, NormInput, Route, route_words};
 use crate::model::layout::{ExpertIds, LinearIds, WeightId};
 use crate::model::spec::{Activation, Experts, Norm};
 use crate::schedule::recording::{Bind, BufferId};
+use crate::schedule::site::Site;
 use crate::schedule::tiles;
 
 impl Pass<'_> {
@@ -39,6 +41,8 @@ impl Pass<'_> {
             let rows = (inner, chosen * tokens, parts, chosen * tokens);
             self.expert(at("down"), expert, experts, rows, w, routes, (identity, true));
         }
+        let found = Found::in_parts(parts, self.layout.width, chosen, ids.down[0].bias);
+        self.capture_at((Site::MlpOut, state), found);
         // The norm adds the parts up, then bias and residual.
         let y = self.recorder.buffer("x", &[tokens, self.layout.width]);
         let binds = [

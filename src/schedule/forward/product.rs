@@ -1,13 +1,15 @@
 //! Products, the normalisations behind them, and the gate between two of them.
 
 use super::Pass;
+use super::leave::Found;
 use crate::kernels::{
-    self, AdapterFeatures, Elem, Gate, Matmul, MatmulBlock, Narrow, NormInput, NormParams, RowCut,
-    RowSum, Tile,
+    self, AdapterFeatures, Combine, Elem, Gate, Matmul, MatmulBlock, Merge, Narrow, NormInput,
+    NormParams, RowCut, RowSum, Tile,
 };
 use crate::model::layout::{LinearIds, WeightId};
 use crate::model::spec::{Activation, Norm};
 use crate::schedule::recording::{Bind, BufferId};
+use crate::schedule::site::Site;
 use crate::schedule::tiles;
 use crate::schedule::tuning::Product;
 
@@ -37,7 +39,7 @@ impl Pass<'_> {
         RowCut::new(sum(&self.can), self.layout.width)
     }
 
-    /// W a + b + residual, whole.
+    /// W a + b + residual, whole; W a + b is `site`, and apart where that is wanted.
     pub(super) fn add(
         &mut self,
         label: String,
@@ -45,19 +47,33 @@ impl Pass<'_> {
         a: BufferId,
         weight: LinearIds,
         residual: BufferId,
+        (site, state): (Site, usize),
     ) -> BufferId {
         let identity = Activation::Identity;
         let to = (name, Elem::F32);
-        self.product(label, to, a, weight, identity, Some(residual), self.tokens, 1)
+        if !self.wants(site, state) {
+            return self.product(label, to, a, weight, identity, Some(residual), self.tokens, 1);
+        }
+        let y = self.matmul(label.clone(), site.name(), a, weight, identity, self.tokens);
+        let (width, linear) = (self.layout.width, Combine(Merge::Linear));
+        self.capture_at((site, state), Found::whole(y, width));
+        let sum = self.recorder.buffer(name, &[self.tokens, width]);
+        for (x, first) in [(y, true), (residual, false)] {
+            let binds = [Bind::Buffer(x), Bind::Buffer(sum)];
+            let call = linear.over(self.tokens * width, 1.0, first);
+            self.recorder.dispatch(format!("{label} sum"), call, &binds);
+        }
+        sum
     }
 
     /// norm(W a + b + residual). The product adds the residual at its end; or leaves parts along k,
     /// where it would have too few tiles, and the normalisation adds all up; or leaves the residual
-    /// to it, on processors, where each more variant of the product takes long to compile.
+    /// to it, on processors, where each more variant of the product takes long to compile, and where
+    /// W a + b, which is `site`, is wanted by itself. The bits are the same.
     pub(super) fn add_norm(
         &mut self,
         [product, norm]: [String; 2],
-        name: &'static str,
+        (name, site): (&'static str, Site),
         a: BufferId,
         weight: LinearIds,
         residual: BufferId,
@@ -67,7 +83,7 @@ impl Pass<'_> {
         let params = self.norm_params(self.tokens, spec, state).of_parts(splits);
         let input = match (splits, self.can.class) {
             (2.., _) => NormInput::Parts,
-            (_, class) if class.is_processor() => NormInput::Residual,
+            (_, class) if class.is_processor() || self.wants(site, state) => NormInput::Residual,
             _ => NormInput::Whole,
         };
         // What the product adds, and what is left to the normalisation.
@@ -81,6 +97,11 @@ impl Pass<'_> {
         let identity = Activation::Identity;
         let sum = (sum, Elem::F32);
         let sum = self.product(product, sum, a, weight, identity, here, self.tokens, splits);
+        let found = match input {
+            NormInput::Parts => Found::in_parts(sum, weight.n, splits, weight.bias),
+            NormInput::Whole | NormInput::Residual => Found::whole(sum, weight.n),
+        };
+        self.capture_at((site, state), found);
         let y = self.recorder.buffer(name, &[self.tokens, self.layout.width]);
         let mut binds = vec![
             Bind::Buffer(sum),

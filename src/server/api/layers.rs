@@ -18,7 +18,7 @@ use super::answer::{Answer, aside, of_bytes, parse, with_times};
 use super::body::{Count, List, Object, Word};
 use super::inputs::{checked, named_prompt};
 use super::stream::written;
-use crate::capture::{Capture, Combine, Overflow, Pool, Precision};
+use crate::capture::{Capture, Combine, Overflow, Pool, Precision, Site};
 use crate::encoder::{PreparedText, token_infos, word_info};
 use crate::output::{self, Extra, Format};
 use crate::server::core::bodies::{Caller, roomed};
@@ -48,6 +48,7 @@ struct Body {
 #[serde(deny_unknown_fields)]
 struct Output {
     name: Option<String>,
+    site: Option<Word<Site>>,
     layers: Option<LayersWord>,
     combine: Option<Word<Combine>>,
     pool: Option<Word<Pool>>,
@@ -55,12 +56,15 @@ struct Output {
     #[serde(alias = "dimensions")]
     dims: Option<Count>,
     precision: Option<Word<Precision>>,
+    final_norm: Option<bool>,
 }
 
 impl Output {
     fn capture(self) -> Capture {
         let default = Capture::default();
         Capture {
+            site: self.site.map_or(default.site, |word| word.0),
+            final_norm: self.final_norm,
             layers: self.layers.map_or(default.layers, |word| word.0),
             combine: self.combine.map_or(default.combine, |word| word.0),
             pool: self.pool.map_or(default.pool, |word| word.0),

@@ -145,6 +145,8 @@ fn output(fields: &Fields) -> Value {
         "mean-max",
     ];
     let pool = "pooler is accepted too, for the last layer of models that have one";
+    let site = "attn_out, resid_mid, mlp_out, mlp_act, z, q, k and v are accepted too, for layers 1 to \
+                the last";
     let precision = "int8 is accepted too, with at least two texts";
     closed(
         &[],
@@ -153,6 +155,7 @@ fn output(fields: &Fields) -> Value {
                 "type": ["string", "null"], "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$",
                 "description": "default: the index of the output",
             },
+            "site": word(&["hidden"], site),
             "layers": layers(fields.depth),
             "combine": word(&["stack", "mean", "sum", "max", "concat"], combine),
             "pool": word(&poolings, pool),
@@ -160,6 +163,8 @@ fn output(fields: &Fields) -> Value {
                                                                         says" },
             "dims": fields.dims,
             "precision": word(&["f32", "f16", "ubinary"], precision),
+            "final_norm": { "enum": [true, null], "description": "false is accepted too, for models that \
+                                                                  have a final norm" },
         }),
     )
 }
