@@ -8,6 +8,7 @@
 
 pub mod combine;
 pub mod layers;
+pub mod maps;
 mod overflow;
 pub mod pool;
 pub mod precision;
@@ -16,6 +17,7 @@ mod wanted;
 
 pub use combine::Combine;
 pub use layers::{LayerItem, Layers};
+pub use maps::{Heads, Maps, Reduce};
 pub use pool::{Pool, PoolMode, Pooling, WordPool};
 pub use precision::Precision;
 

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "ndarray")]
 mod arrays;
+mod attention;
 mod values;
 
 use std::ops::Deref;
@@ -13,6 +14,7 @@ use crate::capture::precision::{Ranges, to_f16, ubinary};
 use crate::capture::{Combine, Pool, Precision, Site};
 use crate::error::{Error, Result, fail};
 
+pub use attention::{Attention, AttentionHeader, TextAttention};
 pub use values::{Slice, Values};
 
 /// What a row of the result stands for.

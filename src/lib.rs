@@ -102,8 +102,10 @@ pub mod text;
 pub mod web;
 mod words;
 
-pub use capture::{Capture, Combine, Layers, Overflow, Pool, Precision, Route, Site, WordPool};
-pub use embeddings::{Embeddings, TextEmbedding};
+pub use capture::{
+    Capture, Combine, Heads, Layers, Maps, Overflow, Pool, Precision, Reduce, Route, Site, WordPool,
+};
+pub use embeddings::{Attention, Embeddings, TextAttention, TextEmbedding};
 pub use encoder::{Device, Dtype, Encoder, LoadOptions, Verified, Verify};
 pub use error::{Error, ErrorKind, Result, Setting};
 pub use schedule::Recording;

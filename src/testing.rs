@@ -9,6 +9,7 @@
 pub mod cases;
 mod conv;
 pub mod judge;
+mod maps;
 mod moe;
 mod qk_norm;
 mod rng;

@@ -3,7 +3,7 @@
 
 use std::ops::{RangeFrom, RangeInclusive};
 
-use super::{Combine, LayerItem, Layers, Overflow, Pool, Precision, Route, Site};
+use super::{Combine, Heads, LayerItem, Layers, Overflow, Pool, Precision, Reduce, Route, Site};
 use crate::error::{Error, Result};
 
 macro_rules! read_from_words {
@@ -34,7 +34,7 @@ macro_rules! read_from_words {
     )*};
 }
 
-read_from_words!(Layers, Combine, Pool, Precision, Overflow, Route, Site);
+read_from_words!(Layers, Combine, Pool, Precision, Overflow, Route, Site, Heads, Reduce);
 
 impl Layers {
     /// The last `count` states, the lowest of them first: `-4..-1` for 4.

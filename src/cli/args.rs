@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use everylayer::output::Format;
 use everylayer::{
-    Capture, Combine, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Site,
+    Capture, Combine, Error, ErrorKind, Heads, Layers, Overflow, Pool, Precision, Reduce, Route,
+    Site,
 };
 
 use super::help;
@@ -23,7 +24,7 @@ pub use load::DeviceArgs;
 #[cfg(feature = "server")]
 pub use values::log_level;
 pub use values::{Shard, device, devices, switch};
-use values::{combine, formats, layers, overflow, pool, precision, route, site, token_formats};
+use values::{combine, formats, heads, layers, overflow, pool, precision, reduce, route, site, token_formats};
 pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.
@@ -44,6 +45,9 @@ pub enum Command {
     /// Show the tokens of texts
     #[command(after_help = help::TOKENIZE)]
     Tokenize(TokenizeArgs),
+    /// Write the attention weights of texts, or what is made of them
+    #[command(after_help = help::ATTENTION)]
+    Attention(Box<AttentionArgs>),
     /// Write an HTML page that compares the layers on one text or two
     #[command(after_help = help::EXPLORE)]
     Explore(Box<ExploreArgs>),
@@ -229,6 +233,48 @@ pub struct TokenizeArgs {
     #[arg(short, long, value_name = "FORMAT")]
     #[arg(value_parser = token_formats(), hide_possible_values = true)]
     pub format: Option<Format>,
+    /// Print nothing but errors on standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `everylayer attention`
+#[derive(Debug, Args)]
+pub struct AttentionArgs {
+    /// Texts.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Layers: `last`, `all` or `blocks` (every block), or numbers from 1 such as `1,3,-1` and `-4..-1`
+    #[arg(short, long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
+    #[arg(value_parser = layers(), hide_possible_values = true)]
+    pub layers: Layers,
+    /// Heads: `all`, or numbers from 0 such as `0,3,-1`
+    #[arg(long, value_name = "HEADS", default_value = "all", allow_hyphen_values = true)]
+    #[arg(value_parser = heads(), hide_possible_values = true)]
+    pub heads: Heads,
+    /// Result: `full` (all weights), `received` (by each key, on average), `entropy`, `first` (given to
+    /// the first token), `special` (to all special tokens), `distance` (on average), `top:K` (the
+    /// largest of each query), or `rollout`
+    #[arg(long, value_name = "RESULT", default_value = "full")]
+    #[arg(value_parser = reduce(), hide_possible_values = true)]
+    pub reduce: Reduce,
+    /// Output file, whose ending selects the format; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Format: `json`, `jsonl`, `npy` (one text), `npz` or `safetensors` [default: from the ending of
+    /// FILE, else `json`, or `jsonl` for a file or lines into a pipe]
+    #[arg(short, long, value_name = "FORMAT")]
+    #[arg(value_parser = formats(), hide_possible_values = true)]
+    pub format: Option<Format>,
+    /// Tokens.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Device.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Print nothing but errors on standard error
     #[arg(short, long)]
     pub quiet: bool,

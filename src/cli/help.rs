@@ -54,6 +54,22 @@ Examples:
   everylayer tokenize -m ./my-model --max-tokens 128 -i texts.txt -f jsonl
       one JSON line per line of a file, with the tokenizer of your own model";
 
+/// `everylayer attention --help`
+pub const ATTENTION: &str = "\
+Examples:
+  everylayer attention \"The bank by the river was closed.\"
+      every head of the last layer: rows are queries and add up to 1
+  everylayer attention -l all --reduce entropy -i texts.txt -o entropy.npz
+      one number per layer, head and token, of each line of a file
+  everylayer attention -l 3,4 --heads 0,-1 --reduce top:3 \"Good morning\"
+      the three keys that two heads look at most
+  everylayer attention -l all --reduce rollout \"Good morning\" -o rollout.npy
+      attention rollout through all layers
+
+Layers are blocks, counted from 1; heads are counted from 0. What the full
+weights of long texts take is said before the work begins.
+Exit codes: 0 success, 1 failure, 2 invalid arguments.";
+
 /// `everylayer explore --help`
 pub const EXPLORE: &str = "\
 Examples:

@@ -4,6 +4,7 @@
 //! surface is all it sees.
 
 mod args;
+mod attention;
 mod bench;
 mod completions;
 #[cfg(feature = "gpu")]
@@ -60,6 +61,7 @@ fn run(call: Cli, on_cluster: Option<OnCluster<'_>>) -> u8 {
     let done = match call.command {
         Command::Embed(args) => embed::run(*args, on_cluster),
         Command::Tokenize(args) => tokenize::run(args),
+        Command::Attention(args) => attention::run(*args),
         Command::Explore(args) => explore::run(&args),
         Command::Info(args) => info::run(&args),
         #[cfg(feature = "gpu")]

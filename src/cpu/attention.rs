@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::product::{Packed, Scratch, product};
-use crate::kernels::AttentionParams;
+use crate::kernels::{AttentionParams, WeighParams};
 use crate::math::softmax::softmax2_rows;
 
 /// Query rows whose scores are held at once.
@@ -101,6 +101,24 @@ struct HeadShape {
     head_dim: usize,
 }
 
+impl HeadShape {
+    /// The keys that some of `queries` see.
+    fn seen(
+        &self,
+        p: &AttentionParams,
+        positions: Positions<'_>,
+        queries: Range<usize>,
+    ) -> Range<usize> {
+        let reach = p.reach as usize;
+        match positions {
+            Positions::Window => {
+                queries.start.saturating_sub(reach)..(queries.end + reach).min(self.keys)
+            }
+            _ => 0..self.keys,
+        }
+    }
+}
+
 /// One head of one text: (length, head_dim).
 fn one_head(
     p: &AttentionParams,
@@ -109,49 +127,114 @@ fn one_head(
     positions: Positions<'_>,
     scratch: &mut HeadScratch,
 ) -> Vec<f32> {
-    let HeadShape { stride, length, keys: most, head, at, head_dim } = *shape;
+    let HeadShape { stride, length, at, head_dim, .. } = *shape;
     let HeadScratch { keys, values, scores, rows } = scratch;
     let part = |row: usize, which: usize| &qkv[row * stride + at[which]..][..head_dim];
     let mut packed = 0..0;
-    let near = match positions {
-        Positions::Disentangled(places, place_of) => {
-            Some(Near::new(p, shape, places, place_of, qkv, rows))
-        }
-        _ => None,
-    };
+    let near = Near::of(p, shape, positions, qkv, rows);
     let mut out = vec![0.0; length * head_dim];
     for (block, out) in out.chunks_mut(QUERIES * head_dim).enumerate() {
         let count = out.len() / head_dim;
         let first = block * QUERIES;
-        let seen = match positions {
-            Positions::Window => {
-                let reach = p.reach as usize;
-                first.saturating_sub(reach)..(first + count + reach).min(most)
-            }
-            _ => 0..most,
-        };
+        let seen = shape.seen(p, positions, first..first + count);
         if packed != seen {
             keys.pack_columns(seen.len(), head_dim, |j| part(seen.start + j, 1));
             values.pack_lines(head_dim, seen.len(), |i| part(seen.start + i, 2));
             packed = seen.clone();
         }
-        let n = seen.len();
-        scores.clear();
-        scores.resize(count * n, 0.0);
-        let queries = &qkv[first * stride + at[0]..];
-        product(queries, stride, count, keys, scores, n, rows);
-        let mut scale = p.scale;
-        if let Some(near) = &near {
-            near.add(first, queries, stride, scores, n, rows);
-        } else if !matches!(positions, Positions::Plain) {
-            let bias = |query: usize, key: usize| bias(p, positions, head, query, key);
-            add_bias(scores, p.scale, first, &seen, bias);
-            scale = 1.0;
-        }
-        softmax2_rows(scores, n, scale);
-        product(scores, n, count, values, out, head_dim, rows);
+        weigh_rows(
+            p,
+            shape,
+            (positions, near.as_ref()),
+            qkv,
+            (first, count),
+            &seen,
+            (keys, scores),
+            rows,
+        );
+        product(scores, seen.len(), count, values, out, head_dim, rows);
     }
     out
+}
+
+/// The weights of `count` queries from `first` on, whose keys `seen` are packed: (count, keys).
+#[expect(clippy::too_many_arguments, reason = "one argument a term of the formula")]
+fn weigh_rows(
+    p: &AttentionParams,
+    shape: &HeadShape,
+    (positions, near): (Positions<'_>, Option<&Near<'_>>),
+    qkv: &[f32],
+    (first, count): (usize, usize),
+    seen: &Range<usize>,
+    (keys, scores): (&Packed, &mut Vec<f32>),
+    rows: &mut Scratch,
+) {
+    let (stride, n) = (shape.stride, seen.len());
+    scores.clear();
+    scores.resize(count * n, 0.0);
+    let queries = &qkv[first * stride + shape.at[0]..];
+    product(queries, stride, count, keys, scores, n, rows);
+    let mut scale = p.scale;
+    if let Some(near) = near {
+        near.add(first, queries, stride, scores, n, rows);
+    } else if !matches!(positions, Positions::Plain) {
+        let bias = |query: usize, key: usize| bias(p, positions, shape.head, query, key);
+        add_bias(scores, p.scale, first, seen, bias);
+        scale = 1.0;
+    }
+    softmax2_rows(scores, n, scale);
+}
+
+/// The weights of the rows and heads of `p`, (heads, rows, keys): `lines` is (tokens, 4), first row of the
+/// text, its tokens, the place in it, its keys; `rows` and `heads` are how many of them. What lies past
+/// the keys of a text is zero. The weights are those that [`attention`] takes.
+pub fn weigh(
+    p: &WeighParams,
+    (rows, heads): (usize, usize),
+    positions: Positions<'_>,
+    qkv: &[f32],
+    lines: &[u32],
+    weights: &mut [f32],
+) {
+    let head_dim = 4 * p.head4 as usize;
+    let (stride, joined) = (4 * p.qkv4 as usize, 4 * p.out4 as usize);
+    let all = 4 * p.keys4 as usize;
+    let (qkv4, out4, scale, group) = (p.qkv4, p.out4, p.scale, p.group);
+    let (reach, line, first_head) = (p.reach, p.line, p.first_head);
+    let of = AttentionParams { qkv4, out4, scale, kv4: 0, group, reach, line, first_head };
+    let out = &mut weights[p.to as usize * rows * all..][..heads * rows * all];
+    out.par_chunks_mut(rows * all).enumerate().for_each(|(i, out)| {
+        let head = first_head as usize + i;
+        let mut scratch = HeadScratch::default();
+        let mut row = p.first_row as usize;
+        let end = row + rows;
+        let mut out = out.chunks_mut(all);
+        while row < end {
+            let &[first, length, place, keys] =
+                lines.as_chunks::<4>().0.get(row).unwrap_or(&[0; 4]);
+            let [first, length, place, most] = [first, length, place, keys].map(|n| n as usize);
+            let key = joined + head / group.max(1) as usize * head_dim;
+            let at = [head * head_dim, key, key];
+            let shape = HeadShape { stride, length, keys: most, head, at, head_dim };
+            let text = &qkv[first * stride..(first + length) * stride];
+            let HeadScratch { keys, scores, rows, .. } = &mut scratch;
+            let near = Near::of(&of, &shape, positions, text, rows);
+            let last = (first + length).min(end) - first;
+            for query in (place..last).step_by(QUERIES) {
+                let count = QUERIES.min(last - query);
+                let seen = shape.seen(&of, positions, query..query + count);
+                let key = |j: usize| &text[(seen.start + j) * stride + key..][..head_dim];
+                keys.pack_columns(seen.len(), head_dim, key);
+                let near = (positions, near.as_ref());
+                weigh_rows(&of, &shape, near, text, (query, count), &seen, (&*keys, scores), rows);
+                for (line, out) in scores.chunks(seen.len()).zip(&mut out) {
+                    out.fill(0.0);
+                    out[seen.clone()].copy_from_slice(line);
+                }
+            }
+            row = first + last;
+        }
+    });
 }
 
 /// scores × scale + bias, for the rows from `first` on and the keys `seen`.
@@ -205,6 +288,22 @@ struct Near<'a> {
 }
 
 impl<'a> Near<'a> {
+    /// Those of `positions`, where they are DeBERTa's.
+    fn of(
+        p: &AttentionParams,
+        shape: &HeadShape,
+        positions: Positions<'a>,
+        qkv: &[f32],
+        rows: &mut Scratch,
+    ) -> Option<Self> {
+        match positions {
+            Positions::Disentangled(places, place_of) => {
+                Some(Self::new(p, shape, places, place_of, qkv, rows))
+            }
+            _ => None,
+        }
+    }
+
     fn new(
         p: &AttentionParams,
         shape: &HeadShape,

@@ -6,14 +6,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-pub use super::attention::{Positions, attention};
+pub use super::attention::{Positions, attention, weigh};
+pub use super::digest::digest;
 pub use super::experts::{expert, route};
 use super::product::{Packed, Scratch, product, product_parallel};
 use super::reads::Reads;
 use crate::error::Result;
 use crate::kernels::grid::MATMUL_K;
 use crate::kernels::{
-    CombineParams, GateParams, Im2colParams, MatmulParams, Merge, NormInput, NormParams,
+    CombineParams, Digest, GateParams, Im2colParams, MatmulParams, Merge, NormInput, NormParams,
     PoolParams, QkNormParams, RopeParams, Scores, SliceParams, Work,
 };
 use crate::math::activation::{Activation, activate};
@@ -51,15 +52,17 @@ pub(super) fn run(reads: &Reads<'_>, out: &mut [f32], flags: &mut [u32]) -> Resu
             matmul(rows, k.activation, a, w, bias, out, residual);
         }
         Work::Attention(k, p) => {
-            let positions = match k.scores {
-                Scores::Plain => Positions::Plain,
-                Scores::Window => Positions::Window,
-                Scores::Alibi => Positions::Alibi(numbers(3)?),
-                Scores::Relative => Positions::Relative(numbers(3)?),
-                Scores::Disentangled => Positions::Disentangled(numbers(3)?, reads.words(4)?),
-            };
             let heads = (k.head_dim as usize, grid[1] as usize);
+            let positions = positions(k.scores, reads)?;
             attention(p, heads, positions, numbers(0)?, reads.words(1)?, out);
+        }
+        Work::Weigh(k, p) => {
+            let (size, positions) = (grid.map(|n| n as usize).into(), positions(k.scores, reads)?);
+            weigh(p, size, positions, numbers(0)?, reads.words(1)?, out);
+        }
+        Work::Digest(k, p) => {
+            let marks = if *k == Digest::Marked { numbers(3)? } else { &[] };
+            digest(p, *k, numbers(0)?, reads.words(1)?, marks, out);
         }
         Work::Rope(_, p) => rope(p, reads.words(0)?, numbers(1)?, out),
         Work::Gate(k, p) => gate(p, k.activation, numbers(0)?, out),
@@ -81,6 +84,17 @@ pub(super) fn run(reads: &Reads<'_>, out: &mut [f32], flags: &mut [u32]) -> Resu
         }
     }
     Ok(())
+}
+
+/// What is added to the scores of attention, from its fourth binding on.
+fn positions<'a>(scores: Scores, reads: &'a Reads<'_>) -> Result<Positions<'a>> {
+    Ok(match scores {
+        Scores::Plain => Positions::Plain,
+        Scores::Window => Positions::Window,
+        Scores::Alibi => Positions::Alibi(reads.numbers(3)?),
+        Scores::Relative => Positions::Relative(reads.numbers(3)?),
+        Scores::Disentangled => Positions::Disentangled(reads.numbers(3)?, reads.words(4)?),
+    })
 }
 
 /// `x = norm(word[id] + position[p] + type[t])`; `tokens` is (rows, 4), `tables` are those of words,

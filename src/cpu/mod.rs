@@ -5,6 +5,7 @@
 
 mod attention;
 mod ceiling;
+mod digest;
 mod experts;
 pub mod kernels;
 pub mod product;

@@ -1,5 +1,6 @@
 //! The one facade: load a model, embed texts, or only write the work down.
 
+mod attention;
 mod batch_stream;
 mod check;
 mod device;
@@ -19,6 +20,7 @@ mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use attention::{MapMemory, OnAttention};
 pub use jobs::{Job, JobResults, PreparedText};
 pub use options::{Device, Dtype, LoadOptions};
 #[cfg(all(feature = "web", target_arch = "wasm32"))]

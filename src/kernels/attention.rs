@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The furthest that a window or a table of distances reaches.
-const MAX_REACH: u32 = 1 << 30;
+pub(super) const MAX_REACH: u32 = 1 << 30;
 /// The largest heads of [`Staging::Direct`].
 pub const DIRECT_HEAD_DIM: usize = 80;
 

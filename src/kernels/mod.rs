@@ -10,6 +10,7 @@ mod adapter;
 mod attention;
 mod block;
 mod combine;
+mod digest;
 mod elem;
 mod embed;
 mod expert;
@@ -28,6 +29,7 @@ mod slice;
 pub mod template;
 mod tile;
 mod vendor;
+mod weigh;
 mod wgsl;
 
 use std::fmt;
@@ -40,6 +42,7 @@ pub use attention::{
 };
 pub use block::Block;
 pub use combine::{Combine, CombineParams, Merge};
+pub use digest::{Digest, DigestParams, DigestShape};
 pub use elem::{Elem, Narrow};
 pub use embed::Embed;
 pub use expert::{Expert, ExpertParams, ExpertShape};
@@ -56,6 +59,7 @@ pub use row::{NormInput, RowCut, RowSum};
 pub use slice::{Slice, SliceParams, SliceShape};
 pub use tile::Tile;
 pub use vendor::Vendor;
+pub use weigh::{Weigh, WeighParams, WeighShape};
 pub use wgsl::Wgsl;
 
 /// How a storage binding is used.
@@ -364,6 +368,8 @@ kernels! {
     QkNorm,
     Route,
     Expert,
+    Weigh,
+    Digest,
     Slice,
     Combine,
     Pool,

@@ -7,6 +7,7 @@ pub mod f16;
 pub mod norm;
 pub mod pool;
 pub mod quantise;
+pub mod rollout;
 pub mod simd;
 pub mod softmax;
 pub mod vector;

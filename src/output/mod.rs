@@ -7,6 +7,7 @@
 mod array;
 #[cfg(feature = "server")]
 mod arrow;
+mod attention;
 #[cfg(feature = "parquet")]
 #[doc(hidden)]
 pub mod cells;
@@ -31,6 +32,7 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use attention::AttentionWriter;
 #[cfg(feature = "parquet")]
 pub use columns::table;
 pub use file::AtomicFile;

@@ -106,7 +106,11 @@ fn check_pooled(exit: &Exit, texts: usize, width: usize, caps: &Caps) -> Result<
     Ok(())
 }
 
-fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -> Result<()> {
+/// Refuses a layout of another encoder, and a batch that is none or does not fit.
+pub fn check_batch(spec: &Spec, layout: &Layout, batch: &PackedBatch, caps: &Caps) -> Result<()> {
+    if !layout.is_of(spec) {
+        return Err(fail!(Usage, "the layout is not that of this encoder"));
+    }
     let most = caps.max_tokens(spec, layout);
     let tokens = batch.ids.len();
     if tokens == 0 || tokens > most {

@@ -5,20 +5,23 @@ mod attend;
 mod conv;
 mod embed;
 mod leave;
+mod maps;
 mod moe;
 mod product;
 mod qk_norm;
 
 use leave::Found;
+use maps::MapPass;
 
 use super::caps::Caps;
-use super::check::{check, position_rows};
+use super::check::{check, check_batch, position_rows};
+use super::maps::MapExit;
 use super::plan::Exit;
 use super::recorder::Recorder;
 use super::recording::{BufferId, Fill, Recording};
 use super::site::Site;
 use super::tuning::Tuning;
-use crate::error::{Result, fail};
+use crate::error::Result;
 use crate::kernels::{AdapterFeatures, Elem};
 use crate::model::layout::Layout;
 use crate::model::spec::{Activation, Order, Rope, Spec};
@@ -53,12 +56,38 @@ pub fn record_all(
     exits: &[Exit],
     caps: &Caps,
 ) -> Result<Recording> {
-    if !layout.is_of(spec) {
-        return Err(fail!(Usage, "the layout is not that of this encoder"));
-    }
     check(spec, layout, batch, exits, caps)?;
+    write(spec, layout, batch, (exits, None), caps)
+}
+
+/// [`record`] of what is asked of attention.
+///
+/// # Errors
+///
+/// As [`record`], for a batch; `Usage` for a layer or a head that is not there or is named twice.
+pub fn record_maps(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    maps: &MapExit,
+    caps: &Caps,
+) -> Result<Recording> {
+    check_batch(spec, layout, batch, caps)?;
+    maps.check(spec, batch, caps)?;
+    write(spec, layout, batch, (&[], Some(maps)), caps)
+}
+
+/// Writes down what was checked.
+fn write(
+    spec: &Spec,
+    layout: &Layout,
+    batch: &PackedBatch,
+    (exits, maps): (&[Exit], Option<&MapExit>),
+    caps: &Caps,
+) -> Result<Recording> {
     let positions = position_rows(batch, spec.embedding.position.as_ref())?;
-    let deepest = exits.iter().map(Exit::deepest).max().unwrap_or(0);
+    let layers = maps.iter().flat_map(|maps| maps.layers.iter().copied());
+    let deepest = exits.iter().map(Exit::deepest).chain(layers).max().unwrap_or(0);
     let mut pass = Pass {
         spec,
         layout,
@@ -77,12 +106,16 @@ pub fn record_all(
         places: None,
         tiles: Vec::new(),
         tables: Vec::new(),
+        maps: None,
     };
     let words = pass.tokens.div_ceil(32) + spec.depth() + 1;
     pass.status = pass.recorder.upload("status", &[words], Fill::Words(vec![0; words]));
     if exits.iter().any(|exit| exit.pool.is_some()) {
         let ranges = batch.offsets.windows(2).flat_map(|o| [o[0], o[1] - o[0]]).collect();
         pass.ranges = Some(pass.recorder.upload("ranges", &[pass.texts, 2], Fill::Words(ranges)));
+    }
+    if let Some(maps) = maps {
+        pass.prepare_maps(maps, batch);
     }
     let lengths = || batch.offsets.windows(2).map(|o| o[1] - o[0]);
     // What a rotation reads is as long as the furthest place, whoever made the places.
@@ -130,6 +163,8 @@ struct Pass<'a> {
     tiles: Vec<(u32, BufferId, usize)>,
     /// What the biases of the scores read, uploaded once a pass.
     tables: Vec<(Vec<u32>, BufferId)>,
+    /// What is asked of attention.
+    maps: Option<MapPass<'a>>,
 }
 
 /// An exit and what has been gathered for it.
@@ -192,7 +227,9 @@ impl Pass<'_> {
             self.rope(at("rope"), qkv, rope, texts.places);
         }
         // softmax(q kᵀ / √d) v  // (tokens, heads, head_dim)
-        let context = self.attention(at("attention"), qkv, texts, &block.attention.bias, ids.bias);
+        let scored = self.scored(&at("attention"), &block.attention.bias, ids.bias);
+        self.weights(state, qkv, texts, &scored);
+        let context = self.attention(at("attention"), qkv, texts, scored);
         self.capture_at((Site::Z, state), Found::whole(context, ids.output.k));
         let h = match first_norm {
             Some((norm, id)) if !is_pre => {

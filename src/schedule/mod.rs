@@ -8,6 +8,7 @@ mod check;
 #[cfg(any(test, feature = "gpu", feature = "testing"))]
 pub(crate) mod draft;
 pub mod forward;
+pub mod maps;
 pub mod memory;
 pub mod plan;
 mod recorder;
@@ -23,7 +24,8 @@ pub use crate::kernels::{
 };
 pub use crate::math::pool::PoolMode;
 pub use caps::Caps;
-pub use forward::{record, record_all};
+pub use forward::{record, record_all, record_maps};
+pub use maps::{MapExit, Reduce};
 pub use plan::{Combination, Exit, Pooling, Route};
 pub use recording::{Counts, Output, Recording};
 pub use site::{Site, SiteRow};

@@ -92,6 +92,9 @@ pub enum Output {
     Site(Site, usize),
     /// The last state before the final norm, (tokens, width stride).
     Unnormed,
+    /// What was asked of the attention of a block, or the next tile of rows of it; see
+    /// [`super::maps::MapExit`].
+    Map(usize),
     /// The combination of the states that the exit of this number chose, (tokens, width stride).
     Combined(usize),
     /// Pooled rows of the exit of this number, (parts, texts, width stride); see

@@ -71,6 +71,18 @@ pub fn attention_staging(class: Class, head_dim: usize, scores: Scores) -> Stagi
     }
 }
 
+/// A line a token: first row of its text in the pack, tokens of the text, its place in it, and how many of
+/// the text, from the first, are keys.
+pub fn token_lines(batch: &PackedBatch) -> Vec<u32> {
+    let mut lines = Vec::new();
+    for (text, pair) in batch.offsets.windows(2).enumerate() {
+        let (start, length) = (pair[0], pair[1] - pair[0]);
+        let hidden = batch.hidden.get(text).copied().unwrap_or(0);
+        lines.extend((0..length).flat_map(|place| [start, length, place, length - hidden]));
+    }
+    lines
+}
+
 /// One attention tile a line: first row of the text in the pack, tokens of the text, first query
 /// row within the text, 0. The pack is sorted longest text first, and so are the tiles.
 /// `parts` invocations share a row.

@@ -15,6 +15,7 @@ use crate::text::pack::PackedBatch;
 
 use super::conv::{self, IM2COLS};
 use super::judge::{difference, rounded};
+use super::maps;
 use super::moe::{self, ROUTES};
 use super::qk_norm::{self, JOINED};
 use super::rng::Rng;
@@ -60,13 +61,16 @@ const TABLES: [usize; 3] = [61, 200, 2];
 /// * `qk_norm`: as `norm`;
 /// * `route`: exponentials of 3 + 2|x| units (WGSL) over their sum, at most 1;
 /// * `expert`: as `matmul`;
+/// * `weigh`: weights of at most 1, as `attention`;
+/// * `digest`: sums over 300 keys of weights that add up to 1, times distances up to 300, and logarithms of
+///   3 units (WGSL);
 /// * `slice`: a sum of three numbers and a bias, in one order;
 /// * `combine`: one product and one sum;
 /// * `pool`: sums of up to 130 rows, which the CPU adds up in f64;
 /// * what is stored as f16: a sum that is within the tolerance above may lie on the other side of the
 ///   middle between two f16, and WGSL lets a conversion round either way: one unit of f16, which is
 ///   at most 2⁻¹⁰ of a number, and so is what such a row shows: differences against max(1, |number|).
-pub const TOLERANCES: [(&str, f32); 16] = [
+pub const TOLERANCES: [(&str, f32); 18] = [
     ("embed", 1e-5),
     ("norm", 1e-5),
     ("matmul", 2e-5),
@@ -77,6 +81,8 @@ pub const TOLERANCES: [(&str, f32); 16] = [
     ("qk_norm", 1e-5),
     ("route", 5e-6),
     ("expert", 2e-5),
+    ("weigh", 2e-6),
+    ("digest", 1e-4),
     ("slice", 1e-6),
     ("combine", 1e-6),
     ("pool", 5e-6),
@@ -156,6 +162,12 @@ fn of(variant: Variant, last: bool, shelf: &mut Shelf) -> Vec<Recording> {
         Variant::Expert(kernel) => {
             let shapes = PRODUCTS.into_iter().filter(|(m, ..)| *m > 1);
             each(shapes, last, |shape| moe::expert(kernel, shape, shelf))
+        }
+        Variant::Weigh(kernel) => {
+            each(maps::TILES, last, |shape| maps::weigh(kernel, shape, shelf))
+        }
+        Variant::Digest(kernel) => {
+            each(maps::TILES, last, |(texts, _)| maps::digest(kernel, texts))
         }
         Variant::Slice(kernel) => {
             each([(1, 4), (65, 36), (130, 260)], last, |shape| slice(kernel, shape, shelf))

@@ -4,6 +4,7 @@
 
 #![cfg(all(feature = "cli", feature = "bundled"))]
 
+mod attention;
 mod bench;
 #[cfg(all(feature = "gpu", target_os = "linux"))]
 mod broken;

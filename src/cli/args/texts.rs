@@ -23,6 +23,7 @@ impl Cli {
         let input = match &self.command {
             Command::Embed(args) => args.input.input.as_deref(),
             Command::Tokenize(args) => args.input.input.as_deref(),
+            Command::Attention(args) => args.input.input.as_deref(),
             Command::Bench(args) => args.texts.as_deref(),
             _ => None,
         };
@@ -41,6 +42,10 @@ impl Cli {
                 settle(&mut args.input.texts, &mut args.input.input, quiet, OPTION)?;
             }
             Command::Tokenize(args) => {
+                let quiet = args.quiet;
+                settle(&mut args.input.texts, &mut args.input.input, quiet, OPTION)?;
+            }
+            Command::Attention(args) => {
                 let quiet = args.quiet;
                 settle(&mut args.input.texts, &mut args.input.input, quiet, OPTION)?;
             }

@@ -9,8 +9,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use everylayer::output::Format;
 use everylayer::{
-    Combine, Device, Dtype, Error, ErrorKind, Layers, Overflow, Pool, Precision, Route, Site,
-    Verify,
+    Combine, Device, Dtype, Error, ErrorKind, Heads, Layers, Overflow, Pool, Precision, Reduce,
+    Route, Site, Verify,
 };
 #[cfg(feature = "server")]
 use tracing::level_filters::LevelFilter;
@@ -33,6 +33,16 @@ pub fn layers() -> Values<Layers> {
 /// `--site`
 pub fn site() -> Values<Site> {
     values(Site::ALL.map(|(name, _)| name))
+}
+
+/// `--heads`
+pub fn heads() -> Values<Heads> {
+    values(["all"])
+}
+
+/// `--reduce`
+pub fn reduce() -> Values<Reduce> {
+    values(Reduce::NAMES.map(|name| name.replace('K', "5")))
 }
 
 /// `--combine`

@@ -9,6 +9,18 @@ use crate::model::spec::{Activation, Bias, Norm, Rope};
 use crate::schedule::recording::{Bind, BufferId, Fill};
 use crate::schedule::tiles;
 
+/// What the scores of a block's attention take in.
+pub(super) struct Scored {
+    pub scores: Scores,
+    pub shape: AttentionShape,
+    /// Terms of a score.
+    terms: usize,
+    /// What is bound behind the result.
+    pub rest: Vec<Bind>,
+    /// Invocations that share a query row.
+    parts: u32,
+}
+
 impl Pass<'_> {
     /// Turns queries and keys in place by the places of their tokens.
     pub(super) fn rope(&mut self, label: String, qkv: BufferId, rope: &Rope, places: u32) {
@@ -61,16 +73,9 @@ impl Pass<'_> {
         (tiles, count)
     }
 
-    pub(super) fn attention(
-        &mut self,
-        label: String,
-        qkv: BufferId,
-        texts: &BatchTexts<'_>,
-        bias: &Bias,
-        ids: BiasIds,
-    ) -> BufferId {
-        let (spec, stride) = (self.spec, self.layout.head_dim);
-        let joined = spec.heads * stride;
+    /// What the scores of a block's attention take in.
+    pub(super) fn scored(&mut self, label: &str, bias: &Bias, ids: BiasIds) -> Scored {
+        let spec = self.spec;
         let (mut terms, mut reach, mut line) = (1, 0, 0);
         let (mut scores, mut rest) = (Scores::Plain, Vec::new());
         match (bias, ids) {
@@ -98,9 +103,6 @@ impl Pass<'_> {
             }
             _ => {}
         }
-        let narrow = self.recorder.is_narrow(qkv);
-        let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
-        let context = self.recorder.stored("context", &[self.tokens, joined], elem);
         let shape = AttentionShape {
             heads: spec.heads,
             kv_heads: spec.kv_heads,
@@ -108,13 +110,28 @@ impl Pass<'_> {
             reach,
             line,
         };
-        let parts = self.parts(bias);
+        Scored { scores, shape, terms, rest, parts: self.parts(bias) }
+    }
+
+    pub(super) fn attention(
+        &mut self,
+        label: String,
+        qkv: BufferId,
+        texts: &BatchTexts<'_>,
+        scored: Scored,
+    ) -> BufferId {
+        let (spec, stride) = (self.spec, self.layout.head_dim);
+        let Scored { scores, shape, terms, rest, parts } = scored;
+        let joined = spec.heads * stride;
+        let narrow = self.recorder.is_narrow(qkv);
+        let elem = if narrow { Elem::PackedF16 } else { Elem::F32 };
+        let context = self.recorder.stored("context", &[self.tokens, joined], elem);
         let (tiles, tile_count) = self.tiles(texts, parts);
         let mut binds = vec![Bind::Buffer(qkv), Bind::Buffer(tiles), Bind::Buffer(context)];
         binds.extend(rest);
         let staging = tiles::attention_staging(self.can.class, stride, scores);
         let attention = Attention { staging, head_dim: stride as u32, scores, narrow, parts };
-        let seen = (scores == Scores::Window).then_some(reach as u64);
+        let seen = (scores == Scores::Window).then_some(shape.reach as u64);
         let flops = 4 * texts.pairs(seen) * (joined * terms) as u64;
         // A long text is more than one submit may be: some heads at a time then.
         let each = (flops / spec.heads as u64).max(1);
