@@ -79,6 +79,7 @@ export type Pool =
   | 'cls'
   | 'last'
   | 'max'
+  | 'min'
   | 'mean-sqrt'
   | 'weighted-mean'
   | 'mean-max'

@@ -30,6 +30,8 @@ pub enum Pool {
     Last,
     /// The largest value of each coordinate.
     Max,
+    /// The smallest value of each coordinate.
+    Min,
     /// `sum / sqrt n`.
     MeanSqrt,
     /// The mean weighted by position 1..=n.
@@ -76,6 +78,7 @@ impl Pool {
             Self::Cls | Self::Pooler => vec![PoolMode::Cls],
             Self::Last => vec![PoolMode::Last],
             Self::Max => vec![PoolMode::Max],
+            Self::Min => vec![PoolMode::Min],
             Self::MeanSqrt => vec![PoolMode::MeanSqrt],
             Self::WeightedMean => vec![PoolMode::WeightedMean],
             Self::MeanMax => vec![PoolMode::Mean, PoolMode::Max],

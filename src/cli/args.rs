@@ -147,7 +147,7 @@ pub struct EmbedArgs {
     #[arg(value_parser = combine(), hide_possible_values = true)]
     pub combine: Combine,
     /// Pooling: `model` (as the checkpoint says), `tokens` (none), `words`, `mean`, `cls`, `last`,
-    /// `max`, `mean-sqrt`, `weighted-mean`, `mean-max`, `pooler`, `words:first`, `words:last`,
+    /// `max`, `min`, `mean-sqrt`, `weighted-mean`, `mean-max`, `pooler`, `words:first`, `words:last`,
     /// `words:first-last`
     #[arg(short, long, value_name = "POOL", default_value = "model")]
     #[arg(value_parser = pool(), hide_possible_values = true)]

@@ -16,6 +16,8 @@ pub enum PoolMode {
     Last,
     /// Largest number of each column.
     Max,
+    /// Smallest number of each column.
+    Min,
     /// Sum of the rows / √n.
     MeanSqrt,
     /// Mean with weights 1..=n.
@@ -24,8 +26,15 @@ pub enum PoolMode {
 
 impl PoolMode {
     /// Every mode.
-    pub const ALL: [Self; 6] =
-        [Self::Mean, Self::Cls, Self::Last, Self::Max, Self::MeanSqrt, Self::WeightedMean];
+    pub const ALL: [Self; 7] = [
+        Self::Mean,
+        Self::Cls,
+        Self::Last,
+        Self::Max,
+        Self::Min,
+        Self::MeanSqrt,
+        Self::WeightedMean,
+    ];
 
     /// Whether it adds up rows, each times its weight.
     pub(crate) fn is_sum(self) -> bool {
@@ -40,6 +49,7 @@ impl fmt::Display for PoolMode {
             Self::Cls => "cls",
             Self::Last => "last",
             Self::Max => "max",
+            Self::Min => "min",
             Self::MeanSqrt => "mean-sqrt",
             Self::WeightedMean => "weighted-mean",
         })
@@ -70,19 +80,23 @@ pub(crate) fn pool_into(
     match mode {
         PoolMode::Cls => out.extend_from_slice(&rows[..width]),
         PoolMode::Last => out.extend_from_slice(&rows[(n - 1) * width..n * width]),
-        PoolMode::Max => {
-            let start = out.len();
-            out.extend_from_slice(&rows[..width]);
-            for row in rows.chunks_exact(width) {
-                out[start..].iter_mut().zip(row).for_each(|(a, &b)| *a = larger(*a, b));
-            }
-        }
+        PoolMode::Max => each(rows, width, larger, out),
+        PoolMode::Min => each(rows, width, |a, b| -larger(-a, -b), out),
         PoolMode::Mean => weighted(rows, width, |_| 1.0, n as f64, out),
         PoolMode::MeanSqrt => weighted(rows, width, |_| 1.0, (n as f64).sqrt(), out),
         PoolMode::WeightedMean => {
             let weight = |i: usize| (first + i + 1) as f64;
             weighted(rows, width, weight, (0..n).map(weight).sum(), out);
         }
+    }
+}
+
+/// Appends what `of` makes of the first row and each row after it, number by number.
+fn each(rows: &[f32], width: usize, of: impl Fn(f32, f32) -> f32, out: &mut Vec<f32>) {
+    let start = out.len();
+    out.extend_from_slice(&rows[..width]);
+    for row in rows[width..].chunks_exact(width) {
+        out[start..].iter_mut().zip(row).for_each(|(a, &b)| *a = of(*a, b));
     }
 }
 
@@ -131,6 +145,9 @@ mod tests {
             (PoolMode::WeightedMean, 2, [1.571_428_5, 5.285_714]),
             (PoolMode::Last, 0, [-1.0, 4.0]),
             (PoolMode::Last, 2, [-1.0, 4.0]),
+            // That of the numbers' negatives, negated.
+            (PoolMode::Min, 0, [-1.0, -2.0]),
+            (PoolMode::Min, 2, [-1.0, 4.0]),
         ];
         for (i, (mode, skip, want)) in cases.into_iter().enumerate() {
             let mut got = Vec::new();
@@ -143,6 +160,8 @@ mod tests {
     #[test]
     fn nothing_to_pool_is_zeros() {
         assert_eq!(pool_rows(PoolMode::Max, &[], 2), [0.0, 0.0]);
+        assert_eq!(pool_rows(PoolMode::Min, &[], 2), [0.0, 0.0]);
+        assert!(pool_rows(PoolMode::Min, &[1.0, f32::NAN, 2.0], 1)[0].is_nan());
         assert!(pool_rows(PoolMode::Mean, ROWS, 0).is_empty());
     }
 

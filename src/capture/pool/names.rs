@@ -9,7 +9,7 @@ use crate::words::{plain, unknown_but};
 
 impl Pool {
     /// Every pooling there is, in the order messages list them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Model,
         Self::Tokens,
         Self::Words(WordPool::Mean),
@@ -20,6 +20,7 @@ impl Pool {
         Self::Cls,
         Self::Last,
         Self::Max,
+        Self::Min,
         Self::MeanSqrt,
         Self::WeightedMean,
         Self::MeanMax,
@@ -38,6 +39,7 @@ impl Pool {
             Self::Cls => "cls",
             Self::Last => "last",
             Self::Max => "max",
+            Self::Min => "min",
             Self::MeanSqrt => "mean-sqrt",
             Self::WeightedMean => "weighted-mean",
             Self::MeanMax => "mean-max",

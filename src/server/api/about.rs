@@ -128,6 +128,7 @@ pub fn pooling(encoder: &Encoder) -> String {
         PoolMode::Cls => "cls",
         PoolMode::Last => "last_token",
         PoolMode::Max => "max",
+        PoolMode::Min => "min",
         PoolMode::MeanSqrt => "mean_sqrt_len",
         PoolMode::WeightedMean => "weighted_mean",
     };

@@ -140,6 +140,7 @@ fn output(fields: &Fields) -> Value {
         "cls",
         "last",
         "max",
+        "min",
         "mean-sqrt",
         "weighted-mean",
         "mean-max",
