@@ -244,6 +244,30 @@ fn a_text_has_the_same_attention_beside_others_and_in_tiles() {
 }
 
 #[test]
+fn a_window_has_zeros_outside_of_it() {
+    // More tokens than a block of queries has, and windows of nine.
+    for device in devices() {
+        let (encoder, _) = open("modernbert-a", &LoadOptions::default().device(device));
+        let text =
+            "the old river keeps naive words and the engineer repairs every lantern ".repeat(6);
+        let full = encoder.attention_blocking([text.as_str()], &all("full")).unwrap();
+        let n = full.texts[0].tokens.len();
+        assert_eq!(n, 64);
+        for (i, layer) in full.texts[0].values.chunks(4 * n * n).enumerate() {
+            let is_windowed = [1, 2, 4].contains(&i);
+            for (place, weight) in layer.iter().enumerate() {
+                let (query, key) = (place / n % n, place % n);
+                let is_far = is_windowed && query.abs_diff(key) > 4;
+                assert!((*weight == 0.0) == is_far, "layer {} {query} {key} {weight:e}", i + 1);
+            }
+            for row in layer.chunks(n) {
+                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
 fn memory_is_told_before() {
     let encoder = bundled(Device::Cpu);
     let long = "every river ".repeat(400);

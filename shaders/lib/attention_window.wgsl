@@ -13,9 +13,9 @@ fn last_key(query: u32, length: u32) -> u32 {
 /// The sentinel for keys that are too far from `query`, or not before `end`.
 fn within(s: vec4<f32>, query: u32, key: u32, end: u32) -> vec4<f32> {
     let least = query - min(query, params.reach);
-    let most = min(query + params.reach, end - 1u);
+    let past = max(min(query + params.reach + 1u, end), least);
     // A key before the least one is far behind the last, since the difference wraps.
-    let near = vec4<u32>(key - least) + vec4<u32>(0u, 1u, 2u, 3u) <= vec4<u32>(most - least);
+    let near = vec4<u32>(key - least) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(past - least);
     return select(vec4<f32>(FAR), s, near);
 }
 

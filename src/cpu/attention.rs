@@ -112,7 +112,8 @@ impl HeadShape {
         let reach = p.reach as usize;
         match positions {
             Positions::Window => {
-                queries.start.saturating_sub(reach)..(queries.end + reach).min(self.keys)
+                let end = (queries.end + reach).min(self.keys);
+                queries.start.saturating_sub(reach).min(end)..end
             }
             _ => 0..self.keys,
         }
@@ -227,9 +228,12 @@ pub fn weigh(
                 keys.pack_columns(seen.len(), head_dim, key);
                 let near = (positions, near.as_ref());
                 weigh_rows(&of, &shape, near, text, (query, count), &seen, (&*keys, scores), rows);
-                for (line, out) in scores.chunks(seen.len()).zip(&mut out) {
+                for (i, (line, out)) in scores.chunks(seen.len().max(1)).zip(&mut out).enumerate() {
                     out.fill(0.0);
-                    out[seen.clone()].copy_from_slice(line);
+                    // The softmax of the block leaves something too small to count outside of a window.
+                    let own = shape.seen(&of, positions, query + i..query + i + 1);
+                    let line = &line[own.start - seen.start..own.end - seen.start];
+                    out[own].copy_from_slice(line);
                 }
             }
             row = first + last;
