@@ -24,7 +24,9 @@ pub use load::DeviceArgs;
 #[cfg(feature = "server")]
 pub use values::log_level;
 pub use values::{Shard, device, devices, switch};
-use values::{combine, formats, heads, layers, overflow, pool, precision, reduce, route, site, token_formats};
+use values::{
+    combine, formats, heads, layers, overflow, pool, precision, reduce, route, site, token_formats,
+};
 pub use words::joined;
 
 /// Every layer of any BERT, on any GPU.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use everylayer::output::Format;
-use everylayer::{Device, Error, ErrorKind, Result};
+use everylayer::{Device, Error, ErrorKind, Result, Site};
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::EmbedArgs;
@@ -37,6 +37,8 @@ fn call(args: EmbedArgs) -> Result<Value> {
     let EmbedArgs {
         input,
         model,
+        site,
+        final_norm,
         layers,
         combine,
         pool,
@@ -59,6 +61,9 @@ fn call(args: EmbedArgs) -> Result<Value> {
     } = args;
     let load = device.load;
     let refused = [
+        // The Python package takes hidden states alone.
+        ("--site", site != Site::Hidden),
+        ("--final-norm", final_norm == Some(false)),
         ("--shard", shard.is_some()),
         ("--rejected-rows", rejected_rows.is_some()),
         ("--plan", plan),
