@@ -41,7 +41,7 @@ fn pipelines_are_kept_in_the_cache_folder() {
         assert_eq!(std::fs::read(file).unwrap().len(), whole.len());
     }
     // A folder that cannot be made is no reason to fail.
-    std::fs::remove_dir_all(caches.path().join("everylayer")).unwrap();
-    std::fs::write(caches.path().join("everylayer"), "a file").unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "a file").unwrap();
     assert!(embed() == first);
 }

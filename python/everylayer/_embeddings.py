@@ -28,6 +28,10 @@ class Embeddings:
         ``(texts + 1,)``: the rows of text i are ``offsets[i]`` to ``offsets[i + 1]``, the last excluded.
     layers : list of int
         The chosen states, in the caller's order: 0 goes into the first block, L comes out of the last.
+    site : str
+        What was read of each of them.
+    heads, head_dim : int or None
+        How each row of ``z``, ``q``, ``k`` or ``v`` is divided: ``vectors.reshape(..., heads, head_dim)``.
     combine, pool, precision : str
         How layers became one, tokens became rows, and numbers are stored.
     model, device, dtype : str
@@ -52,6 +56,8 @@ class Embeddings:
         self.device = reply.device
         self.dtype = reply.dtype
         self.layers = reply.layers
+        self.site = reply.site
+        self.heads, self.head_dim = reply.heads or (None, None)
         self.combine = reply.combine
         self.pool = reply.pool
         self.precision = reply.precision

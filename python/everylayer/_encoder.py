@@ -364,6 +364,8 @@ class Encoder:
         prompt: str | None = None,
         prompt_name: str | None = None,
         route: str = "auto",
+        site: str = "hidden",
+        final_norm: bool | None = None,
         show_progress_bar: bool | None = None,
     ) -> Embeddings:
         """Any layers of texts, combined and pooled as asked.
@@ -396,6 +398,12 @@ class Encoder:
             What is put before every text, or the name of one of `prompts`.
         route : {"auto", "stream", "fold"}
             Where pooling happens.
+        site : str
+            What is read of the chosen blocks: ``"hidden"`` (their output), ``"attn_out"``, ``"resid_mid"``,
+            ``"mlp_out"``, ``"mlp_act"``, or ``"z"``, ``"q"``, ``"k"``, ``"v"``, whose rows are
+            ``heads * head_dim`` numbers. All but ``"hidden"`` exist from layer 1 on.
+        final_norm : bool, optional
+            Whether state L is behind the final norm of models that have one; the default is that it is.
         show_progress_bar : bool, optional
             As in `encode`.
 
@@ -428,6 +436,8 @@ class Encoder:
             "overflow": _words.word("overflow", overflow),
             "prompt": self._prompt(prompt, prompt_name),
             "route": _words.word("route", route),
+            "site": _words.word("site", site),
+            "final_norm": _words.flag("final_norm", final_norm),
         }
         ready = _texts.prepared(texts)
         count = len(ready) if hasattr(ready, "__len__") else None

@@ -11,6 +11,8 @@ __version__: str
 def main(words: Sequence[str]) -> int: ...
 
 class Words(TypedDict):
+    site: str
+    final_norm: bool | None
     layers: str
     combine: str
     pool: str
@@ -68,6 +70,10 @@ class Reply:
     def dtype(self) -> str: ...
     @property
     def layers(self) -> list[int]: ...
+    @property
+    def site(self) -> str: ...
+    @property
+    def heads(self) -> tuple[int, int] | None: ...
     @property
     def combine(self) -> str: ...
     @property

@@ -49,6 +49,8 @@ def unknown_output(value: object) -> Error:
 def words(prompt: str | None) -> _native.Words:
     """The default capture with `prompt`."""
     return {
+        "site": "hidden",
+        "final_norm": None,
         "layers": "last",
         "combine": "stack",
         "pool": "model",

@@ -30,6 +30,8 @@ pub struct Engine {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Words {
+    site: String,
+    final_norm: Option<bool>,
     layers: String,
     combine: String,
     pool: String,
@@ -45,12 +47,14 @@ struct Words {
 impl Words {
     fn capture(self) -> Result<Capture> {
         let mut capture = Capture::default()
+            .site(self.site.as_str())
             .layers(self.layers)
             .combine(self.combine)
             .pool(self.pool)
             .precision(self.precision)
             .overflow(self.overflow)
             .route(self.route);
+        capture.final_norm = self.final_norm;
         capture.normalize = self.normalize;
         capture.dims = self.dims;
         capture.max_tokens = self.max_tokens;

@@ -72,6 +72,18 @@ impl Reply {
         self.header.layers.clone()
     }
 
+    /// What was read of them.
+    #[getter]
+    fn site(&self) -> String {
+        self.header.site.to_string()
+    }
+
+    /// Heads of a row and numbers of a head, where it is one of several heads.
+    #[getter]
+    fn heads(&self) -> Option<(usize, usize)> {
+        self.header.heads.map(|[heads, size]| (heads, size))
+    }
+
     /// How they were combined.
     #[getter]
     fn combine(&self) -> String {

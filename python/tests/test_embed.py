@@ -188,3 +188,22 @@ def test_arguments_that_are_off(encoder, words, says):
     with pytest.raises(ValueError, match=says) as raised:
         encoder.embed(TEXTS, **words)
     assert raised.value.kind == "usage"
+
+
+def test_sites_are_read_inside_the_blocks(encoder):
+    z = encoder.embed(["a bank", "a river"], site="z", layers=[1, 6], pool="tokens")
+    assert (z.site, z.heads, z.head_dim, z.layers) == ("z", 12, 32, [1, 6])
+    assert z.vectors.shape == (8, 2, 384)
+    assert encoder.embed("a bank", site="mlp_act", layers="blocks", pool="mean").vectors.shape == (1, 6, 1536)
+    # A post-norm block: its hidden state is the normalised sum of the two others, so that it is none of them.
+    parts = [encoder.embed("a bank", site=site, layers=3, pool="tokens").vectors for site in ("resid_mid", "mlp_out", "hidden")]
+    total = parts[0] + parts[1]
+    centred = (total - total.mean(1, keepdims=True)) / total.std(1, keepdims=True)
+    weight, bias = np.linalg.lstsq(np.c_[centred[:, 0], np.ones(len(centred))], parts[2][:, 0], rcond=None)[0]
+    assert np.abs(centred[:, 0] * weight + bias - parts[2][:, 0]).max() < 1e-4
+    hidden = encoder.embed("a bank")
+    assert (hidden.site, hidden.heads, hidden.head_dim) == ("hidden", None, None)
+    with pytest.raises(UsageError, match="layer 0"):
+        encoder.embed("a bank", site="z", layers="0")
+    with pytest.raises(UsageError, match="final_norm|final norm"):
+        encoder.embed("a bank", final_norm=False)

@@ -15,7 +15,7 @@ ODD = [
     np.array([["a"]]), np.array([None]), "-1..", "..", "0..99999999999999999999", "weighted=nan", "weighted=1e400,1", "concat,concat", "window:0",
     "window:18446744073709551615", "words:", "mean;", range(0), range(3), (i for i in range(2)), ("a", "b"), [("a", "b", "c")], ["a", ["b", "c"]],
 ]  # fmt: skip
-NAMES = ["layers", "combine", "pool", "normalize", "dims", "precision", "max_tokens", "overflow", "prompt", "prompt_name", "route"]
+NAMES = ["layers", "combine", "pool", "normalize", "dims", "precision", "max_tokens", "overflow", "prompt", "prompt_name", "route", "site", "final_norm"]
 ENCODE = ["prompt_name", "prompt", "batch_size", "output_value", "precision", "device", "truncate_dim", "pool", "chunk_size"]
 
 

@@ -69,7 +69,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
                     one with -m";
         return Err(Error::new(ErrorKind::Usage, said));
     }
-    let kernels = Kernels::new(states.as_ref().map(States::head_dim))?;
+    let kernels = Kernels::new(states.as_ref().map(States::sizes))?;
     let checks = kernels.count() + usize::from(states.is_some());
     let progress = Progress::checks(chosen.len() * checks, looked_at, args.lines);
     let examined = chosen.into_iter().map(|(place, adapter)| {

@@ -23,7 +23,7 @@ use super::{Shelf, Single};
 
 /// (rows, width) of states: padded and not, around a workgroup's 64 invocations of four numbers.
 const ROWS: [(usize, usize); 5] = [(1, 10), (65, 36), (64, 256), (3, 257), (130, 388)];
-/// Numbers of a row: one vector an invocation, and several; those of the model run with its states.
+/// Numbers of a row: one vector an invocation, and several; the model's own are added.
 const HELD: [usize; 2] = [256, 1024];
 /// (m, n, k) of products: below, at and past one tile of 64 x 64 x 16.
 const PRODUCTS: [(usize, usize, usize); 4] =
@@ -122,14 +122,29 @@ pub fn tolerance(variant: &Variant) -> f32 {
     known.map_or(0.0, |(_, tolerance)| *tolerance)
 }
 
+/// The sizes of a model that its kernels follow from.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelSizes {
+    /// Numbers between two heads.
+    pub head_dim: usize,
+    /// Numbers between two rows of a hidden state.
+    pub stride: usize,
+}
+
 /// Every case of the variants whose weights are stored as `elem`, those without weights under
 /// [`Elem::F32`].
-pub fn cases(elem: Elem, head_dim: Option<usize>, shelf: &mut Shelf) -> Vec<(Variant, Recording)> {
-    let mut heads: Vec<u32> = HEADS.iter().copied().chain(head_dim).map(|d| d as u32).collect();
-    heads.sort_unstable();
-    heads.dedup();
+pub fn cases(elem: Elem, own: Option<ModelSizes>, shelf: &mut Shelf) -> Vec<(Variant, Recording)> {
+    let with = |known: &[usize], own: Option<usize>| {
+        let mut sizes: Vec<usize> = known.iter().copied().chain(own).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    };
+    let heads = with(&HEADS, own.map(|own| own.head_dim));
+    let heads: Vec<u32> = heads.into_iter().map(|d| d as u32).collect();
+    let strides = with(&HELD, own.map(|own| own.stride));
     let mut cases = Vec::new();
-    let sizes = Sizes { head_dims: &heads, strides: &HELD };
+    let sizes = Sizes { head_dims: &heads, strides: &strides };
     for variant in Variant::all(sizes).into_iter().filter(|v| v.weights() == elem) {
         cases.extend(of(variant, false, shelf).into_iter().map(|recording| (variant, recording)));
     }

@@ -58,7 +58,9 @@ fn the_kernels_of_the_model_and_every_state_are_compared() {
     let adapter = adapter_of(&["doctor", "--quick", "--device", "gpu", "--json"]);
     let kernels = adapter["kernels"].as_array().unwrap();
     let names: Vec<&str> = kernels.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
-    assert_eq!(names[..4], ["embed", "norm", "matmul", "attention"]);
+    for name in ["embed", "norm", "matmul", "attention"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
     assert!(!names.iter().any(|name| ["rope", "expert", "route"].contains(name)), "{names:?}");
 }
 

@@ -14,7 +14,7 @@ use everylayer::{ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cli::progress::Progress;
-use everylayer::testing::cases::{COOP, TOLERANCES, apart, cases, row_of, tolerance};
+use everylayer::testing::cases::{COOP, ModelSizes, TOLERANCES, apart, cases, row_of, tolerance};
 use everylayer::testing::{Held, Shelf, run};
 
 /// A kernel and how an adapter did.
@@ -97,11 +97,11 @@ impl Case {
 }
 
 impl Kernels {
-    /// Every case, `head_dim` among those of attention.
-    pub fn new(head_dim: Option<usize>) -> Result<Self> {
+    /// Every case, those of the model's `own` sizes among them.
+    pub fn new(own: Option<ModelSizes>) -> Result<Self> {
         let shelf = |elem| {
             let mut shelf = Shelf::default();
-            let cases = cases(elem, head_dim, &mut shelf);
+            let cases = cases(elem, own, &mut shelf);
             let (layout, held) = shelf.close();
             let cpu = Cpu::new(Arc::clone(&layout), held.as_ref(), elem)?;
             let case = |(variant, recording)| Case { variant, recording, want: OnceCell::new() };

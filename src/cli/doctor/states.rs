@@ -17,6 +17,7 @@ use everylayer::{Capture, Error, ErrorKind, Result, Text};
 use serde::Serialize;
 
 use crate::cli::progress::Progress;
+use everylayer::testing::cases::ModelSizes;
 use everylayer::testing::judge::{cosine, difference};
 
 /// Texts of 2 to about 60 tokens; one of a single token, which no tokenizer makes, is added.
@@ -106,9 +107,10 @@ impl States {
         kernels
     }
 
-    /// Numbers between two of its heads.
-    pub fn head_dim(&self) -> usize {
-        self.model.layout.head_dim()
+    /// The sizes that its kernels follow from.
+    pub fn sizes(&self) -> ModelSizes {
+        let layout = &self.model.layout;
+        ModelSizes { head_dim: layout.head_dim(), stride: layout.width() }
     }
 
     /// Runs the model on `gpu` and fills `rows`.

@@ -7,7 +7,7 @@ use everylayer::schedule::Elem;
 
 use super::*;
 use everylayer::testing::Shelf;
-use everylayer::testing::cases::cases;
+use everylayer::testing::cases::{ModelSizes, cases};
 use everylayer::testing::judge::difference;
 
 fn checked(kernels: Vec<Kernel>, states: Vec<State>, done: Result<()>) -> Checked {
@@ -102,21 +102,24 @@ fn an_error_of_the_device_fails() {
     assert_eq!(json["adapters"][0]["kernels"][0]["ok"], true);
 }
 
+/// As small models have them.
+const OWN: Option<ModelSizes> = Some(ModelSizes { head_dim: 36, stride: 384 });
+
 #[test]
 fn every_variant_of_every_kernel_is_a_case() {
     let mut found = HashSet::new();
     for elem in Elem::ALL {
         let mut shelf = Shelf::default();
-        found.extend(cases(elem, Some(36), &mut shelf).iter().map(|(variant, _)| *variant));
+        found.extend(cases(elem, OWN, &mut shelf).iter().map(|(variant, _)| *variant));
     }
-    for variant in variants(&[4, 32, 36], &[256]) {
+    for variant in variants(&[4, 32, 36], &[256, 384]) {
         assert!(found.contains(&variant), "{variant}");
     }
 }
 
 #[test]
 fn the_cpu_executor_runs_every_case() {
-    let kernels = Kernels::new(Some(36)).unwrap();
+    let kernels = Kernels::new(OWN).unwrap();
     assert!(kernels.count() > 100);
     kernels.run_on_cpu().unwrap();
 }
