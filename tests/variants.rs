@@ -12,11 +12,13 @@ use everylayer::model::layout::Layout;
 use everylayer::model::spec::{
     Activation, Bias, Convolution, Disentangled, Experts, Linear, Norm, NormKind, Order, Rope, Spec,
 };
+use everylayer::schedule::maps::{MapExit, Reduce};
 use everylayer::schedule::tuning::Tuning;
 use everylayer::schedule::{
     AdapterFeatures, Caps, Class, Combination, Elem, Exit, Merge, PoolMode, Pooling, Site, Tile,
-    Variant, Vendor, record,
+    Variant, Vendor, record, record_maps,
 };
+use everylayer::text::pack::PackedBatch;
 use toy::Rng;
 use toy::model::{SMALL, pack};
 
@@ -150,6 +152,22 @@ fn exit(rng: &mut Rng) -> Exit {
     Exit { site, final_norm: pooler || chance(rng), states, combine, pool }
 }
 
+/// What is asked of attention.
+fn maps(rng: &mut Rng, batch: &PackedBatch) -> MapExit {
+    let reduces = [
+        Reduce::Full,
+        Reduce::Received,
+        Reduce::Entropy,
+        Reduce::First,
+        Reduce::Special,
+        Reduce::Distance,
+        Reduce::Top(2),
+        Reduce::Rollout,
+    ];
+    let special = (0..batch.ids.len()).map(|i| i == 0).collect();
+    MapExit { layers: vec![2, 1], heads: vec![1, 0], reduce: one_of(rng, &reduces), special }
+}
+
 #[test]
 fn every_variant_of_a_recording_is_in_the_table() {
     let strides: Vec<usize> = WIDTHS.iter().chain(&[36]).map(|w| w.next_multiple_of(4)).collect();
@@ -161,8 +179,12 @@ fn every_variant_of_a_recording_is_in_the_table() {
     for _ in 0..4000 {
         let (spec, caps, exit) = (spec(&mut rng), caps(&mut rng), exit(&mut rng));
         let batch = pack(&mut rng, &spec, &[9, 3]);
-        let layout = Layout::new(&spec);
-        match layout.and_then(|layout| record(&spec, &layout, &batch, &exit, &caps)) {
+        let maps = one_of(&mut rng, &[None, None, None, Some(())]).map(|()| maps(&mut rng, &batch));
+        let recorded_as = |layout| match &maps {
+            Some(maps) => record_maps(&spec, &layout, &batch, maps, &caps),
+            None => record(&spec, &layout, &batch, &exit, &caps),
+        };
+        match Layout::new(&spec).and_then(recorded_as) {
             Ok(recording) => {
                 recorded += 1;
                 for dispatch in recording.dispatches() {
