@@ -57,7 +57,9 @@ class Embeddings:
         self.dtype = reply.dtype
         self.layers = reply.layers
         self.site = reply.site
-        self.heads, self.head_dim = reply.heads or (None, None)
+        heads, head_dim = reply.heads or (None, None)
+        self.heads: int | None = heads
+        self.head_dim: int | None = head_dim
         self.combine = reply.combine
         self.pool = reply.pool
         self.precision = reply.precision
