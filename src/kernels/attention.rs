@@ -122,7 +122,7 @@ pub struct AttentionShape {
 /// Invocations that share a query row of `attention.wgsl` on an adapter that `can` do so much, for heads
 /// `head_dim` numbers apart: each holds some vectors of query and as many of the result in registers.
 ///
-/// No bit follows from it: [`attention_chains`]. Ten vectors fit where registers are many (AMD's: 0.85 of
+/// No bit follows from it: `attention_chains`. Ten vectors fit where registers are many (AMD's: 0.85 of
 /// the arithmetic on navi21, `tools/shader-stats`); with more than four Intel's compiler spills, or hides
 /// no load behind another.
 pub fn attention_parts(can: &AdapterFeatures, head_dim: usize, scores: Scores) -> u32 {
