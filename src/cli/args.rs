@@ -21,9 +21,11 @@ use everylayer::{
 use super::help;
 pub use cluster::{ClusterArgs, Engine};
 pub use load::DeviceArgs;
+#[cfg(any(feature = "gpu", feature = "server"))]
+pub use values::device;
 #[cfg(feature = "server")]
 pub use values::log_level;
-pub use values::{Shard, device, devices, switch};
+pub use values::{Shard, devices, switch};
 use values::{
     combine, formats, heads, layers, overflow, pool, precision, reduce, route, site, token_formats,
 };

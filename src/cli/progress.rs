@@ -18,6 +18,7 @@ pub struct Progress {
     bar: ProgressBar,
     tokens: Arc<AtomicUsize>,
     /// Whether each result is printed as it comes.
+    #[cfg(feature = "gpu")]
     lines: bool,
 }
 
@@ -82,7 +83,12 @@ impl Progress {
                 }
             });
         }
-        Self { bar, tokens, lines: false }
+        Self {
+            bar,
+            tokens,
+            #[cfg(feature = "gpu")]
+            lines: false,
+        }
     }
 
     /// `count` more are done.
