@@ -195,7 +195,7 @@ def test_sites_are_read_inside_the_blocks(encoder):
     assert (z.site, z.heads, z.head_dim, z.layers) == ("z", 12, 32, [1, 6])
     assert z.vectors.shape == (8, 2, 384)
     assert encoder.embed("a bank", site="mlp_act", layers="blocks", pool="mean").vectors.shape == (1, 6, 1536)
-    # A post-norm block: its hidden state is the normalised sum of the two others, so that it is none of them.
+    # The hidden state of a post-norm block is the sum of the two others, normalised, times a weight and plus a bias.
     parts = [encoder.embed("a bank", site=site, layers=3, pool="tokens").vectors for site in ("resid_mid", "mlp_out", "hidden")]
     total = parts[0] + parts[1]
     centred = (total - total.mean(1, keepdims=True)) / total.std(1, keepdims=True)

@@ -34,6 +34,17 @@ pub enum LayerItem {
 }
 
 impl Layers {
+    /// [`Layers::resolve`] for what blocks alone have: all of it is in blocks 1 to `depth`.
+    ///
+    /// # Errors
+    /// As [`Layers::resolve`]; 0 is not refused.
+    pub(crate) fn resolve_blocks(&self, depth: usize) -> Result<Vec<usize>> {
+        match self {
+            Self::All => Self::Blocks.resolve(depth),
+            layers => layers.resolve(depth),
+        }
+    }
+
     /// The state numbers, each within 0..=`depth`, of a model of `depth` blocks (L).
     ///
     /// # Errors

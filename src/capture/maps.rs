@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Capture, Layers, Overflow};
-use crate::error::{Error, ErrorKind, Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::quote::quote;
 pub use crate::schedule::Reduce;
 
@@ -22,7 +22,7 @@ impl Heads {
     /// The numbers of the heads in a layer of `count`.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for a number out of range, one given twice, and none at all.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a number out of range, one given twice, and none at all.
     pub fn resolve(&self, count: usize) -> Result<Vec<usize>> {
         let list = match self {
             Self::All => return Ok((0..count).collect()),
@@ -83,7 +83,7 @@ impl fmt::Display for Heads {
     }
 }
 
-/// A request for attention; of `text`, what it says of how a text becomes tokens counts.
+/// A request for attention.
 ///
 /// ```
 /// use everylayer::capture::maps::{Maps, Reduce};
@@ -101,10 +101,8 @@ pub struct Maps {
     pub heads: Heads,
     /// What becomes of the weights.
     pub reduce: Reduce,
-    /// Limit, overflow and prompt of the texts.
+    /// Limit, overflow and prompt of the texts; anything else that it asks for is refused.
     pub text: Capture,
-    /// What the first setter had to say that was given what it cannot read.
-    wrong: Option<String>,
 }
 
 /// A request held against a model.
@@ -122,7 +120,7 @@ impl Maps {
     pub fn layers(mut self, layers: impl TryInto<Layers, Error: Into<Error>>) -> Self {
         match layers.try_into() {
             Ok(layers) => self.layers = layers,
-            Err(wrong) => self.refuse(wrong.into()),
+            Err(wrong) => self.text.refuse(wrong.into()),
         }
         self
     }
@@ -132,7 +130,7 @@ impl Maps {
     pub fn heads(mut self, heads: impl TryInto<Heads, Error: Into<Error>>) -> Self {
         match heads.try_into() {
             Ok(heads) => self.heads = heads,
-            Err(wrong) => self.refuse(wrong.into()),
+            Err(wrong) => self.text.refuse(wrong.into()),
         }
         self
     }
@@ -142,7 +140,7 @@ impl Maps {
     pub fn reduce(mut self, reduce: impl TryInto<Reduce, Error: Into<Error>>) -> Self {
         match reduce.try_into() {
             Ok(reduce) => self.reduce = reduce,
-            Err(wrong) => self.refuse(wrong.into()),
+            Err(wrong) => self.text.refuse(wrong.into()),
         }
         self
     }
@@ -150,23 +148,25 @@ impl Maps {
     /// The same request with texts made tokens of as `text` says.
     #[must_use]
     pub fn text(mut self, text: Capture) -> Self {
-        self.text = text;
+        let wrong = self.text.wrong.take().or(text.wrong.clone());
+        self.text = Capture { wrong, ..text };
         self
-    }
-
-    fn refuse(&mut self, wrong: Error) {
-        self.wrong.get_or_insert(wrong.to_string());
     }
 
     /// Layers and heads in a model of `depth` blocks of `heads` heads.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for words that could not be read, a layer or head out of range, and windows.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for words that could not be read, a layer or head out of range, and windows.
     pub fn resolve(&self, depth: usize, heads: usize) -> Result<MapAxes> {
-        if let Some(said) = &self.wrong {
-            return Err(Error::new(ErrorKind::Usage, said.clone()));
-        }
         self.text.check()?;
+        let Capture { max_tokens, overflow, prompt, .. } = self.text.clone();
+        if self.text != (Capture { max_tokens, overflow, prompt, ..Capture::default() }) {
+            return Err(fail!(
+                Usage,
+                "of a capture, attention takes the limit, the overflow and the prompt of texts alone: leave \
+                 the rest at its default"
+            ));
+        }
         if matches!(self.text.overflow, Overflow::Window { .. }) {
             return Err(fail!(
                 Usage,
@@ -174,10 +174,7 @@ impl Maps {
                  `error`"
             ));
         }
-        let layers = match &self.layers {
-            Layers::All => Layers::Blocks.resolve(depth)?,
-            layers => layers.resolve(depth)?,
-        };
+        let layers = self.layers.resolve_blocks(depth)?;
         if layers.contains(&0) {
             return Err(fail!(
                 Usage,
@@ -192,6 +189,16 @@ impl Maps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_attention_does_not_take_is_refused() {
+        let text = Capture::default().max_tokens(9).overflow("error").prompt("a");
+        assert!(Maps::default().text(text.clone()).resolve(6, 12).is_ok());
+        let pooled = Maps::default().text(text.pool("tokens")).resolve(6, 12);
+        assert!(pooled.unwrap_err().to_string().contains("leave the rest at its default"));
+        let wrong = Maps::default().heads("x").text(Capture::default()).resolve(6, 12);
+        assert!(wrong.unwrap_err().to_string().contains("`x` is no number of a head"));
+    }
 
     #[test]
     fn heads_are_numbers_from_either_end() {

@@ -87,11 +87,13 @@ impl Work<'_> {
             let first = tally.texts;
             let lines: Vec<u64> = items.iter().map(|item| item.line).collect();
             let texts: Vec<Text<'_>> = items.into_iter().map(|item| item.text).collect();
-            let memory = self.encoder.attention_memory(&texts, self.maps)?;
-            // Once, and again where later texts take more.
-            if !self.quiet && memory.results > WORTH_SAYING && memory.host > said.host {
-                terminal::note(&told(&memory, texts.len()));
-                said = memory;
+            if !self.quiet {
+                let memory = self.encoder.attention_memory(&texts, self.maps)?;
+                // Once, and again where later texts take more.
+                if memory.results > WORTH_SAYING && memory.host > said.host {
+                    terminal::note(&told(&memory, texts.len()));
+                    said = memory;
+                }
             }
             let mut on_text = |mut text: TextAttention| {
                 let at = text.index;

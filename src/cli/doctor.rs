@@ -74,8 +74,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let progress = Progress::checks(chosen.len() * checks, looked_at, args.lines);
     let examined = chosen.into_iter().map(|(place, adapter)| {
         let mut checked = Checked::new(adapter);
-        let models = (&kernels, states.as_ref());
-        let done = checked.examine(place, models, args.quick, &progress);
+        let cases = (&kernels, states.as_ref());
+        let done = checked.examine(place, cases, args.quick, &progress);
         checked.conclude(done)
     });
     let adapters: Vec<Checked> = examined.collect();

@@ -81,6 +81,7 @@ pub fn product_parallel(
     let c = &mut c[..rows * n];
     let blocks = tiles.block_count(k);
     if blocks >= TASKS * threads {
+        let blocks = blocks.next_multiple_of(threads).min(tiles.count);
         tiles.split(c, n, blocks, &[n]).into_par_iter().for_each_init(
             Scratch::default,
             |scratch, mut part| {

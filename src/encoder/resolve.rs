@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::capture::reduce::{Reduced, Reduction, reduce_text};
-use crate::capture::{Capture, Combine, Layers, Overflow, Pool, PoolMode};
+use crate::capture::{Capture, Combine, Overflow, Pool, PoolMode};
 use crate::embeddings::Rows;
 use crate::error::{Result, Setting, fail};
 use crate::math::vector;
@@ -64,11 +64,9 @@ impl<'a> Resolved<'a> {
     ) -> Result<Self> {
         capture.check()?;
         let site = capture.site;
-        // All that a site has is in blocks.
-        let layers = match (site, &capture.layers) {
-            (Site::Hidden, layers) => layers.resolve(spec.depth())?,
-            (_, Layers::All) => Layers::Blocks.resolve(spec.depth())?,
-            (_, layers) => layers.resolve(spec.depth())?,
+        let layers = match site {
+            Site::Hidden => capture.layers.resolve(spec.depth())?,
+            _ => capture.layers.resolve_blocks(spec.depth())?,
         };
         site.check(spec, &layers).map_err(|e| e.about(&[Setting::Layers]))?;
         check_final_norm(capture, spec)?;

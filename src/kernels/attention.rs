@@ -1,20 +1,20 @@
 //! `attention`: each head of each text, with what its scores take in.
 
 mod cut;
+mod scores;
 
 use std::f32::consts::LOG2_E;
 use std::fmt;
 
-use super::Access::{Read, Write};
 use super::block::block;
 use super::elem::narrow_suffix;
-use super::needs::{numbers, product};
+use super::needs::product;
 use super::{
     Access, AdapterFeatures, Arrays, Call, Checked, Class, Kernel, Need, Sizes, Vendor, Wgsl,
 };
 
-/// The furthest that a window or a table of distances reaches.
-pub(super) const MAX_REACH: u32 = 1 << 30;
+pub use scores::Scores;
+
 /// The largest heads of [`Staging::Direct`].
 pub const DIRECT_HEAD_DIM: usize = 80;
 
@@ -32,39 +32,6 @@ pub enum Staging {
 impl Staging {
     /// Every place.
     pub const ALL: [Self; 3] = [Self::Workgroup, Self::Broadcast, Self::Direct];
-}
-
-/// What becomes of the scores of attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scores {
-    /// Nothing.
-    Plain,
-    /// Keys too far away do not count, and tiles of them are skipped.
-    Window,
-    /// A slope a head times the distance is taken off.
-    Alibi,
-    /// A table row of the distance is added.
-    Relative,
-    /// DeBERTa's two products with relative positions are added.
-    Disentangled,
-}
-
-impl Scores {
-    /// Every form.
-    pub const ALL: [Self; 5] =
-        [Self::Plain, Self::Window, Self::Alibi, Self::Relative, Self::Disentangled];
-}
-
-impl fmt::Display for Scores {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::Window => "window",
-            Self::Alibi => "alibi",
-            Self::Relative => "relative",
-            Self::Disentangled => "disentangled",
-        })
-    }
 }
 
 /// softmax(Q Kᵀ / √d) V over each text and head.
@@ -207,11 +174,7 @@ impl Kernel for Attention {
     }
 
     fn bindings(&self) -> &'static [Access] {
-        match self.scores {
-            Scores::Plain | Scores::Window => &[Read, Read, Write],
-            Scores::Alibi | Scores::Relative => &[Read, Read, Write, Read],
-            Scores::Disentangled => &[Read, Read, Write, Read, Read],
-        }
+        self.scores.bindings()
     }
 
     fn variants(sizes: Sizes<'_>) -> Vec<Self> {
@@ -294,21 +257,8 @@ impl Kernel for Attention {
             && head4 > 0
             && heads * head <= out
             && shared * head <= kv
-            && out + 2 * kv <= u128::from(p.qkv4)
-            && p.reach <= MAX_REACH;
-        let distances = 2 * u128::from(p.reach) + 1;
-        let alone = match scores {
-            Scores::Plain | Scores::Window => vec![],
-            Scores::Alibi => vec![Need::Numbers(heads)],
-            Scores::Relative if u128::from(p.line) >= heads => {
-                vec![Need::Numbers(distances * u128::from(p.line))]
-            }
-            // A row of places, which are as wide as all heads: their keys are not shared.
-            Scores::Disentangled if p.group == 1 => {
-                vec![numbers(&[8, p.out4]), Need::Words(distances)]
-            }
-            Scores::Relative | Scores::Disentangled => return None,
-        };
+            && out + 2 * kv <= u128::from(p.qkv4);
+        let alone = scores.needs((p.reach, p.line), (p.group, p.out4), heads)?;
         let stored = |row4: u32| Need::Stored { numbers: product(&[4, row4]), narrow };
         let mut needs = vec![stored(p.qkv4), Need::Words(product(&[4, grid[0]])), stored(p.out4)];
         needs.extend(alone);
@@ -321,13 +271,7 @@ impl Kernel for Attention {
         let read = arrays.rows(0, 4 * u128::from(p.qkv4));
         let written = arrays.rows(2, 4 * u128::from(p.out4));
         are_tiles(arrays.words(1)?, grid[0], self.parts, read.min(written))?;
-        if self.scores == Scores::Disentangled {
-            let places = arrays.rows(3, 8 * u128::from(p.out4));
-            if arrays.words(4)?.iter().any(|&place| u128::from(place) >= places) {
-                return Err("a distance names a place that its table lacks");
-            }
-        }
-        Ok(())
+        self.scores.check_places(p.out4, arrays)
     }
 }
 

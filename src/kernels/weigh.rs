@@ -3,11 +3,10 @@
 use std::f32::consts::LOG2_E;
 use std::fmt;
 
-use super::Access::{Read, Write};
-use super::attention::{AttentionShape, MAX_REACH};
+use super::attention::AttentionShape;
 use super::block::block;
 use super::elem::narrow_suffix;
-use super::needs::{numbers, product};
+use super::needs::product;
 use super::{Access, Arrays, Call, Checked, Kernel, Need, Scores, Sizes, Wgsl};
 
 /// softmax(Q Kᵀ / √d) of some rows and heads.
@@ -96,11 +95,7 @@ impl Kernel for Weigh {
     }
 
     fn bindings(&self) -> &'static [Access] {
-        match self.scores {
-            Scores::Plain | Scores::Window => &[Read, Read, Write],
-            Scores::Alibi | Scores::Relative => &[Read, Read, Write, Read],
-            Scores::Disentangled => &[Read, Read, Write, Read, Read],
-        }
+        self.scores.bindings()
     }
 
     fn variants(_: Sizes<'_>) -> Vec<Self> {
@@ -131,20 +126,8 @@ impl Kernel for Weigh {
         let inside = head > 0
             && grid[0] > 0
             && heads * head <= out
-            && out + 2 * shared * head <= u128::from(p.qkv4)
-            && p.reach <= MAX_REACH;
-        let distances = 2 * u128::from(p.reach) + 1;
-        let alone = match self.scores {
-            Scores::Plain | Scores::Window => vec![],
-            Scores::Alibi => vec![Need::Numbers(heads)],
-            Scores::Relative if u128::from(p.line) >= heads => {
-                vec![Need::Numbers(distances * u128::from(p.line))]
-            }
-            Scores::Disentangled if p.group == 1 => {
-                vec![numbers(&[8, p.out4]), Need::Words(distances)]
-            }
-            Scores::Relative | Scores::Disentangled => return None,
-        };
+            && out + 2 * shared * head <= u128::from(p.qkv4);
+        let alone = self.scores.needs((p.reach, p.line), (p.group, p.out4), heads)?;
         let rows = u128::from(p.first_row) + u128::from(grid[0]);
         let read = Need::Stored { numbers: 4 * rows * u128::from(p.qkv4), narrow: self.narrow };
         let to = u128::from(p.to) + u128::from(grid[1]);
@@ -161,13 +144,7 @@ impl Kernel for Weigh {
         if arrays.words(1)?.len() as u128 / 4 < end {
             return Err("a row has no line");
         }
-        if self.scores == Scores::Disentangled {
-            let places = arrays.rows(3, 8 * u128::from(p.out4));
-            if arrays.words(4)?.iter().any(|&place| u128::from(place) >= places) {
-                return Err("a distance names a place that its table lacks");
-            }
-        }
-        Ok(())
+        self.scores.check_places(p.out4, arrays)
     }
 }
 

@@ -39,7 +39,7 @@ const STRIDES: [usize; 2] = [12, 260];
 /// Deviation of attention's scores: sharp, so that the running maximum moves.
 const SPREAD: f32 = 4.0;
 /// How far tables of distances and windows reach: less than the longer texts.
-const REACH: usize = 20;
+pub(super) const REACH: usize = 20;
 /// Arrays that a normalisation adds up.
 const PARTS: usize = 3;
 /// Rows of a table of places.
@@ -319,20 +319,31 @@ fn attention(kernel: Attention, texts: &[usize], shelf: &mut Shelf) -> Recording
     let shape =
         AttentionShape { heads: 2, kv_heads: 2 / shared, divisor: head_dim, reach: REACH, line: 4 };
     let mut binds = vec![qkv, lines, context];
+    binds.extend(taken_in(scores, joined, &mut single, &mut rng, shelf));
+    finish(single, kernel.over(shape, count, (0, 2), 0), &binds)
+}
+
+/// What scores of two heads take in, which are `joined` numbers side by side: the bindings from the fourth on.
+pub(super) fn taken_in(
+    scores: Scores,
+    joined: usize,
+    single: &mut Single,
+    rng: &mut Rng,
+    shelf: &mut Shelf,
+) -> Vec<Bind> {
     match scores {
-        Scores::Plain | Scores::Window => {}
-        Scores::Alibi => binds.push(single.words(vec![0.5f32.to_bits(), 0.0625f32.to_bits()])),
+        Scores::Plain | Scores::Window => vec![],
+        Scores::Alibi => vec![single.words(vec![0.5f32.to_bits(), 0.0625f32.to_bits()])],
         Scores::Relative => {
             let table = rng.rows(2 * REACH + 1, 2, 1.0);
-            binds.push(shelf.add(Use::Vector, (2 * REACH + 1, 4), table));
+            vec![shelf.add(Use::Vector, (2 * REACH + 1, 4), table)]
         }
         Scores::Disentangled => {
-            binds.push(single.input(&rng.normals(PLACES * 2 * joined, 1.0), 2 * joined));
+            let places = single.input(&rng.normals(PLACES * 2 * joined, 1.0), 2 * joined);
             let place = |_| rng.below(PLACES);
-            binds.push(single.words((0..2 * REACH + 1).map(place).collect()));
+            vec![places, single.words((0..2 * REACH + 1).map(place).collect())]
         }
     }
-    finish(single, kernel.over(shape, count, (0, 2), 0), &binds)
 }
 
 /// Five tokens a text, two heads of queries and one each of keys and values.

@@ -1,20 +1,16 @@
 //! Cases of the kernels that bring attention's weights out.
 
-use super::cases::finish;
+use super::cases::{REACH, finish, taken_in};
 use super::rng::Rng;
 use super::{Shelf, Single};
 use crate::kernels::{AttentionShape, Digest, DigestShape, Scores, Weigh, WeighShape};
-use crate::model::layout::{Use, align4};
+use crate::model::layout::align4;
 use crate::schedule::recording::Recording;
 use crate::schedule::tiles::token_lines;
 use crate::text::pack::PackedBatch;
 
 /// Tokens of each text, and numbers between two heads: below a workgroup's 64 vectors of keys, and more.
 pub const TILES: [(&[usize], usize); 3] = [(&[1], 4), (&[70, 64, 2, 1], 12), (&[300, 17], 32)];
-/// How far tables of distances and windows reach: less than the longer texts.
-const REACH: usize = 20;
-/// Rows of a table of places.
-const PLACES: usize = 9;
 
 /// The lines of texts of so many tokens, whose last is no key where it has more than two.
 fn lines(texts: &[usize]) -> Vec<u32> {
@@ -42,19 +38,7 @@ pub fn weigh(kernel: Weigh, (texts, head_dim): (&[usize], usize), shelf: &mut Sh
     let first = usize::from(tokens > 1);
     let weights = single.inout(false, &vec![0.0; 2 * (tokens - first) * keys], keys);
     let mut binds = vec![qkv, lines, weights];
-    match kernel.scores {
-        Scores::Plain | Scores::Window => {}
-        Scores::Alibi => binds.push(single.words(vec![0.5f32.to_bits(), 0.0625f32.to_bits()])),
-        Scores::Relative => {
-            let table = rng.rows(2 * REACH + 1, 2, 1.0);
-            binds.push(shelf.add(Use::Vector, (2 * REACH + 1, 4), table));
-        }
-        Scores::Disentangled => {
-            binds.push(single.input(&rng.normals(PLACES * 2 * joined, 1.0), 2 * joined));
-            let place = |_| rng.below(PLACES);
-            binds.push(single.words((0..2 * REACH + 1).map(place).collect()));
-        }
-    }
+    binds.extend(taken_in(kernel.scores, joined, &mut single, &mut rng, shelf));
     let of =
         AttentionShape { heads: 2, kv_heads: 2 / shared, divisor: head_dim, reach: REACH, line: 4 };
     let shape = WeighShape { of, head_dim, rows: (first, tokens), heads: (1, 2), keys, to: 1 };

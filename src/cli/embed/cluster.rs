@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use everylayer::output::Format;
-use everylayer::{Device, Error, ErrorKind, Result, Site};
+use everylayer::{Device, Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::EmbedArgs;
@@ -61,9 +61,6 @@ fn call(args: EmbedArgs) -> Result<Value> {
     } = args;
     let load = device.load;
     let refused = [
-        // The Python package takes hidden states alone.
-        ("--site", site != Site::Hidden),
-        ("--final-norm", final_norm == Some(false)),
         ("--shard", shard.is_some()),
         ("--rejected-rows", rejected_rows.is_some()),
         ("--plan", plan),
@@ -104,6 +101,8 @@ fn call(args: EmbedArgs) -> Result<Value> {
             "verify": load.verify.to_string(),
         },
         "capture": {
+            "site": site.to_string(),
+            "final_norm": final_norm,
             "layers": layers.to_string(),
             "combine": combine.to_string(),
             "pool": pool.to_string(),
